@@ -1,0 +1,77 @@
+"""The library's exceptions.
+
+    LwmecpsError
+    ├── InvalidInput        a value the caller gave can't be used; carries field violations
+    ├── NotFound            an id that names nothing
+    │   └── ModelFileNotFound   a policy's weights are not in the artefact store
+    ├── AlreadyExists       an id or name that is taken
+    ├── WrongState          the operation does not fit the object's state
+    ├── Conflict            somebody else changed the object first (etag), or a stale fencing token
+    ├── QueueFull           a bounded queue had no room before the deadline
+    ├── CollectionTimeout   rollouts that were asked for did not arrive in time
+    └── ClusterUnavailable  the wrapped cluster can't be reached or refuses
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing wrong with an input: `field` is a path such as `cluster.nodes[2].cpu_millicores`."""
+
+    field: str
+    reason: str
+
+
+class LwmecpsError(Exception):
+    """Base of every error that lwmecps raises on purpose."""
+
+
+class InvalidInput(LwmecpsError):
+    """A value that can't be used; `source` names the file or message, `violations` each bad field."""
+
+    def __init__(self, source: str, violations: Sequence[Violation]) -> None:
+        self.source = source
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{source}: {v.field}: {v.reason}" for v in self.violations))
+
+
+class NotFound(LwmecpsError):
+    """An id that names nothing."""
+
+    def __init__(self, kind: str, id_: str) -> None:
+        self.kind, self.id = kind, id_
+        super().__init__(f"{kind} not found: {id_}")
+
+
+class ModelFileNotFound(NotFound):
+    """A policy is registered but its weights are not in the artefact store."""
+
+    def __init__(self, policy_id: str) -> None:
+        super().__init__("policy", policy_id)
+        self.args = (f"Model file not found: {policy_id}",)
+
+
+class AlreadyExists(LwmecpsError):
+    """An id or name that is taken."""
+
+
+class WrongState(LwmecpsError):
+    """The operation does not fit the object's state."""
+
+
+class Conflict(LwmecpsError):
+    """The object changed since it was read, or the fencing token is stale."""
+
+
+class QueueFull(LwmecpsError):
+    """A bounded queue had no room before the deadline."""
+
+
+class CollectionTimeout(LwmecpsError):
+    """Rollouts that were asked for did not arrive in time."""
+
+
+class ClusterUnavailable(LwmecpsError):
+    """The wrapped cluster can't be reached or refuses."""

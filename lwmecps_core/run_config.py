@@ -1,0 +1,104 @@
+"""Settings of algorithms and runs, by the names that users know."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lwmecps_core.config import config
+from lwmecps_core.specs import NonNegative, Positive, Share
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@config
+class PPOConfig:
+    """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
+
+    name: Literal["ppo"] = "ppo"
+    learning_rate: Positive = 3e-4
+    discount_factor: Share = 0.99
+    gae_lambda: Share = 0.95
+    clip_epsilon: Positive = 0.2
+    entropy_coef: NonNegative = 0.01
+    value_function_coef: NonNegative = 0.5
+    n_epochs: Count = 4
+    batch_size: Count = 256
+    max_grad_norm: Positive = 0.5
+    hidden_size: tuple[Count, ...] = (64, 32)
+    network: Literal["mlp", "set"] = "set"
+
+
+@config
+class DQNConfig:
+    """Double deep Q-learning with a target network and replay (van Hasselt et al. 2016, arXiv:1509.06461)."""
+
+    name: Literal["dqn"] = "dqn"
+    learning_rate: Positive = 1e-3
+    discount_factor: Share = 0.99
+    epsilon: Share = 0.1
+    memory_size: Count = 10_000
+    batch_size: Count = 32
+    updates_per_batch: Count = 64
+    tau: Share = 0.05
+    """Share of the online network that moves into the target network after every update."""
+    max_grad_norm: Positive = 10.0
+    hidden_size: tuple[Count, ...] = (64, 32)
+    network: Literal["mlp", "set"] = "set"
+
+
+AlgorithmConfig = Annotated[PPOConfig | DQNConfig, Field(discriminator="name")]
+
+
+@config
+class MetaConfig:
+    """Meta-learning by gradient descent through gradient descent (Finn et al. 2017, arXiv:1703.03400)."""
+
+    method: Literal["maml", "fomaml"] = "maml"
+    inner_lr: NonNegative = 0.01
+    outer_lr: Positive = 1e-3
+    adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
+    meta_batch_size: Count = 4
+    num_meta_epochs: Count = 100
+    episodes_per_step: Count = 4
+    learn_inner_lr: bool = True
+    """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
+    max_grad_norm: Positive = 1.0
+
+
+@config
+class TrainConfig:
+    """Training of one policy, on one task or on many at once (multi-task)."""
+
+    total_episodes: Count = 100
+    episodes_per_batch: Count = 4
+    tasks_per_batch: Count = 1
+    """How many tasks a batch mixes when there are several (drawn anew each time)."""
+
+
+@config
+class TransferConfig:
+    """Fine-tuning of a stored policy on another task."""
+
+    method: Literal["fine_tuning"] = "fine_tuning"
+    learning_rate: Positive = 3e-4
+    total_episodes: Count = 20
+    episodes_per_batch: Count = 4
+
+
+@config
+class AdaptConfig:
+    """Adaptation of a stored policy to one task by inner steps."""
+
+    adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
+    episodes_per_step: Count = 4
+    inner_lr: NonNegative | None = None
+    """Replaces the learnt rates by one rate for all parameters."""
+
+
+@config
+class EvaluateConfig:
+    """Evaluation of a stored policy or a baseline."""
+
+    episodes: Count = 8
+    baseline: str = ""
+    """Name of a baseline (see `lwmecps_core.baselines`) to evaluate in place of a policy."""

@@ -1,0 +1,231 @@
+"""What a placement problem is: cluster, deployments, workload, objective, task; and what an agent sees of it.
+
+Units are in the names. All classes are frozen, compare by value, and refuse unknown keys and impossible values
+(`lwmecps_core.config`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lwmecps_core.config import config
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+
+ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
+CONTINUOUS_SUFFIX = "-continuous"
+ALL_ENV_IDS = ENV_IDS + tuple(e + CONTINUOUS_SUFFIX for e in ENV_IDS)
+FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
+
+
+@config
+class NodeSpec:
+    """A worker node next to a base station."""
+
+    name: Name
+    cpu_millicores: Positive
+    ram_mib: Positive
+    tx_mbps: Positive = 1000.0
+    rx_mbps: Positive = 1000.0
+    disk_read_mbs: Positive = 500.0
+    disk_write_mbs: Positive = 500.0
+    access_latency_ms: NonNegative = 2.0
+
+
+@config
+class ClusterSpec:
+    """Nodes and the round-trip latency between them: `rtt_ms[n][m]`, symmetric, zero diagonal."""
+
+    nodes: Annotated[tuple[NodeSpec, ...], Field(min_length=1)]
+    rtt_ms: tuple[tuple[NonNegative, ...], ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        n = len(self.nodes)
+        if len({node.name for node in self.nodes}) != n:
+            raise ValueError("node names must be unique")
+        if len(self.rtt_ms) != n or any(len(row) != n for row in self.rtt_ms):
+            raise ValueError(f"rtt_ms must be {n} x {n}, one row and column per node")
+        for i in range(n):
+            if self.rtt_ms[i][i] != 0:
+                raise ValueError(f"rtt_ms[{i}][{i}] must be 0")
+            for j in range(i):
+                if abs(self.rtt_ms[i][j] - self.rtt_ms[j][i]) > 1e-6:
+                    raise ValueError(f"rtt_ms must be symmetric: [{i}][{j}] and [{j}][{i}] differ")
+        return self
+
+
+@config
+class DeploymentSpec:
+    """A Kubernetes Deployment: what one pod uses, what one request costs, and where pods may run."""
+
+    name: Name
+    cpu_millicores: Positive = 500.0
+    ram_mib: Positive = 256.0
+    tx_mbps: NonNegative = 0.0
+    rx_mbps: NonNegative = 0.0
+    cpu_time_ms: Positive = 50.0
+    cpu_time_cv: NonNegative = 1.0
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
+    timeout_ms: Positive = 1000.0
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
+    initial_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    allowed_nodes: tuple[Name, ...] = ()
+    """Names of the nodes where pods may run, the first being home (v1, v3); empty: everywhere."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.initial_replicas > self.max_replicas:
+            raise ValueError("initial_replicas must not exceed max_replicas")
+        return self
+
+
+@config
+class WorkloadSpec:
+    """Users at each node over time, and what they request.
+
+    `recorded` replays `recorded_users[step][node]`, each step lasting `recorded_step_s`, again and again; the other
+    patterns are made from `base_users` (per node), `amplitude` (share of the base that varies), `period_s` and
+    `phase` (per node, in periods). Every user sends one request per `request_interval_s`. `share[node][deployment]` is
+    the part of a node's users that requests each deployment first; when that deployment has no ready replica, requests
+    go on to the next one in `failover[node]` (deployment indices in order of preference; empty: they fail).
+    """
+
+    pattern: Literal["uniform", "diurnal", "burst", "gradual", "recorded"] = "diurnal"
+    base_users: tuple[NonNegative, ...] = ()
+    amplitude: Share = 0.6
+    period_s: Positive = 86_400.0
+    phase: tuple[Share, ...] = ()
+    recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
+    recorded_step_s: Positive = 10.0
+    request_interval_s: Positive = 10.0
+    arrivals: Literal["poisson", "burst"] = "poisson"
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.1
+    """Relative standard deviation of the users in one control interval around the pattern."""
+    share: tuple[tuple[Share, ...], ...]
+    failover: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ()
+    speedup: Positive = 1.0
+    """How many seconds of the pattern pass in one second of the environment."""
+    random_start: bool = True
+    """Whether an episode starts at a random moment of the pattern (drawn from its seed) or at its beginning."""
+
+
+@config
+class ObjectiveSpec:
+    """Weights of the reward's terms; they are hidden from the policy."""
+
+    latency: NonNegative = 1.0
+    replicas: NonNegative = 0.5
+    imbalance: NonNegative = 0.1
+    sla: NonNegative = 1.0
+    moves: NonNegative = 0.01
+    target_latency_ms: Positive = 100.0
+
+
+@config
+class TaskSpec:
+    """One decision problem: cluster + deployments + workload + objective + environment version + horizon."""
+
+    name: Name
+    env_id: Literal[
+        "lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4",
+        "lwmecps-v1-continuous", "lwmecps-v2-continuous", "lwmecps-v3-continuous", "lwmecps-v4-continuous",
+    ] = "lwmecps-v3"  # fmt: skip
+    cluster: ClusterSpec
+    deployments: Annotated[tuple[DeploymentSpec, ...], Field(min_length=1)]
+    workload: WorkloadSpec
+    objective: ObjectiveSpec = ObjectiveSpec()
+    horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
+    interval_s: Positive = 10.0
+    episodes: Annotated[int, Field(ge=1)] = 100
+    routing: Literal["cluster", "least_connections", "local_first"] = "cluster"
+    latency_model: Literal["queue", "testapp"] = "queue"
+    family: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        nodes = [node.name for node in self.cluster.nodes]
+        names = [d.name for d in self.deployments]
+        if len(set(names)) != len(names):
+            raise ValueError("deployment names must be unique")
+        for d in self.deployments:
+            for name in d.allowed_nodes:
+                if name not in nodes:
+                    raise ValueError(f"deployment {d.name!r}: allowed_nodes names an unknown node {name!r}")
+        w, n = self.workload, len(nodes)
+        if w.pattern == "recorded":
+            if not w.recorded_users:
+                raise ValueError("workload.recorded_users must not be empty for pattern 'recorded'")
+            if any(len(row) != n for row in w.recorded_users):
+                raise ValueError(f"workload.recorded_users must have one column per node ({n})")
+        elif len(w.base_users) != n:
+            raise ValueError(f"workload.base_users must have one entry per node ({n}), not {len(w.base_users)}")
+        if w.phase and len(w.phase) != n:
+            raise ValueError(f"workload.phase must have one entry per node ({n}) or be empty")
+        if len(w.share) != n or any(len(row) != len(names) for row in w.share):
+            raise ValueError(f"workload.share must be {n} x {len(names)}: one row per node, one column per deployment")
+        if any(sum(row) > 1 + 1e-6 for row in w.share):
+            raise ValueError("workload.share: a row must not sum to more than 1")
+        if w.failover and (len(w.failover) != n or any(i >= len(names) for row in w.failover for i in row)):
+            raise ValueError("workload.failover must have one row per node, with indices of deployments")
+        return self
+
+
+@config
+class TaskDistribution:
+    """A way to draw tasks: a family and what all of its tasks share (see `lwmecps_core.tasks.families`).
+
+    `recorded_users` (`[step][node]`), when given, replaces the family's generated load by recorded load, and fixes the
+    number of nodes.
+    """
+
+    family: Literal["kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile"] = (
+        "mec_city"
+    )
+    env_id: str = "lwmecps-v3"
+    nodes: Annotated[int, Field(ge=1, le=1000)] = 4
+    deployments: Annotated[int, Field(ge=1, le=1000)] = 4
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
+    horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
+    recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What an algorithm must know about an environment; equal for all tasks that one batch may hold.
+
+    An observation is one float32 vector: the `blocks` in order, each flattened in C order. Blocks that the networks
+    know: `global` `[G]`, `deployment` `[D, F]`, `node` `[N, F]`, `pair` `[D, N, F]`. An action is `action_size` integers,
+    the i-th in `[0, nvec[i])`, or, if `nvec` is empty, `action_size` floats in `[0, 1]`. A mask has `sum(nvec)` booleans:
+    those of the first action component, then those of the second…; true means allowed.
+    """
+
+    env_id: str
+    blocks: tuple[tuple[str, tuple[int, ...]], ...]
+    nvec: tuple[int, ...]
+    action_size: int
+    horizon: int
+    action_entity: Literal["global", "deployment", "pair", "node"] = "global"
+    """Which block's rows the action components belong to, in order: v3 `deployment`, v4 `pair`, else `global`."""
+
+    @cached_property
+    def obs_size(self) -> int:
+        """Length of the observation vector."""
+        return sum(prod(shape) for _, shape in self.blocks)
+
+    @property
+    def mask_size(self) -> int:
+        """Length of the action mask: 0 when actions are continuous."""
+        return sum(self.nvec)
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are integers."""
+        return bool(self.nvec)

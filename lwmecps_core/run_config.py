@@ -73,6 +73,10 @@ class TrainConfig:
     episodes_per_batch: Count = 4
     tasks_per_batch: Count = 1
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
+    independent: bool = False
+    """Train one policy for each given task, side by side, in place of one policy for all of them."""
+    evaluation_episodes: Annotated[int, Field(ge=0)] = 0
+    """Episodes per task that measure the result when training ends (0: none)."""
 
 
 @config
@@ -93,6 +97,10 @@ class AdaptConfig:
     episodes_per_step: Count = 4
     inner_lr: NonNegative | None = None
     """Replaces the learnt rates by one rate for all parameters."""
+    random_weights: bool = False
+    """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
+    evaluation_episodes: Count = 8
+    """Episodes per task that measure the policy before the first step and after every step."""
 
 
 @config

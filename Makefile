@@ -1,0 +1,70 @@
+# Everything runs in a virtual environment of its own; `make demo` and `make test` set it up when it is not there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUF_VERSION := 1.75.0
+BUF_HOME := .cache/buf
+BUF := $(BUF_HOME)/node_modules/.bin/buf
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List what there is to do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.PHONY: venv
+venv: $(READY) ## Make .venv and install lwmecps with the versions of constraints.txt
+
+.PHONY: demo
+demo: $(READY) ## The whole system in one command: meta-train, adapt, compare (ARGS="--profile DIR" and others)
+	$(BIN)/lwmecps demo $(ARGS)
+
+.PHONY: up
+up: $(READY) ## Start Redis and the three services in this terminal; ctrl-C drains them
+	$(BIN)/lwmecps up $(ARGS)
+
+.PHONY: test
+test: $(READY) ## Run the tests (ARGS="tests/rollout -k lease")
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(READY) buf-lint ## Style, types, layers, contracts
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: buf-lint
+buf-lint: ## Lint the contracts (needs npm, which fetches buf)
+	@if [ -x $(BUF) ] || command -v npm >/dev/null; then $(MAKE) --no-print-directory $(BUF) && $(BUF) lint; \
+	elif [ -n "$(CI)" ]; then echo 'buf lint: npm is missing' >&2; exit 1; \
+	else echo 'buf lint: skipped, because npm (Debian: apt-get install npm) is not installed'; fi
+
+$(BUF):
+	npm install --silent --no-audit --no-fund --prefix $(BUF_HOME) @bufbuild/buf@$(BUF_VERSION)
+
+.PHONY: check
+check: lint test ## Everything that must hold before a change goes in
+
+.PHONY: bench
+bench: $(READY) ## Measure speed as ratios; writes bench/results/latest.json
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: protos
+protos: $(READY) ## Generate Python from the contracts again
+	$(BIN)/python -m protos.generate
+
+.PHONY: fmt
+fmt: $(READY) ## Sort imports and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+
+.PHONY: clean
+clean: ## Remove the virtual environment, caches and outputs
+	rm -rf $(VENV) .cache out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@
     ├── WrongState          the operation does not fit the object's state
     ├── Conflict            somebody else changed the object first (etag), or a stale fencing token
     ├── QueueFull           a bounded queue had no room before the deadline
+    ├── DamagedArtefact     a stored file is truncated or altered
     ├── CollectionTimeout   rollouts that were asked for did not arrive in time
     └── ClusterUnavailable  the wrapped cluster can't be reached or refuses
 """
@@ -67,6 +68,14 @@ class Conflict(LwmecpsError):
 
 class QueueFull(LwmecpsError):
     """A bounded queue had no room before the deadline."""
+
+
+class DamagedArtefact(LwmecpsError):
+    """A stored file is not what was stored: truncated or altered."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        super().__init__(f"artefact {key} is damaged: {reason}")
 
 
 class CollectionTimeout(LwmecpsError):

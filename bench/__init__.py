@@ -1,0 +1,1 @@
+"""Benchmarks: ratios measured within one run (`python -m bench`, `make bench`; see `bench/README.md`)."""

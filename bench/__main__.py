@@ -1,0 +1,56 @@
+"""Run the benchmarks: `python -m bench [--only NAME]… [--out FILE]`."""
+
+import os
+
+from bench.processes import ONE_THREAD
+
+os.environ.update(ONE_THREAD)  # before numba and torch are imported: every figure here is for one core
+
+import argparse  # noqa: E402
+import importlib  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import torch  # noqa: E402
+from rich.console import Console  # noqa: E402
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
+
+from bench import report  # noqa: E402
+from bench.cases import SEED  # noqa: E402
+
+BENCHMARKS = (
+    "simulator_batch",
+    "simulator_single",
+    "simulator_scaling",
+    "worker",
+    "rollout_path",
+    "step_unary",
+    "step_stream",
+    "inner_loop",
+)
+DEFAULT_OUT = Path(__file__).resolve().parent / "results" / "latest.json"
+
+
+def main() -> int:
+    """Run, print the table, write the results; 0 also where a floor is missed, which the table says."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, help="run this one (may be repeated)")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="where to write the results")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+
+    console = Console()
+    rows: list[report.Row] = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for name in args.only or BENCHMARKS:
+            task = progress.add_task(name, total=1)
+            rows.append(importlib.import_module(f"bench.{name}").run())
+            progress.advance(task)
+    console.print(report.table(rows))
+    report.write(rows, {"bench": SEED}, args.out)
+    console.print(f"written to {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""The one way to time: measured and reference rounds alternate, warm-up is apart, the median decides.
+
+A shared machine drifts (other load, clock speed), so that two absolute figures from different minutes can't be
+compared; rounds that alternate see the same machine.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Medians over rounds of the measured and the reference figure, and of their ratio within each round."""
+
+    measured: float
+    reference: float
+    ratio: float
+    measured_rounds: tuple[float, ...]
+    reference_rounds: tuple[float, ...]
+
+
+def interleave(
+    measured: Callable[[], float], reference: Callable[[], float], *, rounds: int = 7, warm_up: int = 1
+) -> Paired:
+    """Call both in turn; each call does one round of work and returns its figure (a rate, or a duration).
+
+    The first `warm_up` rounds (compilation, caches, connections) are not counted.
+    """
+    for _ in range(warm_up):
+        measured(), reference()
+    pairs: list[tuple[float, float]] = []
+    for _ in range(rounds):
+        pairs.append((measured(), reference()))
+    ours, theirs = zip(*pairs, strict=True)
+    return Paired(median(ours), median(theirs), median(a / b for a, b in pairs), ours, theirs)
+
+
+def rate(work: Callable[[], int], min_s: float) -> float:
+    """Units per second of `work`, which returns how many units it did, repeated for at least `min_s`."""
+    with _no_gc():
+        start, units = time.perf_counter(), 0
+        while True:
+            units += work()
+            elapsed_s = time.perf_counter() - start
+            if elapsed_s >= min_s:
+                return units / elapsed_s
+
+
+def median_latency_us(call: Callable[[], object], calls: int) -> float:
+    """Median duration of one call, in microseconds."""
+    durations_ns: list[int] = []
+    with _no_gc():
+        for _ in range(calls):
+            start = time.perf_counter_ns()
+            call()
+            durations_ns.append(time.perf_counter_ns() - start)
+    return median(durations_ns) / 1e3
+
+
+@contextmanager
+def _no_gc() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -1,0 +1,53 @@
+"""Rules of the house that no linter knows."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_LINES = 400
+
+
+def _tracked(pattern: str) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z", pattern], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
+
+
+def test_handwritten_files_stay_short() -> None:
+    lengths = {p: len(p.read_text().splitlines()) for p in _tracked("*.py") if "_pb2" not in p.name}
+    assert lengths, "no Python files found"
+    long = {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MAX_LINES}
+    assert not long, f"files of more than {MAX_LINES} lines: {long}"
+
+
+def test_the_library_does_not_print() -> None:
+    guilty = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in _tracked("lwmecps_core/*.py")
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.lstrip().startswith("print(")
+    ]
+    assert not guilty
+
+
+def test_weights_are_never_pickled() -> None:
+    guilty = [
+        str(path.relative_to(ROOT))
+        for folder in ("lwmecps_core/*.py", "services/*.py")
+        for path in _tracked(folder)
+        if re.search(r"^import pickle|(?<!safetensors\.)torch\.(save|load)\(", path.read_text(), re.MULTILINE)
+    ]
+    assert not guilty
+
+
+def test_every_direct_dependency_has_an_exact_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
+    names = {re.match(r"[\w-]+", requirement)[0].lower() for requirement in wanted} - {"lwmecps"}  # type: ignore[index]
+    pinned = set(re.findall(r"^([\w-]+)==", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    assert names <= pinned, f"not in constraints.txt: {names - pinned}"

@@ -1,0 +1,86 @@
+"""The demo's arithmetic and files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from lwmecps_core.progress import Row
+from services.cli.demo_plots import plot_adaptation, plot_placement
+from services.cli.demo_report import gap_closed, interval, paired_difference, result_table, summarise, write_results
+
+KEYS = {
+    "method", "inner_steps", "reward_mean", "reward_ci95", "latency_mean_ms", "latency_p95_ms", "replicas_mean",
+    "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s",
+}  # fmt: skip
+
+
+def _row(task: str, method: str, steps: int, reward: float) -> Row:
+    return Row(
+        task, method, steps, reward, latency_mean_ms=80.0, latency_p95_ms=200.0, replicas_mean=6.0, sla_miss_share=0.01,
+        moves_mean=0.5, load_correlation=0.7, env_steps=480, wall_s=0.1,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def rows() -> list[Row]:
+    """Three tasks that differ a lot, on each of which adapting gains about the same."""
+    base = {"a": -100.0, "b": -50.0, "c": -10.0}
+    gains = {("unadapted", 0): 0.0, ("adapted", 5): 20.0, ("scratch", 5): -40.0, ("oracle", 0): 30.0}
+    jitter = {"a": 0.5, "b": 0.0, "c": -0.5}
+    return [
+        _row(task, method, steps, reward + gain + (jitter[task] if method == "adapted" else 0.0))
+        for (method, steps), gain in gains.items()
+        for task, reward in base.items()
+    ]
+
+
+def test_interval_is_students_t_over_tasks() -> None:
+    values = [1.0, 2.0, 4.0, 8.0]
+    low, high = stats.t.interval(0.95, 3, loc=3.75, scale=stats.sem(values))
+    got = interval(values)
+    assert got.mean == pytest.approx(3.75)
+    assert (got.mean - got.ci95, got.mean + got.ci95) == pytest.approx((low, high))
+
+
+def test_one_task_gives_no_finite_interval() -> None:
+    assert interval([3.0]).ci95 == float("inf")
+
+
+def test_pairing_over_tasks_finds_what_means_alone_would_hide(rows: list[Row]) -> None:
+    adapted = next(s for s in summarise(rows) if s.method == "adapted")
+    paired = paired_difference(rows, ("adapted", 5), ("unadapted", 0))
+    assert adapted.reward_ci95 > 100
+    assert paired.mean == pytest.approx(20.0)
+    assert paired.excludes_zero and paired.ci95 < 2
+
+
+def test_gap_is_measured_from_scratch_to_oracle(rows: list[Row]) -> None:
+    assert gap_closed(summarise(rows), steps=5) == pytest.approx(60 / 70)
+
+
+def test_results_have_exactly_the_agreed_keys(rows: list[Row], tmp_path: Path) -> None:
+    write_results(tmp_path, 7, rows, summarise(rows))
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert set(result) == {"seed", "tasks", "rows"}
+    assert (result["seed"], result["tasks"]) == (7, 3)
+    assert all(set(row) == KEYS for row in result["rows"])
+    with (tmp_path / "results.csv").open() as file:
+        assert [row["method"] for row in csv.DictReader(file)] == ["unadapted", "adapted", "scratch", "oracle"]
+
+
+def test_table_marks_differences_that_exclude_zero(rows: list[Row]) -> None:
+    table = result_table(rows, summarise(rows), steps=5)
+    advantage = list(table.columns[3].cells)
+    assert advantage[0].startswith("+20.0") and advantage[0].endswith("*")
+    assert advantage[1] == ""
+
+
+def test_both_pictures_are_written(rows: list[Row], tmp_path: Path) -> None:
+    plot_adaptation(summarise(rows), tmp_path / "adaptation.png")
+    trace = {"users": [1.0, 2.0], "replicas": [4.0, 5.0], "latency_ms": [70.0, 80.0]}
+    plot_placement(trace, 0.2, tmp_path / "placement.png")
+    for name in ("adaptation.png", "placement.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

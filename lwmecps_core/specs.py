@@ -22,6 +22,12 @@ ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
 CONTINUOUS_SUFFIX = "-continuous"
 ALL_ENV_IDS = ENV_IDS + tuple(e + CONTINUOUS_SUFFIX for e in ENV_IDS)
 FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
+FAMILY_PARAMETERS = {
+    "kubernetes_scaling": ("max_pods", "cpu_requirement", "memory_requirement"),
+    "load_balancing": ("traffic_pattern", "latency_threshold"),
+    "resource_optimization": ("optimization_target", "constraint_weight"),
+}
+"""What a family's tasks may fix; what is not fixed is drawn."""
 
 
 @config
@@ -182,8 +188,8 @@ class TaskSpec:
 class TaskDistribution:
     """A way to draw tasks: a family and what all of its tasks share (see `lwmecps_core.tasks.families`).
 
-    `recorded_users` (`[step][node]`), when given, replaces the family's generated load by recorded load, and fixes the
-    number of nodes.
+    `recorded_users` (`[step][node]`, steps of `recorded_step_s`), when given, replaces the family's generated load by
+    recorded load; it has `nodes` columns. Parameters of one family that are None are drawn for every task.
     """
 
     family: Literal["kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile"] = (
@@ -195,6 +201,34 @@ class TaskDistribution:
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
+    recorded_step_s: Positive = 10.0
+
+    max_pods: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """kubernetes_scaling: pods that a node has room for."""
+    cpu_requirement: Positive | None = None
+    """kubernetes_scaling: millicores per pod."""
+    memory_requirement: Positive | None = None
+    """kubernetes_scaling: MiB per pod."""
+    traffic_pattern: Literal["uniform", "burst", "gradual", "diurnal"] | None = None
+    """load_balancing: how users vary over time."""
+    latency_threshold: Positive | None = None
+    """load_balancing: the target latency (ms)."""
+    optimization_target: Literal["cpu", "memory", "latency"] | None = None
+    """resource_optimization: what is scarce or dear."""
+    constraint_weight: NonNegative | None = None
+    """resource_optimization: weight of missed timeouts against the other terms (which sum to 1)."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.env_id not in ALL_ENV_IDS:
+            raise ValueError(f"env_id must be one of {', '.join(ALL_ENV_IDS)}")
+        if any(len(row) != self.nodes for row in self.recorded_users):
+            raise ValueError(f"recorded_users must have one column per node ({self.nodes})")
+        for family, names in FAMILY_PARAMETERS.items():
+            for name in names:
+                if family != self.family and getattr(self, name) is not None:
+                    raise ValueError(f"{name} is a parameter of {family}, not of {self.family}")
+        return self
 
 
 @dataclass(frozen=True)

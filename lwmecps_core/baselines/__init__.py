@@ -1,0 +1,1 @@
+"""Controls that learnt policies are held against."""

@@ -21,6 +21,10 @@ Name = Annotated[str, Field(min_length=1, max_length=253)]
 ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
 CONTINUOUS_SUFFIX = "-continuous"
 ALL_ENV_IDS = ENV_IDS + tuple(e + CONTINUOUS_SUFFIX for e in ENV_IDS)
+EnvId = Literal[
+    "lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4",
+    "lwmecps-v1-continuous", "lwmecps-v2-continuous", "lwmecps-v3-continuous", "lwmecps-v4-continuous",
+]  # fmt: skip
 FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
 FAMILY_PARAMETERS = {
     "kubernetes_scaling": ("max_pods", "cpu_requirement", "memory_requirement"),
@@ -140,10 +144,7 @@ class TaskSpec:
     """One decision problem: cluster + deployments + workload + objective + environment version + horizon."""
 
     name: Name
-    env_id: Literal[
-        "lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4",
-        "lwmecps-v1-continuous", "lwmecps-v2-continuous", "lwmecps-v3-continuous", "lwmecps-v4-continuous",
-    ] = "lwmecps-v3"  # fmt: skip
+    env_id: EnvId = "lwmecps-v3"
     cluster: ClusterSpec
     deployments: Annotated[tuple[DeploymentSpec, ...], Field(min_length=1)]
     workload: WorkloadSpec
@@ -195,7 +196,7 @@ class TaskDistribution:
     family: Literal["kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile"] = (
         "mec_city"
     )
-    env_id: str = "lwmecps-v3"
+    env_id: EnvId = "lwmecps-v3"
     nodes: Annotated[int, Field(ge=1, le=1000)] = 4
     deployments: Annotated[int, Field(ge=1, le=1000)] = 4
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
@@ -220,8 +221,6 @@ class TaskDistribution:
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.env_id not in ALL_ENV_IDS:
-            raise ValueError(f"env_id must be one of {', '.join(ALL_ENV_IDS)}")
         if any(len(row) != self.nodes for row in self.recorded_users):
             raise ValueError(f"recorded_users must have one column per node ({self.nodes})")
         for family, names in FAMILY_PARAMETERS.items():

@@ -50,7 +50,8 @@ def round_trips(rng: np.random.Generator, points: Floats, ranges: CityRanges) ->
     switching = rng.uniform(*ranges.switching_ms, len(points))
     rtt = np.clip(distance * rng.uniform(*ranges.ms_per_km) + switching + switching[:, None], *ranges.rtt_ms)
     np.fill_diagonal(rtt, 0.0)
-    return np.round((rtt + rtt.T) / 2, 3)
+    symmetric: Floats = np.round((rtt + rtt.T) / 2, 3)
+    return symmetric
 
 
 def users(rng: np.random.Generator, points: Floats, distance_km: float, ranges: CityRanges) -> Floats:
@@ -61,4 +62,5 @@ def users(rng: np.random.Generator, points: Floats, distance_km: float, ranges: 
     spot = rng.choice(count, total, p=rng.dirichlet(np.full(count, 3.0)))
     where = hot_spots[spot] + rng.normal(0.0, distance_km * ranges.hot_spot_spread, (total, 2))
     nearest = np.argmin(((where[:, None] - points[None]) ** 2).sum(-1), axis=1)
-    return np.clip(np.bincount(nearest, minlength=count).astype(float), *ranges.station_users)
+    served: Floats = np.clip(np.bincount(nearest, minlength=count).astype(float), *ranges.station_users)
+    return served

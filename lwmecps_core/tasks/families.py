@@ -7,7 +7,7 @@ a generator, listed in `REGISTRY`.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,9 @@ from lwmecps_core.tasks import city, profiles
 
 Floats = NDArray[np.float64]
 Range = tuple[NonNegative, NonNegative]
+Pattern = Literal["uniform", "burst", "gradual", "diurnal"]
+Balancer = Literal["cluster", "least_connections"]
+Arrivals = Literal["poisson", "burst"]
 
 
 @config
@@ -119,9 +122,10 @@ def kubernetes_scaling(d: TaskDistribution, rng: np.random.Generator, r: Ranges)
 def load_balancing(d: TaskDistribution, rng: np.random.Generator, r: Ranges) -> TaskSpec:
     """Traffic of some pattern behind some balancer, to be served within `latency_threshold`."""
     task = mec_city(d, rng, r)
-    patterns = ("uniform", "burst", "gradual", "diurnal")
+    patterns: tuple[Pattern, ...] = ("uniform", "burst", "gradual", "diurnal")
     pattern = d.traffic_pattern or patterns[int(rng.integers(len(patterns)))]
-    routing = ("cluster", "least_connections")[int(rng.integers(2))]
+    balancers: tuple[Balancer, ...] = ("cluster", "least_connections")
+    routing = balancers[int(rng.integers(len(balancers)))]
     threshold = d.latency_threshold or task.objective.target_latency_ms
     objective = replace(
         task.objective, target_latency_ms=threshold, imbalance=task.objective.imbalance + float(rng.uniform(0.0, 0.3))
@@ -160,7 +164,7 @@ REGISTRY: dict[str, Family] = {
 
 
 def _task(
-    d: TaskDistribution, rng: np.random.Generator, r: Ranges, recorded: dict[str, Any], arrivals: str
+    d: TaskDistribution, rng: np.random.Generator, r: Ranges, recorded: dict[str, Any], arrivals: Arrivals
 ) -> TaskSpec:
     """A task on a new city; `recorded` holds the workload's fields when load is not generated."""
     points, spacing_km = city.stations(rng, d.nodes, r.geometry)
@@ -291,8 +295,9 @@ def _normalised(objective: ObjectiveSpec) -> ObjectiveSpec:
 def _home_share(homes: NDArray[np.int64], rtt_ms: Floats) -> Floats:
     """`[node, deployment]`: users ask the deployments of their own station, or else of the nearest that has any."""
     rtt = rtt_ms[:, homes]
-    nearest = rtt <= rtt.min(axis=1, keepdims=True)
-    return nearest / nearest.sum(axis=1, keepdims=True)
+    nearest = (rtt <= rtt.min(axis=1, keepdims=True)).astype(np.float64)
+    share: Floats = nearest / nearest.sum(axis=1, keepdims=True)
+    return share
 
 
 def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float:

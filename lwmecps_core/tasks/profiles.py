@@ -125,7 +125,8 @@ def synthetic(rng: np.random.Generator, stations: int) -> NDArray[np.float64]:
     mean = rng.uniform(*SYNTHETIC_MEAN_USERS, stations)
     trough = rng.uniform(*SYNTHETIC_TROUGH_SHARE, stations)
     day = mean * (trough + (1.0 - trough) * level[:, None] / level.mean())
-    return rng.poisson(day).astype(np.float64)
+    users: NDArray[np.float64] = rng.poisson(day).astype(np.float64)
+    return users
 
 
 def _read(file: Path) -> _Station:

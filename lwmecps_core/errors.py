@@ -10,6 +10,9 @@
     ├── QueueFull           a bounded queue had no room before the deadline
     ├── DamagedArtefact     a stored file is truncated or altered
     ├── CollectionTimeout   rollouts that were asked for did not arrive in time
+    ├── CollectionFailed    workers gave a request for rollouts up, with the error they had
+    ├── CollectionStopped   whoever asked for rollouts does not want them any more
+    ├── QueueUnavailable    the message broker can't be reached
     └── ClusterUnavailable  the wrapped cluster can't be reached or refuses
 """
 
@@ -80,6 +83,18 @@ class DamagedArtefact(LwmecpsError):
 
 class CollectionTimeout(LwmecpsError):
     """Rollouts that were asked for did not arrive in time."""
+
+
+class CollectionFailed(LwmecpsError):
+    """Workers gave a request for rollouts up; the message is the error they had."""
+
+
+class CollectionStopped(LwmecpsError):
+    """Whoever asked for rollouts does not want them any more."""
+
+
+class QueueUnavailable(LwmecpsError):
+    """The message broker can't be reached."""
 
 
 class ClusterUnavailable(LwmecpsError):

@@ -1,0 +1,222 @@
+"""The work stream over Redis Streams (6.2 or newer).
+
+A stream `name` is three keys, in one cluster slot: `entries` (the stream, with the group `work`), `bytes` (what its
+entries weigh) and `dead` (dead letters). Whatever changes two of them is a Lua script, so that they always agree.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+
+from lwmecps_core.errors import NotFound, QueueUnavailable
+from lwmecps_core.rollout.queue import (
+    DeadLetter,
+    Entry,
+    QueueLimits,
+    QueueStats,
+    publish_with_backoff,
+    unanswered,
+)
+
+GROUP = "work"
+_FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
+
+_OFFER = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
+local held = tonumber(redis.call('GET', KEYS[2]) or '0')
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) or held + #ARGV[4] > tonumber(ARGV[2]) then return 0 end
+redis.call('XADD', KEYS[1], '*', 'p', ARGV[4])
+redis.call('INCRBY', KEYS[2], #ARGV[4])
+if ARGV[3] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return 1
+"""
+_ACK = """
+local removed = 0
+for i = 2, #ARGV, 2 do
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[i])
+  if redis.call('XDEL', KEYS[1], ARGV[i]) == 1 then
+    redis.call('DECRBY', KEYS[2], ARGV[i + 1])
+    removed = removed + 1
+  end
+end
+return removed
+"""
+_BURY = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+if #found == 0 then return 0 end
+local payload = found[1][2][2]
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('DECRBY', KEYS[2], #payload)
+redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[5], '*', 'p', payload, 'error', ARGV[3], 'deliveries', ARGV[4])
+if ARGV[6] ~= '0' then redis.call('PEXPIRE', KEYS[3], ARGV[6]) end
+return 1
+"""
+_SET_IDLE = """
+for i = 4, #ARGV do
+  if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) == 1 then
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'IDLE', ARGV[3], 'JUSTID')
+  end
+end
+"""
+
+
+def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0) -> "redis.Redis":
+    """A client for `redis://host:port/db` (or rediss://, unix://); it connects with the first command."""
+    return redis.Redis.from_url(
+        url, protocol=2, socket_connect_timeout=connect_timeout_s, socket_timeout=timeout_s, health_check_interval=30
+    )
+
+
+@contextmanager
+def broker_errors(what: str) -> Iterator[None]:
+    """Turn a broker that is away, loading or missing the stream `what` into the library's errors."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise QueueUnavailable(f"Redis can't be reached for {what}: {error}") from error
+    except redis.ResponseError as error:
+        if "NOGROUP" in str(error) or "no such key" in str(error):
+            raise NotFound("queue", what) from None
+        raise
+
+
+class RedisQueue:
+    """`WorkQueue` over one Redis stream; clients are safe to share between threads."""
+
+    def __init__(self, client: "redis.Redis", name: str, limits: QueueLimits | None = None) -> None:
+        self.name = name
+        self.limits = limits or QueueLimits()
+        self._redis: Any = client
+        self._entries, self._bytes, self._dead = (f"lwmecps:queue:{{{name}}}:{k}" for k in ("entries", "bytes", "dead"))
+        self._ttl_ms = int(self.limits.ttl_s * 1000)
+        self._offer_script = client.register_script(_OFFER)
+        self._ack_script = client.register_script(_ACK)
+        self._bury_script = client.register_script(_BURY)
+        self._set_idle_script = client.register_script(_SET_IDLE)
+
+    def open(self) -> None:
+        """Create the stream and its group unless they exist."""
+        with broker_errors(self.name):
+            try:
+                self._redis.xgroup_create(self._entries, GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+            if self._ttl_ms:
+                self._redis.pexpire(self._entries, self._ttl_ms)
+
+    def exists(self) -> bool:
+        """Whether the stream exists."""
+        with broker_errors(self.name):
+            return bool(self._redis.exists(self._entries))
+
+    def publish(self, payloads: Sequence[bytes], deadline_s: float = 10.0) -> None:
+        """Append messages, pipelined, waiting for room."""
+        publish_with_backoff(self.name, self.limits, payloads, deadline_s, self._offer)
+
+    def _offer(self, payloads: Sequence[bytes]) -> list[bytes]:
+        bounds = [self.limits.max_entries, self.limits.max_bytes, self._ttl_ms]
+        with broker_errors(self.name), self._redis.pipeline(transaction=False) as pipe:
+            for payload in payloads:
+                self._offer_script(keys=[self._entries, self._bytes], args=[*bounds, payload], client=pipe)
+            replies = pipe.execute(raise_on_error=False)
+        for reply in replies:
+            # A server at its own memory limit refuses the script: to the producer that is a full queue.
+            if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.OutOfMemoryError):
+                raise reply
+            if reply == -1:
+                raise NotFound("queue", self.name)
+        return [payload for payload, reply in zip(payloads, replies, strict=True) if reply != 1]
+
+    def read(self, consumer: str, count: int = 1, block_ms: int = 0) -> list[Entry]:
+        """Up to `count` unread entries."""
+        with broker_errors(self.name):
+            found = self._redis.xreadgroup(
+                GROUP, consumer, {self._entries: ">"}, count=count, block=block_ms if block_ms else None
+            )
+        return [Entry(id_.decode(), fields[b"p"]) for _, entries in found or () for id_, fields in entries]
+
+    def claim_stale(self, consumer: str, min_idle_ms: int, count: int = 1) -> list[Entry]:
+        """Take over entries whose consumer has gone quiet.
+
+        XPENDING and XCLAIM in place of XAUTOCLAIM: that one tells neither the number of deliveries nor, in 6.2, the id
+        of an entry that was deleted under its consumer.
+        """
+        with broker_errors(self.name):
+            stale = self._redis.xpending_range(self._entries, GROUP, "-", "+", count, idle=min_idle_ms)
+            if not stale:
+                return []
+            seen = {item["message_id"]: item["times_delivered"] for item in stale}
+            got = dict(self._redis.xclaim(self._entries, GROUP, consumer, min_idle_ms, list(seen)))
+            for id_ in seen.keys() - got.keys():
+                if not self._redis.xrange(self._entries, id_, id_):
+                    self._redis.xack(self._entries, GROUP, id_)
+        claimed = []
+        for id_, deliveries in seen.items():
+            if got.get(id_) is None:
+                continue
+            if deliveries >= self.limits.max_deliveries:
+                self._bury(id_, deliveries, unanswered(deliveries))
+            else:
+                claimed.append(Entry(id_.decode(), got[id_][b"p"], deliveries + 1))
+        return claimed
+
+    def touch(self, consumer: str, entries: Sequence[Entry]) -> None:
+        """Restart the idle time of `entries`."""
+        self._set_idle(consumer, entries, 0)
+
+    def _set_idle(self, consumer: str, entries: Sequence[Entry], idle_ms: int) -> None:
+        if entries:
+            with broker_errors(self.name):
+                self._set_idle_script(keys=[self._entries], args=[GROUP, consumer, idle_ms, *(e.id for e in entries)])
+
+    def ack(self, entries: Sequence[Entry]) -> int:
+        """Acknowledge and delete (at most 1,000 in one script, so that the server stays responsive)."""
+        removed = 0
+        with broker_errors(self.name):
+            for start in range(0, len(entries), 1000):
+                pairs = [x for e in entries[start : start + 1000] for x in (e.id, len(e.payload))]
+                removed += int(self._ack_script(keys=[self._entries, self._bytes], args=[GROUP, *pairs]))
+        return removed
+
+    def fail(self, consumer: str, entry: Entry, error: str, *, fatal: bool = False) -> bool:
+        """Give an entry back, or up."""
+        if fatal or entry.deliveries >= self.limits.max_deliveries:
+            self._bury(entry.id, entry.deliveries, error)
+            return True
+        self._set_idle(consumer, [entry], _FAR_IDLE_MS)
+        return False
+
+    def _bury(self, id_: bytes | str, deliveries: int, error: str) -> None:
+        with broker_errors(self.name):
+            self._bury_script(
+                keys=[self._entries, self._bytes, self._dead],
+                args=[GROUP, id_, error, deliveries, self.limits.max_dead, self._ttl_ms],
+            )
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Entries that were given up."""
+        with broker_errors(self.name):
+            found = self._redis.xrange(self._dead)
+        return [DeadLetter(f[b"p"], f[b"error"].decode(errors="replace"), int(f[b"deliveries"])) for _, f in found]
+
+    def stats(self) -> QueueStats:
+        """What the stream holds now."""
+        with broker_errors(self.name), self._redis.pipeline(transaction=True) as pipe:
+            pipe.xlen(self._entries)
+            pipe.get(self._bytes)
+            pipe.xpending(self._entries, GROUP)
+            pipe.xlen(self._dead)
+            entries, size, pending, dead = pipe.execute()
+        return QueueStats(entries, int(size or 0), pending["pending"], dead)
+
+    def delete(self) -> None:
+        """Remove the stream and all it holds."""
+        with broker_errors(self.name):
+            self._redis.delete(self._entries, self._bytes, self._dead)

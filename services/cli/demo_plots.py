@@ -9,6 +9,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from services.cli.demo_report import Summary
 
@@ -29,7 +30,7 @@ def plot_adaptation(summaries: Sequence[Summary], path: Path) -> None:
         for s in (s for s in summaries if s.method == method):
             axes.axhline(s.reward_mean, linestyle="--", color=f"C{i + len(LINES)}", label=method)
     axes.set(xlabel="inner steps on the held-out cluster", ylabel="reward per episode", title="Adaptation")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)

@@ -1,0 +1,69 @@
+"""Child processes that are started together, watched, and drained together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DRAIN_S = 15.0
+"""How long a process may take to finish its work after SIGTERM before it is killed."""
+
+
+class ProcessFailed(Exception):
+    """A child process ended by itself; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running `python -m module` whose output goes to `log`."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise `ProcessFailed` if it has ended."""
+        code = self.process.poll()
+        if code is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+            raise ProcessFailed(f"{self.name} ended with code {code}; the end of {self.log}:\n{tail}")
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def start_module(name: str, module: str, env: Mapping[str, str], log: Path) -> Child:
+    """Start `python -m module` with `env` on top of this process's environment.
+
+    It gets a session of its own: ctrl-C reaches only the parent, which then drains its children in order.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
+        )  # fmt: skip
+    return Child(name, process, log)
+
+
+def drain(children: list[Child], patience_s: float = DRAIN_S) -> None:
+    """Ask all to finish (SIGTERM), wait, then kill the process group of whoever is left."""
+    for child in children:
+        if child.process.poll() is None:
+            child.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + patience_s
+    for child in children:
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.process.pid, signal.SIGKILL)
+            child.process.wait()

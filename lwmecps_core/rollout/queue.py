@@ -68,8 +68,8 @@ class WorkQueue(Protocol):
     * An entry that its consumer neither acknowledges, fails nor touches for a while can be claimed by another; its
       `deliveries` goes up. After `max_deliveries` it is not delivered again but becomes a dead letter.
     * Any number of threads and processes may use one stream at a time.
-    * A stream exists from `open` until `delete`; using one that does not exist raises `NotFound`. A broker that can't be
-      reached raises `QueueUnavailable`.
+    * A stream exists from `open` until `delete`; using one that does not exist raises `NotFound`.
+    * A broker that can't be reached raises `QueueUnavailable`.
     """
 
     name: str

@@ -1,0 +1,49 @@
+"""What only the Redis stream has to get right."""
+
+import time
+
+import pytest
+
+from lwmecps_core.errors import QueueFull, QueueUnavailable
+from lwmecps_core.rollout.queue import QueueLimits
+from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from services.common.local_redis import LocalRedis, bundled_binary
+
+
+def test_unused_stream_removes_itself(redis_client):
+    queue = RedisQueue(redis_client, "short-lived", QueueLimits(ttl_s=0.05))
+    queue.open()
+    queue.publish([b"a"])
+    time.sleep(0.15)
+    assert redis_client.keys("*short-lived*") == []
+
+
+@pytest.mark.parametrize("binary", [None, bundled_binary()])
+def test_entry_deleted_under_its_consumer_is_forgotten(binary):
+    with LocalRedis(binary=binary) as server, connect(server.url) as client:
+        queue = RedisQueue(client, "holes")
+        queue.open()
+        queue.publish([b"a", b"b"])
+        gone, _ = queue.read("dead", count=2)
+        client.xdel("lwmecps:queue:{holes}:entries", gone.id)
+        assert [entry.payload for entry in queue.claim_stale("alive", 0, count=9)] == [b"b"]
+        assert queue.stats().pending == 1
+
+
+def test_server_out_of_memory_is_a_full_queue():
+    with LocalRedis(max_memory_mib=4) as server, connect(server.url) as client:
+        queue = RedisQueue(client, "greedy")
+        queue.open()
+        with pytest.raises(QueueFull):
+            queue.publish([bytes(2**18)] * 32, deadline_s=0.05)
+
+
+def test_stopped_server_is_named_as_unavailable_and_leaves_no_process():
+    server = LocalRedis()
+    with connect(server.url, connect_timeout_s=0.2) as client:
+        queue = RedisQueue(client, "q")
+        queue.open()
+        server.close()
+        assert server.pid is None
+        with pytest.raises(QueueUnavailable):
+            queue.publish([b"a"], deadline_s=0.1)

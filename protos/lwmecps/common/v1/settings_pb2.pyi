@@ -1,0 +1,162 @@
+from protos.buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Network(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    NETWORK_UNSPECIFIED: _ClassVar[Network]
+    NETWORK_MLP: _ClassVar[Network]
+    NETWORK_SET: _ClassVar[Network]
+
+class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    META_METHOD_UNSPECIFIED: _ClassVar[MetaMethod]
+    META_METHOD_MAML: _ClassVar[MetaMethod]
+    META_METHOD_FOMAML: _ClassVar[MetaMethod]
+
+class TransferMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TRANSFER_METHOD_UNSPECIFIED: _ClassVar[TransferMethod]
+    TRANSFER_METHOD_FINE_TUNING: _ClassVar[TransferMethod]
+NETWORK_UNSPECIFIED: Network
+NETWORK_MLP: Network
+NETWORK_SET: Network
+META_METHOD_UNSPECIFIED: MetaMethod
+META_METHOD_MAML: MetaMethod
+META_METHOD_FOMAML: MetaMethod
+TRANSFER_METHOD_UNSPECIFIED: TransferMethod
+TRANSFER_METHOD_FINE_TUNING: TransferMethod
+
+class AlgorithmConfig(_message.Message):
+    __slots__ = ("ppo", "dqn")
+    PPO_FIELD_NUMBER: _ClassVar[int]
+    DQN_FIELD_NUMBER: _ClassVar[int]
+    ppo: PPOConfig
+    dqn: DQNConfig
+    def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ...) -> None: ...
+
+class PPOConfig(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    GAE_LAMBDA_FIELD_NUMBER: _ClassVar[int]
+    CLIP_EPSILON_FIELD_NUMBER: _ClassVar[int]
+    ENTROPY_COEF_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FUNCTION_COEF_FIELD_NUMBER: _ClassVar[int]
+    N_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    gae_lambda: float
+    clip_epsilon: float
+    entropy_coef: float
+    value_function_coef: float
+    n_epochs: int
+    batch_size: int
+    max_grad_norm: float
+    hidden_size: _containers.RepeatedScalarFieldContainer[int]
+    network: Network
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+
+class DQNConfig(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    epsilon: float
+    memory_size: int
+    batch_size: int
+    updates_per_batch: int
+    tau: float
+    max_grad_norm: float
+    hidden_size: _containers.RepeatedScalarFieldContainer[int]
+    network: Network
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+
+class MetaConfig(_message.Message):
+    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    INNER_LR_FIELD_NUMBER: _ClassVar[int]
+    OUTER_LR_FIELD_NUMBER: _ClassVar[int]
+    ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
+    META_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NUM_META_EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
+    LEARN_INNER_LR_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    method: MetaMethod
+    inner_lr: float
+    outer_lr: float
+    adaptation_steps: int
+    meta_batch_size: int
+    num_meta_epochs: int
+    episodes_per_step: int
+    learn_inner_lr: bool
+    max_grad_norm: float
+    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ...) -> None: ...
+
+class TrainConfig(_message.Message):
+    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes")
+    TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    TASKS_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    INDEPENDENT_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    total_episodes: int
+    episodes_per_batch: int
+    tasks_per_batch: int
+    independent: bool
+    evaluation_episodes: int
+    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
+
+class TransferConfig(_message.Message):
+    __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    method: TransferMethod
+    learning_rate: float
+    total_episodes: int
+    episodes_per_batch: int
+    def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ...) -> None: ...
+
+class AdaptConfig(_message.Message):
+    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes")
+    ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
+    INNER_LR_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    adaptation_steps: int
+    episodes_per_step: int
+    inner_lr: float
+    random_weights: bool
+    evaluation_episodes: int
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
+
+class EvaluateConfig(_message.Message):
+    __slots__ = ("episodes", "baseline")
+    EPISODES_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    episodes: int
+    baseline: str
+    def __init__(self, episodes: _Optional[int] = ..., baseline: _Optional[str] = ...) -> None: ...

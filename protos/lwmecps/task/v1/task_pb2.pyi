@@ -1,0 +1,207 @@
+from protos.buf.validate import validate_pb2 as _validate_pb2
+from protos.lwmecps.cluster.v1 import cluster_pb2 as _cluster_pb2
+from protos.lwmecps.common.v1 import tensor_pb2 as _tensor_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Pattern(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PATTERN_UNSPECIFIED: _ClassVar[Pattern]
+    PATTERN_UNIFORM: _ClassVar[Pattern]
+    PATTERN_DIURNAL: _ClassVar[Pattern]
+    PATTERN_BURST: _ClassVar[Pattern]
+    PATTERN_GRADUAL: _ClassVar[Pattern]
+    PATTERN_RECORDED: _ClassVar[Pattern]
+
+class Arrivals(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARRIVALS_UNSPECIFIED: _ClassVar[Arrivals]
+    ARRIVALS_POISSON: _ClassVar[Arrivals]
+    ARRIVALS_BURST: _ClassVar[Arrivals]
+
+class Routing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROUTING_UNSPECIFIED: _ClassVar[Routing]
+    ROUTING_CLUSTER: _ClassVar[Routing]
+    ROUTING_LEAST_CONNECTIONS: _ClassVar[Routing]
+    ROUTING_LOCAL_FIRST: _ClassVar[Routing]
+
+class LatencyModel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LATENCY_MODEL_UNSPECIFIED: _ClassVar[LatencyModel]
+    LATENCY_MODEL_QUEUE: _ClassVar[LatencyModel]
+    LATENCY_MODEL_TESTAPP: _ClassVar[LatencyModel]
+
+class Family(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FAMILY_UNSPECIFIED: _ClassVar[Family]
+    FAMILY_KUBERNETES_SCALING: _ClassVar[Family]
+    FAMILY_LOAD_BALANCING: _ClassVar[Family]
+    FAMILY_RESOURCE_OPTIMIZATION: _ClassVar[Family]
+    FAMILY_MEC_CITY: _ClassVar[Family]
+    FAMILY_LOAD_PROFILE: _ClassVar[Family]
+
+class ActionEntity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACTION_ENTITY_UNSPECIFIED: _ClassVar[ActionEntity]
+    ACTION_ENTITY_GLOBAL: _ClassVar[ActionEntity]
+    ACTION_ENTITY_DEPLOYMENT: _ClassVar[ActionEntity]
+    ACTION_ENTITY_PAIR: _ClassVar[ActionEntity]
+    ACTION_ENTITY_NODE: _ClassVar[ActionEntity]
+PATTERN_UNSPECIFIED: Pattern
+PATTERN_UNIFORM: Pattern
+PATTERN_DIURNAL: Pattern
+PATTERN_BURST: Pattern
+PATTERN_GRADUAL: Pattern
+PATTERN_RECORDED: Pattern
+ARRIVALS_UNSPECIFIED: Arrivals
+ARRIVALS_POISSON: Arrivals
+ARRIVALS_BURST: Arrivals
+ROUTING_UNSPECIFIED: Routing
+ROUTING_CLUSTER: Routing
+ROUTING_LEAST_CONNECTIONS: Routing
+ROUTING_LOCAL_FIRST: Routing
+LATENCY_MODEL_UNSPECIFIED: LatencyModel
+LATENCY_MODEL_QUEUE: LatencyModel
+LATENCY_MODEL_TESTAPP: LatencyModel
+FAMILY_UNSPECIFIED: Family
+FAMILY_KUBERNETES_SCALING: Family
+FAMILY_LOAD_BALANCING: Family
+FAMILY_RESOURCE_OPTIMIZATION: Family
+FAMILY_MEC_CITY: Family
+FAMILY_LOAD_PROFILE: Family
+ACTION_ENTITY_UNSPECIFIED: ActionEntity
+ACTION_ENTITY_GLOBAL: ActionEntity
+ACTION_ENTITY_DEPLOYMENT: ActionEntity
+ACTION_ENTITY_PAIR: ActionEntity
+ACTION_ENTITY_NODE: ActionEntity
+
+class Failover(_message.Message):
+    __slots__ = ("deployments",)
+    DEPLOYMENTS_FIELD_NUMBER: _ClassVar[int]
+    deployments: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, deployments: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class WorkloadSpec(_message.Message):
+    __slots__ = ("pattern", "base_users", "amplitude", "period_s", "phase", "recorded_users", "recorded_step_s", "request_interval_s", "arrivals", "noise", "share", "failover", "speedup", "random_start")
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    BASE_USERS_FIELD_NUMBER: _ClassVar[int]
+    AMPLITUDE_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_USERS_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_STEP_S_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    ARRIVALS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    FAILOVER_FIELD_NUMBER: _ClassVar[int]
+    SPEEDUP_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_START_FIELD_NUMBER: _ClassVar[int]
+    pattern: Pattern
+    base_users: _tensor_pb2.Tensor
+    amplitude: float
+    period_s: float
+    phase: _tensor_pb2.Tensor
+    recorded_users: _tensor_pb2.Tensor
+    recorded_step_s: float
+    request_interval_s: float
+    arrivals: Arrivals
+    noise: float
+    share: _tensor_pb2.Tensor
+    failover: _containers.RepeatedCompositeFieldContainer[Failover]
+    speedup: float
+    random_start: bool
+    def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ...) -> None: ...
+
+class ObjectiveSpec(_message.Message):
+    __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms")
+    LATENCY_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    IMBALANCE_FIELD_NUMBER: _ClassVar[int]
+    SLA_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
+    TARGET_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    latency: float
+    replicas: float
+    imbalance: float
+    sla: float
+    moves: float
+    target_latency_ms: float
+    def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ...) -> None: ...
+
+class TaskSpec(_message.Message):
+    __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ENV_ID_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    DEPLOYMENTS_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_FIELD_NUMBER: _ClassVar[int]
+    ROUTING_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MODEL_FIELD_NUMBER: _ClassVar[int]
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    env_id: str
+    cluster: _cluster_pb2.ClusterSpec
+    deployments: _containers.RepeatedCompositeFieldContainer[_cluster_pb2.DeploymentSpec]
+    workload: WorkloadSpec
+    objective: ObjectiveSpec
+    horizon: int
+    interval_s: float
+    episodes: int
+    routing: Routing
+    latency_model: LatencyModel
+    family: str
+    def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ...) -> None: ...
+
+class TaskDistribution(_message.Message):
+    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    ENV_ID_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    DEPLOYMENTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_USERS_FIELD_NUMBER: _ClassVar[int]
+    family: Family
+    env_id: str
+    nodes: int
+    deployments: int
+    max_replicas: int
+    horizon: int
+    recorded_users: _tensor_pb2.Tensor
+    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+
+class ObservationBlock(_message.Message):
+    __slots__ = ("name", "shape")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class EnvSpec(_message.Message):
+    __slots__ = ("env_id", "blocks", "nvec", "action_size", "horizon", "action_entity")
+    ENV_ID_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    NVEC_FIELD_NUMBER: _ClassVar[int]
+    ACTION_SIZE_FIELD_NUMBER: _ClassVar[int]
+    HORIZON_FIELD_NUMBER: _ClassVar[int]
+    ACTION_ENTITY_FIELD_NUMBER: _ClassVar[int]
+    env_id: str
+    blocks: _containers.RepeatedCompositeFieldContainer[ObservationBlock]
+    nvec: _containers.RepeatedScalarFieldContainer[int]
+    action_size: int
+    horizon: int
+    action_entity: ActionEntity
+    def __init__(self, env_id: _Optional[str] = ..., blocks: _Optional[_Iterable[_Union[ObservationBlock, _Mapping]]] = ..., nvec: _Optional[_Iterable[int]] = ..., action_size: _Optional[int] = ..., horizon: _Optional[int] = ..., action_entity: _Optional[_Union[ActionEntity, str]] = ...) -> None: ...

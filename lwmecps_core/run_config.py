@@ -63,6 +63,8 @@ class MetaConfig:
     learn_inner_lr: bool = True
     """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
     max_grad_norm: Positive = 1.0
+    multi_step_loss: Share = 0.5
+    """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""
 
 
 @config
@@ -101,6 +103,8 @@ class AdaptConfig:
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8
     """Episodes per task that measure the policy before the first step and after every step."""
+    compare_oracle: bool = False
+    """Also search the oracle at the end, for `adaptation_accuracy`."""
 
 
 @config

@@ -1,0 +1,17 @@
+"""Base reinforcement-learning algorithms, by the name in their settings."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.algorithms.dqn import DQN
+from lwmecps_core.algorithms.ppo import PPO
+from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.specs import EnvSpec
+
+REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {"ppo": PPO, "dqn": DQN}
+
+
+def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
+    """The algorithm that `cfg` names, for one kind of environment."""
+    return REGISTRY[cfg.name](cfg, spec)

@@ -1,14 +1,15 @@
 """The contract of an algorithm: a small object of pure functions over parameter trees.
 
 Any meta-learner wraps any algorithm, because a loss is a deterministic function of (params, extra, batch): randomness
-enters as tensors, what must stay fixed sits in `extra` or in the batch. All functions must also work with a leading
-task axis on every tensor (parameters included), so that `act` can serve many tasks in one call, and must be traceable
-by `torch.func` (`grad`, `vmap`).
+enters as tensors, what must stay fixed sits in `extra` or in the batch, and no loss detaches anything.
+
+Everything takes a leading task axis: with parameters `[K, ...]` and data `[K, ...]`, one call does the work of K calls
+(K may also be absent). `docs/decisions/0001-task-axis.md` says why this is written out and not left to `vmap`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,16 +21,7 @@ Params = dict[str, dict[str, Tensor]]
 Extra = dict[str, Tensor]
 """State that no gradient reaches: target networks, exploration rates."""
 Batch = dict[str, Tensor]
-"""What a loss reads: field → tensor, leading axis = samples."""
-
-
-@dataclass(frozen=True)
-class AlgoState:
-    """Everything that learning changes."""
-
-    params: Params
-    extra: Extra
-    optimiser: Mapping[str, Any]
+"""What a loss reads: field → tensor `[..., S, ...]`, S samples."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +35,18 @@ class ActorOut:
 class Algorithm(Protocol):
     """A base reinforcement-learning algorithm for one `EnvSpec` (bound at construction)."""
 
-    name: str
     spec: EnvSpec
+    learning_rate: float
+    max_grad_norm: float
+    memory_size: int
+    """How many transitions a learner keeps and hands to `prepare`; 0: only those of the newest collection."""
 
     @property
     def noise_size(self) -> int:
         """How many uniform(0, 1) numbers `act` consumes per environment and step."""
 
-    def init(self, generator: torch.Generator) -> AlgoState:
-        """Fresh parameters, extra state and optimiser state."""
+    def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
+        """Fresh parameters and extra state, without a task axis."""
 
     def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
         """Choose actions for `obs` `[..., B, O]`, `mask` `[..., B, M]`, `noise` `[..., B, noise_size]`.
@@ -59,16 +54,18 @@ class Algorithm(Protocol):
         Without noise the choice is deterministic (the policy's mode, the greedy action).
         """
 
-    def prepare(
-        self, params: Params, extra: Extra, data: Batch, generator: torch.Generator, *, epochs: int | None = None
-    ) -> Iterator[Batch]:
-        """Minibatches, with returns and all noise, from a stacked rollout (fields as in `RolloutBatch`, as tensors).
+    def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
+        """All of a stacked rollout as one batch, with what the loss needs (returns, advantages).
 
-        `epochs=None` uses the algorithm's own number of epochs and minibatches; `epochs=1` yields the whole data once.
+        `data` holds `RolloutBatch`'s fields as tensors with a task axis, time before environments: `obs`
+        `[K, T+1, B, O]`, `reward` `[K, T, B]`… The result is flat: `[K, T·B, ...]`.
         """
 
+    def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
+        """Shuffled minibatches of a batch made by `whole`, epoch after epoch."""
+
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
-        """One scalar per parameter group; deterministic and twice differentiable."""
+        """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable."""
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
-        """Move target networks and exploration rates after a step."""
+        """Move target networks after a step."""

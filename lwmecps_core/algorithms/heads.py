@@ -1,0 +1,72 @@
+"""Action distributions on top of network outputs.
+
+All components of one action have the same number of choices n. Replica counts (v3, v4) are ordered, so their logits come
+from a discretised Gaussian: two outputs for each count, and what is learnt about 4 replicas tells about 5.
+"""
+
+from math import log
+
+import torch
+from torch import Tensor
+
+from lwmecps_core.specs import EnvSpec
+
+FORBIDDEN = -1e9
+LOG_SCALE_RANGE = 2.0
+
+
+def choices(spec: EnvSpec) -> int:
+    """The number of choices n of every action component."""
+    if len(set(spec.nvec)) != 1:
+        raise ValueError(f"action components must have one number of choices, not {sorted(set(spec.nvec))}")
+    return spec.nvec[0]
+
+
+def ordinal(spec: EnvSpec) -> bool:
+    """Whether choices are counts of replicas."""
+    return spec.discrete and spec.action_entity in ("deployment", "pair")
+
+
+def outputs(spec: EnvSpec) -> int:
+    """Network outputs for each action component."""
+    if not spec.discrete:
+        return 1
+    return 2 if ordinal(spec) else choices(spec)
+
+
+def logits(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
+    """Masked logits `[..., A, n]` from outputs `[..., A, outputs]` and masks `[..., M]`."""
+    n = choices(spec)
+    if ordinal(spec):
+        mean = (n - 1) * torch.sigmoid(out[..., 0:1])
+        log_scale = log(n / 6) + LOG_SCALE_RANGE * torch.tanh(out[..., 1:2] / LOG_SCALE_RANGE)
+        counts = torch.arange(n, dtype=out.dtype, device=out.device)
+        raw = -0.5 * ((counts - mean) * torch.exp(-log_scale)).pow(2)
+    else:
+        raw = out
+    allowed = mask.reshape(*mask.shape[:-1], len(spec.nvec), n)
+    return raw.masked_fill(~allowed, FORBIDDEN)
+
+
+def sample(all_logits: Tensor, noise: Tensor | None) -> Tensor:
+    """Indices `[..., A]` by inversion of the distribution function at `noise` `[..., A]`; without noise the mode."""
+    if noise is None:
+        return all_logits.argmax(-1)
+    cumulative = torch.softmax(all_logits, -1).cumsum(-1)
+    index = (cumulative < noise.unsqueeze(-1)).sum(-1)
+    n = all_logits.shape[-1]
+    possible = all_logits > FORBIDDEN / 2
+    last = n - 1 - possible.flip(-1).to(torch.int8).argmax(-1)
+    return torch.minimum(index, last)
+
+
+def log_prob(all_logits: Tensor, action: Tensor) -> Tensor:
+    """Log-probability of whole actions `[..., A]`: `[...]`, the sum over components."""
+    logp = torch.log_softmax(all_logits, -1)
+    return logp.gather(-1, action.long().unsqueeze(-1)).squeeze(-1).sum(-1)
+
+
+def entropy(all_logits: Tensor) -> Tensor:
+    """Entropy summed over components: `[...]`."""
+    logp = torch.log_softmax(all_logits, -1)
+    return -(logp.exp() * logp).sum(-1).sum(-1)

@@ -1,0 +1,138 @@
+"""Proximal policy optimisation with generalised advantages, action masks and discrete or Box actions."""
+
+from collections.abc import Iterator
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from lwmecps_core.algorithms import heads, networks
+from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.returns import generalised_advantage, normalised, weighted_mean
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import EnvSpec
+
+INITIAL_LOG_STD = -0.7
+"""Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
+
+
+class PPO:
+    """Clipped likelihood-ratio objective (Schulman et al. 2017, arXiv:1707.06347, equation 7).
+
+    The ratio form is also what makes it a valid inner loss: at the sampling parameters its first and second derivatives
+    are those of the expected return (Rothfuss et al. 2019, ProMP, arXiv:1810.06784, equation 7).
+    """
+
+    memory_size = 0
+
+    def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
+        self.cfg, self.spec = cfg, spec
+        self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
+        self._rows = cfg.network == "set" and spec.action_entity in ("deployment", "pair")
+
+    @property
+    def noise_size(self) -> int:
+        """One number for each discrete component; two for each continuous one (Box–Muller)."""
+        return self.spec.action_size * (1 if self.spec.discrete else 2)
+
+    def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
+        """Orthogonal weights; the actor's last layer is small, so that the first policy is nearly the same everywhere."""
+        spec, hidden = self.spec, self.cfg.hidden_size
+        n_out = heads.outputs(spec)
+        if self._rows:
+            actor = networks.init_set(spec, hidden, n_out, 0.1, generator)
+            critic = networks.init_set(spec, hidden, 1, 1.0, generator)
+        else:
+            actor = networks.init_mlp(spec.obs_size, hidden, spec.action_size * n_out, 0.01, generator)
+            critic = networks.init_mlp(spec.obs_size, hidden, 1, 1.0, generator)
+        if not spec.discrete:
+            actor["log_std"] = torch.full((spec.action_size,), INITIAL_LOG_STD)
+        return {"actor": actor, "critic": critic}, {}
+
+    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+        """Sample an action by `noise`, or take the mode; stores `log_prob`."""
+        if self.spec.discrete:
+            logits = heads.logits(self.spec, self._policy(params, obs), mask)
+            action = heads.sample(logits, noise)
+            return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(logits, action)})
+        mean, log_std = self._gaussian(params, obs)
+        if noise is None:
+            action = mean
+        else:
+            radius, angle = noise.chunk(2, -1)
+            normal = torch.sqrt(-2 * torch.log1p(-radius)) * torch.cos(2 * pi * angle)
+            action = mean + torch.exp(log_std) * normal
+        return ActorOut(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
+
+    def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
+        """Advantages normalised per task, value targets, and the flattened samples."""
+        obs = data["obs"]
+        with torch.no_grad():
+            *lead, t1, b, o = obs.shape
+            value = self._value(params, obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
+            advantage = generalised_advantage(
+                data["reward"], value, data["terminated"], data["truncated"],
+                self.cfg.discount_factor, self.cfg.gae_lambda,
+            )  # fmt: skip
+        flat = lambda x: x.flatten(len(lead), len(lead) + 1)  # noqa: E731
+        weight = flat(data["valid"]).to(obs.dtype)
+        return {
+            "obs": flat(obs[..., :-1, :, :]),
+            "mask": flat(data["mask"][..., :-1, :, :]),
+            "action": flat(data["action"]),
+            "log_prob": flat(data["log_prob"]),
+            "advantage": normalised(flat(advantage), weight),
+            "target": flat(advantage + value[..., :-1, :]),
+            "weight": weight,
+        }
+
+    def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
+        """`n_epochs` passes over shuffled minibatches of `batch_size` samples."""
+        axis = batch["weight"].dim() - 1
+        size = batch["weight"].shape[axis]
+        for _ in range(self.cfg.n_epochs):
+            order = torch.randperm(size, generator=generator)
+            for index in order.split(self.cfg.batch_size):
+                yield {k: v.index_select(axis, index) for k, v in batch.items()}
+
+    def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
+        """Actor: −(clipped surrogate + entropy bonus). Critic: squared error times its coefficient."""
+        obs, weight, advantage = batch["obs"], batch["weight"], batch["advantage"]
+        if self.spec.discrete:
+            logits = heads.logits(self.spec, self._policy(params, obs), batch["mask"])
+            new_log_prob, entropy = heads.log_prob(logits, batch["action"]), heads.entropy(logits)
+        else:
+            mean, log_std = self._gaussian(params, obs)
+            new_log_prob = _gaussian_log_prob(mean, log_std, batch["action"])
+            entropy = (log_std + 0.5 * log(2 * pi * torch.e)).sum(-1).expand_as(new_log_prob)
+        ratio = torch.exp(new_log_prob - batch["log_prob"])
+        epsilon = self.cfg.clip_epsilon
+        surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon) * advantage)
+        error = self._value(params, obs) - batch["target"]
+        return {
+            "actor": -weighted_mean(surrogate + self.cfg.entropy_coef * entropy, weight),
+            "critic": self.cfg.value_function_coef * weighted_mean(error.pow(2), weight),
+        }
+
+    def after_update(self, params: Params, extra: Extra) -> Extra:
+        """PPO keeps nothing beside its parameters."""
+        return extra
+
+    def _policy(self, params: Params, obs: Tensor) -> Tensor:
+        if self._rows:
+            return networks.set_rows(params["actor"], self.spec, obs)
+        out = networks.mlp(params["actor"], obs)
+        return out.reshape(*out.shape[:-1], self.spec.action_size, -1)
+
+    def _gaussian(self, params: Params, obs: Tensor) -> tuple[Tensor, Tensor]:
+        mean = torch.sigmoid(self._policy(params, obs)).squeeze(-1)
+        return mean, params["actor"]["log_std"].unsqueeze(-2).expand_as(mean)
+
+    def _value(self, params: Params, obs: Tensor) -> Tensor:
+        if self._rows:
+            return networks.set_value(params["critic"], self.spec, obs)
+        return networks.mlp(params["critic"], obs).squeeze(-1)
+
+
+def _gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:
+    return (-0.5 * ((action - mean) * torch.exp(-log_std)).pow(2) - log_std - 0.5 * log(2 * pi)).sum(-1)

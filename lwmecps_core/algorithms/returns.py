@@ -1,0 +1,38 @@
+"""Returns and advantages."""
+
+import torch
+from torch import Tensor
+
+
+def generalised_advantage(
+    reward: Tensor, value: Tensor, terminated: Tensor, truncated: Tensor, discount: float, trace: float
+) -> Tensor:
+    """Generalised advantage estimates, time first within the last two axes.
+
+    `reward`, `terminated`, `truncated` `[..., T, B]`, `value` `[..., T+1, B]` → `[..., T, B]`. A truncated transition
+    bootstraps from the value of the frame it led to; a terminated one does not; neither passes the trace on.
+
+    Source: Schulman et al. 2016, arXiv:1506.02438, equation 16.
+    """
+    alive = 1.0 - terminated.to(reward.dtype)
+    goes_on = alive * (1.0 - truncated.to(reward.dtype))
+    delta = reward + discount * alive * value[..., 1:, :] - value[..., :-1, :]
+    advantage = torch.empty_like(delta)
+    carried = torch.zeros_like(delta[..., 0, :])
+    for t in range(delta.shape[-2] - 1, -1, -1):
+        carried = delta[..., t, :] + discount * trace * goes_on[..., t, :] * carried
+        advantage[..., t, :] = carried
+    return advantage
+
+
+def normalised(x: Tensor, weight: Tensor) -> Tensor:
+    """`x` `[..., S]` with weighted mean 0 and standard deviation 1 over the last axis."""
+    total = weight.sum(-1, keepdim=True).clamp_min(1.0)
+    centred = x - (x * weight).sum(-1, keepdim=True) / total
+    deviation = torch.sqrt((centred.pow(2) * weight).sum(-1, keepdim=True) / total)
+    return centred / (deviation + 1e-8)
+
+
+def weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `x` `[..., S]` over the samples that count: `[...]`."""
+    return (x * weight).sum(-1) / weight.sum(-1).clamp_min(1.0)

@@ -1,0 +1,51 @@
+"""Adam over a parameter tree, with its state as flat tensors for checkpoints."""
+
+import torch
+from torch import Tensor
+
+from lwmecps_core.tree import Tree, expanded, flatten, leaves, norm_by_task, tree_map, unflatten, with_leaves
+
+
+class Optimiser:
+    """Owns leaf tensors with a leading task axis, steps them by Adam, and clips gradients task by task.
+
+    Adam works leaf by leaf, so that tasks don't touch one another. `params` are updated in place.
+    """
+
+    def __init__(self, params: Tree, learning_rate: float, max_grad_norm: float) -> None:
+        self.params = tree_map(lambda leaf: leaf.detach().clone().requires_grad_(), params)
+        self._limit = max_grad_norm
+        self._adam = torch.optim.Adam(leaves(self.params), lr=learning_rate, foreach=True)
+
+    def step(self, grads: Tree) -> Tensor:
+        """One step against `grads`; returns their norms before clipping, one per task `[K]`."""
+        norms = norm_by_task(grads)
+        scale = (self._limit / (norms + 1e-6)).clamp_max(1.0)
+        for leaf, grad in zip(leaves(self.params), leaves(grads), strict=True):
+            leaf.grad = grad * scale.reshape(-1, *[1] * (grad.dim() - 1))
+        self._adam.step()
+        return norms
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and moments, flat; they are the live tensors, not copies."""
+        flat = flatten(self.params, "params")
+        states = [self._adam.state[leaf] for leaf in leaves(self.params)]
+        if all(states):
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                flat |= flatten(with_leaves(self.params, (s[key] for s in states)), key)
+        return {name: leaf.detach() for name, leaf in flat.items()}
+
+    def restore(self, flat: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        with torch.no_grad():
+            for leaf, value in zip(leaves(self.params), leaves(unflatten(flat, "params")), strict=True):
+                leaf.copy_(value)
+        if any(name.startswith("exp_avg/") for name in flat):
+            trees = {key: leaves(unflatten(flat, key)) for key in ("step", "exp_avg", "exp_avg_sq")}
+            for i, leaf in enumerate(leaves(self.params)):
+                self._adam.state[leaf] = {key: values[i].clone() for key, values in trees.items()}
+
+
+def with_task_axis(tree: Tree, tasks: int) -> Tree:
+    """Independent copies of a tree for `tasks` tasks: `[tasks, ...]`."""
+    return tree_map(lambda leaf: leaf.clone(), expanded(tree, tasks))

@@ -1,0 +1,123 @@
+"""Rollouts as a pure function of (tasks, policy snapshot, plan)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lwmecps_core import algorithms
+from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.batch import INFO_KEYS, RolloutBatch
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.specs import TaskSpec
+
+
+def generator(seed: int) -> np.random.Generator:
+    """The one source of randomness of a task's rollout."""
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def episode_seeds(seed: int, episodes: int) -> NDArray[np.uint64]:
+    """Seeds of a plan's first episodes: baselines that use them meet the very same users."""
+    return generator(seed).integers(0, 2**63, episodes, dtype=np.uint64)
+
+
+def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+    """Run `plan.episodes` episodes of every task side by side: one batch `[T, episodes]` per task.
+
+    An episode that ends before `length` is followed by a reset step (`valid` false) and another episode.
+    """
+    k, e = len(tasks), plan.episodes
+    env = BatchEnv(tasks, np.repeat(np.arange(k), e))
+    algo = algorithms.make(snapshot.algorithm, env.spec)
+    length = plan.length or env.spec.horizon
+    rngs = [generator(seed) for seed in plan.seeds]
+    seeds = np.concatenate([rng.integers(0, 2**63, e, dtype=np.uint64) for rng in rngs])
+    record = _Record(algo, length, k * e)
+    noise = None if plan.greedy else _noise(rngs, length, e, algo.noise_size)
+    obs, mask = env.reset(seeds)
+    record.frame(0, obs, mask)
+    over = np.zeros(k * e, dtype=bool)
+    for t in range(length):
+        action, extras = _act(algo, snapshot, obs, mask, None if noise is None else noise[t], k)
+        obs, mask, reward, terminated, truncated, info = env.step(action)
+        record.transition(t, action, extras, reward, terminated, truncated, info, ~over)
+        if over.any():
+            seeds = np.concatenate([rng.integers(0, 2**63, e, dtype=np.uint64) for rng in rngs])
+            obs, mask = env.reset_where(over, seeds)
+        record.frame(t + 1, obs, mask)
+        over = record.over(t)
+    return [record.task(i * e, (i + 1) * e, snapshot.version, plan.seeds[i]) for i in range(k)]
+
+
+class LocalCollector:
+    """A collector in this process: no queue, no other process."""
+
+    def collect(
+        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
+    ) -> list[RolloutBatch]:
+        """See `Collector.collect`."""
+        return unroll(tasks, snapshot, plan)
+
+
+def _noise(rngs: Sequence[np.random.Generator], length: int, episodes: int, size: int) -> NDArray[np.float32]:
+    """`[T, K·E, size]`, each task's part drawn from that task's own generator."""
+    return np.concatenate([rng.random((length, episodes, size), dtype=np.float32) for rng in rngs], axis=1)
+
+
+def _act(
+    algo: Algorithm, snapshot: PolicySnapshot, obs: NDArray[np.float32], mask: NDArray[np.bool_],
+    noise: NDArray[np.float32] | None, tasks: int,
+) -> tuple[NDArray[np.generic], dict[str, NDArray[np.float32]]]:  # fmt: skip
+    lead = (tasks, -1) if snapshot.per_task else (-1,)
+    view = lambda a: torch.from_numpy(a).reshape(*lead, a.shape[-1])  # noqa: E731
+    with torch.inference_mode():
+        out = algo.act(
+            snapshot.params, snapshot.extra, view(obs), view(mask), None if noise is None else view(noise)
+        )  # fmt: skip
+    action = out.action.reshape(-1, out.action.shape[-1]).numpy()
+    return action, {name: x.reshape(-1).numpy() for name, x in out.extras.items()}
+
+
+class _Record:
+    """Arrays `[T, K·E]` that a rollout fills."""
+
+    def __init__(self, algo: Algorithm, length: int, width: int) -> None:
+        spec = algo.spec
+        kind = np.int32 if spec.discrete else np.float32
+        self.obs = np.empty((length + 1, width, spec.obs_size), np.float32)
+        self.mask = np.empty((length + 1, width, spec.mask_size), np.bool_)
+        self.action = np.empty((length, width, spec.action_size), kind)
+        self.reward = np.zeros((length, width), np.float32)
+        self.terminated, self.truncated, self.valid = (np.zeros((length, width), np.bool_) for _ in range(3))
+        self.extras: dict[str, NDArray[np.float32]] = {}
+        self.info = {key: np.zeros((length, width), np.float32) for key in INFO_KEYS}
+
+    def frame(self, t: int, obs: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
+        self.obs[t], self.mask[t] = obs, mask
+
+    def transition(
+        self, t: int, action: NDArray[np.generic], extras: dict[str, NDArray[np.float32]],
+        reward: NDArray[np.float32], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_],
+        info: dict[str, NDArray[np.float32]], valid: NDArray[np.bool_],
+    ) -> None:  # fmt: skip
+        self.action[t], self.valid[t] = action, valid
+        self.reward[t] = np.where(valid, reward, 0.0)
+        self.terminated[t], self.truncated[t] = terminated & valid, truncated & valid
+        for name, value in extras.items():
+            self.extras.setdefault(name, np.zeros_like(self.reward))[t] = value
+        for key in INFO_KEYS:
+            self.info[key][t] = info[key]
+
+    def over(self, t: int) -> NDArray[np.bool_]:
+        result: NDArray[np.bool_] = self.terminated[t] | self.truncated[t]
+        return result
+
+    def task(self, start: int, stop: int, version: int, seed: int) -> RolloutBatch:
+        whole = RolloutBatch(
+            self.obs, self.mask, self.action, self.reward, self.terminated, self.truncated, self.valid,
+            self.extras, self.info, version, seed,
+        )  # fmt: skip
+        return whole.columns(start, stop)

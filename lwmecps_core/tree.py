@@ -1,0 +1,65 @@
+"""Pure functions over parameter trees (group → name → tensor) and their flat form for files and checkpoints."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+Tree = dict[str, dict[str, Tensor]]
+
+
+def tree_map(function: Callable[..., Tensor], *trees: Tree) -> Tree:
+    """Apply `function` leaf by leaf to trees of one structure."""
+    first = trees[0]
+    return {g: {n: function(*(t[g][n] for t in trees)) for n in leaves} for g, leaves in first.items()}
+
+
+def leaves(tree: Tree) -> list[Tensor]:
+    """All tensors, in the order of the tree."""
+    return [leaf for group in tree.values() for leaf in group.values()]
+
+
+def with_leaves(tree: Tree, values: Iterable[Tensor]) -> Tree:
+    """A tree of the same structure with other tensors."""
+    it = iter(values)
+    return {g: {n: next(it) for n in names} for g, names in tree.items()}
+
+
+def detached(tree: Tree) -> Tree:
+    """The same values outside every autograd graph (copies)."""
+    return tree_map(lambda leaf: leaf.detach().clone(), tree)
+
+
+def expanded(tree: Tree, tasks: int) -> Tree:
+    """Every leaf `[...]` seen as `[tasks, ...]`, without copying; gradients add up over tasks."""
+    return tree_map(lambda leaf: leaf.unsqueeze(0).expand(tasks, *leaf.shape), tree)
+
+
+def row(tree: Tree, task: int) -> Tree:
+    """The tree of one task out of a tree with a leading task axis."""
+    return tree_map(lambda leaf: leaf[task], tree)
+
+
+def global_norm(tree: Tree) -> Tensor:
+    """Euclidean norm over all leaves: a scalar."""
+    return torch.sqrt(sum((leaf.double().pow(2).sum() for leaf in leaves(tree)), torch.zeros((), dtype=torch.float64)))
+
+
+def norm_by_task(tree: Tree) -> Tensor:
+    """Euclidean norm per task of a tree with a leading task axis: `[K]`."""
+    return torch.sqrt(torch.stack([leaf.flatten(1).pow(2).sum(1) for leaf in leaves(tree)]).sum(0))
+
+
+def flatten(tree: Tree, prefix: str) -> dict[str, Tensor]:
+    """Flat `prefix/group/name` → tensor."""
+    return {f"{prefix}/{g}/{n}": leaf for g, group in tree.items() for n, leaf in group.items()}
+
+
+def unflatten(flat: dict[str, Tensor], prefix: str) -> Tree:
+    """Inverse of `flatten`: takes the entries under `prefix`."""
+    tree: Tree = {}
+    for key, leaf in flat.items():
+        if key.startswith(prefix + "/"):
+            group, name = key[len(prefix) + 1 :].split("/", 1)
+            tree.setdefault(group, {})[name] = leaf
+    return tree

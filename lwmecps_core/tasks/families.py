@@ -199,7 +199,8 @@ def _task(
 
 def _diurnal(rng: np.random.Generator, r: Ranges, base_users: Floats) -> dict[str, Any]:
     """A day per station: the city's peak hour, moved a little at every station."""
-    hours = rng.uniform(*r.peak_hour) + rng.normal(0.0, r.phase_spread_hours, len(base_users))
+    # The pattern is highest a quarter of a period after its phase.
+    hours = -6.0 + rng.uniform(*r.peak_hour) + rng.normal(0.0, r.phase_spread_hours, len(base_users))
     return {
         "pattern": "diurnal", "base_users": tuple(base_users.tolist()), "amplitude": float(rng.uniform(*r.amplitude)),
         "period_s": DAY_S, "phase": tuple(((hours / 24.0) % 1.0).tolist()), "noise": float(rng.uniform(*r.noise)),

@@ -1,0 +1,251 @@
+"""Tasks as users of the predecessor write them: `node_name`, `max_hardware`, `pod_usage`, `node_info`, `deployments`.
+
+CPU is in cores, RAM in MiB, bandwidth in Mbit/s, disks in MB/s, latency in ms.
+"""
+
+from dataclasses import field
+from itertools import combinations
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from lwmecps_core.config import config, parse
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.specs import (
+    CONTINUOUS_SUFFIX,
+    ClusterSpec,
+    DeploymentSpec,
+    EnvId,
+    Name,
+    NodeSpec,
+    NonNegative,
+    ObjectiveSpec,
+    Positive,
+    Share,
+    TaskSpec,
+)
+
+BASE_USERS = 17.0
+"""Users per node where the file says nothing about the workload."""
+
+
+@config
+class Hardware:
+    """The most that any node has (`max_hardware`), and what nodes have that `node_info` does not mention."""
+
+    cpu: Positive
+    ram: Positive
+    tx_bandwidth: Positive = 1000.0
+    rx_bandwidth: Positive = 1000.0
+    read_disks_bandwidth: Positive = 500.0
+    write_disks_bandwidth: Positive = 500.0
+    avg_latency: NonNegative = 2.0
+
+
+@config
+class NodeInfo:
+    """What one node has, where it differs from `max_hardware`."""
+
+    cpu: Positive | None = None
+    ram: Positive | None = None
+    tx_bandwidth: Positive | None = None
+    rx_bandwidth: Positive | None = None
+    read_disks_bandwidth: Positive | None = None
+    write_disks_bandwidth: Positive | None = None
+    avg_latency: NonNegative | None = None
+
+
+@config
+class PodUsage:
+    """What one pod uses; disk use is only checked against the nodes, the simulator has no disks that fill up."""
+
+    cpu: Positive = 0.5
+    ram: Positive = 256.0
+    tx_bandwidth: NonNegative = 0.0
+    rx_bandwidth: NonNegative = 0.0
+    read_disks_bandwidth: NonNegative = 0.0
+    write_disks_bandwidth: NonNegative = 0.0
+
+
+@config
+class UserDeployment:
+    """A deployment with more than a name: where it runs, with how many replicas, and what a request costs."""
+
+    name: Name
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] | None = None
+    node: Name | None = None
+    pod_usage: PodUsage | None = None
+    cpu_time_ms: Positive = 50.0
+    cpu_time_cv: NonNegative = 1.0
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
+    timeout_ms: Positive = 1000.0
+
+
+@config
+class Link:
+    """Round-trip latency between two nodes."""
+
+    between: tuple[Name, Name]
+    rtt_ms: NonNegative
+
+
+@config
+class UserWorkload:
+    """`WorkloadSpec` with everything optional: by default a diurnal load on the deployment at home."""
+
+    pattern: Literal["uniform", "diurnal", "burst", "gradual", "recorded"] = "diurnal"
+    base_users: tuple[NonNegative, ...] | NonNegative = BASE_USERS
+    amplitude: Share = 0.6
+    period_s: Positive = 86_400.0
+    phase: tuple[Share, ...] = ()
+    recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
+    recorded_step_s: Positive = 10.0
+    request_interval_s: Positive = 10.0
+    arrivals: Literal["poisson", "burst"] = "poisson"
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.1
+    share: tuple[tuple[Share, ...], ...] | None = None
+    failover: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
+    speedup: Positive = 1.0
+    random_start: bool = True
+
+
+@config
+class UserTask:
+    """The whole file. `max_pods` is the most replicas of one deployment; a link not listed goes through the core:
+    its round trip is the sum of both nodes' `avg_latency`.
+    """
+
+    node_name: Annotated[tuple[Name, ...], Field(min_length=1)]
+    max_hardware: Hardware
+    pod_usage: PodUsage = PodUsage()
+    node_info: dict[Name, NodeInfo] = field(default_factory=dict)
+    num_nodes: int | None = None
+    deployments: Annotated[tuple[Name | UserDeployment, ...], Field(min_length=1)]
+    max_pods: Annotated[int, Field(ge=1, le=1000)] = 10
+    episodes: Annotated[int, Field(ge=1)] = 100
+    links: tuple[Link, ...] = ()
+    workload: UserWorkload = UserWorkload()
+    objective: ObjectiveSpec = ObjectiveSpec()
+    env_id: EnvId = "lwmecps-v3"
+    horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
+    interval_s: Positive = 10.0
+    routing: Literal["cluster", "least_connections", "local_first"] = "cluster"
+    latency_model: Literal["queue", "testapp"] = "queue"
+    name: Name | None = None
+    task_id: Name | None = None
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.num_nodes not in (None, len(self.node_name)):
+            raise ValueError(f"num_nodes is {self.num_nodes}, but node_name has {len(self.node_name)} entries")
+        return self
+
+
+def to_task(user: UserTask, source: str) -> TaskSpec:
+    """The `TaskSpec` that the users' form means; raises `InvalidInput` with paths inside `source`."""
+    deployments = [UserDeployment(name=d) if isinstance(d, str) else d for d in user.deployments]
+    problems = _problems(user, deployments)
+    if problems:
+        raise InvalidInput(source, problems)
+    nodes = tuple(_node(name, user) for name in user.node_name)
+    rtt_ms = _round_trips(user, nodes)
+    homes = [user.node_name.index(d.node) if d.node else i % len(nodes) for i, d in enumerate(deployments)]
+    anywhere = user.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
+    pinned = [d.node is not None or not anywhere for d in deployments]
+    fields = {
+        "name": user.name or user.task_id or "task", "env_id": user.env_id, "episodes": user.episodes,
+        "horizon": user.horizon, "interval_s": user.interval_s, "routing": user.routing,
+        "latency_model": user.latency_model, "objective": user.objective,
+        "cluster": ClusterSpec(nodes=nodes, rtt_ms=rtt_ms),
+        "deployments": tuple(
+            _deployment(d, user, user.node_name[home] if pin else None)
+            for d, home, pin in zip(deployments, homes, pinned, strict=True)
+        ),
+        "workload": _workload(user.workload, np.array(rtt_ms), homes, anywhere),
+    }  # fmt: skip
+    task: TaskSpec = parse(TaskSpec, fields, source)
+    return task
+
+
+def _problems(user: UserTask, deployments: list[UserDeployment]) -> list[Violation]:
+    found = []
+    for name, info in user.node_info.items():
+        if name not in user.node_name:
+            found.append(Violation(f"node_info.{name}", "is not in node_name"))
+        for key in info.__dataclass_fields__:
+            value, limit = getattr(info, key), getattr(user.max_hardware, key)
+            if value is not None and value > limit:
+                found.append(Violation(f"node_info.{name}.{key}", f"{value:g} is more than max_hardware's {limit:g}"))
+    for i, link in enumerate(user.links):
+        for k, name in enumerate(link.between):
+            if name not in user.node_name:
+                found.append(Violation(f"links[{i}].between[{k}]", f"{name!r} is not in node_name"))
+        if link.between[0] == link.between[1]:
+            found.append(Violation(f"links[{i}].between", "must name two different nodes"))
+    for i, d in enumerate(deployments):
+        if d.node is not None and d.node not in user.node_name:
+            found.append(Violation(f"deployments[{i}].node", f"{d.node!r} is not in node_name"))
+        if d.replicas > (most := d.max_replicas or user.max_pods):
+            found.append(Violation(f"deployments[{i}].replicas", f"{d.replicas} is more than its maximum {most}"))
+        usage, where = (d.pod_usage, f"deployments[{i}].pod_usage") if d.pod_usage else (user.pod_usage, "pod_usage")
+        for key in usage.__dataclass_fields__:
+            value, limit = getattr(usage, key), getattr(user.max_hardware, key)
+            if value > limit:
+                found.append(Violation(f"{where}.{key}", f"{value:g} is more than any node has ({limit:g})"))
+    return list(dict.fromkeys(found))
+
+
+def _node(name: str, user: UserTask) -> NodeSpec:
+    has = {key: getattr(user.max_hardware, key) for key in user.max_hardware.__dataclass_fields__}
+    if name in user.node_info:
+        info = user.node_info[name]
+        has |= {key: v for key in info.__dataclass_fields__ if (v := getattr(info, key)) is not None}
+    return NodeSpec(
+        name=name, cpu_millicores=1e3 * has["cpu"], ram_mib=has["ram"], tx_mbps=has["tx_bandwidth"],
+        rx_mbps=has["rx_bandwidth"], disk_read_mbs=has["read_disks_bandwidth"],
+        disk_write_mbs=has["write_disks_bandwidth"], access_latency_ms=has["avg_latency"],
+    )  # fmt: skip
+
+
+def _round_trips(user: UserTask, nodes: tuple[NodeSpec, ...]) -> tuple[tuple[float, ...], ...]:
+    n = len(nodes)
+    rtt = np.zeros((n, n))
+    for i, j in combinations(range(n), 2):
+        rtt[i, j] = rtt[j, i] = nodes[i].access_latency_ms + nodes[j].access_latency_ms
+    for link in user.links:
+        i, j = (user.node_name.index(name) for name in link.between)
+        rtt[i, j] = rtt[j, i] = link.rtt_ms
+    return tuple(tuple(row) for row in rtt.tolist())
+
+
+def _deployment(d: UserDeployment, user: UserTask, home: str | None) -> DeploymentSpec:
+    usage = d.pod_usage or user.pod_usage
+    return DeploymentSpec(
+        name=d.name, cpu_millicores=1e3 * usage.cpu, ram_mib=usage.ram, tx_mbps=usage.tx_bandwidth,
+        rx_mbps=usage.rx_bandwidth, cpu_time_ms=d.cpu_time_ms, cpu_time_cv=d.cpu_time_cv, concurrency=d.concurrency,
+        startup_s=d.startup_s, timeout_ms=d.timeout_ms, max_replicas=d.max_replicas or user.max_pods,
+        initial_replicas=d.replicas, allowed_nodes=(home,) if home else (),
+    )  # fmt: skip
+
+
+def _workload(w: UserWorkload, rtt_ms: NDArray[np.float64], homes: list[int], anywhere: bool) -> dict[str, Any]:
+    """The workload with its gaps filled: users ask the nearest deployment first, and then the next nearest.
+
+    Where pods may run anywhere, deployments are different services: users ask all of them alike.
+    """
+    n, count = len(rtt_ms), len(homes)
+    nearest = np.argsort(rtt_ms[:, homes], axis=1, kind="stable")
+    fields = {name: getattr(w, name) for name in w.__dataclass_fields__}
+    if w.share is None:
+        fields["share"] = np.full((n, count), np.floor(1e6 / count) / 1e6) if anywhere else np.eye(count)[nearest[:, 0]]
+        fields["share"] = tuple(tuple(row) for row in fields["share"].tolist())
+    if w.failover is None:
+        fields["failover"] = () if anywhere else tuple(tuple(row) for row in nearest.tolist())
+    if isinstance(w.base_users, float):
+        fields["base_users"] = () if w.pattern == "recorded" else (w.base_users,) * n
+    return fields

@@ -1,0 +1,31 @@
+"""The file format of a checkpoint: a loop's state as safetensors with JSON metadata, never pickle."""
+
+import json
+
+import safetensors.torch
+import torch
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.progress import LoopState
+
+FORMAT = "lwmecps-checkpoint-1"
+
+
+def to_bytes(state: LoopState) -> bytes:
+    """The state as one file; tensors may share memory, the file holds a copy of each."""
+    header = {"format": FORMAT, "step": str(state.step), "scalars": json.dumps(state.scalars)}
+    return safetensors.torch.save(
+        {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in state.tensors.items()}, header
+    )
+
+
+def from_bytes(data: bytes, source: str) -> LoopState:
+    """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        header: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
+        return LoopState(int(header["step"]), safetensors.torch.load(data), json.loads(header["scalars"]))
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InvalidInput(source, [Violation("checkpoint", f"not a checkpoint file: {error}")]) from None

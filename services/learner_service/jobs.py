@@ -1,0 +1,168 @@
+"""What a learner works on, and what it asks of the registry: plain values and one contract, free of gRPC."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+
+from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
+from lwmecps_core.rollout.collector import Collector
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    AlgorithmConfig,
+    EvaluateConfig,
+    MetaConfig,
+    TrainConfig,
+    TransferConfig,
+)
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+
+JobSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
+
+
+class RegistryAway(LwmecpsError):
+    """The registry did not answer for as long as the learner was willing to wait."""
+
+
+class Wish(Enum):
+    """What people want of a run, as the registry tells whoever holds it."""
+
+    RUN = "run"
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
+class End(Enum):
+    """How a learner lets go of a run."""
+
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed run; `token` fences everything that is written about it.
+
+    `algorithm` is None where a policy brings its own. `num_tasks` tasks are drawn, with seeds from `task_seed`, when the
+    run names a distribution (0: it is learnt from as it is).
+    """
+
+    run_id: str
+    token: int
+    kind: str
+    settings: JobSettings
+    name: str = ""
+    algorithm: AlgorithmConfig | None = None
+    task_ids: tuple[str, ...] = ()
+    num_tasks: int = 0
+    task_seed: int = 0
+    policy_id: str = ""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """News about a run: how far it is (None: no step yet) and what came out since the last report.
+
+    `metrics` is step → name → value.
+    """
+
+    step: int | None = None
+    total: int | None = None
+    metrics: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    rows: tuple[Row, ...] = ()
+    trace: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    tracking_id: str = ""
+
+
+@dataclass(frozen=True)
+class LoopInput:
+    """All that a loop gets: the claimed run, the stored policy that it names, tasks, collector, and where to start."""
+
+    job: Job
+    policy: PolicyData | None
+    source: TaskSource
+    collector: Collector
+    start: LoopState | None
+
+
+Loop = Callable[[LoopInput], Iterator[Progress]]
+
+
+class JobRegistry(Protocol):
+    """The registry as the life of a run needs it.
+
+    Every call with a job raises `Conflict` when its token is stale, and any call `RegistryAway` when nobody answers.
+    """
+
+    def claim(self) -> Job | None:
+        """A run that waits for a learner, now held by this one; None when there is none."""
+
+    def heartbeat(self, job: Job) -> Wish:
+        """Keep the lease, and hear what people want. Does not retry."""
+
+    def report(self, job: Job, news: StepReport) -> Wish:
+        """Store news."""
+
+    def finish(self, job: Job, end: End, news: StepReport, *, error: str = "", policy_id: str = "") -> None:
+        """Store the last news and let go of the run."""
+
+    def load_tasks(self, job: Job) -> Sequence[TaskSpec | TaskDistribution]:
+        """The registered tasks and distributions that the run names."""
+
+    def load_policy(self, policy_id: str) -> PolicyData:
+        """A stored policy; `ModelFileNotFound` when its weights are missing."""
+
+    def save_policy(self, job: Job, policy: PolicyData) -> str:
+        """Store the run's result; the id of the new policy."""
+
+    def save_checkpoint(self, job: Job, step: int, data: bytes) -> None:
+        """Store the run's state after `step` steps in place of earlier ones."""
+
+    def load_checkpoint(self, job: Job) -> bytes | None:
+        """The newest checkpoint."""
+
+
+KINDS_ON_GIVEN_TASKS = frozenset({"adapt", "evaluate"})
+"""Kinds of run that measure every task by itself, so that a distribution has to be drawn from first."""
+
+
+def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_tasks: int) -> None:
+    """Raise `InvalidInput` when a run of this kind can't work on these tasks."""
+    distributions = sum(isinstance(item, TaskDistribution) for item in items)
+    reason = ""
+    if not items:
+        raise InvalidInput("run", [Violation("task_ids", "at least one task is needed")])
+    if distributions and not num_tasks and kind in KINDS_ON_GIVEN_TASKS:
+        reason = f"must be set when a run of kind {kind} names a task distribution"
+    elif distributions and not num_tasks and len(items) > 1:
+        reason = "must be set when a run names a task distribution beside other tasks"
+    elif num_tasks and not distributions:
+        reason = "must be 0 when a run names no task distribution"
+    if reason:
+        raise InvalidInput("run", [Violation("num_tasks", reason)])
+    specs = {spec.env_id for spec in items}
+    if len(specs) > 1:
+        raise InvalidInput("run", [Violation("task_ids", f"tasks of one environment are needed, not {sorted(specs)}")])
+
+
+def resolve_source(
+    kind: str, items: Sequence[TaskSpec | TaskDistribution], num_tasks: int, task_seed: int
+) -> TaskSource:
+    """What a loop learns from: the tasks themselves, a distribution, or `num_tasks` tasks drawn from each in turn."""
+    check_source(kind, items, num_tasks)
+    given = tuple(item for item in items if isinstance(item, TaskSpec))
+    distributions = [item for item in items if isinstance(item, TaskDistribution)]
+    if not distributions:
+        return given
+    if not num_tasks:
+        return distributions[0]
+    seeds = np.random.SeedSequence(task_seed).generate_state(num_tasks)
+    return given + tuple(draw(distributions[i % len(distributions)], int(seed)) for i, seed in enumerate(seeds))

@@ -1,0 +1,32 @@
+"""Which loop does which kind of run: the one table that a new kind of run is added to."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lwmecps_core import training
+from lwmecps_core.progress import Progress
+from services.learner_service.jobs import Loop, LoopInput
+
+
+def _from_nothing(loop: Callable[..., Iterator[Progress]]) -> Loop:
+    def run(x: LoopInput) -> Iterator[Progress]:
+        return loop(x.source, x.job.algorithm, x.job.settings, x.collector, seed=x.job.seed, start=x.start)
+
+    return run
+
+
+def _from_policy(loop: Callable[..., Iterator[Progress]]) -> Loop:
+    def run(x: LoopInput) -> Iterator[Progress]:
+        settings: Any = x.job.settings
+        return loop(x.policy, x.source, settings, x.collector, seed=x.job.seed, start=x.start)
+
+    return run
+
+
+LOOPS: Mapping[str, Loop] = {
+    "train": _from_nothing(training.train),
+    "meta_train": _from_nothing(training.meta_train),
+    "transfer": _from_policy(training.transfer),
+    "adapt": _from_policy(training.adapt),
+    "evaluate": _from_policy(training.evaluate),
+}

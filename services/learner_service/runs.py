@@ -1,0 +1,313 @@
+"""The life of one claimed run: prepare, drive the loop, report, keep checkpoints, and let go in the right way.
+
+A run is stopped by people (pause, cancel), by this learner shutting down, or by losing its lease. In the first three
+cases the state after the last finished step is saved and the registry told; in the last nothing more is written,
+because another learner owns the run by then.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+import structlog
+
+from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.config import dump
+from lwmecps_core.errors import Conflict, InvalidInput, LwmecpsError, Violation
+from lwmecps_core.progress import LoopState, Progress, Row
+from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
+from services.learner_service import checkpoints
+from services.learner_service.jobs import (
+    End,
+    Job,
+    JobRegistry,
+    Loop,
+    LoopInput,
+    RegistryAway,
+    StepReport,
+    Wish,
+    resolve_source,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Stop(IntEnum):
+    """Why a run must stop; the highest reason wins."""
+
+    NO = 0
+    SHUTDOWN = 1
+    PAUSE = 2
+    CANCEL = 3
+    LOST = 4
+
+
+class Interrupted(Exception):
+    """Raised inside a loop, from its collector, when the run must stop."""
+
+
+class StopSignal:
+    """A reason to stop that several threads may raise."""
+
+    def __init__(self, shutdown: threading.Event) -> None:
+        self._shutdown = shutdown
+        self._reason = Stop.NO
+        self._lock = threading.Lock()
+
+    @property
+    def reason(self) -> Stop:
+        """The highest reason so far."""
+        return max(self._reason, Stop.SHUTDOWN if self._shutdown.is_set() else Stop.NO)
+
+    def __call__(self) -> bool:
+        """Whether the run must stop."""
+        return self.reason is not Stop.NO
+
+    def demand(self, reason: Stop) -> None:
+        """Ask for a stop."""
+        with self._lock:
+            self._reason = max(self._reason, reason)
+
+    def hear(self, wish: Wish) -> None:
+        """Turn what the registry answered into a reason."""
+        self.demand({Wish.PAUSE: Stop.PAUSE, Wish.CANCEL: Stop.CANCEL}.get(wish, Stop.NO))
+
+
+@dataclass(frozen=True)
+class StoppableCollector:
+    """A collector that raises `Interrupted` around a collection once the run must stop."""
+
+    inner: Collector
+    stop: StopSignal
+
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+        """As the inner collector."""
+        self._check()
+        batches = self.inner.collect(tasks, snapshot, plan)
+        self._check()
+        return batches
+
+    def _check(self) -> None:
+        if self.stop():
+            raise Interrupted
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a run talks to the registry; checkpoints are made when either bound is reached."""
+
+    report_every_s: float = 0.25
+    heartbeat_every_s: float = 1.0
+    checkpoint_every_s: float = 20.0
+    checkpoint_every_steps: int = 100
+
+
+OpenCollector = Callable[[Job, StopSignal], AbstractContextManager[Collector]]
+"""Opens the collector of a run; closing it gives back what the run holds outside the registry."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every run needs from outside, so that tests can replace any of it."""
+
+    registry: JobRegistry
+    loops: Mapping[str, Loop]
+    open_collector: OpenCollector
+    make_tracker: Callable[[], Tracker]
+    pace: Pace = Pace()
+
+
+class RunSession:
+    """One claimed run, from its claim until this learner lets go of it."""
+
+    def __init__(self, job: Job, workshop: Workshop, shutdown: threading.Event) -> None:
+        self._job, self._shop = job, workshop
+        self._registry, self._pace = workshop.registry, workshop.pace
+        self._stop = StopSignal(shutdown)
+        self._tracker = workshop.make_tracker()
+        self._last: Progress | None = None
+        self._saved_step, self._saved_at_s = 0, time.monotonic()
+        self._news = _News()
+        self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
+
+    def work(self) -> None:
+        """Drive the run until it ends or must stop; never raises for anything that goes wrong with the run."""
+        self._log.info("run started")
+        try:
+            with _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s):
+                self._work()
+        except Conflict:
+            self._log.warning("lease lost: another learner holds the run, or it was ended")
+            self._tracker.finish("LOST")
+        except RegistryAway as error:
+            self._log.warning("run abandoned: its lease will expire", error=str(error))
+            self._tracker.finish("LOST")
+
+    def _work(self) -> None:
+        try:
+            end, policy_id = self._outcome()
+        except (Conflict, RegistryAway):
+            raise
+        except Exception as error:  # whatever a loop raises is the run's failure, not the learner's
+            self._log.error("run failed", error=one_line(error), exc_info=not isinstance(error, LwmecpsError))
+            self._finish(End.FAILED, error=one_line(error))
+        else:
+            self._finish(end, policy_id=policy_id)
+
+    def _outcome(self) -> tuple[End, str]:
+        """Drive the run; how it ends, and the policy it leaves."""
+        try:
+            complete = self._drive()
+        except Exception:
+            if not self._stop():
+                raise
+            complete = False  # cut off within a step: what counts is the state after the step before
+        reason = self._stop.reason
+        if reason is Stop.LOST:
+            raise Conflict(f"run {self._job.run_id}: the lease was lost")
+        if reason is Stop.CANCEL:
+            return End.CANCELLED, ""
+        if complete:
+            return End.COMPLETED, self._save_policy()
+        self._checkpoint()
+        return End.PAUSED, ""
+
+    def _drive(self) -> bool:
+        """Make steps until the loop's end (true) or until the run must stop."""
+        job = self._job
+        start = self._load_checkpoint()
+        policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
+        source = resolve_source(job.kind, self._registry.load_tasks(job), job.num_tasks, job.task_seed)
+        method = getattr(job.settings, "method", "")
+        settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
+        self._tracker.start(TrackedRun(job.run_id, job.name or job.run_id, metric_prefix(job.kind, method), settings))
+        with self._shop.open_collector(job, self._stop) as inner:
+            steps = _loop(self._shop.loops, job.kind)(
+                LoopInput(job, policy, source, StoppableCollector(inner, self._stop), start)
+            )
+            for progress in steps:
+                self._take_in(progress)
+                if self._must_stop(progress):
+                    return False
+        return True
+
+    def _must_stop(self, progress: Progress) -> bool:
+        """Whether to stop now; a pause that comes during the last step comes too late."""
+        return self._stop.reason >= Stop.CANCEL or (self._stop() and progress.step < progress.total)
+
+    def _take_in(self, progress: Progress) -> None:
+        self._last = progress
+        self._tracker.log(progress.metrics, progress.step)
+        self._news.add(progress)
+        if self._news.age_s >= self._pace.report_every_s:
+            self._report()
+        due = (
+            progress.step - self._saved_step >= self._pace.checkpoint_every_steps
+            or time.monotonic() - self._saved_at_s >= self._pace.checkpoint_every_s
+        )
+        if due and progress.step < progress.total:
+            self._report()
+            self._checkpoint()
+
+    def _report(self) -> None:
+        if self._news.progress is not None:
+            self._stop.hear(self._registry.report(self._job, self._news.take(self._tracker.external_id)))
+
+    def _load_checkpoint(self) -> LoopState | None:
+        data = self._registry.load_checkpoint(self._job)
+        if data is None:
+            return None
+        state = checkpoints.from_bytes(data, f"checkpoint of run {self._job.run_id}")
+        self._saved_step = state.step
+        self._log.info("run resumes", step=state.step)
+        return state
+
+    def _checkpoint(self) -> None:
+        """Save the state after the last finished step, unless it is saved already."""
+        if self._last is not None and self._last.step != self._saved_step:
+            self._registry.save_checkpoint(self._job, self._last.step, checkpoints.to_bytes(self._last.state))
+            self._saved_step, self._saved_at_s = self._last.step, time.monotonic()
+
+    def _save_policy(self) -> str:
+        policy = self._last.policy if self._last is not None else None
+        return self._registry.save_policy(self._job, policy) if policy is not None else ""
+
+    def _finish(self, end: End, *, error: str = "", policy_id: str = "") -> None:
+        self._tracker.finish(end.name)
+        news = self._news.take(self._tracker.external_id)
+        self._registry.finish(self._job, end, news, error=error, policy_id=policy_id)
+        self._log.info("run let go", end=end.value, step=news.step, policy_id=policy_id)
+
+
+class _News:
+    """Steps that were made and not yet reported."""
+
+    def __init__(self) -> None:
+        self._sent_s = 0.0
+        self._clear()
+        self.progress: Progress | None = None
+
+    def _clear(self) -> None:
+        self._metrics: dict[int, dict[str, float]] = {}
+        self._rows: tuple[Row, ...] = ()
+        self._trace: Mapping[str, tuple[float, ...]] = {}
+
+    @property
+    def age_s(self) -> float:
+        """Time since the last report."""
+        return time.monotonic() - self._sent_s
+
+    def add(self, progress: Progress) -> None:
+        self.progress = progress
+        self._metrics.setdefault(progress.step, {}).update(progress.metrics)
+        self._rows += progress.rows
+        self._trace = progress.trace or self._trace
+
+    def take(self, tracking_id: str) -> StepReport:
+        """All that is unreported, as one report; what comes next starts from empty."""
+        step, total = (self.progress.step, self.progress.total) if self.progress is not None else (None, None)
+        report = StepReport(step, total, self._metrics, self._rows, self._trace, tracking_id)
+        self._clear()
+        self._sent_s = time.monotonic()
+        return report
+
+
+@contextmanager
+def _heartbeats(registry: JobRegistry, job: Job, stop: StopSignal, every_s: float) -> Iterator[None]:
+    """Keep the lease from a thread of its own while the body runs."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(every_s):
+            try:
+                stop.hear(registry.heartbeat(job))
+            except Conflict:
+                stop.demand(Stop.LOST)
+                return
+            except Exception as error:  # the next beat may succeed; the lease is what decides
+                log.debug("heartbeat failed", run_id=job.run_id, error=str(error))
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{job.run_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=every_s + 1.0)
+
+
+def _loop(loops: Mapping[str, Loop], kind: str) -> Loop:
+    if kind not in loops:
+        raise InvalidInput("run", [Violation("kind", f"{kind!r} is not one of {', '.join(loops)}")])
+    return loops[kind]
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line: domain errors by their text, others with their type."""
+    text = " ".join(str(error).split()) or "no further information"
+    return text if isinstance(error, LwmecpsError) else f"{type(error).__name__}: {text}"

@@ -58,7 +58,7 @@ bench: $(READY) ## Measure speed as ratios; writes bench/results/latest.json
 
 .PHONY: protos
 protos: $(READY) ## Generate Python from the contracts again
-	$(BIN)/python -m protos.generate
+	$(BIN)/python scripts/generate_protos.py
 
 .PHONY: fmt
 fmt: $(READY) ## Sort imports and mend what ruff can mend

@@ -1,0 +1,130 @@
+"""What an agent sees: only what a real cluster shows, as float32 of roughly unit scale, clipped to ±`BOUND`.
+
+An observation is these blocks one after another, each flattened in C order:
+
+* `global` `[5]`: sine and cosine of the time (within the pattern's period; recorded: within the day), replicas /
+  sum of max_replicas, log(latency / 100 ms) over all requests, failed share.
+* `deployment` `[D, 9]`: ready, desired, pending (each / the deployment's max_replicas), utilisation of ready replicas,
+  busy replicas / max_replicas, log(1 + requests/s), its change since the last interval, log(latency / 100 ms), failed
+  share. In v2 a tenth: 1 for the deployment of the pod to place.
+* `node` `[N, 6]` (v2, v4): CPU used, CPU requested, RAM requested (shares of the node), network load (the larger of tx
+  and rx), log(1 + requests/s of its users), log(1 + average pods that its free CPU has room for). In v2 a seventh: 1 for
+  the node where the pod to place runs.
+* `pair` `[D, N, 4]` (v4): ready, desired, pending (each / max_replicas), utilisation.
+
+A latency without requests is shown as 0. Everything is about the interval that just passed.
+"""
+
+from math import log, prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.sim.kernel import compiled
+from lwmecps_core.sim.state import Params, State
+from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
+
+BOUND = 10.0
+SCALE_LATENCY_MS = 100.0
+GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 9, 6, 4
+V1, V2, V3, V4 = 1, 2, 3, 4
+
+
+def version_of(env_id: str) -> int:
+    """The number in an environment's id: 4 for `lwmecps-v4-continuous`."""
+    return int(env_id.removesuffix(CONTINUOUS_SUFFIX)[-1])
+
+
+def observation_blocks(task: TaskSpec) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Names and shapes of the blocks in order."""
+    version, d, n = version_of(task.env_id), len(task.deployments), len(task.cluster.nodes)
+    extra = int(version == V2)
+    blocks: list[tuple[str, tuple[int, ...]]] = [
+        ("global", (GLOBAL_FEATURES,)),
+        ("deployment", (d, DEPLOYMENT_FEATURES + extra)),
+    ]
+    if version in (V2, V4):
+        blocks.append(("node", (n, NODE_FEATURES + extra)))
+    if version == V4:
+        blocks.append(("pair", (d, n, PAIR_FEATURES)))
+    return tuple(blocks)
+
+
+def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float32]]:
+    """Views of the blocks of observations `[..., O]`: name → `[..., *shape]`."""
+    out, at = {}, 0
+    for name, shape in spec.blocks:
+        size = prod(shape)
+        out[name] = obs[..., at : at + size].reshape(*obs.shape[:-1], *shape)
+        at += size
+    return out
+
+
+@compiled
+def clip(value: float) -> float:
+    """`value` within the bounds of an observation."""
+    return min(max(value, -BOUND), BOUND)
+
+
+@compiled
+def log_latency(latency_ms: float) -> float:
+    """Latency on the observation's scale; 0 where there was no request."""
+    return clip(log(latency_ms / SCALE_LATENCY_MS)) if latency_ms > 0.0 else 0.0
+
+
+@compiled
+def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None:
+    """Write environment `b`'s observation into `out` `[O]`."""
+    task, env, pools = p.tasks[k], s.envs[b], s.pools[b]
+    n_deps, n_nodes = pools.shape
+    row = task.table_start + (env.start + env.t) % task.table_length
+    out[0], out[1] = p.clock[row, 0], p.clock[row, 1]
+    out[2], out[3], out[4] = env.replicas / task.max_replicas, log_latency(env.latency_ms), env.failed_share
+    current = p.pods[k, env.pod] if version == V2 and env.pod < task.pods else -1
+    at = GLOBAL_FEATURES
+    for d in range(n_deps):
+        state, maximum = s.deployments[b, d], np.float64(p.deployments[k, d].max_replicas)
+        ready, desired, pending, busy = 0, 0, 0, 0.0
+        for n in range(n_nodes):
+            pool = pools[d, n]
+            ready += pool.ready
+            desired += pool.desired
+            pending += pool.pending
+            busy += pool.ready * pool.utilisation
+        out[at], out[at + 1], out[at + 2] = ready / maximum, desired / maximum, pending / maximum
+        out[at + 3] = busy / ready if ready > 0 else 0.0
+        out[at + 4] = busy / maximum
+        out[at + 5], out[at + 6] = clip(state.log_rate), clip(state.log_rate_change)
+        out[at + 7], out[at + 8] = log_latency(state.latency_ms), state.failed_share
+        at += DEPLOYMENT_FEATURES
+        if version == V2:
+            out[at] = 1.0 if d == current else 0.0
+            at += 1
+    if version == V2 or version == V4:
+        at = observe_nodes(version, p, s, k, b, out, at)
+    if version == V4:
+        for d in range(n_deps):
+            maximum = np.float64(p.deployments[k, d].max_replicas)
+            for n in range(n_nodes):
+                pool = pools[d, n]
+                out[at], out[at + 1] = pool.ready / maximum, pool.desired / maximum
+                out[at + 2], out[at + 3] = pool.pending / maximum, pool.utilisation
+                at += PAIR_FEATURES
+
+
+@compiled
+def observe_nodes(version: int, p: Params, s: State, k: int, b: int, out: Any, at: int) -> int:
+    """Write the `node` block at `out[at:]`; returns where the next block begins."""
+    for n in range(p.nodes.shape[1]):
+        node, spec = s.nodes[b, n], p.nodes[k, n]
+        out[at] = clip(node.cpu_used)
+        out[at + 1], out[at + 2] = clip(node.cpu_requested / spec.cpu), clip(node.ram_requested / spec.ram)
+        out[at + 3] = clip(max(node.tx_used, node.rx_used))
+        out[at + 4] = clip(log(1.0 + node.rate))
+        out[at + 5] = clip(log(1.0 + max(0.0, spec.cpu - node.cpu_requested) / p.tasks[k].mean_pod_cpu))
+        at += NODE_FEATURES
+        if version == V2:
+            out[at] = 1.0 if n == s.envs[b].pod_node else 0.0
+            at += 1
+    return at

@@ -1,0 +1,243 @@
+"""The simulator's data: what a task fixes (`Params`) and what changes in an episode (`State`), as few flat arrays.
+
+Records are indexed `[K, …]` by task and `[B, …]` by environment. Units are those of `lwmecps_core.specs`.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.workload import clock_table, users_table
+
+Records = NDArray[Any]
+
+ROUTINGS = ("cluster", "least_connections", "local_first")
+CLUSTER, LEAST_CONNECTIONS, LOCAL_FIRST = range(3)
+
+TASK = np.dtype(
+    [
+        ("table_start", "i8"), ("table_length", "i8"), ("horizon", "i8"), ("pods", "i8"),
+        ("random_start", "i8"), ("burst", "i8"), ("routing", "i8"), ("testapp", "i8"),
+        ("interval_s", "f8"), ("request_interval_s", "f8"), ("noise", "f8"), ("max_replicas", "f8"),
+        ("mean_pod_cpu", "f8"), ("target_latency_ms", "f8"), ("w_latency", "f8"), ("w_replicas", "f8"),
+        ("w_imbalance", "f8"), ("w_sla", "f8"), ("w_moves", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+NODE = np.dtype([("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("access_ms", "f8")], align=True)
+DEPLOYMENT = np.dtype(
+    [
+        ("home", "i8"), ("max_replicas", "i8"), ("startup", "i8"), ("concurrency", "i8"),
+        ("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("busy_cpu", "f8"),
+        ("service_ms", "f8"), ("variability", "f8"), ("timeout_ms", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+
+ENV = np.dtype(
+    [
+        ("seed", "u8"), ("t", "i8"), ("start", "i8"), ("pod", "i8"), ("pod_node", "i8"),
+        ("replicas", "f8"), ("latency_ms", "f8"), ("failed_share", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+POOL = np.dtype(
+    [
+        ("desired", "i4"), ("ready", "i4"), ("starting", "i4"), ("pending", "i4"),
+        ("backlog", "f8"), ("backlog_ram", "f8"), ("utilisation", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+DEPLOYMENT_STATE = np.dtype(
+    [("rate", "f8"), ("log_rate", "f8"), ("log_rate_change", "f8"), ("latency_ms", "f8"), ("failed_share", "f8")],
+    align=True,
+)
+NODE_STATE = np.dtype(
+    [
+        ("rate", "f8"), ("cpu_used", "f8"), ("cpu_requested", "f8"), ("ram_requested", "f8"),
+        ("tx_used", "f8"), ("rx_used", "f8"),
+    ],
+    align=True,
+)  # fmt: skip
+FLOW = np.dtype(
+    [
+        ("ready", "f8"), ("requests", "f8"), ("base_ms", "f8"), ("wait_ms", "f8"), ("p_wait", "f8"), ("decay", "f8"),
+        ("wait_p95_ms", "f8"), ("dropped", "f8"), ("spare", "f8"), ("node", "i8"),
+    ],
+    align=True,
+)  # fmt: skip
+
+
+class Params(NamedTuple):
+    """What the tasks fix.
+
+    tasks `[K]`; nodes `[K, N]`; deployments `[K, D]`; limit `[K, D, N]` i32 (pods that fit an empty node, at most
+    max_replicas, 0 where not allowed); rtt_ms `[K, N, N]` f64; nearest `[K, N, N]` i32 (nodes by round trip);
+    share `[K, N, D]` f64; failover `[K, N, D]` i32 (-1: end); users `[sum L, N]` f32; clock `[sum L, 2]` f32;
+    initial `[K, D]` i32 (replicas at home when an episode starts); pods `[K, P]` i32 (deployment of each initial pod).
+    """
+
+    tasks: Records
+    nodes: Records
+    deployments: Records
+    limit: NDArray[np.int32]
+    rtt_ms: NDArray[np.float64]
+    nearest: NDArray[np.int32]
+    share: NDArray[np.float64]
+    failover: NDArray[np.int32]
+    users: NDArray[np.float32]
+    clock: NDArray[np.float32]
+    initial: NDArray[np.int32]
+    pods: NDArray[np.int32]
+
+
+class State(NamedTuple):
+    """What changes: envs `[B]`; pools `[B, D, N]`; deployments `[B, D]`; nodes `[B, N]`; ring `[B, D, N, S]` i32.
+
+    `ring[b, d, n, t % S]` pods become ready at interval t.
+    """
+
+    envs: Records
+    pools: Records
+    deployments: Records
+    nodes: Records
+    ring: NDArray[np.int32]
+
+    def copy(self) -> "State":
+        """A state that shares no memory with this one."""
+        return State(*(a.copy() for a in self))
+
+    def load(self, other: "State") -> None:
+        """Take over the values of `other` (same shapes)."""
+        for mine, theirs in zip(self, other, strict=True):
+            mine[...] = theirs
+
+
+class Work(NamedTuple):
+    """Scratch memory of one worker each: arrivals `[W, D, N]` f64, flows `[W, D, N]`, count `[W, D]` i64, sent `[W, D, N, N]`.
+
+    `flows[w, d, :count[w, d]]` are the deployment's pools with ready replicas; `sent[w, d, i, m]` (local_first only) are
+    the requests of station m to pool i.
+    """
+
+    arrivals: NDArray[np.float64]
+    flows: Records
+    count: NDArray[np.int64]
+    sent: NDArray[np.float64]
+
+
+def home_node(task: TaskSpec, d: int) -> int:
+    """The node where deployment `d` lives in v1 and v3: its first allowed node, else node d modulo N."""
+    names = [node.name for node in task.cluster.nodes]
+    allowed = task.deployments[d].allowed_nodes
+    return names.index(allowed[0]) if allowed else d % len(names)
+
+
+def pod_limits(task: TaskSpec) -> NDArray[np.int32]:
+    """How many pods of each deployment fit each node when it is empty, at most max_replicas: i32 `[D, N]`."""
+    nodes = task.cluster.nodes
+    out = np.zeros((len(task.deployments), len(nodes)), np.int32)
+    for d, dep in enumerate(task.deployments):
+        for n, node in enumerate(nodes):
+            if not dep.allowed_nodes or node.name in dep.allowed_nodes:
+                fit = min(node.cpu_millicores / dep.cpu_millicores, node.ram_mib / dep.ram_mib)
+                out[d, n] = int(min(dep.max_replicas, fit + 1e-9))
+    return out
+
+
+def initial_replicas(task: TaskSpec) -> NDArray[np.int32]:
+    """Replicas of each deployment at its home node when an episode starts: i32 `[D]`."""
+    limit = pod_limits(task)
+    return np.array(
+        [min(dep.initial_replicas, limit[d, home_node(task, d)]) for d, dep in enumerate(task.deployments)], np.int32
+    )
+
+
+def make_params(tasks: Sequence[TaskSpec]) -> Params:
+    """Pack tasks of equal numbers of nodes and deployments."""
+    tables = [users_table(t) for t in tasks]
+    ends = np.cumsum([len(t) for t in tables])
+    initial = np.stack([initial_replicas(t) for t in tasks])
+    pods = np.zeros((len(tasks), max(1, int(initial.sum(axis=1).max()))), np.int32)
+    for k, counts in enumerate(initial):
+        pods[k, : counts.sum()] = np.repeat(np.arange(len(counts)), counts)
+    rtt = np.array([t.cluster.rtt_ms for t in tasks], np.float64)
+    return Params(
+        tasks=np.array([_task(t, ends[k], int(initial[k].sum())) for k, t in enumerate(tasks)], TASK),
+        nodes=np.array([_nodes(t) for t in tasks], NODE),
+        deployments=np.array([_deployments(t) for t in tasks], DEPLOYMENT),
+        limit=np.stack([pod_limits(t) for t in tasks]),
+        rtt_ms=rtt,
+        nearest=np.argsort(rtt, axis=2, kind="stable").astype(np.int32),
+        share=np.array([t.workload.share for t in tasks], np.float64),
+        failover=np.stack([_failover(t) for t in tasks]),
+        users=np.concatenate(tables),
+        clock=np.concatenate([clock_table(t) for t in tasks]),
+        initial=initial,
+        pods=pods,
+    )
+
+
+def make_state(params: Params, size: int) -> State:
+    """Room for `size` environments."""
+    d, n = params.limit.shape[1:]
+    slots = max(1, int(params.deployments["startup"].max()))
+    return State(
+        np.zeros(size, ENV),
+        np.zeros((size, d, n), POOL),
+        np.zeros((size, d), DEPLOYMENT_STATE),
+        np.zeros((size, n), NODE_STATE),
+        np.zeros((size, d, n, slots), np.int32),
+    )
+
+
+def make_work(params: Params, workers: int) -> Work:
+    """Scratch memory for `workers` workers."""
+    d, n = params.limit.shape[1:]
+    stations = n if (params.tasks["routing"] == LOCAL_FIRST).any() else 0
+    return Work(
+        np.zeros((workers, d, n)),
+        np.zeros((workers, d, n), FLOW),
+        np.zeros((workers, d), np.int64),
+        np.zeros((workers, d, n if stations else 0, stations)),
+    )
+
+
+def _task(t: TaskSpec, end: int, pods: int) -> tuple[Any, ...]:
+    w, o = t.workload, t.objective
+    length = len(users_table(t))
+    return (
+        end - length, length, t.horizon, pods,
+        int(w.random_start), int(w.arrivals == "burst"), ROUTINGS.index(t.routing), int(t.latency_model == "testapp"),
+        t.interval_s, w.request_interval_s, w.noise, sum(d.max_replicas for d in t.deployments),
+        float(np.mean([d.cpu_millicores for d in t.deployments])), o.target_latency_ms, o.latency, o.replicas,
+        o.imbalance, o.sla, o.moves,
+    )  # fmt: skip
+
+
+def _nodes(t: TaskSpec) -> list[tuple[float, ...]]:
+    return [(n.cpu_millicores, n.ram_mib, n.tx_mbps, n.rx_mbps, n.access_latency_ms) for n in t.cluster.nodes]
+
+
+def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
+    return [
+        (
+            home_node(t, i), d.max_replicas, ceil(d.startup_s / t.interval_s - 1e-9), d.concurrency,
+            d.cpu_millicores, d.ram_mib, d.tx_mbps, d.rx_mbps, min(d.cpu_millicores, 1000.0 * d.concurrency),
+            d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency),
+            (1.0 + d.cpu_time_cv**2) / 2.0, d.timeout_ms,
+        )
+        for i, d in enumerate(t.deployments)
+    ]  # fmt: skip
+
+
+def _failover(t: TaskSpec) -> NDArray[np.int32]:
+    out = np.full((len(t.cluster.nodes), len(t.deployments)), -1, np.int32)
+    for m, row in enumerate(t.workload.failover):
+        order = list(dict.fromkeys(row))
+        out[m, : len(order)] = order
+    return out

@@ -1,0 +1,90 @@
+"""Files of weights and checkpoints on any fsspec file system: whole or absent, and checked when read."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from lwmecps_core.errors import DamagedArtefact
+from services.task_registry.domain import Artefact
+
+CHUNK_BYTES = 256 * 1024
+
+
+class ArtefactStore:
+    """Write-once files below `url` (a folder, or an fsspec URL such as `s3://bucket/prefix`)."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._local = isinstance(self._fs, LocalFileSystem)
+
+    def write(self, key: str, chunks: Iterable[bytes]) -> Artefact:
+        """Store `chunks` under `key`; the file appears only when it is complete and durable.
+
+        Whatever `chunks` raises is raised on, and leaves nothing behind.
+        """
+        path = self._path(key)
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        self._fs.makedirs(self._fs._parent(path), exist_ok=True)
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._fs.open(temporary, "wb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                if self._local:
+                    file.flush()
+                    os.fsync(file.fileno())
+            self._publish(temporary, path)
+        except BaseException:
+            if self._fs.exists(temporary):
+                self._fs.rm_file(temporary)
+            raise
+        return Artefact(key=key, size_bytes=size, sha256=digest.hexdigest())
+
+    def read(self, artefact: Artefact) -> Iterator[bytes]:
+        """Chunks of at most 256 KiB of the content, which was checked against size and digest before the first.
+
+        Raises, before it returns, `FileNotFoundError` and `DamagedArtefact` (naming the key).
+        """
+        digest, size = hashlib.sha256(), 0
+        for chunk in self._chunks(artefact.key):
+            digest.update(chunk)
+            size += len(chunk)
+        if size != artefact.size_bytes:
+            raise DamagedArtefact(artefact.key, f"{size} bytes in place of {artefact.size_bytes}")
+        if digest.hexdigest() != artefact.sha256:
+            raise DamagedArtefact(artefact.key, "its SHA-256 differs from the recorded one")
+        return self._chunks(artefact.key)
+
+    def delete(self, key: str) -> None:
+        """Remove a file; removing one that is absent does nothing."""
+        if self._fs.exists(self._path(key)):
+            self._fs.rm_file(self._path(key))
+
+    def keys(self) -> set[str]:
+        """All keys in the store, those of unfinished uploads included."""
+        return {path.removeprefix(self._root).lstrip("/") for path in self._fs.find(self._root)}
+
+    def _publish(self, temporary: str, path: str) -> None:
+        if not self._local:
+            self._fs.mv(temporary, path)
+            return
+        os.replace(temporary, path)
+        folder = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _chunks(self, key: str) -> Iterator[bytes]:
+        with self._fs.open(self._path(key), "rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"

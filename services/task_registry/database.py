@@ -1,0 +1,105 @@
+"""SQLite or PostgreSQL behind one pair of transactions, `read` and `write`, and the migrations that prepare it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+T = TypeVar("T")
+BUSY_TIMEOUT_MS = 10_000
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x6C776D65
+"""Key of the PostgreSQL advisory lock under which one registry at a time migrates."""
+SERIALISATION_FAILURES = frozenset({"40001", "40P01"})
+"""SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock."""
+
+
+class Database:
+    """A database by SQLAlchemy URL; the same code and the same promises on SQLite and on PostgreSQL.
+
+    A write transaction is durable once it has ended, and is serialised with others: by `BEGIN IMMEDIATE` on SQLite, by
+    the row locks that its queries take (`with_for_update`) on PostgreSQL.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = sa.create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
+        self._writing = self.engine.execution_options(lwmecps_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads."""
+        with Session(self.engine) as session:
+            yield session
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Run `work` in a write transaction and commit; run it again when a concurrent one got in its way."""
+        for attempt in range(5):
+            try:
+                with Session(self._writing, expire_on_commit=False) as session, session.begin():
+                    return work(session)
+            except IntegrityError:
+                # A concurrent transaction inserted the same key first; the next attempt sees what it wrote.
+                if attempt >= 1:
+                    raise
+            except OperationalError as error:
+                if attempt == 4 or getattr(error.orig, "sqlstate", None) not in SERIALISATION_FAILURES:
+                    raise
+        raise AssertionError("unreachable")
+
+    def insert(self, table: Any) -> Any:
+        """An `INSERT` that knows `ON CONFLICT`, in this database's dialect."""
+        if self.engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+            return postgresql_insert(table)
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert(table)
+
+    def migrate(self, revision: str = "head") -> None:
+        """Bring the tables up to `revision`; several processes may do so at the same time."""
+        self._alembic(command.upgrade, revision)
+
+    def downgrade(self, revision: str) -> None:
+        """Take the tables back to `revision` (`base`: none)."""
+        self._alembic(command.downgrade, revision)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def _alembic(self, run: Callable[[Config, str], None], revision: str) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._writing.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            run(config, revision)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` says which kind.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON",
+    ):  # fmt: skip
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("lwmecps_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

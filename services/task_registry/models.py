@@ -1,0 +1,162 @@
+"""The tables. Lists are paged newest first by `seq`, which the database assigns in order of insertion."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Integer, LargeBinary, String, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+Seq = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite assigns rowids only to columns of type INTEGER."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant in UTC; SQLite has no time zones, so it stores the same instant without one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database."""
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Base of every table."""
+
+    type_annotation_map = {str: String(255), datetime: UtcDateTime(), dict[str, Any]: JSON(), dict[str, str]: JSON()}
+
+
+class TaskRow(Base):
+    """A registered task; `spec` is `lwmecps_core.config.dump` of its `TaskSpec`."""
+
+    __tablename__ = "tasks"
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(index=True)
+    spec: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, str]]
+    created_at: Mapped[datetime]
+    etag: Mapped[str]
+
+
+class RunRow(Base):
+    """A run, its progress and its lease."""
+
+    __tablename__ = "runs"
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    kind: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    policy_id: Mapped[str]
+    labels: Mapped[dict[str, str]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    etag: Mapped[str]
+    state: Mapped[str] = mapped_column(index=True)
+    desired_state: Mapped[str]
+    step: Mapped[int] = mapped_column(BigInteger)
+    total_steps: Mapped[int] = mapped_column(BigInteger)
+    owner: Mapped[str]
+    token: Mapped[int] = mapped_column(BigInteger)
+    lease_expires_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[str] = mapped_column(Text)
+    result_policy_id: Mapped[str]
+    tracking_id: Mapped[str]
+    latest_metrics: Mapped[dict[str, Any]]
+    tasks: Mapped[list["RunTaskRow"]] = relationship(order_by="RunTaskRow.position", lazy="selectin")
+
+
+class RunTaskRow(Base):
+    """A registered task that a run uses; the task may be deleted once the run has finished."""
+
+    __tablename__ = "run_tasks"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    task_id: Mapped[str] = mapped_column(index=True)
+
+
+class MetricRow(Base):
+    """One value of one metric at one step of a run; null stands for NaN, which SQLite can't store."""
+
+    __tablename__ = "metrics"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[float | None]
+    time: Mapped[datetime]
+
+
+class IdempotencyRow(Base):
+    """What a creation with a `request_id` made, and a digest of what was asked."""
+
+    __tablename__ = "idempotency_keys"
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    request_id: Mapped[str] = mapped_column(primary_key=True)
+    digest: Mapped[str]
+    resource_id: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class ResultRow(Base):
+    """One line of a run's results table: how one method did on one task."""
+
+    __tablename__ = "result_rows"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    task: Mapped[str] = mapped_column(primary_key=True)
+    method: Mapped[str] = mapped_column(primary_key=True)
+    inner_steps: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)
+    figures: Mapped[dict[str, Any]]
+
+
+class TraceRow(Base):
+    """One time series of a run: little-endian float64 values, one per control interval."""
+
+    __tablename__ = "traces"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    values: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class PolicyRow(Base):
+    """A registered policy; the artefact columns are null until its weights are uploaded."""
+
+    __tablename__ = "policies"
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str] = mapped_column(index=True)
+    run_id: Mapped[str] = mapped_column(index=True)
+    description: Mapped[dict[str, Any]]
+    labels: Mapped[dict[str, str]]
+    created_at: Mapped[datetime]
+    etag: Mapped[str]
+    artefact_key: Mapped[str | None]
+    artefact_size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    artefact_sha256: Mapped[str | None]
+
+
+class CheckpointRow(Base):
+    """A saved loop state of a run."""
+
+    __tablename__ = "checkpoints"
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
+    step: Mapped[int] = mapped_column(BigInteger)
+    token: Mapped[int] = mapped_column(BigInteger)
+    artefact_key: Mapped[str]
+    artefact_size_bytes: Mapped[int] = mapped_column(BigInteger)
+    artefact_sha256: Mapped[str]
+    created_at: Mapped[datetime]

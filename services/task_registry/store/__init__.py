@@ -1,0 +1,32 @@
+"""The registry's durable state, in domain terms, on SQLite or PostgreSQL plus a folder of artefacts.
+
+What every part promises, on either database:
+
+* A call that returned has taken effect durably; one that raised has changed nothing.
+* Creations with a `request_id` take effect once, however often and however concurrently they are repeated.
+* At any time at most one learner can change a run: the holder of its newest fencing token.
+* Lists come in pages that neither repeat nor skip what was there when the first page was read.
+* Nothing keeps a database connection between two calls.
+"""
+
+from services.task_registry.artefacts import ArtefactStore
+from services.task_registry.database import Database
+from services.task_registry.store.common import Clock, Context, utc_now
+from services.task_registry.store.policies import CheckpointStore, Expected, PolicyStore
+from services.task_registry.store.records import RecordStore
+from services.task_registry.store.runs import RunStore
+from services.task_registry.store.tasks import TaskStore
+
+__all__ = ["Expected", "Store"]
+
+
+class Store:
+    """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`."""
+
+    def __init__(self, database: Database, artefacts: ArtefactStore, clock: Clock = utc_now) -> None:
+        context = Context(database, clock)
+        self.tasks = TaskStore(context)
+        self.runs = RunStore(context)
+        self.records = RecordStore(context)
+        self.policies = PolicyStore(context, artefacts)
+        self.checkpoints = CheckpointStore(context, artefacts, self.runs)

@@ -1,0 +1,66 @@
+"""What every part of the store shares: clock, ids, idempotent creation and etags."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.orm import Session
+
+from lwmecps_core.errors import AlreadyExists, Conflict
+from services.task_registry.database import Database
+from services.task_registry.models import IdempotencyRow
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def new_id(kind: str) -> str:
+    """A fresh id such as `task-9f86d081884c7d65`."""
+    return f"{kind}-{secrets.token_hex(8)}"
+
+
+def check_etag(kind: str, id_: str, expected: str, actual: str) -> None:
+    """Raise `Conflict` if the caller expected another version; an empty expectation fits every version."""
+    if expected and expected != actual:
+        raise Conflict(f"{kind} {id_} changed since it was read: etag is {actual!r}, not {expected!r}")
+
+
+@dataclass(frozen=True)
+class Creation:
+    """An idempotency key: a creation of `scope` under `request_id` (empty: not idempotent) asking for `digest`."""
+
+    scope: str
+    request_id: str
+    digest: str
+
+    def replay(self, session: Session) -> str | None:
+        """Id of what this creation made earlier; raises `AlreadyExists` if `request_id` asked for something else."""
+        if not self.request_id:
+            return None
+        row = session.get(IdempotencyRow, (self.scope, self.request_id))
+        if row is None:
+            return None
+        if row.digest != self.digest:
+            raise AlreadyExists(f"request_id {self.request_id!r} was used for another {self.scope}")
+        return row.resource_id
+
+    def record(self, session: Session, resource_id: str, now: datetime) -> None:
+        """Remember what was made; a concurrent twin fails on the primary key and is run again."""
+        if self.request_id:
+            session.add(IdempotencyRow(
+                scope=self.scope, request_id=self.request_id, digest=self.digest, resource_id=resource_id,
+                created_at=now,
+            ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the parts of the store work with."""
+
+    database: Database
+    clock: Clock = utc_now

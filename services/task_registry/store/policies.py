@@ -1,0 +1,228 @@
+"""Policies and checkpoints: what is learnt, in the database, and the files that hold the weights."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lwmecps_core.errors import AlreadyExists, DamagedArtefact, InvalidInput, ModelFileNotFound, NotFound, Violation
+from services.task_registry.artefacts import ArtefactStore
+from services.task_registry.domain import Artefact, Checkpoint, Page, Policy
+from services.task_registry.lifecycle import next_etag
+from services.task_registry.models import CheckpointRow, PolicyRow
+from services.task_registry.store.common import Context, Creation, new_id
+from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
+from services.task_registry.store.runs import RunStore, locked_run
+
+KEPT_CHECKPOINTS = 2
+"""The newest, and one before in case that is damaged."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the sender of a file says it is; None or empty: not said."""
+
+    sha256: str = ""
+    size_bytes: int | None = None
+
+    def check(self, artefact: Artefact) -> None:
+        """Raise `InvalidInput` when something else arrived."""
+        if self.size_bytes is not None and self.size_bytes != artefact.size_bytes:
+            reason = f"announced {self.size_bytes} bytes, got {artefact.size_bytes}"
+            raise InvalidInput("upload", [Violation("size_bytes", reason)])
+        if self.sha256 and self.sha256.lower() != artefact.sha256:
+            reason = f"announced {self.sha256}, got {artefact.sha256}"
+            raise InvalidInput("upload", [Violation("sha256", reason)])
+
+
+class PolicyStore:
+    """Registers policies and keeps their weights; both are immutable."""
+
+    def __init__(self, context: Context, artefacts: ArtefactStore) -> None:
+        self._database, self._clock, self._artefacts = context.database, context.clock, artefacts
+
+    def create(
+        self, name: str, run_id: str, description: dict[str, Any], labels: dict[str, str] | None = None,
+        request_id: str = "",
+    ) -> Policy:  # fmt: skip
+        """Register a policy without weights; the same `request_id` again returns the first call's policy.
+
+        Raises `AlreadyExists` when `request_id` came with another policy before.
+        """
+        labels, now = labels or {}, self._clock()
+        creation = Creation("policy", request_id, digest(name, run_id, description, labels))
+
+        def work(session: Session) -> Policy:
+            if made := creation.replay(session):
+                return _policy(_find(session, made))
+            row = PolicyRow(
+                id=new_id("policy"), name=name, run_id=run_id, description=description, labels=labels,
+                created_at=now, etag="1",
+            )  # fmt: skip
+            session.add(row)
+            creation.record(session, row.id, now)
+            session.flush()
+            return _policy(row)
+
+        return self._database.write(work)
+
+    def get(self, policy_id: str) -> Policy:
+        """The policy; raises `NotFound`."""
+        with self._database.read() as session:
+            return _policy(_find(session, policy_id))
+
+    def list(self, page_size: int = 0, page_token: str = "", run_id: str = "", name: str = "") -> Page[Policy]:
+        """Policies, newest first, of one run or name if given."""
+        filters = digest("policies", run_id, name)
+        after, limit = read_token(page_token, filters), page_limit(page_size)
+        query = select(PolicyRow).order_by(PolicyRow.seq.desc()).limit(limit + 1)
+        if run_id:
+            query = query.where(PolicyRow.run_id == run_id)
+        if name:
+            query = query.where(PolicyRow.name == name)
+        if after:
+            query = query.where(PolicyRow.seq < after[0])
+        with self._database.read() as session:
+            return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _policy)
+
+    def upload(self, policy_id: str, chunks: Iterable[bytes], expected: Expected) -> Policy:
+        """Store the weights of a policy; the same weights again change nothing.
+
+        Raises `NotFound`, `InvalidInput` when something else than `expected` arrives (nothing is stored then), and
+        `AlreadyExists` when the policy has other weights.
+        """
+        self.get(policy_id)
+        # A key of its own for every upload: a loser of a race never touches the winner's file.
+        artefact = _store(self._artefacts, f"policies/{policy_id}/{new_id('weights')}.safetensors", chunks, expected)
+
+        def work(session: Session) -> Policy:
+            row = _find(session, policy_id, lock=True)
+            if row.artefact_sha256 is None:
+                row.artefact_key, row.artefact_size_bytes = artefact.key, artefact.size_bytes
+                row.artefact_sha256, row.etag = artefact.sha256, next_etag(row.etag)
+            elif row.artefact_sha256 != artefact.sha256:
+                raise AlreadyExists(f"policy {policy_id} already has other weights")
+            return _policy(row)
+
+        return _commit(self._artefacts, artefact, lambda: self._database.write(work))
+
+    def download(self, policy_id: str) -> tuple[Policy, Iterator[bytes]]:
+        """A policy and its weights, checked, in chunks.
+
+        Raises `NotFound`, `ModelFileNotFound` when the weights are not there, `DamagedArtefact`.
+        """
+        policy = self.get(policy_id)
+        if policy.artefact is None:
+            raise ModelFileNotFound(policy_id)
+        try:
+            return policy, self._artefacts.read(policy.artefact)
+        except FileNotFoundError:
+            raise ModelFileNotFound(policy_id) from None
+
+
+class CheckpointStore:
+    """Keeps the newest checkpoints of every run, written only by the learner that holds it."""
+
+    def __init__(self, context: Context, artefacts: ArtefactStore, runs: RunStore) -> None:
+        self._database, self._clock, self._artefacts, self._runs = context.database, context.clock, artefacts, runs
+
+    def upload(self, run_id: str, token: int, step: int, chunks: Iterable[bytes], expected: Expected) -> Checkpoint:
+        """Store the state of a run's loop after `step` steps, and forget all but the newest two.
+
+        Raises `NotFound`, `InvalidInput` when something else than `expected` arrives, and `Conflict` for a stale token,
+        before and after the transfer.
+        """
+        self._runs.check_holder(run_id, token)
+        id_, now = new_id("checkpoint"), self._clock()
+        artefact = _store(self._artefacts, f"checkpoints/{run_id}/{id_}", chunks, expected)
+
+        def work(session: Session) -> tuple[Checkpoint, list[str]]:
+            locked_run(session, run_id, token)
+            row = CheckpointRow(
+                id=id_, run_id=run_id, step=step, token=token, artefact_key=artefact.key,
+                artefact_size_bytes=artefact.size_bytes, artefact_sha256=artefact.sha256, created_at=now,
+            )  # fmt: skip
+            session.add(row)
+            session.flush()
+            old = session.scalars(_newest_first(run_id).offset(KEPT_CHECKPOINTS)).all()
+            for each in old:
+                session.delete(each)
+            return _checkpoint(row), [each.artefact_key for each in old]
+
+        checkpoint, forgotten = _commit(self._artefacts, artefact, lambda: self._database.write(work))
+        for key in forgotten:
+            self._artefacts.delete(key)
+        return checkpoint
+
+    def list(self, run_id: str) -> tuple[Checkpoint, ...]:
+        """The checkpoints of a run, newest first; raises `NotFound` for an unknown run."""
+        self._runs.get(run_id)
+        with self._database.read() as session:
+            return tuple(_checkpoint(row) for row in session.scalars(_newest_first(run_id)))
+
+    def download(self, run_id: str) -> tuple[Checkpoint, Iterator[bytes]]:
+        """The newest checkpoint that is whole, in chunks.
+
+        Raises `NotFound` when the run has none, and `DamagedArtefact` when it has some but all are damaged.
+        """
+        damage: Exception | None = None
+        for checkpoint in self.list(run_id):
+            try:
+                return checkpoint, self._artefacts.read(checkpoint.artefact)
+            except FileNotFoundError:
+                damage = DamagedArtefact(checkpoint.artefact.key, "the file is missing")
+            except DamagedArtefact as error:
+                damage = error
+        raise damage or NotFound("checkpoint of run", run_id)
+
+
+def _store(artefacts: ArtefactStore, key: str, chunks: Iterable[bytes], expected: Expected) -> Artefact:
+    artefact = artefacts.write(key, chunks)
+    try:
+        expected.check(artefact)
+    except InvalidInput:
+        artefacts.delete(key)
+        raise
+    return artefact
+
+
+def _commit(artefacts: ArtefactStore, artefact: Artefact, write):  # type: ignore[no-untyped-def]
+    try:
+        result = write()
+    except BaseException:
+        artefacts.delete(artefact.key)
+        raise
+    if isinstance(result, Policy) and result.artefact != artefact:
+        artefacts.delete(artefact.key)
+    return result
+
+
+def _newest_first(run_id: str):  # type: ignore[no-untyped-def]
+    return select(CheckpointRow).where(CheckpointRow.run_id == run_id).order_by(CheckpointRow.seq.desc())
+
+
+def _find(session: Session, policy_id: str, *, lock: bool = False) -> PolicyRow:
+    query = select(PolicyRow).where(PolicyRow.id == policy_id)
+    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise NotFound("policy", policy_id)
+    return row
+
+
+def _policy(row: PolicyRow) -> Policy:
+    artefact = None
+    if row.artefact_key is not None and row.artefact_size_bytes is not None and row.artefact_sha256 is not None:
+        artefact = Artefact(row.artefact_key, row.artefact_size_bytes, row.artefact_sha256)
+    return Policy(
+        id=row.id, name=row.name, run_id=row.run_id, description=row.description, labels=row.labels,
+        created_at=row.created_at, etag=row.etag, artefact=artefact,
+    )  # fmt: skip
+
+
+def _checkpoint(row: CheckpointRow) -> Checkpoint:
+    artefact = Artefact(row.artefact_key, row.artefact_size_bytes, row.artefact_sha256)
+    return Checkpoint(
+        id=row.id, run_id=row.run_id, step=row.step, token=row.token, artefact=artefact, created_at=row.created_at
+    )

@@ -1,0 +1,139 @@
+"""A store on each database, with a clock that the test moves."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from lwmecps_core.specs import ClusterSpec, DeploymentSpec, NodeSpec, TaskSpec, WorkloadSpec
+from services.task_registry.artefacts import ArtefactStore
+from services.task_registry.database import Database
+from services.task_registry.domain import Run, RunSpec
+from services.task_registry.store import Store
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = field(default_factory=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def make_task(name: str = "city", **changes: object) -> TaskSpec:
+    return TaskSpec(
+        name=name,
+        cluster=ClusterSpec(nodes=(NodeSpec(name="a", cpu_millicores=4000, ram_mib=8192),), rtt_ms=((0.0,),)),
+        deployments=(DeploymentSpec(name="web"),),
+        workload=WorkloadSpec(base_users=(10.0,), share=((1.0,),)),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def make_run_spec(*task_ids: str, kind: str = "train", **settings: object) -> RunSpec:
+    return RunSpec(kind=kind, settings={"seed": 1} | settings, task_ids=task_ids)
+
+
+def claimed(store: Store, owner: str = "learner") -> Run:
+    """A fresh run, held by `owner`."""
+    store.runs.create(make_run_spec())
+    run = store.runs.claim(owner)
+    assert run is not None
+    return run
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _postgresql_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    return found[-1].parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """URL (without a database) of a PostgreSQL server that lives as long as the tests."""
+    binaries = _postgresql_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("PostgreSQL refuses to run as root, and setpriv is not installed")
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    folder = Path(tempfile.mkdtemp(prefix="lwmecps-pg-"))
+    if as_user:
+        shutil.chown(folder, "postgres", "postgres")
+    data, port = folder / "data", _free_port()
+    quiet = {"check": True, "cwd": folder, "stdout": subprocess.DEVNULL}
+    subprocess.run(
+        [*as_user, binaries / "initdb", "-D", data, "-U", "tests", "-A", "trust", "--no-sync", "-E", "UTF8"], **quiet
+    )
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
+    control = [*as_user, binaries / "pg_ctl", "-D", data, "-l", folder / "log"]
+    subprocess.run([*control, "-w", "-o", options, "start"], **quiet)
+    try:
+        yield f"postgresql+psycopg://tests@127.0.0.1:{port}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database of each kind, without tables."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'registry.db'}"
+    else:
+        server = request.getfixturevalue("postgresql_server")
+        name = "t" + os.urandom(6).hex()
+        admin = sa.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        url = f"{server}/{name}"
+    made = Database(url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def artefacts(tmp_path: Path) -> ArtefactStore:
+    return ArtefactStore(str(tmp_path / "artefacts"))
+
+
+@pytest.fixture
+def store(database: Database, artefacts: ArtefactStore, clock: Clock) -> Store:
+    """An empty store, on each database in turn."""
+    database.migrate()
+    return Store(database, artefacts, clock)
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path, artefacts: ArtefactStore, clock: Clock) -> Iterator[Store]:
+    """An empty store on SQLite only, for what does not depend on the database."""
+    database = Database(f"sqlite:///{tmp_path / 'registry.db'}")
+    database.migrate()
+    yield Store(database, artefacts, clock)
+    database.close()

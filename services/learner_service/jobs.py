@@ -50,8 +50,8 @@ class End(Enum):
 class Job:
     """A claimed run; `token` fences everything that is written about it.
 
-    `algorithm` is None where a policy brings its own. `num_tasks` tasks are drawn, with seeds from `task_seed`, when the
-    run names a distribution (0: it is learnt from as it is).
+    `algorithm` is None where a policy brings its own. `num_tasks` tasks are drawn, with seeds from `task_seed`, when
+    the run names a distribution (0: it is learnt from as it is).
     """
 
     run_id: str

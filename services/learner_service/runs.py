@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import structlog
@@ -17,6 +18,7 @@ import structlog
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
 from lwmecps_core.errors import Conflict, InvalidInput, LwmecpsError, Violation
+from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
@@ -131,6 +133,7 @@ class RunSession:
         self._stop = StopSignal(shutdown)
         self._tracker = workshop.make_tracker()
         self._last: Progress | None = None
+        self._given: PolicyData | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
         self._news = _News()
         self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
@@ -181,7 +184,7 @@ class RunSession:
         """Make steps until the loop's end (true) or until the run must stop."""
         job = self._job
         start = self._load_checkpoint()
-        policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
+        self._given = policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
         source = resolve_source(job.kind, self._registry.load_tasks(job), job.num_tasks, job.task_seed)
         method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
@@ -201,7 +204,7 @@ class RunSession:
         return self._stop.reason >= Stop.CANCEL or (self._stop() and progress.step < progress.total)
 
     def _take_in(self, progress: Progress) -> None:
-        self._last = progress
+        self._last = replace(progress, state=_copied(progress.state))
         self._tracker.log(progress.metrics, progress.step)
         self._news.add(progress)
         if self._news.age_s >= self._pace.report_every_s:
@@ -234,8 +237,9 @@ class RunSession:
             self._saved_step, self._saved_at_s = self._last.step, time.monotonic()
 
     def _save_policy(self) -> str:
+        """Publish what was learnt, if anything was: an evaluation hands back the policy that it was given."""
         policy = self._last.policy if self._last is not None else None
-        return self._registry.save_policy(self._job, policy) if policy is not None else ""
+        return self._registry.save_policy(self._job, policy) if policy is not None and policy is not self._given else ""
 
     def _finish(self, end: End, *, error: str = "", policy_id: str = "") -> None:
         self._tracker.finish(end.name)
@@ -305,6 +309,11 @@ def _loop(loops: Mapping[str, Loop], kind: str) -> Loop:
     if kind not in loops:
         raise InvalidInput("run", [Violation("kind", f"{kind!r} is not one of {', '.join(loops)}")])
     return loops[kind]
+
+
+def _copied(state: LoopState) -> LoopState:
+    """A state that the loop's next step can't change under our hands."""
+    return LoopState(state.step, {k: v.detach().clone() for k, v in state.tensors.items()}, deepcopy(state.scalars))
 
 
 def one_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from services.learner_service.jobs import End, Job, LoopInput, RegistryAway, Wis
 from services.learner_service.runs import Pace, RunSession, Workshop
 from services.learner_service.slots import Slots
 
-from .fakes import FakeRegistry, job, never, summing_loop, task, wait_until, workshop
+from .fakes import FakeRegistry, job, never, policy, summing_loop, task, wait_until, workshop
 
 
 def _run(registry: FakeRegistry, shop: Workshop, shutdown: threading.Event | None = None) -> None:
@@ -204,6 +204,33 @@ def test_an_error_caused_by_a_shutdown_does_not_fail_the_run() -> None:
 
     _run(registry, workshop(registry, loop), shutdown)
     assert (registry.end, registry.checkpoint_steps) == (End.PAUSED, [1])
+
+
+def test_a_step_that_is_cut_off_does_not_leak_into_the_checkpoint() -> None:
+    registry, shutdown = FakeRegistry(job()), never()
+
+    def loop(x: LoopInput) -> Iterator[Progress]:
+        weights, history = torch.zeros(1), [0.0]
+        yield Progress(1, 9, {}, LoopState(1, {"weights": weights}, {"history": history}))
+        weights += 1
+        history.append(1.0)
+        shutdown.set()
+        x.collector.collect((), None, None)  # type: ignore[arg-type]
+
+    _run(registry, workshop(registry, loop), shutdown)
+    assert registry.checkpoint is not None
+    saved = checkpoints.from_bytes(registry.checkpoint, "test")
+    assert (float(saved.tensors["weights"]), saved.scalars) == (0.0, {"history": [0.0]})
+
+
+def test_an_evaluation_does_not_publish_the_policy_that_it_was_given() -> None:
+    def loop(x: LoopInput) -> Iterator[Progress]:
+        yield Progress(1, 1, {}, LoopState(1, {}), x.policy)
+
+    registry = FakeRegistry(job(policy_id="p1"))
+    registry.policies["p1"] = policy()
+    _run(registry, workshop(registry, loop))
+    assert (registry.end, set(registry.policies)) == (End.COMPLETED, {"p1"})
 
 
 def test_rows_and_trace_reach_the_registry_once() -> None:

@@ -1,0 +1,84 @@
+"""Acting with stored policies: what is refused, and what is kept in memory."""
+
+import numpy as np
+import pytest
+import torch
+
+from lwmecps_core import algorithms
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import EnvSpec
+from services.learner_service.acting import Actor
+
+SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
+
+
+def _policy() -> PolicyData:
+    config = PPOConfig()
+    params, extra = algorithms.make(config, SPEC).init(torch.Generator().manual_seed(1))
+    return PolicyData(config, SPEC, params, extra)
+
+
+def _obs(rows: int) -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(0).random((rows, SPEC.obs_size), dtype=np.float32)
+
+
+@pytest.fixture
+def actor() -> Actor:
+    return Actor(lambda _: _policy())
+
+
+def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: Actor) -> None:
+    mask = np.array([[False, True, False, True, False, False]] * 6)
+    for greedy in (True, False):
+        action = actor.act("p", _obs(6), mask, greedy=greedy)
+        assert action.shape == (6, 2)
+        assert (action == [1, 0]).all()
+
+
+def test_the_same_seed_draws_the_same_actions(actor: Actor) -> None:
+    first, again, other = (actor.act("p", _obs(64), None, greedy=False, seed=s) for s in (1, 1, 2))
+    assert (first == again).all() and (first != other).any()
+
+
+@pytest.mark.parametrize(
+    ("obs", "mask", "message"),
+    [
+        (np.zeros((2, 5), np.float32), None, r"obs: must be float32 \[B, 11\] \(lwmecps-v3\), not float32 \[2, 5\]"),
+        (np.zeros(11, np.float32), None, r"obs: must be float32 \[B, 11\]"),
+        (np.zeros((2, 11), np.float64), None, "obs: must be .* not float64"),
+        (np.full((2, 11), np.nan, np.float32), None, "obs: holds NaN"),
+        (np.zeros((2, 11), np.float32), np.ones((1, 6), bool), r"mask: must be bool \[B, 6\]"),
+        (np.zeros((1, 11), np.float32), np.array([[True] * 3 + [False] * 3]), "mask: forbids every choice"),
+    ],
+)
+def test_what_does_not_fit_the_policys_environment_is_refused_by_field(
+    actor: Actor,
+    obs: np.ndarray,  # type: ignore[type-arg]
+    mask: np.ndarray | None,  # type: ignore[type-arg]
+    message: str,
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        actor.act("p", obs, mask, greedy=True)
+
+
+def test_the_least_recently_used_policy_is_forgotten_first() -> None:
+    loads: list[str] = []
+
+    def load(policy_id: str) -> PolicyData:
+        loads.append(policy_id)
+        return _policy()
+
+    actor = Actor(load, capacity=2)
+    for policy_id in ("a", "b", "a", "c", "a", "b"):
+        actor.act(policy_id, _obs(1), None, greedy=True)
+    assert loads == ["a", "b", "c", "b"]
+
+
+def test_missing_weights_are_named() -> None:
+    def load(policy_id: str) -> PolicyData:
+        raise ModelFileNotFound(policy_id)
+
+    with pytest.raises(ModelFileNotFound, match="Model file not found: p7"):
+        Actor(load).act("p7", _obs(1), None, greedy=True)

@@ -16,7 +16,7 @@ from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.sampling import given_tasks, seeds, some_tasks, torch_generator
-from lwmecps_core.tree import expanded, row, tree_map
+from lwmecps_core.tree import expanded, expanded_extra, row, tree_map
 
 
 class Descent:
@@ -29,7 +29,7 @@ class Descent:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
         self._outer = Optimiser(with_task_axis(params, sets), rate, algo.max_grad_norm)
-        self._extra = extra_with_task_axis(extra, sets)
+        self._extra = expanded_extra(extra, sets)
         self._memory: Batch = {}
 
     def run(
@@ -77,7 +77,7 @@ class Descent:
         # Task by task first: advantages are normalised within a task, since rewards differ in scale.
         shot = self.snapshot(0)
         tasks = len(batches)
-        whole = self._algo.whole(expanded(shot.params, tasks), extra_with_task_axis(shot.extra, tasks), data)
+        whole = self._algo.whole(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data)
         return {name: x.flatten(0, 1).unsqueeze(0) for name, x in whole.items()}
 
     def _policy(self) -> PolicyData | None:
@@ -94,11 +94,6 @@ class Descent:
     def _restore(self, state: LoopState) -> None:
         self._outer.restore(state.tensors)
         self._extra, self._memory = under(state.tensors, "extra/"), under(state.tensors, "memory/")
-
-
-def extra_with_task_axis(extra: Extra, tasks: int) -> Extra:
-    """Extra state seen once per task: `[tasks, ...]`."""
-    return {name: x.unsqueeze(0).expand(tasks, *x.shape) for name, x in extra.items()}
 
 
 def under(flat: dict[str, Tensor], prefix: str) -> dict[str, Any]:

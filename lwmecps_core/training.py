@@ -1,8 +1,8 @@
 """The loops: train, meta-train, transfer, adapt, evaluate, over any collector.
 
-Each is a generator that yields `Progress` after every step and can start again from any yielded state: all randomness of
-a step comes from (seed, step), so that a resumed run equals an undisturbed one. The tensors of a yielded state are live:
-copy them before asking for the next step.
+Each is a generator that yields `Progress` after every step and can start again from any yielded state: all randomness
+of a step comes from (seed, step), so that a resumed run equals an undisturbed one. The tensors of a yielded state are
+live: copy them before asking for the next step.
 """
 
 import time
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from lwmecps_core import algorithms, baselines
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Params
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.descent import Descent, extra_with_task_axis, under
-from lwmecps_core.envs.vector import env_spec
+from lwmecps_core.descent import Descent, under
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.evaluation import rows, summary, trace
 from lwmecps_core.meta.adapt import adapted_once, stacked
@@ -36,7 +36,7 @@ from lwmecps_core.run_config import (
 )
 from lwmecps_core.sampling import given_tasks, seeds, some_tasks, torch_generator
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tree import detached, expanded, flatten, row, tree_map, unflatten
+from lwmecps_core.tree import detached, expanded, expanded_extra, flatten, row, tree_map, unflatten
 
 CALIBRATION_TASKS = 32
 
@@ -47,7 +47,8 @@ def train(
 ) -> Iterator[Progress]:  # fmt: skip
     """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
 
-    `total_episodes` counts the episodes of all tasks that share a policy. Ends with rows when `evaluation_episodes` asks.
+    `total_episodes` counts the episodes of all tasks that share a policy. Ends with rows when `evaluation_episodes`
+    asks for them.
     """
     spec = env_spec(some_tasks(source, 1, seed, 0)[0])
     algo = algorithms.make(algorithm, spec)
@@ -149,7 +150,7 @@ def adapt(
     )
     rates = expanded(_rates(policy, cfg.inner_lr), len(tasks))
     current = with_task_axis(params, len(tasks))
-    many = extra_with_task_axis(extra, len(tasks))
+    many = expanded_extra(extra, len(tasks))
     first, spent = 0, 0.0
     if start is not None:
         current = unflatten(start.tensors, "params")
@@ -192,8 +193,8 @@ def evaluate(
 ) -> Iterator[Progress]:  # fmt: skip
     """Measure a stored policy, or the baseline that `cfg` names, on every task of `source`.
 
-    `calibration` are the tasks on which a calibrated baseline is tuned. Raises `InvalidInput` when neither a policy nor a
-    baseline is given.
+    `calibration` are the tasks on which a calibrated baseline is tuned. Raises `InvalidInput` when neither a policy nor
+    a baseline is given.
     """
     tasks = given_tasks(source, "evaluation")
     plan = evaluation_plan(tasks, cfg.episodes, seed)
@@ -225,7 +226,7 @@ def _collect_chain(
     """Collect, adapt, collect…: the rollouts and batches before each inner step and after the last."""
     k = len(tasks)
     current, rates = with_task_axis(policy.params, k), expanded(policy.inner_lr, k)
-    extra = extra_with_task_axis(policy.extra, k)
+    extra = expanded_extra(policy.extra, k)
     data: list[list[RolloutBatch]] = []
     batches: list[Batch] = []
     for j, point_seed in enumerate(chain_seeds):

@@ -35,6 +35,11 @@ def expanded(tree: Tree, tasks: int) -> Tree:
     return tree_map(lambda leaf: leaf.unsqueeze(0).expand(tasks, *leaf.shape), tree)
 
 
+def expanded_extra(extra: dict[str, Tensor], tasks: int) -> dict[str, Tensor]:
+    """Like `expanded`, for the flat dict of an algorithm's extra state."""
+    return {name: x.unsqueeze(0).expand(tasks, *x.shape) for name, x in extra.items()}
+
+
 def row(tree: Tree, task: int) -> Tree:
     """The tree of one task out of a tree with a leading task axis."""
     return tree_map(lambda leaf: leaf[task], tree)

@@ -36,7 +36,7 @@ def init_mlp(n_in: int, hidden: Sequence[int], n_out: int, out_gain: float, gene
 
 
 def mlp(net: Net, x: Tensor) -> Tensor:
-    """tanh multi-layer perceptron over the last axis: `[..., rows, in]` → `[..., rows, out]`."""
+    """Tanh multi-layer perceptron over the last axis: `[..., rows, in]` → `[..., rows, out]`."""
     i = 0
     while f"hidden{i}.weight" in net:
         x = torch.tanh(linear(net, f"hidden{i}", x))
@@ -100,9 +100,7 @@ def pooled(spec: EnvSpec, h: Tensor) -> Tensor:
     return torch.cat([everything, same_d, same_n], dim=-1)
 
 
-def init_set(
-    spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator
-) -> Net:
+def init_set(spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator) -> Net:
     """Parameters of `set_encoder` and its output layer; their number depends on no number of nodes or deployments."""
     first, last = hidden[0], hidden[-1]
     pools = 3 if spec.action_entity == "pair" else 1

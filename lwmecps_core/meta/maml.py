@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.adapt import gradients, inner_step
-from lwmecps_core.tree import expanded, leaves, with_leaves
+from lwmecps_core.tree import expanded, expanded_extra, leaves, with_leaves
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def meta_gradient(
     start = with_leaves(params, (leaf.detach().requires_grad_() for leaf in leaves(params)))
     learnt = with_leaves(rates, (leaf.detach().requires_grad_() for leaf in leaves(rates)))
     current = expanded(start, tasks)
-    per_task_extra = {name: leaf.unsqueeze(0).expand(tasks, *leaf.shape) for name, leaf in extra.items()}
+    per_task_extra = expanded_extra(extra, tasks)
     objective = torch.zeros((), dtype=leaves(params)[0].dtype)
     points: list[Tensor] = []
     for batch, weight in zip([*support, query], weights, strict=True):
@@ -48,7 +48,7 @@ def meta_gradient(
         if weight:
             objective = objective + weight * total.mean()
         if batch is not query:
-            steps = _inner_gradients(losses, current, first_order, keep=bool(weight))
+            steps = _inner_gradients(losses, current, first_order)
             current = inner_step(current, learnt, steps)
     wanted = [*leaves(start), *leaves(learnt)]
     found = torch.autograd.grad(objective, wanted, allow_unused=True)
@@ -59,7 +59,7 @@ def meta_gradient(
     )  # fmt: skip
 
 
-def _inner_gradients(losses: dict[str, Tensor], params: Params, first_order: bool, keep: bool) -> Params:
+def _inner_gradients(losses: dict[str, Tensor], params: Params, first_order: bool) -> Params:
     """Inner gradients as part of the graph, or as constants."""
     if not first_order:
         return gradients(losses, params, create_graph=True)

@@ -1,0 +1,65 @@
+"""PPO's own mathematics."""
+
+import torch
+
+from lwmecps_core.algorithms import heads
+from lwmecps_core.algorithms.returns import generalised_advantage
+from tests.algorithms.factory import make, rollout
+
+
+def test_generalised_advantage_equals_the_brute_force_sum() -> None:
+    gen = torch.Generator().manual_seed(0)
+    length, gamma, lam = 7, 0.9, 0.8
+    reward = torch.randn(length, 1, generator=gen, dtype=torch.float64)
+    value = torch.randn(length + 1, 1, generator=gen, dtype=torch.float64)
+    terminated, truncated = torch.zeros(length, 1, dtype=torch.bool), torch.zeros(length, 1, dtype=torch.bool)
+    terminated[2], truncated[4] = True, True
+    found = generalised_advantage(reward, value, terminated, truncated, gamma, lam)
+    for t in range(length):
+        total, factor = 0.0, 1.0
+        for u in range(t, length):
+            bootstrap = 0.0 if terminated[u] else gamma * value[u + 1]
+            total = total + factor * (reward[u] + bootstrap - value[u])
+            factor *= gamma * lam
+            if terminated[u] or truncated[u]:
+                break
+        torch.testing.assert_close(found[t], torch.as_tensor(total).reshape(1))
+
+
+def test_truncation_bootstraps_and_termination_does_not() -> None:
+    reward, value = torch.zeros(1, 1), torch.tensor([[0.0], [10.0]])
+    yes, no = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 1, dtype=torch.bool)
+    assert generalised_advantage(reward, value, no, yes, 0.5, 1.0).item() == 5.0
+    assert generalised_advantage(reward, value, yes, no, 0.5, 1.0).item() == 0.0
+
+
+def test_ratio_is_one_at_the_sampling_parameters() -> None:
+    for spec in ("rows", "pairs", "flat", "box"):
+        algo, params, extra = make("ppo", spec)
+        data = {k: v[0] for k, v in rollout(algo, params, extra, 1, tasks=1).items()}
+        batch = algo.whole(params, extra, data)
+        again = algo.act(params, extra, batch["obs"], batch["mask"], None)
+        assert again.action.shape == batch["action"].shape
+        losses = algo.losses(params, extra, {**batch, "advantage": torch.ones_like(batch["advantage"])})
+        bonus = algo.losses(params, extra, {**batch, "advantage": torch.zeros_like(batch["advantage"])})
+        torch.testing.assert_close(bonus["actor"] - losses["actor"], torch.ones_like(losses["actor"]))
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    gen = torch.Generator().manual_seed(4)
+    logits = torch.tensor([0.3, -1.0, heads.FORBIDDEN, 1.2]).expand(200_000, 1, 4)
+    drawn = heads.sample(logits, torch.rand(200_000, 1, generator=gen))
+    share = torch.bincount(drawn.flatten(), minlength=4) / 200_000
+    torch.testing.assert_close(share, torch.softmax(logits[0, 0], 0), atol=5e-3, rtol=0)
+
+
+def test_policy_moves_to_clusters_of_another_size_with_the_same_parameters() -> None:
+    algo, params, extra = make("ppo", "pairs")
+    wide = type(algo.spec)(
+        env_id="lwmecps-v4",
+        blocks=(("global", (2,)), ("deployment", (5, 3)), ("node", (7, 2)), ("pair", (5, 7, 2))),
+        nvec=(4,) * 35, action_size=35, horizon=6, action_entity="pair",
+    )  # fmt: skip
+    bigger = type(algo)(algo.cfg, wide)  # type: ignore[attr-defined, call-arg]
+    obs, mask = torch.randn(2, wide.obs_size, dtype=torch.float64), torch.ones(2, wide.mask_size, dtype=torch.bool)
+    assert bigger.act(params, extra, obs, mask, None).action.shape == (2, 35)

@@ -1,0 +1,134 @@
+"""Specs and settings ↔ their messages, field by field: both sides use the same names.
+
+A field that a message leaves unset takes the default of the config class, and reading checks everything that the class
+checks. Arrays of numbers travel as tensors (float64), literals as enums, unions as a oneof.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from lwmecps_core.config import parse
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
+from lwmecps_core.specs import TaskSpec
+from protos.lwmecps.common.v1 import settings_pb2, tensor_pb2
+from protos.lwmecps.task.v1 import task_pb2
+
+C = TypeVar("C")
+M = TypeVar("M", bound=Message)
+
+_TENSOR = tensor_pb2.Tensor.DESCRIPTOR.full_name
+_ALGORITHMS: Mapping[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
+
+
+def task_to_proto(task: TaskSpec) -> task_pb2.TaskSpec:
+    """The message of a task."""
+    return fill(task, task_pb2.TaskSpec())
+
+
+def task_from_proto(message: task_pb2.TaskSpec, source: str = "task") -> TaskSpec:
+    """The task in a message; `InvalidInput` naming `source` and each bad field."""
+    return read(TaskSpec, message, source)
+
+
+def algorithm_to_proto(config: AlgorithmConfig) -> settings_pb2.AlgorithmConfig:
+    """The message of an algorithm's settings."""
+    message = settings_pb2.AlgorithmConfig()
+    chosen = getattr(message, config.name)
+    chosen.SetInParent()
+    fill(config, chosen)
+    return message
+
+
+def algorithm_from_proto(message: settings_pb2.AlgorithmConfig, source: str = "algorithm") -> AlgorithmConfig:
+    """The settings in a message; `InvalidInput` when none are chosen or a value can't be used."""
+    name = message.WhichOneof("algorithm")
+    if name is None:
+        raise InvalidInput(source, [Violation("algorithm", "one of ppo, dqn is required")])
+    return read(_ALGORITHMS[name], getattr(message, name), source)
+
+
+def fill(config: object, message: M) -> M:
+    """Set every field of `message` that `config` (a config dataclass) has too; returns `message`."""
+    known = message.DESCRIPTOR.fields_by_name
+    for field in fields(cast(Any, config)):
+        value = getattr(config, field.name)
+        if field.name not in known or value is None or value == ():
+            continue
+        descriptor = known[field.name]
+        if descriptor.is_repeated:
+            _fill_repeated(descriptor, value, getattr(message, field.name))
+        elif descriptor.message_type is None:
+            setattr(message, field.name, _scalar(descriptor, value))
+        elif descriptor.message_type.full_name == _TENSOR:
+            getattr(message, field.name).CopyFrom(tensor_to_proto(np.asarray(value, np.float64)))
+        else:
+            target = getattr(message, field.name)
+            target.SetInParent()
+            fill(value, target)
+    return message
+
+
+def read(cls: type[C], message: Message, source: str) -> C:
+    """Build the config class `cls` from a message; `InvalidInput` names `source` and the path of each bad field."""
+    return cast(C, parse(cls, _plain(message, source), source))
+
+
+def _fill_repeated(descriptor: FieldDescriptor, values: Any, target: Any) -> None:
+    if descriptor.message_type is None:
+        target.extend(values)
+    elif (inner := _only_list(descriptor)) is not None:
+        for value in values:
+            getattr(target.add(), inner).extend(value)
+    else:
+        for value in values:
+            fill(value, target.add())
+
+
+def _plain(message: Message, source: str) -> dict[str, Any]:
+    return {d.name: _plain_field(d, value, f"{source}: {d.name}") for d, value in message.ListFields()
+            if d.enum_type is None or value != 0}  # fmt: skip
+
+
+def _plain_field(descriptor: FieldDescriptor, value: Any, source: str) -> Any:
+    if descriptor.is_repeated:
+        if descriptor.message_type is None:
+            return list(value)
+        if (inner := _only_list(descriptor)) is not None:
+            return [list(getattr(item, inner)) for item in value]
+        return [_plain(item, f"{source}[{i}]") for i, item in enumerate(value)]
+    if descriptor.message_type is not None:
+        if descriptor.message_type.full_name == _TENSOR:
+            return tensor_from_proto(value, source).tolist()
+        return _plain(value, source)
+    if descriptor.enum_type is not None:
+        return _literal(descriptor.enum_type, value, source)
+    return value
+
+
+def _only_list(descriptor: FieldDescriptor) -> str | None:
+    """The field of a message that only wraps a list of numbers (a row of a ragged table), else None."""
+    inner = descriptor.message_type.fields
+    return inner[0].name if len(inner) == 1 and inner[0].is_repeated and inner[0].message_type is None else None
+
+
+def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
+    if descriptor.enum_type is None:
+        return value
+    return descriptor.enum_type.values_by_name[_prefix(descriptor.enum_type) + value.upper()].number
+
+
+def _literal(enum: EnumDescriptor, number: int, source: str) -> str:
+    if number not in enum.values_by_number:
+        raise InvalidInput(source, [Violation(".", f"unknown value {number} of {enum.name}")])
+    return enum.values_by_number[number].name.removeprefix(_prefix(enum)).lower()
+
+
+def _prefix(enum: EnumDescriptor) -> str:
+    return enum.values_by_number[0].name.removesuffix("UNSPECIFIED")

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from lwmecps_core.progress import Row
 from lwmecps_core.specs import TaskSpec
 
 T = TypeVar("T")
@@ -92,7 +93,11 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class Report:
-    """What a learner says about a run it holds; `None` and empty fields leave things as they are."""
+    """What a learner says about a run it holds; `None` and empty fields leave things as they are.
+
+    `metrics`, `rows` of the results table and the `trace` (series by name, of the run's current step) are added to what
+    is there; the same again changes nothing.
+    """
 
     state: RunState = RunState.RUNNING
     step: int | None = None
@@ -101,6 +106,8 @@ class Report:
     result_policy_id: str = ""
     tracking_id: str = ""
     metrics: tuple[MetricPoint, ...] = ()
+    rows: tuple[Row, ...] = ()
+    trace: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 from lwmecps_core.errors import AlreadyExists, Conflict, NotFound, WrongState
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
 from services.task_registry.store import Store
-from tests.task_registry.conftest import Clock, claimed, make_run_spec, make_task
+from tests.task_registry.making import Clock, claimed, make_run_spec, make_task
 
 
 def test_a_run_comes_back_equal(store: Store) -> None:

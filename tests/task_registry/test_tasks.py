@@ -7,7 +7,7 @@ import pytest
 from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
 from services.task_registry.domain import Report, RunState
 from services.task_registry.store import Store
-from tests.task_registry.conftest import make_run_spec, make_task
+from tests.task_registry.making import make_run_spec, make_task
 
 
 def test_a_task_comes_back_equal(store: Store) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from lwmecps_core.progress import Row
@@ -41,14 +41,14 @@ class RecordStore:
 
     def rows(self, run_id: str) -> tuple[Row, ...]:
         """The results table of a run, in the order in which its rows were reported."""
-        query = select(ResultRow).where(ResultRow.run_id == run_id).order_by(ResultRow.position, ResultRow.inner_steps)
+        query = select(ResultRow).where(ResultRow.run_id == run_id).order_by(ResultRow.position)
         with self._database.read() as session:
             return tuple(
                 Row(task=row.task, method=row.method, inner_steps=row.inner_steps, **from_plain(row.figures))
                 for row in session.scalars(query)
             )
 
-    def traces(self, run_id: str) -> dict[str, tuple[float, ...]]:
+    def trace(self, run_id: str) -> dict[str, tuple[float, ...]]:
         """The newest trace of a run: series by name."""
         query = select(TraceRow).where(TraceRow.run_id == run_id).order_by(TraceRow.step, TraceRow.name)
         with self._database.read() as session:
@@ -68,23 +68,26 @@ def append_metrics(database: Database, session: Session, run_id: str, points: It
     _upsert(database, session, MetricRow, list(rows.values()), ("run_id", "step", "name"))
 
 
-def append_rows(database: Database, session: Session, run_id: str, first: int, rows: Iterable[Row]) -> None:
-    """Store rows of the results table from position `first` on; one with the same key is replaced."""
+def append_rows(database: Database, session: Session, run_id: str, rows: Collection[Row]) -> None:
+    """Store rows at the end of the results table; one with the same key is replaced."""
+    if not rows:
+        return
+    last = session.scalar(select(func.max(ResultRow.position)).where(ResultRow.run_id == run_id))
     plain = {}
-    for position, row in enumerate(rows, first):
+    for position, row in enumerate(rows, 0 if last is None else last + 1):
         figures = to_plain({k: v for k, v in vars(row).items() if k not in ROW_KEY})
         key = {name: getattr(row, name) for name in ROW_KEY}
         plain[tuple(key.values())] = key | {"run_id": run_id, "position": position, "figures": figures}
     _upsert(database, session, ResultRow, list(plain.values()), ("run_id", *ROW_KEY))
 
 
-def append_traces(
-    database: Database, session: Session, run_id: str, step: int, traces: Mapping[str, Iterable[float]]
+def append_trace(
+    database: Database, session: Session, run_id: str, step: int, trace: Mapping[str, Iterable[float]]
 ) -> None:
     """Store the series of one step."""
     rows = [
         {"run_id": run_id, "step": step, "name": name, "values": np.asarray(tuple(series), "<f8").tobytes()}
-        for name, series in traces.items()
+        for name, series in trace.items()
     ]
     _upsert(database, session, TraceRow, rows, ("run_id", "step", "name"))
 

@@ -13,7 +13,7 @@ from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
 from services.task_registry.store.common import Context, Creation, check_etag, new_id
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
-from services.task_registry.store.records import append_metrics, from_plain, to_plain
+from services.task_registry.store.records import append_metrics, append_rows, append_trace, from_plain, to_plain
 from services.task_registry.store.tasks import find_task
 
 LEASE = timedelta(seconds=30)
@@ -127,12 +127,15 @@ class RunStore:
         return self._change(run_id, lambda run, now: lifecycle.renew(run, token, now, lease), quiet=True)
 
     def report(self, run_id: str, token: int, said: Report, lease: timedelta = LEASE) -> Run:
-        """Apply a report and store its metrics, all or nothing; its answer carries the desired state.
+        """Apply a report and store what it carries, all or nothing; its answer carries the desired state.
 
         Raises `NotFound`, `Conflict` for a stale token, and `WrongState` for a transition that does not exist.
         """
+
         def work(session: Session, run: Run) -> None:
             append_metrics(self._database, session, run.id, said.metrics)
+            append_rows(self._database, session, run.id, said.rows)
+            append_trace(self._database, session, run.id, run.step, said.trace)
 
         return self._change(run_id, lambda run, now: lifecycle.report(run, token, said, now, lease), also=work)
 

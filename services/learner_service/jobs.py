@@ -3,26 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
-
-import numpy as np
+from typing import Any, Protocol
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import Collector
-from lwmecps_core.run_config import (
-    AdaptConfig,
-    AlgorithmConfig,
-    EvaluateConfig,
-    MetaConfig,
-    TrainConfig,
-    TransferConfig,
-)
+from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-
-JobSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
 
 
 class RegistryAway(LwmecpsError):
@@ -50,6 +40,7 @@ class End(Enum):
 class Job:
     """A claimed run; `token` fences everything that is written about it.
 
+    `label` names the method in result rows; `settings` is the config of the kind (`TrainConfig`, `MetaConfig`…).
     `algorithm` is None where a policy brings its own. `num_tasks` tasks are drawn, with seeds from `task_seed`, when
     the run names a distribution (0: it is learnt from as it is).
     """
@@ -57,12 +48,13 @@ class Job:
     run_id: str
     token: int
     kind: str
-    settings: JobSettings
-    name: str = ""
+    settings: Any
+    label: str = ""
     algorithm: AlgorithmConfig | None = None
     task_ids: tuple[str, ...] = ()
     num_tasks: int = 0
     task_seed: int = 0
+    calibration_task_ids: tuple[str, ...] = ()
     policy_id: str = ""
     seed: int = 0
 
@@ -84,11 +76,12 @@ class StepReport:
 
 @dataclass(frozen=True)
 class LoopInput:
-    """All that a loop gets: the claimed run, the stored policy that it names, tasks, collector, and where to start."""
+    """All that a loop gets: the claimed run, the policy and tasks that it names, the collector, and where to start."""
 
     job: Job
     policy: PolicyData | None
     source: TaskSource
+    calibration: TaskSource
     collector: Collector
     start: LoopState | None
 
@@ -114,8 +107,8 @@ class JobRegistry(Protocol):
     def finish(self, job: Job, end: End, news: StepReport, *, error: str = "", policy_id: str = "") -> None:
         """Store the last news and let go of the run."""
 
-    def load_tasks(self, job: Job) -> Sequence[TaskSpec | TaskDistribution]:
-        """The registered tasks and distributions that the run names."""
+    def load_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskSpec | TaskDistribution]:
+        """Registered tasks and distributions."""
 
     def load_policy(self, policy_id: str) -> PolicyData:
         """A stored policy; `ModelFileNotFound` when its weights are missing."""
@@ -130,7 +123,7 @@ class JobRegistry(Protocol):
         """The newest checkpoint."""
 
 
-KINDS_ON_GIVEN_TASKS = frozenset({"adapt", "evaluate"})
+MEASURING_KINDS = frozenset({"adapt", "evaluate"})
 """Kinds of run that measure every task by itself, so that a distribution has to be drawn from first."""
 
 
@@ -140,7 +133,7 @@ def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_ta
     reason = ""
     if not items:
         raise InvalidInput("run", [Violation("task_ids", "at least one task is needed")])
-    if distributions and not num_tasks and kind in KINDS_ON_GIVEN_TASKS:
+    if distributions and not num_tasks and kind in MEASURING_KINDS:
         reason = f"must be set when a run of kind {kind} names a task distribution"
     elif distributions and not num_tasks and len(items) > 1:
         reason = "must be set when a run names a task distribution beside other tasks"
@@ -164,5 +157,5 @@ def resolve_source(
         return given
     if not num_tasks:
         return distributions[0]
-    seeds = np.random.SeedSequence(task_seed).generate_state(num_tasks)
-    return given + tuple(draw(distributions[i % len(distributions)], int(seed)) for i, seed in enumerate(seeds))
+    drawn = enumerate(seeds(task_seed, "tasks", num_tasks))
+    return given + tuple(draw(distributions[i % len(distributions)], seed) for i, seed in drawn)

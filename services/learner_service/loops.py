@@ -1,7 +1,6 @@
 """Which loop does which kind of run: the one table that a new kind of run is added to."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from lwmecps_core import training
 from lwmecps_core.progress import Progress
@@ -17,10 +16,16 @@ def _from_nothing(loop: Callable[..., Iterator[Progress]]) -> Loop:
 
 def _from_policy(loop: Callable[..., Iterator[Progress]]) -> Loop:
     def run(x: LoopInput) -> Iterator[Progress]:
-        settings: Any = x.job.settings
-        return loop(x.policy, x.source, settings, x.collector, seed=x.job.seed, start=x.start)
+        return loop(x.policy, x.source, x.job.settings, x.collector, seed=x.job.seed, start=x.start)
 
     return run
+
+
+def _evaluate(x: LoopInput) -> Iterator[Progress]:
+    settings, seed = x.job.settings, x.job.seed
+    return training.evaluate(
+        x.policy, x.source, settings, x.collector, seed=seed, start=x.start, calibration=x.calibration
+    )
 
 
 LOOPS: Mapping[str, Loop] = {
@@ -28,5 +33,6 @@ LOOPS: Mapping[str, Loop] = {
     "meta_train": _from_nothing(training.meta_train),
     "transfer": _from_policy(training.transfer),
     "adapt": _from_policy(training.adapt),
-    "evaluate": _from_policy(training.evaluate),
+    "evaluate": _evaluate,
 }
+"""By the names of the settings in `RunSpec`."""

@@ -19,7 +19,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
 from lwmecps_core.errors import Conflict, InvalidInput, LwmecpsError, Violation
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, Row
+from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
@@ -135,7 +135,7 @@ class RunSession:
         self._last: Progress | None = None
         self._given: PolicyData | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
-        self._news = _News()
+        self._news = _News(job.label or job.kind)
         self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
 
     def work(self) -> None:
@@ -185,13 +185,16 @@ class RunSession:
         job = self._job
         start = self._load_checkpoint()
         self._given = policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
-        source = resolve_source(job.kind, self._registry.load_tasks(job), job.num_tasks, job.task_seed)
+        source = resolve_source(job.kind, self._registry.load_tasks(job.task_ids), job.num_tasks, job.task_seed)
+        calibration: TaskSource = ()
+        if job.calibration_task_ids:
+            calibration = resolve_source("calibration", self._registry.load_tasks(job.calibration_task_ids), 0, 0)
         method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
-        self._tracker.start(TrackedRun(job.run_id, job.name or job.run_id, metric_prefix(job.kind, method), settings))
+        self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
         with self._shop.open_collector(job, self._stop) as inner:
             steps = _loop(self._shop.loops, job.kind)(
-                LoopInput(job, policy, source, StoppableCollector(inner, self._stop), start)
+                LoopInput(job, policy, source, calibration, StoppableCollector(inner, self._stop), start)
             )
             for progress in steps:
                 self._take_in(progress)
@@ -251,7 +254,8 @@ class RunSession:
 class _News:
     """Steps that were made and not yet reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, method: str) -> None:
+        self._method = method
         self._sent_s = 0.0
         self._clear()
         self.progress: Progress | None = None
@@ -269,7 +273,7 @@ class _News:
     def add(self, progress: Progress) -> None:
         self.progress = progress
         self._metrics.setdefault(progress.step, {}).update(progress.metrics)
-        self._rows += progress.rows
+        self._rows += tuple(replace(row, method=row.method or self._method) for row in progress.rows)
         self._trace = progress.trace or self._trace
 
     def take(self, tracking_id: str) -> StepReport:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ class FakeRegistry:
         self.reports.append(news)
         self.end, self.error, self.tracking_id = end, error, news.tracking_id
 
-    def load_tasks(self, job: Job) -> tuple[TaskSpec | TaskDistribution, ...]:
+    def load_tasks(self, task_ids: Sequence[str]) -> tuple[TaskSpec | TaskDistribution, ...]:
         return self.tasks
 
     def load_policy(self, policy_id: str) -> PolicyData:

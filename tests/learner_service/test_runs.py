@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -234,15 +235,15 @@ def test_an_evaluation_does_not_publish_the_policy_that_it_was_given() -> None:
 
 
 def test_rows_and_trace_reach_the_registry_once() -> None:
-    row = Row("one", "adapted", 1, -3.0, 50.0, 90.0, 4.0, 0.0, 0.1, 0.9)
+    row = Row("one", "", 1, -3.0, 50.0, 90.0, 4.0, 0.0, 0.1, 0.9)
 
     def loop(x: LoopInput) -> Iterator[Progress]:
         yield Progress(1, 2, {}, LoopState(1, {}), rows=(row,), trace={"users": (1.0, 2.0)})
         yield Progress(2, 2, {}, LoopState(2, {}))
 
-    registry = FakeRegistry(job())
+    registry = FakeRegistry(job(label="adapted"))
     _run(registry, workshop(registry, loop))
-    assert registry.rows == [row]
+    assert registry.rows == [replace(row, method="adapted")], "the run's label names the method"
     assert [dict(r.trace) for r in registry.reports if r.trace] == [{"users": (1.0, 2.0)}]
 
 

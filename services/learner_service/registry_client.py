@@ -1,0 +1,227 @@
+"""The learner's side of the task-registry: typed calls that wait for a registry that is away."""
+
+import hashlib
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import grpc
+import numpy as np
+import structlog
+from google.protobuf.duration_pb2 import Duration
+
+from lwmecps_core import policy as policy_file
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.rollout.tensor_codec import tensor_to_proto
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
+from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
+from services.common import convert
+from services.common.errors import from_rpc_error
+from services.learner_service.jobs import End, Job, RegistryAway, StepReport, Wish
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+CHUNK_BYTES = 2**20
+AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+KINDS_FROM_NOTHING = frozenset({"train", "meta_train"})
+STATES: Mapping[End, run_pb2.RunState] = {
+    End.PAUSED: run_pb2.RUN_STATE_PAUSED,
+    End.COMPLETED: run_pb2.RUN_STATE_COMPLETED,
+    End.FAILED: run_pb2.RUN_STATE_FAILED,
+    End.CANCELLED: run_pb2.RUN_STATE_CANCELLED,
+}
+WISHES: Mapping[int, Wish] = {run_pb2.RUN_STATE_PAUSED: Wish.PAUSE, run_pb2.RUN_STATE_CANCELLED: Wish.CANCEL}
+
+
+class RegistryClient:
+    """`JobRegistry` over gRPC, and the plain calls that the RPCs pass on.
+
+    Calls are repeated with growing, jittered pauses while the registry is away: for `patience_s`, or `hurry_s` once
+    `hurry` is set (the learner is shutting down). All of them are idempotent or fenced, so a repetition does no harm.
+    """
+
+    def __init__(
+        self, channel: grpc.Channel, learner_id: str, *, lease_s: float = 15.0, timeout_s: float = 10.0,
+        patience_s: float = 120.0, hurry_s: float = 2.0,
+    ) -> None:  # fmt: skip
+        self.stub = TaskRegistryServiceStub(channel)
+        self.hurry = threading.Event()
+        self._learner_id, self._timeout_s = learner_id, timeout_s
+        self._patience_s, self._hurry_s = patience_s, hurry_s
+        self._lease = Duration(nanos=round((lease_s % 1) * 1e9), seconds=int(lease_s))
+
+    # The life of a run: see JobRegistry.
+
+    def claim(self) -> Job | None:
+        """A run that waits for a learner; one that can't be understood is FAILED and skipped."""
+        request = registry_pb2.ClaimRunRequest(learner_id=self._learner_id, lease_duration=self._lease)
+        answer = self._once(lambda: self.stub.ClaimRun(request, timeout=self._timeout_s))
+        if not answer.HasField("run"):
+            return None
+        try:
+            return job_from_run(answer.run, answer.lease.token)
+        except InvalidInput as error:
+            log.error("run refused", run_id=answer.run.id, error=str(error))
+            self._report(answer.run.id, answer.lease.token, state=run_pb2.RUN_STATE_FAILED, error=str(error))
+            return None
+
+    def heartbeat(self, job: Job) -> Wish:
+        """Keep the lease; one attempt, for the next beat comes soon."""
+        request = registry_pb2.HeartbeatRequest(run_id=job.run_id, token=job.token, lease_duration=self._lease)
+        answer = self._once(lambda: self.stub.Heartbeat(request, timeout=self._timeout_s))
+        return WISHES.get(answer.desired_state, Wish.RUN)
+
+    def report(self, job: Job, news: StepReport) -> Wish:
+        """Store news."""
+        return WISHES.get(self._report(job.run_id, job.token, **_fields(news)).desired_state, Wish.RUN)
+
+    def finish(self, job: Job, end: End, news: StepReport, *, error: str = "", policy_id: str = "") -> None:
+        """Store the last news and let go of the run."""
+        last = {"state": STATES[end], "error": error[:10_000], "result_policy_id": policy_id}
+        self._report(job.run_id, job.token, **_fields(news), **last)
+
+    def load_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskSpec | TaskDistribution]:
+        """Registered tasks and distributions."""
+        return [self.get_task(task_id) for task_id in task_ids]
+
+    def load_policy(self, policy_id: str) -> PolicyData:
+        """A stored policy's weights."""
+        request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
+        data = self._retry(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
+        return policy_file.from_bytes(data, f"policy {policy_id}")
+
+    def save_policy(self, job: Job, policy: PolicyData) -> str:
+        """Register a run's result and upload its weights; done twice for one run, it stores one policy."""
+        request = registry_pb2.CreatePolicyRequest(
+            name=job.label or job.kind,
+            run_id=job.run_id,
+            token=job.token,
+            algorithm=convert.algorithm_to_message(policy.algorithm),
+            env_spec=convert.env_spec_to_message(policy.env_spec),
+            request_id=f"result-of-{job.run_id}",
+        )
+        created = self._retry(lambda: self.stub.CreatePolicy(request, timeout=self._timeout_s)).policy
+        data = policy_file.to_bytes(policy)
+        header = registry_pb2.PolicyWeightsHeader(policy_id=created.id, token=job.token, artefact=_artefact(data))
+        parts = [registry_pb2.UploadPolicyWeightsRequest(header=header)]
+        parts += [registry_pb2.UploadPolicyWeightsRequest(chunk=chunk) for chunk in _chunks(data)]
+        self._retry(lambda: self.stub.UploadPolicyWeights(iter(parts), timeout=self._timeout_s))
+        return str(created.id)
+
+    def save_checkpoint(self, job: Job, step: int, data: bytes) -> None:
+        """Store the run's state."""
+        header = registry_pb2.CheckpointHeader(run_id=job.run_id, token=job.token, step=step, artefact=_artefact(data))
+        parts = [registry_pb2.UploadCheckpointRequest(header=header)]
+        parts += [registry_pb2.UploadCheckpointRequest(chunk=chunk) for chunk in _chunks(data)]
+        self._retry(lambda: self.stub.UploadCheckpoint(iter(parts), timeout=self._timeout_s))
+
+    def load_checkpoint(self, job: Job) -> bytes | None:
+        """The newest checkpoint."""
+        request = registry_pb2.DownloadCheckpointRequest(run_id=job.run_id)
+        try:
+            return self._retry(lambda: _join(self.stub.DownloadCheckpoint(request, timeout=self._timeout_s)))
+        except NotFound:
+            return None
+
+    # What the RPCs ask for.
+
+    def get_task(self, task_id: str) -> TaskSpec | TaskDistribution:
+        """A registered task or distribution."""
+        request = registry_pb2.GetTaskRequest(task_id=task_id)
+        task = self._retry(lambda: self.stub.GetTask(request, timeout=self._timeout_s)).task
+        if task.WhichOneof("kind") == "spec":
+            return convert.task_from_message(task.spec)
+        return convert.distribution_from_message(task.distribution)
+
+    def get_policy(self, policy_id: str) -> policy_pb2.Policy:
+        """A registered policy; `ModelFileNotFound` when its weights were never uploaded."""
+        request = registry_pb2.GetPolicyRequest(policy_id=policy_id)
+        policy = self.call(self.stub.GetPolicy, request).policy
+        if not policy.size_bytes:
+            raise ModelFileNotFound(policy_id)
+        return policy
+
+    def call(self, method: Callable[..., T], request: Any, timeout_s: float | None = None) -> T:
+        """One call with the caller's own deadline and without repetitions."""
+        return self._once(lambda: method(request, timeout=timeout_s or self._timeout_s))
+
+    def _report(self, run_id: str, token: int, **fields: Any) -> registry_pb2.ReportRunResponse:
+        request = registry_pb2.ReportRunRequest(run_id=run_id, token=token, lease_duration=self._lease, **fields)
+        return self._retry(lambda: self.stub.ReportRun(request, timeout=self._timeout_s))
+
+    def _once(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if error.code() in AWAY:
+                raise RegistryAway(f"the registry does not answer: {error.details()}") from None
+            raise from_rpc_error(error) from None
+
+    def _retry(self, call: Callable[[], T]) -> T:
+        began, pause_s = time.monotonic(), 0.05
+        while True:
+            try:
+                return self._once(call)
+            except RegistryAway as error:
+                waited_s = time.monotonic() - began
+                if waited_s > (self._hurry_s if self.hurry.is_set() else self._patience_s):
+                    raise
+                log.debug("waiting for the registry", waited_s=round(waited_s, 1), error=str(error))
+            time.sleep(pause_s * random.uniform(0.5, 1.5))
+            pause_s = min(1.0, pause_s * 2)
+
+
+def job_from_run(run: run_pb2.Run, token: int) -> Job:
+    """What a learner works on; raises `InvalidInput` when the run's settings can't be used."""
+    spec = run.spec
+    kind, settings = convert.run_settings(spec)
+    algorithm = convert.algorithm_from_message(spec.algorithm) if spec.HasField("algorithm") else PPOConfig()
+    return Job(
+        run_id=run.id,
+        token=token,
+        kind=kind,
+        settings=settings,
+        label=spec.label,
+        algorithm=algorithm if kind in KINDS_FROM_NOTHING else None,
+        task_ids=tuple(spec.task_ids),
+        num_tasks=spec.num_tasks,
+        task_seed=spec.task_seed,
+        calibration_task_ids=tuple(spec.calibration_task_ids),
+        policy_id=spec.policy_id,
+        seed=spec.seed,
+    )
+
+
+def _fields(news: StepReport) -> dict[str, Any]:
+    """The fields of a `ReportRunRequest` that hold `news`."""
+    metrics = [
+        run_pb2.MetricPoint(name=name, step=step, value=value)
+        for step, values in news.metrics.items()
+        for name, value in values.items()
+    ]
+    fields: dict[str, Any] = {"metrics": metrics, "wandb_run_id": news.tracking_id}
+    fields["rows"] = [convert.row_to_message(row) for row in news.rows]
+    if news.step is not None:
+        fields |= {"step": news.step, "total_steps": news.total}
+    if news.trace:
+        series = {name: tensor_to_proto(np.asarray(values, np.float64)) for name, values in news.trace.items()}
+        fields["traces"] = [run_pb2.Trace(step=news.step or 0, series=series)]
+    return fields
+
+
+def _artefact(data: bytes) -> policy_pb2.ArtefactHeader:
+    return policy_pb2.ArtefactHeader(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    return (data[i : i + CHUNK_BYTES] for i in range(0, len(data), CHUNK_BYTES))
+
+
+def _join(parts: Iterable[Any]) -> bytes:
+    return b"".join(part.chunk for part in parts)

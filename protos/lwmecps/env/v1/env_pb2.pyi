@@ -101,16 +101,18 @@ class ListEnvironmentsResponse(_message.Message):
     def __init__(self, environments: _Optional[_Iterable[_Union[Environment, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("task", "backend", "num_envs", "seed")
+    __slots__ = ("task", "backend", "num_envs", "seed", "profile")
     TASK_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     NUM_ENVS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.TaskSpec
     backend: Backend
     num_envs: int
     seed: int
-    def __init__(self, task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., backend: _Optional[_Union[Backend, str]] = ..., num_envs: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+    profile: str
+    def __init__(self, task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., backend: _Optional[_Union[Backend, str]] = ..., num_envs: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session_id", "env_spec", "num_envs", "info_keys")

@@ -1,19 +1,20 @@
 """The library's exceptions.
 
-    LwmecpsError
-    ├── InvalidInput        a value the caller gave can't be used; carries field violations
-    ├── NotFound            an id that names nothing
-    │   └── ModelFileNotFound   a policy's weights are not in the artefact store
-    ├── AlreadyExists       an id or name that is taken
-    ├── WrongState          the operation does not fit the object's state
-    ├── Conflict            somebody else changed the object first (etag), or a stale fencing token
-    ├── QueueFull           a bounded queue had no room before the deadline
-    ├── DamagedArtefact     a stored file is truncated or altered
-    ├── CollectionTimeout   rollouts that were asked for did not arrive in time
-    ├── CollectionFailed    workers gave a request for rollouts up, with the error they had
-    ├── CollectionStopped   whoever asked for rollouts does not want them any more
-    ├── QueueUnavailable    the message broker can't be reached
-    └── ClusterUnavailable  the wrapped cluster can't be reached or refuses
+LwmecpsError
+├── InvalidInput        a value the caller gave can't be used; carries field violations
+├── NotFound            an id that names nothing
+│   └── ModelFileNotFound   a policy's weights are not in the artefact store
+├── AlreadyExists       an id or name that is taken
+├── WrongState          the operation does not fit the object's state
+├── Conflict            somebody else changed the object first (etag), or a stale fencing token
+├── QueueFull           a bounded queue had no room before the deadline
+├── DamagedArtefact     a stored file is truncated or altered
+├── CollectionTimeout   rollouts that were asked for did not arrive in time
+├── CollectionFailed    workers gave a request for rollouts up, with the error they had
+├── CollectionStopped   whoever asked for rollouts does not want them any more
+├── QueueUnavailable    the message broker can't be reached
+├── ClusterUnavailable  the wrapped cluster can't be reached or refuses
+└── ServiceUnavailable  another service can't be reached
 """
 
 from collections.abc import Sequence
@@ -99,3 +100,7 @@ class QueueUnavailable(LwmecpsError):
 
 class ClusterUnavailable(LwmecpsError):
     """The wrapped cluster can't be reached or refuses."""
+
+
+class ServiceUnavailable(LwmecpsError):
+    """Another service can't be reached; the message names its address."""

@@ -1,0 +1,46 @@
+"""What stands behind a session: the simulator, the simulator under recorded load, or a real cluster."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from lwmecps_core.errors import ClusterUnavailable, InvalidInput, NotFound, Violation
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
+from protos.lwmecps.env.v1 import env_pb2
+
+
+def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path | None) -> TaskSpec:
+    """The task as the backend will run it.
+
+    Raises `InvalidInput` for a profile that is not the backend's or does not fit the task, `NotFound` for one that the
+    service does not have, `ClusterUnavailable` for a backend that is not built in.
+    """
+    if backend == env_pb2.BACKEND_KUBERNETES:
+        raise ClusterUnavailable("BACKEND_KUBERNETES is not built into this service; use BACKEND_SIMULATED")
+    if backend != env_pb2.BACKEND_LOAD_PROFILE:
+        if profile:
+            raise InvalidInput("request", [Violation("profile", "only BACKEND_LOAD_PROFILE takes a profile")])
+        return task
+    if profile:
+        return profile_task(_recorded(profile_folder(profile, profiles_root)), task)
+    if task.workload.pattern != "recorded":
+        reason = "must be set, or the task's workload must be recorded"
+        raise InvalidInput("request", [Violation("profile", reason)])
+    return task
+
+
+def profile_folder(profile: str, root: Path | None) -> Path:
+    """The folder of a profile, which must lie under `root`, links resolved."""
+    if root is None:
+        raise NotFound("profile (this service has no folder of profiles)", profile)
+    base = root.resolve()
+    if "\0" in profile or not (folder := (base / profile).resolve()).is_relative_to(base) or folder == base:
+        raise InvalidInput("request", [Violation("profile", "must name a folder under the service's folder of profiles")])
+    if not folder.is_dir():
+        raise NotFound("profile", profile)
+    return folder
+
+
+@lru_cache(maxsize=8)
+def _recorded(folder: Path) -> RecordedLoad:
+    return load_profiles(folder)

@@ -1,0 +1,217 @@
+"""What happens to every call before and after a service's own method: one interceptor.
+
+In order: refuse calls without the token, past their deadline, or beyond the limit of streams; check the request against
+the rules in its contract; map what the method raises to a status; log and count. Everything that does not depend on the
+call is looked up once per method, because the whole must stay cheap beside an empty call.
+"""
+
+import hmac
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.message import Message
+from grpc_status import rpc_status
+from prometheus_client import Counter, Gauge, Histogram
+
+from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
+from services.common.errors import code_of, from_rpc_error, to_status
+
+SECONDS = Histogram("lwmecps_call_seconds", "Duration of calls.", ["method"],
+                    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30))  # fmt: skip
+CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
+STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
+
+OURS = "/lwmecps."
+HEALTH = "/grpc.health.v1.Health/"
+_log = structlog.get_logger(__name__)
+_validator = protovalidate.Validator()
+
+Behaviour = Callable[[Any, grpc.ServicerContext], Any]
+
+
+def check(message: Message) -> None:
+    """Raise `InvalidInput` naming each field of `message` that breaks a rule of its contract."""
+    if violations := _validator.collect_violations(message):
+        raise InvalidInput("request", [Violation(_path(v.proto.field), v.proto.message) for v in violations])
+
+
+@dataclass
+class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
+    """The interceptor of one server; setting `draining` asks open streams to end."""
+
+    max_streams: int
+    token: str = ""
+    draining: threading.Event = field(default_factory=threading.Event)
+    _handlers: dict[str, grpc.RpcMethodHandler] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._streams = threading.BoundedSemaphore(self.max_streams)
+        self._expected = f"Bearer {self.token}".encode()
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The method's handler, wrapped; unknown methods are left to gRPC."""
+        method = handler_call_details.method
+        if self.token and not method.startswith(HEALTH) and not self._may(handler_call_details.invocation_metadata):
+            return _refusal
+        if (known := self._handlers.get(method)) is not None:
+            return known
+        handler = continuation(handler_call_details)
+        if handler is None or not method.startswith(OURS):
+            return handler
+        return self._handlers.setdefault(method, self._wrap(method, handler))
+
+    def _may(self, metadata: Any) -> bool:
+        given = next((value for key, value in metadata if key == "authorization"), "")
+        return hmac.compare_digest(given.encode(), self._expected)
+
+    def _wrap(self, method: str, handler: Any) -> Any:
+        run = _Method(method)
+        codecs = {"request_deserializer": handler.request_deserializer,
+                  "response_serializer": handler.response_serializer}  # fmt: skip
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(run.unary(handler.unary_unary), **codecs)
+        if handler.stream_unary:
+            behaviour = run.unary(self._limited(handler.stream_unary), checked=False)
+            return grpc.stream_unary_rpc_method_handler(behaviour, **codecs)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(run, handler.unary_stream, True), **codecs)
+        return grpc.stream_stream_rpc_method_handler(self._streaming(run, handler.stream_stream, False), **codecs)
+
+    def _limited(self, behaviour: Behaviour) -> Behaviour:
+        def upload(requests: Iterator[Message], context: grpc.ServicerContext) -> Any:
+            self._enter()
+            try:
+                return behaviour(_checked(requests), context)
+            finally:
+                self._streams.release()
+
+        return upload
+
+    def _streaming(self, run: "_Method", behaviour: Behaviour, one_request: bool) -> Behaviour:
+        def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            start = time.perf_counter()
+            entered = False
+            watched = _Draining(context, self.draining)
+            try:
+                self._enter()
+                entered = True
+                run.open.inc()
+                if one_request:
+                    check(request)
+                yield from behaviour(request if one_request else _checked(request), watched)
+                if watched.told:
+                    raise ServiceUnavailable("the server is shutting down")
+                run.done(start)
+            except Exception as error:
+                run.failed(error, context, start)
+            finally:
+                if entered:
+                    run.open.dec()
+                    self._streams.release()
+
+        return stream
+
+    def _enter(self) -> None:
+        if self.draining.is_set():
+            raise ServiceUnavailable("the server is shutting down")
+        if not self._streams.acquire(blocking=False):
+            raise QueueFull(f"all {self.max_streams} streams of this server are in use; try again later")
+
+
+class _Method:
+    """The part of the wrapping that is the same for all kinds of calls, with the method's counters at hand."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.seconds, self.open = SECONDS.labels(method), STREAMS.labels(method)
+        self.ok = CALLS.labels(method, "OK")
+
+    def unary(self, behaviour: Behaviour, checked: bool = True) -> Behaviour:
+        """`behaviour` for calls with one answer."""
+
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            start = time.perf_counter()
+            try:
+                if not context.is_active():
+                    raise _Gone
+                if checked:
+                    check(request)
+                answer = behaviour(request, context)
+            except Exception as error:
+                return self.failed(error, context, start)
+            self.done(start)
+            return answer
+
+        return call
+
+    def done(self, start: float) -> None:
+        """Count a call that succeeded."""
+        self.seconds.observe(time.perf_counter() - start)
+        self.ok.inc()
+
+    def failed(self, error: Exception, context: grpc.ServicerContext, start: float) -> None:
+        """Log and count a call that failed, and end it with the error's status."""
+        seconds = time.perf_counter() - start
+        self.seconds.observe(seconds)
+        if not context.is_active():  # the caller hung up, or its deadline has passed: nobody listens
+            CALLS.labels(self.method, "CANCELLED").inc()
+            return
+        if isinstance(error, grpc.RpcError):
+            error = from_rpc_error(error)
+        code = code_of(error)
+        CALLS.labels(self.method, code.name).inc()
+        if code is grpc.StatusCode.INTERNAL:
+            _log.error("call failed", method=self.method, seconds=round(seconds, 6), exc_info=error)
+        else:
+            _log.info("call refused", method=self.method, code=code.name, error=str(error), seconds=round(seconds, 6))
+        context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+class _Gone(LwmecpsError):
+    """The caller hung up, or its deadline has passed, before the call began."""
+
+
+class _Draining:
+    """A call's context that is no longer active when the server drains, so that streams end by themselves."""
+
+    def __init__(self, context: grpc.ServicerContext, draining: threading.Event) -> None:
+        self._context, self._draining = context, draining
+        self.told = False
+
+    def is_active(self) -> bool:
+        """Whether the stream should go on."""
+        if self._draining.is_set():
+            self.told = True
+        return not self.told and bool(self._context.is_active())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+
+def _checked(requests: Iterator[Message]) -> Iterator[Message]:
+    for request in requests:
+        check(request)
+        yield request
+
+
+def _path(path: Any) -> str:
+    """`spec.cluster.nodes[0].name` from protovalidate's path."""
+    text = ""
+    for element in path.elements if path else ():
+        text += f".{element.field_name}"
+        if element.subscript is not None:
+            text += f"[{element.subscript.value}]"
+    return text.lstrip(".") or "."
+
+
+def _unauthenticated(_request: Any, context: grpc.ServicerContext) -> None:
+    context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid bearer token is needed")
+
+
+_refusal = grpc.unary_unary_rpc_method_handler(_unauthenticated)

@@ -1,0 +1,98 @@
+"""Channels to our services: retries, keepalive, TLS and token; an unreachable service is named by its address."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+
+from lwmecps_core.errors import ServiceUnavailable
+from services.common.settings import ClientSettings
+
+_MIB = 1024 * 1024
+_RETRY = {
+    "maxAttempts": 4,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 3,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+# A step or placement that was lost may have been done, and doing it twice is another episode: those are not retried.
+_NOT_TWICE = ("ResetSession", "StepSession", "StepStream", "ApplyPlacement")
+_SERVICE_CONFIG = json.dumps({
+    "methodConfig": [
+        {"name": [{"service": "lwmecps.env.v1.EnvService", "method": method} for method in _NOT_TWICE]},
+        {"name": [{}], "retryPolicy": _RETRY},
+    ]
+})  # fmt: skip
+
+
+def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channel:
+    """A channel to `address` (`host:port`); connects at its first call and again whenever the connection was lost."""
+    settings = settings or ClientSettings()
+    options = [
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
+        ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
+        ("grpc.keepalive_time_ms", 10_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+    if settings.tls_ca_file:
+        channel = grpc.secure_channel(address, _credentials(settings), options)
+    else:
+        channel = grpc.insecure_channel(address, options)
+    return grpc.intercept_channel(channel, _Token(settings.token)) if settings.token else channel
+
+
+def wait_ready(channel: grpc.Channel, address: str, timeout_s: float) -> None:
+    """Wait until the server answers; raises `ServiceUnavailable` naming its address."""
+    try:
+        grpc.channel_ready_future(channel).result(timeout_s)
+    except grpc.FutureTimeoutError:
+        raise ServiceUnavailable(f"no answer from {address} within {timeout_s:g} s") from None
+
+
+def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
+    ca, key, cert = (
+        Path(file).read_bytes() if file else None
+        for file in (settings.tls_ca_file, settings.tls_key_file, settings.tls_cert_file)
+    )
+    return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+class _Details(NamedTuple):
+    """A call's details with other metadata (gRPC's own type has no public constructor)."""
+
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: Any
+    wait_for_ready: bool | None
+    compression: Any
+
+
+class _Token(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+):
+    """Adds the bearer token to every call."""
+
+    def __init__(self, token: str) -> None:
+        self._pair = ("authorization", f"Bearer {token}")
+
+    def _call(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+        metadata = [*(details.metadata or ()), self._pair]
+        return continuation(
+            _Details(details.method, details.timeout, metadata, details.credentials,
+                     details.wait_for_ready, details.compression),
+            request,
+        )  # fmt: skip
+
+    intercept_unary_unary = _call
+    intercept_unary_stream = _call
+    intercept_stream_unary = _call
+    intercept_stream_stream = _call

@@ -1,0 +1,189 @@
+"""Values of the library ↔ messages of the contracts; pure, and checked when read.
+
+Every `*_from_message` raises `InvalidInput`, whose `source` is the path of the part in the request.
+"""
+
+from datetime import UTC, datetime
+from typing import TypeVar, get_args
+
+import numpy as np
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.progress import Row
+from lwmecps_core.rollout import spec_codec
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    AlgorithmConfig,
+    EvaluateConfig,
+    MetaConfig,
+    PPOConfig,
+    TrainConfig,
+    TransferConfig,
+)
+from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
+from protos.lwmecps.common.v1 import settings_pb2
+from protos.lwmecps.registry.v1 import run_pb2
+from protos.lwmecps.task.v1 import task_pb2
+
+C = TypeVar("C")
+M = TypeVar("M", bound=Message)
+
+RunSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
+
+SETTINGS: dict[str, type[RunSettings]] = {
+    "train": TrainConfig,
+    "meta_train": MetaConfig,
+    "transfer": TransferConfig,
+    "adapt": AdaptConfig,
+    "evaluate": EvaluateConfig,
+}
+"""Kind of run → class of its settings; the kinds are also the names of the fields in `RunSpec.settings`."""
+
+
+def to_message(value: object, message_class: type[M]) -> M:
+    """The message of a config; fields are matched by name."""
+    return spec_codec.fill(value, message_class())
+
+
+def from_message(message: Message, config_class: type[C], source: str = "request") -> C:
+    """The config in a message: what the message does not set has the config's default."""
+    return spec_codec.read(config_class, message, source)
+
+
+def task_to_message(task: TaskSpec) -> task_pb2.TaskSpec:
+    """The message of a task."""
+    return spec_codec.task_to_proto(task)
+
+
+def task_from_message(message: task_pb2.TaskSpec, source: str = "task") -> TaskSpec:
+    """The task in a message."""
+    return spec_codec.task_from_proto(message, source)
+
+
+def algorithm_to_message(config: AlgorithmConfig) -> settings_pb2.AlgorithmConfig:
+    """The message of an algorithm's settings."""
+    return spec_codec.algorithm_to_proto(config)
+
+
+def algorithm_from_message(message: settings_pb2.AlgorithmConfig, source: str = "algorithm") -> AlgorithmConfig:
+    """The algorithm's settings in a message."""
+    return spec_codec.algorithm_from_proto(message, source)
+
+
+def distribution_to_message(distribution: TaskDistribution) -> task_pb2.TaskDistribution:
+    """The message of a way to draw tasks."""
+    return to_message(distribution, task_pb2.TaskDistribution)
+
+
+def distribution_from_message(message: task_pb2.TaskDistribution, source: str = "distribution") -> TaskDistribution:
+    """The way to draw tasks in a message."""
+    return from_message(message, TaskDistribution, source)
+
+
+def env_spec_to_message(spec: EnvSpec) -> task_pb2.EnvSpec:
+    """The message of what an algorithm must know about an environment."""
+    return task_pb2.EnvSpec(
+        env_id=spec.env_id,
+        blocks=[task_pb2.ObservationBlock(name=name, shape=shape) for name, shape in spec.blocks],
+        nvec=spec.nvec,
+        action_size=spec.action_size,
+        horizon=spec.horizon,
+        action_entity=task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{spec.action_entity.upper()}"),
+    )
+
+
+def env_spec_from_message(message: task_pb2.EnvSpec, source: str = "env_spec") -> EnvSpec:
+    """What an algorithm must know about an environment, from its message."""
+    number = message.action_entity or task_pb2.ACTION_ENTITY_GLOBAL
+    entities = get_args(EnvSpec.__annotations__["action_entity"])
+    names = {task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{name.upper()}"): name for name in entities}
+    if number not in names:
+        raise InvalidInput(source, [Violation("action_entity", f"unknown value {number}")])
+    return EnvSpec(
+        env_id=message.env_id,
+        blocks=tuple((block.name, tuple(block.shape)) for block in message.blocks),
+        nvec=tuple(message.nvec),
+        action_size=message.action_size,
+        horizon=message.horizon,
+        action_entity=names[number],
+    )
+
+
+def kind_to_message(kind: str) -> run_pb2.RunKind:
+    """The enum value of a kind of run."""
+    return run_pb2.RunKind.Value(f"RUN_KIND_{kind.upper()}")
+
+
+def kind_of(spec: run_pb2.RunSpec, source: str = "spec") -> str:
+    """The kind of run that its settings are for; one that contradicts `kind` is refused."""
+    kind = spec.WhichOneof("settings")
+    if kind is None:
+        raise InvalidInput(source, [Violation("settings", "one of " + ", ".join(SETTINGS) + " is required")])
+    if spec.kind not in (run_pb2.RUN_KIND_UNSPECIFIED, kind_to_message(kind)):
+        raise InvalidInput(source, [Violation("kind", f"contradicts the settings, which are for {kind}")])
+    return kind
+
+
+def run_settings(spec: run_pb2.RunSpec, source: str = "spec") -> tuple[str, RunSettings]:
+    """A run's kind and settings."""
+    kind = kind_of(spec, source)
+    return kind, from_message(getattr(spec, kind), SETTINGS[kind], f"{source}: {kind}")
+
+
+def set_run_settings(spec: run_pb2.RunSpec, settings: RunSettings) -> None:
+    """Put settings, and the kind that follows from them, into a run's message."""
+    kind = next(kind for kind, cls in SETTINGS.items() if type(settings) is cls)
+    spec.kind = kind_to_message(kind)
+    field = getattr(spec, kind)
+    field.SetInParent()
+    spec_codec.fill(settings, field)
+
+
+def algorithm_or_default(spec: run_pb2.RunSpec, source: str = "spec") -> AlgorithmConfig:
+    """A run's algorithm: PPO with its defaults when it names none."""
+    if not spec.HasField("algorithm"):
+        return PPOConfig()
+    return algorithm_from_message(spec.algorithm, f"{source}: algorithm")
+
+
+def row_to_message(row: Row) -> run_pb2.Row:
+    """The message of a result row."""
+    return to_message(row, run_pb2.Row)
+
+
+def row_from_message(message: run_pb2.Row) -> Row:
+    """The result row in a message."""
+    return Row(**{field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields})
+
+
+def trace_to_message(step: int, series: dict[str, tuple[float, ...]]) -> run_pb2.Trace:
+    """The message of a trace: name → one value per control interval."""
+    message = run_pb2.Trace(step=step)
+    for name, values in series.items():
+        message.series[name].CopyFrom(tensor_to_proto(np.asarray(values, np.float64)))
+    return message
+
+
+def trace_from_message(message: run_pb2.Trace, source: str = "trace") -> dict[str, tuple[float, ...]]:
+    """The series of a trace."""
+    return {
+        name: tuple(tensor_from_proto(tensor, f"{source}: series[{name}]").ravel().tolist())
+        for name, tensor in message.series.items()
+    }
+
+
+def time_to_message(time: datetime | None) -> Timestamp | None:
+    """The message of an instant; None stays None, which leaves a field unset."""
+    if time is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(time)
+    return stamp
+
+
+def time_from_message(message: Timestamp) -> datetime:
+    """The instant in a message, in UTC."""
+    return message.ToDatetime(tzinfo=UTC)

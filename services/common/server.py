@@ -1,0 +1,125 @@
+"""A gRPC server with health, reflection, metrics and a graceful end; what every service's main function calls."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import prometheus_client
+import structlog
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from lwmecps_core.errors import ServiceUnavailable
+from services.common import logs
+from services.common.calls import Calls
+from services.common.settings import ServerSettings
+
+_log = structlog.get_logger(__name__)
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service to serve: its descriptor, who implements it, and the generated `add_…Servicer_to_server`."""
+
+    descriptor: ServiceDescriptor
+    servicer: Any
+    add: Callable[[Any, Any], None]
+
+
+class RunningServer:
+    """A server that listens on `address`; `metrics_port` is None when metrics are off."""
+
+    def __init__(self, settings: ServerSettings, services: Sequence[Service]) -> None:
+        self._calls = Calls(settings.max_streams, settings.token)
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
+        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._pool)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        for service in services:
+            service.add(service.servicer, self._grpc)
+        names = [service.descriptor.full_name for service in services]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc)
+        self.port = _bind(self._grpc, settings)
+        self.address = f"{settings.host}:{self.port}"
+        self._grpc.start()
+        self._metrics, self.metrics_port = _start_metrics(settings)
+        for name in ["", *names]:
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def drain(self, grace_s: float) -> None:
+        """End gracefully: unhealthy first, then no new calls, then wait for those that run, at most `grace_s`."""
+        self._health.enter_graceful_shutdown()
+        self._calls.draining.set()
+        self._grpc.stop(grace_s).wait()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._metrics is not None:
+            self._metrics.shutdown()
+            self._metrics.server_close()
+
+
+def start(settings: ServerSettings, services: Sequence[Service]) -> RunningServer:
+    """Start serving and return; raises `ServiceUnavailable` naming the address when it can't be listened on."""
+    return RunningServer(settings, services)
+
+
+def serve(
+    settings: ServerSettings, services: Sequence[Service], *, name: str, on_stop: Sequence[Callable[[], None]] = ()
+) -> None:
+    """Serve until SIGTERM or SIGINT, then call each of `on_stop` and drain.
+
+    `on_stop` tells a process's own threads to end; they are called while open calls may still go on.
+    """
+    logs.configure(settings.log_format, settings.log_level, name)
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    server = start(settings, services)
+    _log.info("listening", address=server.address, metrics_port=server.metrics_port, pid=os.getpid())
+    stop.wait()
+    _log.info("draining", grace_s=settings.grace_s)
+    for call in on_stop:
+        call()
+    server.drain(settings.grace_s)
+    _log.info("stopped")
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
+        ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
+        ("grpc.so_reuseport", 0),
+        # Clients may keep idle connections alive with a ping every 10 s (see `client`).
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ]
+
+
+def _bind(server: grpc.Server, settings: ServerSettings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        if settings.tls_cert_file:
+            return int(server.add_secure_port(address, _credentials(settings)))
+        return int(server.add_insecure_port(address))
+    except RuntimeError as error:
+        raise ServiceUnavailable(f"can't listen on {address}: {error}") from None
+
+
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
+    pair = (Path(settings.tls_key_file).read_bytes(), Path(settings.tls_cert_file).read_bytes())
+    ca = Path(settings.tls_client_ca_file).read_bytes() if settings.tls_client_ca_file else None
+    return grpc.ssl_server_credentials([pair], root_certificates=ca, require_client_auth=ca is not None)
+
+
+def _start_metrics(settings: ServerSettings) -> tuple[Any, int | None]:
+    if settings.metrics_port is None:
+        return None, None
+    server, _thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
+    return server, int(server.server_port)

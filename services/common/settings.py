@@ -1,0 +1,93 @@
+"""Settings of processes, from environment variables; every setting has a default."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
+
+from pydantic import Field, model_validator
+
+from lwmecps_core.config import config, parse
+from lwmecps_core.errors import InvalidInput, Violation
+
+T = TypeVar("T")
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+@config
+class ServerSettings:
+    """How a gRPC server listens; a service's own settings inherit these."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    """0: a free one."""
+    metrics_port: Port | None = None
+    """Port of the HTTP server for Prometheus (0: a free one); None: no metrics server."""
+    workers: Annotated[int, Field(ge=2, le=1000)] = 32
+    """Threads, and so calls at once."""
+    max_streams: Annotated[int, Field(ge=1, le=999)] = 24
+    """Streams at once: each holds a thread for its whole life, so some must be left for other calls."""
+    max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
+    grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    """How long calls may go on after the process was told to end."""
+    token: str = ""
+    """Bearer token that every call must carry (health checks excepted); empty: none."""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    tls_client_ca_file: str = ""
+    """Clients must show a certificate that this authority signed (mTLS); empty: they need none."""
+    log_format: Literal["console", "json"] = "console"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.max_streams >= self.workers:
+            raise ValueError("max_streams must be below workers")
+        if bool(self.tls_cert_file) != bool(self.tls_key_file):
+            raise ValueError("tls_cert_file and tls_key_file go together")
+        if self.tls_client_ca_file and not self.tls_cert_file:
+            raise ValueError("tls_client_ca_file needs tls_cert_file")
+        return self
+
+
+@config
+class ClientSettings:
+    """How a client reaches our services."""
+
+    token: str = ""
+    """Bearer token that every call carries; empty: none."""
+    tls_ca_file: str = ""
+    """Authority that signed the servers' certificates; empty: no TLS."""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    """Certificate and key that the client shows (mTLS); empty: none."""
+    max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if bool(self.tls_cert_file) != bool(self.tls_key_file) or (self.tls_cert_file and not self.tls_ca_file):
+            raise ValueError("tls_cert_file and tls_key_file go together, and need tls_ca_file")
+        return self
+
+
+def read(cls: type[T], prefix: str, environ: Mapping[str, str] = os.environ) -> T:
+    """Build a settings class from the variables PREFIX + FIELD; raises `InvalidInput` naming each bad variable.
+
+    A variable with the prefix that is no setting is refused: it is a typing error. Tuples are comma-separated; an empty
+    variable counts as unset.
+    """
+    known = {prefix + f.name.upper(): f for f in fields(cast(Any, cls))}
+    given = {name: value for name, value in environ.items() if name.startswith(prefix) and value}
+    unknown = [Violation(name, "no such setting") for name in given if name not in known]
+    if unknown:
+        raise InvalidInput("environment", unknown)
+    data = {known[name].name: _split(known[name].type, value) for name, value in given.items()}
+    try:
+        return cast(T, parse(cls, data, "environment"))
+    except InvalidInput as error:
+        violations = [Violation(prefix + v.field.strip(".").upper(), v.reason) for v in error.violations]
+        raise InvalidInput("environment", violations) from None
+
+
+def _split(kind: object, value: str) -> Any:
+    return [part.strip() for part in value.split(",")] if str(kind).startswith("tuple") else value

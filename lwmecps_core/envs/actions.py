@@ -7,8 +7,8 @@
 * v4 `MultiDiscrete([R + 1] * D * N)`: replicas of every deployment on every node, `d * N + n`.
 
 A mask forbids what can never run (node not allowed, or more than fits it when empty); what is asked for beyond it, or
-beyond max_replicas over all nodes (counted in node order), is not applied. A continuous twin takes numbers in [0, 1] and
-rounds them onto the same integers.
+beyond max_replicas over all nodes (counted in node order), is not applied. A continuous twin takes numbers in [0, 1]
+and rounds them onto the same integers.
 """
 
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.envs.observation import V1, V2, V3, V4, observation_blocks, version_of
-from lwmecps_core.sim.kernel import compiled
+from lwmecps_core.sim.formulas import compiled
 from lwmecps_core.sim.state import Params, State, home_node, initial_replicas, pod_limits
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
 
@@ -46,7 +46,8 @@ def discrete_nvec(task: TaskSpec) -> tuple[int, ...]:
 def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDArray[np.int32]:
     """Integers in `[0, nvec)` nearest to numbers in [0, 1], `[..., A]`; halves go up."""
     sizes = np.asarray(nvec, np.float64) - 1.0
-    return np.floor(np.clip(np.nan_to_num(action), 0.0, 1.0) * sizes + 0.5).astype(np.int32)
+    rounded: NDArray[np.int32] = np.floor(np.clip(np.nan_to_num(action), 0.0, 1.0) * sizes + 0.5).astype(np.int32)
+    return rounded
 
 
 def action_masks(task: TaskSpec) -> NDArray[np.bool_]:
@@ -88,10 +89,11 @@ def act(version: int, p: Params, s: State, k: int, b: int, action: Any) -> None:
         for d in range(n_deps):
             left = p.deployments[k, d].max_replicas
             for n in range(n_nodes):
+                wanted = 0
                 if version == V4:
                     wanted = action[d * n_nodes + n]
-                else:
-                    wanted = action[d] if n == p.deployments[k, d].home else 0
+                elif n == p.deployments[k, d].home:
+                    wanted = action[d]
                 count = min(max(wanted, 0), p.limit[k, d, n], left)
                 pools[d, n].desired = count
                 left -= count

@@ -7,9 +7,9 @@ An observation is these blocks one after another, each flattened in C order:
 * `deployment` `[D, 9]`: ready, desired, pending (each / the deployment's max_replicas), utilisation of ready replicas,
   busy replicas / max_replicas, log(1 + requests/s), its change since the last interval, log(latency / 100 ms), failed
   share. In v2 a tenth: 1 for the deployment of the pod to place.
-* `node` `[N, 6]` (v2, v4): CPU used, CPU requested, RAM requested (shares of the node), network load (the larger of tx
-  and rx), log(1 + requests/s of its users), log(1 + average pods that its free CPU has room for). In v2 a seventh: 1 for
-  the node where the pod to place runs.
+* `node` `[N, 6]` (v2, v4): CPU used, CPU requested, RAM requested (shares of the node), network load (the larger of
+  tx and rx), log(1 + requests/s of its users), log(1 + average pods that its free CPU has room for). In v2 a seventh:
+  1 for the node where the pod to place runs.
 * `pair` `[D, N, 4]` (v4): ready, desired, pending (each / max_replicas), utilisation.
 
 A latency without requests is shown as 0. Everything is about the interval that just passed.
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.sim.kernel import compiled
+from lwmecps_core.sim.formulas import compiled
 from lwmecps_core.sim.state import Params, State
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
 
@@ -101,7 +101,7 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
         if version == V2:
             out[at] = 1.0 if d == current else 0.0
             at += 1
-    if version == V2 or version == V4:
+    if version in (V2, V4):
         at = observe_nodes(version, p, s, k, b, out, at)
     if version == V4:
         for d in range(n_deps):

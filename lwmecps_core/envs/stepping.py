@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zlib import crc32
 
 import numpy as np
@@ -11,24 +11,27 @@ from numba import njit, prange
 
 from lwmecps_core.envs.actions import act
 from lwmecps_core.envs.observation import V2, observe
-from lwmecps_core.sim import kernel, state
+from lwmecps_core.sim import formulas, kernel, state
 from lwmecps_core.sim.kernel import episode_start, run_interval, schedule
+
+Step = Callable[..., object]
 
 
 @cache
 def sources_digest() -> int:
     """A number that changes with the source of any compiled function.
 
-    Numba caches by the file of the outermost function only; the digest, being part of that function's closure, makes the
-    cache notice changes in the others.
+    Numba caches by the file of the outermost function only; the digest, being part of that function's closure, makes
+    the cache notice changes in the others.
     """
     here = Path(__file__)
-    files = [here, here.with_name("actions.py"), here.with_name("observation.py"), kernel.__file__, state.__file__]
-    return crc32(b"".join(Path(f).read_bytes() for f in files))
+    files = [here, here.with_name("actions.py"), here.with_name("observation.py")]
+    files += [Path(str(module.__file__)) for module in (formulas, kernel, state)]
+    return crc32(b"".join(f.read_bytes() for f in files))
 
 
 @cache
-def step_function(parallel: bool) -> Callable[..., None]:
+def step_function(parallel: bool) -> Step:
     """`step(version, params, state, work, task_of, action, obs, reward, terminated, truncated, info)`, in place."""
     digest = sources_digest()
 
@@ -36,7 +39,7 @@ def step_function(parallel: bool) -> Callable[..., None]:
         version: int, p: Any, s: Any, w: Any, task_of: Any, action: Any,
         obs: Any, reward: Any, terminated: Any, truncated: Any, info: Any,
     ) -> int:  # fmt: skip
-        size, workers = len(task_of), w.count.shape[0]
+        size, workers = len(task_of), w.active.shape[0]
         for worker in prange(workers):
             for b in range(worker * size // workers, (worker + 1) * size // workers):
                 k = task_of[b]
@@ -49,21 +52,19 @@ def step_function(parallel: bool) -> Callable[..., None]:
                 truncated[b] = env.t >= p.tasks[k].horizon and not terminated[b]
         return digest
 
-    compiled: Callable[..., None] = njit(cache=True, nogil=True, parallel=parallel, error_model="numpy")(step)
-    return compiled
+    compiled: Any = njit(cache=True, nogil=True, parallel=parallel, error_model="numpy")(step)
+    return cast(Step, compiled)
 
 
 @cache
-def reset_function() -> Callable[..., None]:
+def reset_function() -> Step:
     """`reset(version, params, state, work, task_of, seeds, which, obs, info)`: begin episodes where `which` is true.
 
     The initial replicas run at their homes, ready, and one interval passes, so that there is something to observe.
     """
     digest = sources_digest()
 
-    def reset(
-        version: int, p: Any, s: Any, w: Any, task_of: Any, seeds: Any, which: Any, obs: Any, info: Any
-    ) -> int:
+    def reset(version: int, p: Any, s: Any, w: Any, task_of: Any, seeds: Any, which: Any, obs: Any, info: Any) -> int:
         n_deps, n_nodes = s.ring.shape[1:3]
         for b in range(len(task_of)):
             if not which[b]:
@@ -91,8 +92,8 @@ def reset_function() -> Callable[..., None]:
             observe(version, p, s, k, b, obs[b])
         return digest
 
-    compiled: Callable[..., None] = njit(cache=True, nogil=True, error_model="numpy")(reset)
-    return compiled
+    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(reset)
+    return cast(Step, compiled)
 
 
 def as_seeds(seeds: Any, size: int) -> np.ndarray[Any, np.dtype[np.uint64]]:

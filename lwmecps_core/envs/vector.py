@@ -18,6 +18,8 @@ from lwmecps_core.specs import TaskSpec
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
+_MOST_THREADS = int(getattr(numba.config, "NUMBA_NUM_THREADS"))  # noqa: B009 - numba makes its settings at run time
+
 
 class BatchEnv:
     """B simulated environments stepped by one compiled call; environment b solves `tasks[task_of[b]]`.
@@ -37,7 +39,7 @@ class BatchEnv:
         self.size = len(self.task_of)
         self.params = make_params(self.tasks)
         self.state: State = make_state(self.params, self.size)
-        self._threads = max(1, min(num_threads, numba.config.NUMBA_NUM_THREADS))
+        self._threads = max(1, min(num_threads, _MOST_THREADS))
         self._work = make_work(self.params, self._threads)
         self._version = version_of(self.spec.env_id)
         self._nvec = discrete_nvec(self.tasks[0])
@@ -63,7 +65,7 @@ class BatchEnv:
         return self._obs, self._update_mask()
 
     def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
-        """One control interval: action `[B, A]` → obs, mask, reward, terminated, truncated `[B, …]`, info `[B]` each."""
+        """One control interval: action `[B, A]` → obs, mask, reward, terminated, truncated, info (`[B, …]` each)."""
         if action.shape != (self.size, self.spec.action_size):
             reason = f"shape must be {(self.size, self.spec.action_size)}, not {action.shape}"
             raise InvalidInput("step", [Violation("action", reason)])

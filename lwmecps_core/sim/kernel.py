@@ -1,46 +1,20 @@
 """The cluster model: one control interval of one environment, in scalar loops compiled by numba.
 
-`run_interval` is the model. Everything works in place on row `b` of the state; nothing is allocated. Sources: waiting by
-Pollaczek–Khinchine, Sakasegawa (1977) and Allen–Cunneen; see `waiting`.
+`run_interval` is the model. Everything works in place on row `b` of the state; nothing is allocated.
 """
 
-from math import cos, exp, log, pi, sin, sqrt
+from math import cos, log, pi, sin, sqrt
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from lwmecps_core.sim.formulas import compiled, outcome, step_key, test_application, uniform, waiting
 from lwmecps_core.sim.state import LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
 
-compiled: Any = njit(nogil=True, error_model="numpy")
-
-MAX_UTILISATION = 0.98
 MAX_CONGESTION = 0.95
 SPILL_UTILISATION = 0.8
-NO_TAIL = 35.0
-"""An exponential tail below exp(-35) counts as zero."""
-
-REQUEST_UNITS, DECAY_UNITS, CPU_UNITS, RAM_UNITS = 3.5, 100.0, 200.0, 256.0
-"""The test application: mean units a request adds, units one decay removes, limits of its two counters."""
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 START_STEP = np.uint64(0xFFFFFFFF)
-
-
-@compiled
-def mix(z: Any) -> Any:
-    """Splitmix64's finaliser of a uint64."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@compiled
-def uniform(seed: Any, step: Any, node: int, draw: int) -> float:
-    """A uniform number in [0, 1) that is a function of (seed, step, node, draw) only."""
-    z = mix(mix(seed + GOLDEN) + np.uint64(step) * GOLDEN)
-    z = mix(z + np.uint64(2 * node + draw + 1) * GOLDEN)
-    return np.float64(z >> np.uint64(11)) * 2.0**-53
+"""The step under which an episode's starting point is drawn."""
 
 
 @compiled
@@ -48,39 +22,8 @@ def episode_start(p: Params, k: int, seed: Any) -> int:
     """The row of the users' table where an episode begins."""
     if p.tasks[k].random_start == 0:
         return 0
-    length = p.tasks[k].table_length
-    return min(int(uniform(seed, START_STEP, 0, 0) * length), length - 1)
-
-
-@compiled
-def waiting(rho: float, servers: float, service_ms: float, variability: float) -> Any:
-    """Mean wait (ms), probability of waiting and decay rate of the wait's tail (1/ms) in a queue M/G/servers.
-
-    Mean = s ρ^(√(2(k+1))−1) / (k (1−ρ)) × (1+cv²)/2: Sakasegawa's M/M/k times Allen and Cunneen's factor; k = 1 is
-    Pollaczek–Khinchine. The tail is P(wait > t) = p exp(−t p / mean) (conditionally exponential).
-    """
-    rho = min(rho, MAX_UTILISATION)
-    if rho <= 0.0:
-        return 0.0, 0.0, 1.0
-    p = rho if servers == 1.0 else rho ** (sqrt(2.0 * (servers + 1.0)) - 1.0)
-    decay = servers * (1.0 - rho) / (service_ms * variability)
-    return p / decay, p, decay
-
-
-@compiled
-def outcome(base_ms: float, wait_ms: float, p: float, decay: float, timeout_ms: float, burst: int) -> Any:
-    """Mean latency (ms), at most the timeout, and probability that it exceeds the timeout; `base_ms` is certain."""
-    left = timeout_ms - base_ms
-    if left <= 0.0:
-        return timeout_ms, 1.0
-    if burst == 1:
-        if left >= 2.0 * wait_ms:
-            return base_ms + wait_ms, 0.0
-        return base_ms + left - left * left / (4.0 * wait_ms), 1.0 - left / (2.0 * wait_ms)
-    if left * decay > NO_TAIL:
-        return base_ms + wait_ms, 0.0
-    tail = exp(-left * decay)
-    return base_ms + wait_ms * (1.0 - tail), p * tail
+    length: int = p.tasks[k].table_length
+    return min(int(uniform(step_key(seed, START_STEP), 0, 0) * length), length - 1)
 
 
 @compiled
@@ -88,6 +31,7 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
     """Bring pods towards `desired`: ready what is due, remove, then schedule in order where they fit. Returns moves."""
     pools, ring, t = s.pools[b], s.ring[b], s.envs[b].t
     n_deps, n_nodes, slots = ring.shape
+    last = slots - 1
     moves = 0
     for n in range(n_nodes):
         s.nodes[b, n].cpu_requested = 0.0
@@ -97,16 +41,16 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
         for n in range(n_nodes):
             pool = pools[d, n]
             if pool.starting > 0:
-                due = ring[d, n, t % slots]
+                due = ring[d, n, t & last]
                 pool.ready += due
                 pool.starting -= due
-                ring[d, n, t % slots] = 0
+                ring[d, n, t & last] = 0
             surplus = pool.ready + pool.starting - pool.desired
             if surplus > 0:
                 moves += surplus
                 later = dep.startup - 1
                 while pool.starting > 0 and surplus > 0:
-                    slot = (t + later) % slots
+                    slot = (t + later) & last
                     gone = min(surplus, ring[d, n, slot])
                     ring[d, n, slot] -= gone
                     pool.starting -= gone
@@ -124,8 +68,10 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
             pool.pending = want
             if want > 0:
                 node, spec = s.nodes[b, n], p.nodes[k, n]
-                fit = min((spec.cpu - node.cpu_requested) / dep.cpu, (spec.ram - node.ram_requested) / dep.ram)
-                new = min(want, int(max(fit, 0.0) + 1e-9))
+                free_cpu, free_ram, new = spec.cpu - node.cpu_requested, spec.ram - node.ram_requested, want
+                if free_cpu < want * dep.cpu or free_ram < want * dep.ram:
+                    fit = min(free_cpu / dep.cpu, free_ram / dep.ram)
+                    new = min(want, int(max(fit, 0.0) + 1e-9))
                 pool.pending = want - new
                 node.cpu_requested += new * dep.cpu
                 node.ram_requested += new * dep.ram
@@ -134,7 +80,7 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
                     pool.ready += new
                 else:
                     pool.starting += new
-                    ring[d, n, (t + dep.startup) % slots] += new
+                    ring[d, n, (t + dep.startup) & last] += new
     return moves
 
 
@@ -144,14 +90,15 @@ def arrive(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> float:
     task, env, arrivals = p.tasks[k], s.envs[b], w.arrivals[worker]
     n_deps, n_nodes = arrivals.shape
     row = task.table_start + (env.start + env.t) % task.table_length
+    key = step_key(env.seed, env.t)
     total = 0.0
     arrivals[:] = 0.0
     for m in range(n_nodes):
         users = np.float64(p.users[row, m])
         requests = users * task.interval_s / task.request_interval_s
         if users > 0.0 and (task.noise > 0.0 or task.burst == 0):
-            radius = sqrt(-2.0 * log(1.0 - uniform(env.seed, env.t, m, 0)))
-            angle = 2.0 * pi * uniform(env.seed, env.t, m, 1)
+            radius = sqrt(-2.0 * log(1.0 - uniform(key, m, 0)))
+            angle = 2.0 * pi * uniform(key, m, 1)
             users = max(0.0, users * (1.0 + task.noise * radius * cos(angle)))
             requests = users * task.interval_s / task.request_interval_s
             if task.burst == 0:
@@ -165,12 +112,12 @@ def arrive(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> float:
             if amount <= 0.0:
                 continue
             target = d
-            if w.count[worker, d] == 0:
+            if w.active[worker, d] == 0:
                 for i in range(n_deps):
                     other = p.failover[k, m, i]
                     if other < 0:
                         break
-                    if w.count[worker, other] > 0:
+                    if w.active[worker, other] > 0:
                         target = other
                         break
             arrivals[target, m] += amount
@@ -198,7 +145,7 @@ def find_pools(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> Non
             if pool.ready == 0:
                 pool.backlog = 0.0
                 pool.backlog_ram = 0.0
-        w.count[worker, d] = count
+        w.active[worker, d] = count
         if p.tasks[k].routing == LEAST_CONNECTIONS and ready > 0:
             for i in range(count):
                 pool = pools[d, w.flows[worker, d, i].node]
@@ -212,20 +159,18 @@ def spread(w: Work, worker: int, d: int, ready: float) -> None:
     total = 0.0
     for m in range(w.arrivals.shape[2]):
         total += w.arrivals[worker, d, m]
-    for i in range(w.count[worker, d]):
+    for i in range(w.active[worker, d]):
         w.flows[worker, d, i].requests = total * w.flows[worker, d, i].ready / ready
 
 
 @compiled
 def send_local_first(p: Params, w: Work, k: int, worker: int, d: int, ready: float) -> None:
     """Send requests to the own node, then to the nearest with spare capacity, and the rest to all replicas alike."""
-    dep, count, n_nodes = p.deployments[k, d], w.count[worker, d], w.arrivals.shape[2]
+    dep, count, n_nodes = p.deployments[k, d], w.active[worker, d], w.arrivals.shape[2]
     flows, sent = w.flows[worker, d], w.sent[worker, d]
     sent[:count] = 0.0
     for i in range(count):
-        flows[i].spare = (
-            SPILL_UTILISATION * flows[i].ready * dep.concurrency * 1000.0 * p.tasks[k].interval_s / dep.service_ms
-        )
+        flows[i].spare = SPILL_UTILISATION * flows[i].ready * dep.pod_rate * 1000.0 * p.tasks[k].interval_s
         m = flows[i].node
         sent[i, m] = min(w.arrivals[worker, d, m], flows[i].spare)
         flows[i].spare -= sent[i, m]
@@ -253,72 +198,40 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
     """How long requests wait at each pool, what is left for the next interval, and what the pool uses of its node."""
     task, dep = p.tasks[k], p.deployments[k, d]
     interval_ms = task.interval_s * 1000.0
-    for i in range(w.count[worker, d]):
+    for i in range(w.active[worker, d]):
         flow = w.flows[worker, d, i]
         pool, node = s.pools[b, d, flow.node], s.nodes[b, flow.node]
         if task.testapp == 1:
             test_application(flow, pool, dep.service_ms, task.interval_s, task.burst)
         else:
-            rate = flow.ready * dep.concurrency / dep.service_ms
-            servers = dep.concurrency * (ready if task.routing == LEAST_CONNECTIONS else 1.0)
-            offered = pool.backlog + flow.requests
-            before = pool.backlog
-            served = min(offered, rate * interval_ms)
+            rate, before = flow.ready * dep.pod_rate, pool.backlog
+            capacity, offered = rate * interval_ms, pool.backlog + flow.requests
+            served = min(offered, capacity)
             pool.backlog = min(offered - served, rate * dep.timeout_ms)
-            pool.utilisation = served / (rate * interval_ms)
+            pool.utilisation = served / capacity
             flow.dropped = 0.0
-            if task.burst == 1:
-                each = flow.requests / flow.ready
-                flow.wait_ms = max(0.0, (each - 1.0) / 2.0) * dep.service_ms / dep.concurrency
+            first = w.flows[worker, d, 0]
+            if i > 0 and task.routing != LOCAL_FIRST:
+                flow.wait_ms, flow.p_wait, flow.decay = first.wait_ms, first.p_wait, first.decay
+                flow.wait_p95_ms = first.wait_p95_ms
+            elif task.burst == 1:
+                flow.wait_ms = max(0.0, (flow.requests / flow.ready - 1.0) / 2.0) / dep.pod_rate
                 flow.wait_p95_ms = 1.9 * flow.wait_ms
-                flow.base_ms = dep.service_ms + before / rate
             else:
+                servers = dep.concurrency * (ready if task.routing == LEAST_CONNECTIONS else 1.0)
                 flow.wait_ms, flow.p_wait, flow.decay = waiting(
-                    flow.requests / (rate * interval_ms), servers, dep.service_ms, dep.variability
+                    flow.requests / capacity, servers, dep.service_ms, dep.variability
                 )
                 flow.wait_p95_ms = log(20.0 * flow.p_wait) / flow.decay if flow.p_wait > 0.05 else 0.0
-                flow.base_ms = dep.service_ms + (before + pool.backlog) / 2.0 / rate
-                if flow.requests > 0.0:
+            flow.base_ms = dep.service_ms
+            if before > 0.0 or pool.backlog > 0.0:
+                flow.base_ms += (before if task.burst == 1 else (before + pool.backlog) / 2.0) / rate
+                if task.burst == 0 and flow.requests > 0.0:
                     flow.dropped = min(1.0, (offered - served - pool.backlog) / flow.requests)
         busy = pool.utilisation * pool.ready
         node.cpu_used += busy * dep.busy_cpu / p.nodes[k, flow.node].cpu
         node.tx_used += busy * dep.tx / p.nodes[k, flow.node].tx
         node.rx_used += busy * dep.rx / p.nodes[k, flow.node].rx
-
-
-@compiled
-def test_sleep(cpu: float, ram: float) -> Any:
-    """Mean load of the test application's counters and how long a request sleeps at it (ms)."""
-    load = (min(cpu, CPU_UNITS) / CPU_UNITS + min(ram, RAM_UNITS) / RAM_UNITS) / 2.0
-    return load, (500.0 * (0.05 + 3.0 * (load - 0.7)) if load > 0.7 else 0.0)
-
-
-@compiled
-def test_application(flow: Any, pool: Any, service_ms: float, interval_s: float, burst: int) -> None:
-    """The predecessor's test server: counters that requests fill and at most one decay per second empties.
-
-    Requests at once meet one decay; spread over the interval they meet one per second, at most one per request. The
-    sleep is averaged over the interval's requests by Simpson's rule.
-    """
-    each = flow.requests / flow.ready
-    decay = DECAY_UNITS * (min(1.0, each) if burst == 1 else min(interval_s, each))
-    if burst == 1:
-        first_cpu, first_ram = max(0.0, pool.backlog - decay), max(0.0, pool.backlog_ram - decay)
-        last_cpu = min(CPU_UNITS, first_cpu + REQUEST_UNITS * each)
-        last_ram = min(RAM_UNITS, first_ram + REQUEST_UNITS * each)
-    else:
-        first_cpu, first_ram = pool.backlog, pool.backlog_ram
-        last_cpu = min(CPU_UNITS, max(0.0, first_cpu + REQUEST_UNITS * each - decay))
-        last_ram = min(RAM_UNITS, max(0.0, first_ram + REQUEST_UNITS * each - decay))
-    load_a, sleep_a = test_sleep(first_cpu, first_ram)
-    load_m, sleep_m = test_sleep(
-        min(CPU_UNITS, (first_cpu + last_cpu) / 2.0), min(RAM_UNITS, (first_ram + last_ram) / 2.0)
-    )
-    load_b, sleep_b = test_sleep(last_cpu, last_ram)
-    pool.backlog, pool.backlog_ram = last_cpu, last_ram
-    pool.utilisation = (load_a + 4.0 * load_m + load_b) / 6.0
-    flow.base_ms = service_ms + (sleep_a + 4.0 * sleep_m + sleep_b) / 6.0
-    flow.wait_ms, flow.p_wait, flow.decay, flow.wait_p95_ms, flow.dropped = 0.0, 0.0, 1.0, 0.0, 0.0
 
 
 @compiled
@@ -331,9 +244,9 @@ def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
     requests, latency, failed, p95 = 0.0, 0.0, 0.0, 0.0
     for m in range(n_nodes):
         requests += w.arrivals[worker, d, m]
-    if w.count[worker, d] == 0:
+    if w.active[worker, d] == 0:
         latency, failed, p95 = requests * dep.timeout_ms, requests, requests * dep.timeout_ms
-    for i in range(w.count[worker, d]):
+    for i in range(w.active[worker, d]):
         flow = w.flows[worker, d, i]
         n, part = flow.node, flow.ready / ready
         load = min(max(s.nodes[b, n].tx_used, s.nodes[b, n].rx_used), MAX_CONGESTION)
@@ -374,7 +287,7 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
         s.nodes[b, n].rx_used = 0.0
     for d in range(n_deps):
         ready = 0.0
-        for i in range(w.count[worker, d]):
+        for i in range(w.active[worker, d]):
             ready += w.flows[worker, d, i].ready
         if task.routing == LOCAL_FIRST:
             send_local_first(p, w, k, worker, d, ready)
@@ -409,4 +322,5 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     r_replicas = -task.w_replicas * replicas / task.max_replicas
     r_imbalance, r_sla, r_moves = -task.w_imbalance * imbalance, -task.w_sla * failed, -task.w_moves * moves
     info[8, b], info[9, b], info[10, b], info[11, b], info[12, b] = r_latency, r_replicas, r_imbalance, r_sla, r_moves
-    return r_latency + r_replicas + r_imbalance + r_sla + r_moves
+    reward: float = r_latency + r_replicas + r_imbalance + r_sla + r_moves
+    return reward

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import DeploymentSpec, TaskSpec
 from lwmecps_core.tasks.workload import clock_table, users_table
 
 Records = NDArray[Any]
@@ -33,7 +33,7 @@ DEPLOYMENT = np.dtype(
     [
         ("home", "i8"), ("max_replicas", "i8"), ("startup", "i8"), ("concurrency", "i8"),
         ("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("busy_cpu", "f8"),
-        ("service_ms", "f8"), ("variability", "f8"), ("timeout_ms", "f8"),
+        ("service_ms", "f8"), ("pod_rate", "f8"), ("variability", "f8"), ("timeout_ms", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -98,7 +98,7 @@ class Params(NamedTuple):
 class State(NamedTuple):
     """What changes: envs `[B]`; pools `[B, D, N]`; deployments `[B, D]`; nodes `[B, N]`; ring `[B, D, N, S]` i32.
 
-    `ring[b, d, n, t % S]` pods become ready at interval t.
+    `ring[b, d, n, t % S]` pods become ready at interval t; S is a power of two.
     """
 
     envs: Records
@@ -118,15 +118,15 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch memory of one worker each: arrivals `[W, D, N]` f64, flows `[W, D, N]`, count `[W, D]` i64, sent `[W, D, N, N]`.
+    """Scratch memory per worker: arrivals `[W, D, N]`, flows `[W, D, N]`, active `[W, D]`, sent `[W, D, N, N]`.
 
-    `flows[w, d, :count[w, d]]` are the deployment's pools with ready replicas; `sent[w, d, i, m]` (local_first only) are
-    the requests of station m to pool i.
+    `flows[w, d, :active[w, d]]` are the deployment's pools with ready replicas; `sent[w, d, i, m]` (local_first only)
+    are the requests of station m to pool i.
     """
 
     arrivals: NDArray[np.float64]
     flows: Records
-    count: NDArray[np.int64]
+    active: NDArray[np.int64]
     sent: NDArray[np.float64]
 
 
@@ -185,7 +185,9 @@ def make_params(tasks: Sequence[TaskSpec]) -> Params:
 def make_state(params: Params, size: int) -> State:
     """Room for `size` environments."""
     d, n = params.limit.shape[1:]
-    slots = max(1, int(params.deployments["startup"].max()))
+    slots = 1
+    while slots < params.deployments["startup"].max():
+        slots *= 2
     return State(
         np.zeros(size, ENV),
         np.zeros((size, d, n), POOL),
@@ -223,13 +225,17 @@ def _nodes(t: TaskSpec) -> list[tuple[float, ...]]:
     return [(n.cpu_millicores, n.ram_mib, n.tx_mbps, n.rx_mbps, n.access_latency_ms) for n in t.cluster.nodes]
 
 
+def service_ms(d: DeploymentSpec) -> float:
+    """How long one request is served: a pod's CPU limit, shared by its concurrent requests, stretches the CPU time."""
+    return d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency)
+
+
 def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
     return [
         (
             home_node(t, i), d.max_replicas, ceil(d.startup_s / t.interval_s - 1e-9), d.concurrency,
             d.cpu_millicores, d.ram_mib, d.tx_mbps, d.rx_mbps, min(d.cpu_millicores, 1000.0 * d.concurrency),
-            d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency),
-            (1.0 + d.cpu_time_cv**2) / 2.0, d.timeout_ms,
+            service_ms(d), d.concurrency / service_ms(d), (1.0 + d.cpu_time_cv**2) / 2.0, d.timeout_ms,
         )
         for i, d in enumerate(t.deployments)
     ]  # fmt: skip

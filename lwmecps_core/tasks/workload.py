@@ -28,9 +28,10 @@ def users_table(task: TaskSpec) -> NDArray[np.float32]:
     w = task.workload
     moments_s = np.arange(pattern_length(task)) * task.interval_s * w.speedup
     if w.pattern == "recorded":
-        recorded = np.asarray(w.recorded_users, np.float32)
+        recorded: NDArray[np.float32] = np.asarray(w.recorded_users, np.float32)
         rows = np.floor(moments_s / w.recorded_step_s + 1e-9).astype(np.int64)
-        return recorded[np.minimum(rows, len(recorded) - 1)]
+        sampled: NDArray[np.float32] = recorded[np.minimum(rows, len(recorded) - 1)]
+        return sampled
     base = np.asarray(w.base_users, np.float64)
     phase = np.asarray(w.phase or (0.0,) * len(base), np.float64)
     turn = moments_s[:, None] / w.period_s - phase[None, :]

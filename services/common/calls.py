@@ -42,13 +42,13 @@ def check(message: Message) -> None:
 
 
 @dataclass
-class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
+class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """The interceptor of one server; setting `draining` asks open streams to end."""
 
     max_streams: int
     token: str = ""
     draining: threading.Event = field(default_factory=threading.Event)
-    _handlers: dict[str, grpc.RpcMethodHandler] = field(default_factory=dict)
+    _handlers: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._streams = threading.BoundedSemaphore(self.max_streams)
@@ -97,7 +97,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
             entered = False
-            watched = _Draining(context, self.draining)
+            watched: Any = _Draining(context, self.draining)
             try:
                 self._enter()
                 entered = True
@@ -108,6 +108,9 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[misc]
                 if watched.told:
                     raise ServiceUnavailable("the server is shutting down")
                 run.done(start)
+            except GeneratorExit:  # the caller hung up
+                run.gone(start)
+                raise
             except Exception as error:
                 run.failed(error, context, start)
             finally:
@@ -155,13 +158,18 @@ class _Method:
         self.seconds.observe(time.perf_counter() - start)
         self.ok.inc()
 
+    def gone(self, start: float) -> None:
+        """Count a call whose caller no longer waits for it."""
+        self.seconds.observe(time.perf_counter() - start)
+        CALLS.labels(self.method, "CANCELLED").inc()
+
     def failed(self, error: Exception, context: grpc.ServicerContext, start: float) -> None:
         """Log and count a call that failed, and end it with the error's status."""
+        if not context.is_active():  # the caller hung up, or its deadline has passed: nobody listens
+            self.gone(start)
+            return
         seconds = time.perf_counter() - start
         self.seconds.observe(seconds)
-        if not context.is_active():  # the caller hung up, or its deadline has passed: nobody listens
-            CALLS.labels(self.method, "CANCELLED").inc()
-            return
         if isinstance(error, grpc.RpcError):
             error = from_rpc_error(error)
         code = code_of(error)

@@ -74,25 +74,24 @@ class _Details(NamedTuple):
 
 
 class _Token(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
 ):
     """Adds the bearer token to every call."""
 
     def __init__(self, token: str) -> None:
         self._pair = ("authorization", f"Bearer {token}")
 
-    def _call(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
+    def _with_token(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
         metadata = [*(details.metadata or ()), self._pair]
-        return continuation(
-            _Details(details.method, details.timeout, metadata, details.credentials,
-                     details.wait_for_ready, details.compression),
-            request,
-        )  # fmt: skip
+        call = _Details(
+            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready, details.compression
+        )
+        return continuation(call, request)
 
-    intercept_unary_unary = _call
-    intercept_unary_stream = _call
-    intercept_stream_unary = _call
-    intercept_stream_stream = _call
+    intercept_unary_unary: Any = _with_token
+    intercept_unary_stream: Any = _with_token
+    intercept_stream_unary: Any = _with_token
+    intercept_stream_stream: Any = _with_token

@@ -4,7 +4,7 @@ Every `*_from_message` raises `InvalidInput`, whose `source` is the path of the 
 """
 
 from datetime import UTC, datetime
-from typing import TypeVar, get_args
+from typing import TypeVar, cast, get_args
 
 import numpy as np
 from google.protobuf.message import Message
@@ -91,7 +91,7 @@ def env_spec_to_message(spec: EnvSpec) -> task_pb2.EnvSpec:
         nvec=spec.nvec,
         action_size=spec.action_size,
         horizon=spec.horizon,
-        action_entity=task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{spec.action_entity.upper()}"),
+        action_entity=_entity(spec.action_entity),
     )
 
 
@@ -99,7 +99,7 @@ def env_spec_from_message(message: task_pb2.EnvSpec, source: str = "env_spec") -
     """What an algorithm must know about an environment, from its message."""
     number = message.action_entity or task_pb2.ACTION_ENTITY_GLOBAL
     entities = get_args(EnvSpec.__annotations__["action_entity"])
-    names = {task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{name.upper()}"): name for name in entities}
+    names = {_entity(name): name for name in entities}
     if number not in names:
         raise InvalidInput(source, [Violation("action_entity", f"unknown value {number}")])
     return EnvSpec(
@@ -112,14 +112,18 @@ def env_spec_from_message(message: task_pb2.EnvSpec, source: str = "env_spec") -
     )
 
 
+def _entity(name: str) -> task_pb2.ActionEntity:
+    return cast(task_pb2.ActionEntity, task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{name.upper()}"))
+
+
 def kind_to_message(kind: str) -> run_pb2.RunKind:
     """The enum value of a kind of run."""
-    return run_pb2.RunKind.Value(f"RUN_KIND_{kind.upper()}")
+    return cast(run_pb2.RunKind, run_pb2.RunKind.Value(f"RUN_KIND_{kind.upper()}"))
 
 
 def kind_of(spec: run_pb2.RunSpec, source: str = "spec") -> str:
     """The kind of run that its settings are for; one that contradicts `kind` is refused."""
-    kind = spec.WhichOneof("settings")
+    kind: str | None = spec.WhichOneof("settings")
     if kind is None:
         raise InvalidInput(source, [Violation("settings", "one of " + ", ".join(SETTINGS) + " is required")])
     if spec.kind not in (run_pb2.RUN_KIND_UNSPECIFIED, kind_to_message(kind)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -108,12 +109,17 @@ def _path(source: str, field: str) -> str:
 def _details(
     error: grpc.RpcError,
 ) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.ResourceInfo]:
-    found = (error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.ResourceInfo())
+    found: tuple[Any, Any, Any] = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.ResourceInfo(),
+    )
     try:
         status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     except ValueError:  # a proxy answered, with details that contradict its code
         status = None
-    for detail in status.details if status else ():
+    details: Any = status.details if status else ()
+    for detail in details:
         for message in found:
             if detail.Is(message.DESCRIPTOR):
                 detail.Unpack(message)

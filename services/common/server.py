@@ -41,7 +41,7 @@ class RunningServer:
         self._calls = Calls(settings.max_streams, settings.token)
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
-        self._health = health.HealthServicer(experimental_non_blocking=True, experimental_thread_pool=self._pool)
+        self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         for service in services:
             service.add(service.servicer, self._grpc)

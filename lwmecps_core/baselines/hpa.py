@@ -1,0 +1,106 @@
+"""The Kubernetes Horizontal Pod Autoscaler's rule, and its calibration on training tasks.
+
+https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from math import ceil
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lwmecps_core.baselines.base import Bools, Floats, Ints, Scene, View, scene, to_action
+from lwmecps_core.config import config
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.seeding import episode_seeds
+from lwmecps_core.specs import NonNegative, TaskSpec
+
+Target = Annotated[float, Field(gt=0, le=1)]
+
+
+@config
+class HpaSettings:
+    """Utilisation to aim at, the relative deviation that is left alone, and how long a scale-down waits.
+
+    The defaults are Kubernetes' (80 % is its API's default target), save for the window, which there is 300 s.
+    """
+
+    target: Target = 0.8
+    tolerance: NonNegative = 0.1
+    stabilisation_s: NonNegative = 0.0
+
+
+GRID = tuple(
+    HpaSettings(target=target, tolerance=tolerance, stabilisation_s=window_s)
+    for target, tolerance, window_s in product(
+        (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9), (0.0, 0.1, 0.2), (0.0, 60.0)
+    )
+)
+"""Settings that `calibrate` tries."""
+
+
+def desired_replicas(ready: Ints, desired: Ints, utilisation: Floats, target: Floats, tolerance: Floats) -> Ints:
+    """The rule, element-wise: `ceil(ready × utilisation / target)`, at least 1.
+
+    Left alone: a ratio within the tolerance of 1; deployments without ready replicas; and a scale-up that the replicas
+    which are not ready yet already answer.
+    """
+    ratio = utilisation / target
+    # Without the margin 3 × 0.6 / 0.9 would be 3.
+    wanted = np.maximum(np.ceil(ready * ratio - 1e-6), 1).astype(np.int64)
+    alone = (np.abs(ratio - 1.0) <= tolerance + 1e-9) | (ready == 0) | ((ratio > 1.0) & (wanted < desired))
+    kept: Ints = np.where(alone, np.maximum(desired, 1), wanted)
+    return kept
+
+
+class Hpa:
+    """The autoscaler for every deployment; in v4 new pods go to the node with the least CPU requested.
+
+    `settings` is one for all environments, or one for each.
+    """
+
+    def __init__(self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa") -> None:
+        self.name = name
+        self._scene = scene
+        size = len(scene.task_of)
+        each = [settings] * size if isinstance(settings, HpaSettings) else list(settings)
+        self._target = np.array([s.target for s in each])[:, None]
+        self._tolerance = np.array([s.tolerance for s in each])[:, None]
+        interval_s = [scene.tasks[k].interval_s for k in scene.task_of]
+        self._window = np.array([1 + ceil(s.stabilisation_s / i) for s, i in zip(each, interval_s, strict=True)])
+        self._recent: list[Ints] = []
+
+    def reset(self, seeds: NDArray[np.uint64]) -> None:
+        """See `Baseline.reset`."""
+        self._recent = []
+
+    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
+        """See `Baseline.act`."""
+        view = View(self._scene, obs)
+        wanted = desired_replicas(view.ready, view.desired, view.utilisation, self._target, self._tolerance)
+        self._recent = [*self._recent, wanted][-int(self._window.max()) :]
+        history = np.stack(self._recent[::-1])
+        inside = np.arange(len(history))[:, None] < self._window
+        highest = np.where(inside[..., None], history, 0).max(0)
+        # A scale-down waits for the highest wish of the window, but never turns into a scale-up.
+        totals = np.where(wanted < view.desired, np.minimum(highest, np.maximum(view.desired, 1)), wanted)
+        score = -view.node_cpu_requested if hasattr(view, "node_rate") else None
+        return to_action(self._scene, view, totals, score)
+
+
+def calibrate(tasks: Sequence[TaskSpec], *, episodes: int = 1, seed: int = 0) -> HpaSettings:
+    """The settings of `GRID` with the highest mean reward on `tasks`."""
+    size = episodes * len(tasks)
+    env = BatchEnv(tasks, np.tile(np.repeat(np.arange(len(tasks)), episodes), len(GRID)))
+    hpa = Hpa(scene(tasks, env.task_of), [s for s in GRID for _ in range(size)])
+    seeds = np.tile(episode_seeds(seed, size), len(GRID))
+    obs, mask = env.reset(seeds)
+    hpa.reset(seeds)
+    total = np.zeros(env.size)
+    for _ in range(env.spec.horizon):
+        obs, mask, reward, *_ = env.step(hpa.act(obs, mask))
+        total += reward
+    return GRID[int(total.reshape(len(GRID), size).mean(1).argmax())]

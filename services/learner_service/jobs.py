@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import Collector
@@ -13,10 +13,6 @@ from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-
-
-class RegistryAway(LwmecpsError):
-    """The registry did not answer for as long as the learner was willing to wait."""
 
 
 class Wish(Enum):
@@ -92,7 +88,7 @@ Loop = Callable[[LoopInput], Iterator[Progress]]
 class JobRegistry(Protocol):
     """The registry as the life of a run needs it.
 
-    Every call with a job raises `Conflict` when its token is stale, and any call `RegistryAway` when nobody answers.
+    A call with a job raises `Conflict` when its token is stale, any call `ServiceUnavailable` when nobody answers.
     """
 
     def claim(self) -> Job | None:

@@ -8,27 +8,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import grpc
-import numpy as np
 import structlog
 from google.protobuf.duration_pb2 import Duration
 
 from lwmecps_core import policy as policy_file
-from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, ServiceUnavailable
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.rollout.tensor_codec import tensor_to_proto
-from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
 from services.common import convert
-from services.common.errors import from_rpc_error
-from services.learner_service.jobs import End, Job, RegistryAway, StepReport, Wish
+from services.common.errors import rpc_errors
+from services.learner_service.jobs import End, Job, StepReport, Wish
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CHUNK_BYTES = 2**20
-AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 KINDS_FROM_NOTHING = frozenset({"train", "meta_train"})
 STATES: Mapping[End, run_pb2.RunState] = {
     End.PAUSED: run_pb2.RUN_STATE_PAUSED,
@@ -47,12 +43,12 @@ class RegistryClient:
     """
 
     def __init__(
-        self, channel: grpc.Channel, learner_id: str, *, lease_s: float = 15.0, timeout_s: float = 10.0,
+        self, channel: grpc.Channel, address: str, learner_id: str, *, lease_s: float = 15.0, timeout_s: float = 10.0,
         patience_s: float = 120.0, hurry_s: float = 2.0,
     ) -> None:  # fmt: skip
         self.stub = TaskRegistryServiceStub(channel)
         self.hurry = threading.Event()
-        self._learner_id, self._timeout_s = learner_id, timeout_s
+        self._address, self._learner_id, self._timeout_s = address, learner_id, timeout_s
         self._patience_s, self._hurry_s = patience_s, hurry_s
         self._lease = Duration(nanos=round((lease_s % 1) * 1e9), seconds=int(lease_s))
 
@@ -97,14 +93,14 @@ class RegistryClient:
         return policy_file.from_bytes(data, f"policy {policy_id}")
 
     def save_policy(self, job: Job, policy: PolicyData) -> str:
-        """Register a run's result and upload its weights; done twice for one run, it stores one policy."""
+        """Register a run's result and upload its weights; done twice under one lease, it stores one policy."""
         request = registry_pb2.CreatePolicyRequest(
             name=job.label or job.kind,
             run_id=job.run_id,
             token=job.token,
-            algorithm=convert.algorithm_to_message(policy.algorithm),
-            env_spec=convert.env_spec_to_message(policy.env_spec),
-            request_id=f"result-of-{job.run_id}",
+            algorithm=convert.algorithm_to_proto(policy.algorithm),
+            env_spec=convert.env_spec_to_proto(policy.env_spec),
+            request_id=f"result-of-{job.run_id}-{job.token}",
         )
         created = self._retry(lambda: self.stub.CreatePolicy(request, timeout=self._timeout_s)).policy
         data = policy_file.to_bytes(policy)
@@ -136,8 +132,8 @@ class RegistryClient:
         request = registry_pb2.GetTaskRequest(task_id=task_id)
         task = self._retry(lambda: self.stub.GetTask(request, timeout=self._timeout_s)).task
         if task.WhichOneof("kind") == "spec":
-            return convert.task_from_message(task.spec)
-        return convert.distribution_from_message(task.distribution)
+            return convert.task_from_proto(task.spec, f"task {task_id}")
+        return convert.distribution_from_proto(task.distribution, f"task {task_id}")
 
     def get_policy(self, policy_id: str) -> policy_pb2.Policy:
         """A registered policy; `ModelFileNotFound` when its weights were never uploaded."""
@@ -156,19 +152,15 @@ class RegistryClient:
         return self._retry(lambda: self.stub.ReportRun(request, timeout=self._timeout_s))
 
     def _once(self, call: Callable[[], T]) -> T:
-        try:
+        with rpc_errors(self._address):
             return call()
-        except grpc.RpcError as error:
-            if error.code() in AWAY:
-                raise RegistryAway(f"the registry does not answer: {error.details()}") from None
-            raise from_rpc_error(error) from None
 
     def _retry(self, call: Callable[[], T]) -> T:
         began, pause_s = time.monotonic(), 0.05
         while True:
             try:
                 return self._once(call)
-            except RegistryAway as error:
+            except ServiceUnavailable as error:
                 waited_s = time.monotonic() - began
                 if waited_s > (self._hurry_s if self.hurry.is_set() else self._patience_s):
                     raise
@@ -181,14 +173,13 @@ def job_from_run(run: run_pb2.Run, token: int) -> Job:
     """What a learner works on; raises `InvalidInput` when the run's settings can't be used."""
     spec = run.spec
     kind, settings = convert.run_settings(spec)
-    algorithm = convert.algorithm_from_message(spec.algorithm) if spec.HasField("algorithm") else PPOConfig()
     return Job(
         run_id=run.id,
         token=token,
         kind=kind,
         settings=settings,
         label=spec.label,
-        algorithm=algorithm if kind in KINDS_FROM_NOTHING else None,
+        algorithm=convert.algorithm_or_default(spec) if kind in KINDS_FROM_NOTHING else None,
         task_ids=tuple(spec.task_ids),
         num_tasks=spec.num_tasks,
         task_seed=spec.task_seed,
@@ -206,12 +197,11 @@ def _fields(news: StepReport) -> dict[str, Any]:
         for name, value in values.items()
     ]
     fields: dict[str, Any] = {"metrics": metrics, "wandb_run_id": news.tracking_id}
-    fields["rows"] = [convert.row_to_message(row) for row in news.rows]
+    fields["rows"] = [convert.row_to_proto(row) for row in news.rows]
     if news.step is not None:
         fields |= {"step": news.step, "total_steps": news.total}
     if news.trace:
-        series = {name: tensor_to_proto(np.asarray(values, np.float64)) for name, values in news.trace.items()}
-        fields["traces"] = [run_pb2.Trace(step=news.step or 0, series=series)]
+        fields["traces"] = [convert.trace_to_proto(news.step or 0, dict(news.trace))]
     return fields
 
 

@@ -8,35 +8,40 @@ because another learner owns the run by then.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import structlog
+from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
-from lwmecps_core.errors import Conflict, InvalidInput, LwmecpsError, Violation
+from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
 from services.learner_service import checkpoints
+from services.learner_service.collectors import OpenCollector, RunCollector
 from services.learner_service.jobs import (
     End,
     Job,
     JobRegistry,
     Loop,
     LoopInput,
-    RegistryAway,
     StepReport,
     Wish,
     resolve_source,
 )
 
 log = structlog.get_logger(__name__)
+
+HELD = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
+STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
+ENDS = Counter("lwmecps_learner_run_ends_total", "How this learner let go of runs.", ["kind", "end"])
 
 
 class Stop(IntEnum):
@@ -47,10 +52,6 @@ class Stop(IntEnum):
     PAUSE = 2
     CANCEL = 3
     LOST = 4
-
-
-class Interrupted(Exception):
-    """Raised inside a loop, from its collector, when the run must stop."""
 
 
 class StopSignal:
@@ -82,7 +83,7 @@ class StopSignal:
 
 @dataclass(frozen=True)
 class StoppableCollector:
-    """A collector that raises `Interrupted` around a collection once the run must stop."""
+    """A collector that raises `CollectionStopped` around a collection once the run must stop."""
 
     inner: Collector
     stop: StopSignal
@@ -96,7 +97,7 @@ class StoppableCollector:
 
     def _check(self) -> None:
         if self.stop():
-            raise Interrupted
+            raise CollectionStopped("the run must stop")
 
 
 @dataclass(frozen=True)
@@ -107,10 +108,6 @@ class Pace:
     heartbeat_every_s: float = 1.0
     checkpoint_every_s: float = 20.0
     checkpoint_every_steps: int = 100
-
-
-OpenCollector = Callable[[Job, StopSignal], AbstractContextManager[Collector]]
-"""Opens the collector of a run; closing it gives back what the run holds outside the registry."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +131,7 @@ class RunSession:
         self._tracker = workshop.make_tracker()
         self._last: Progress | None = None
         self._given: PolicyData | None = None
+        self._collector: RunCollector | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
         self._news = _News(job.label or job.kind)
         self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
@@ -142,19 +140,22 @@ class RunSession:
         """Drive the run until it ends or must stop; never raises for anything that goes wrong with the run."""
         self._log.info("run started")
         try:
-            with _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s):
+            with (
+                HELD.labels(self._job.kind).track_inprogress(),
+                _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s),
+            ):
                 self._work()
         except Conflict:
             self._log.warning("lease lost: another learner holds the run, or it was ended")
-            self._tracker.finish("LOST")
-        except RegistryAway as error:
+            self._abandon()
+        except ServiceUnavailable as error:
             self._log.warning("run abandoned: its lease will expire", error=str(error))
-            self._tracker.finish("LOST")
+            self._abandon()
 
     def _work(self) -> None:
         try:
             end, policy_id = self._outcome()
-        except (Conflict, RegistryAway):
+        except (Conflict, ServiceUnavailable):
             raise
         except Exception as error:  # whatever a loop raises is the run's failure, not the learner's
             self._log.error("run failed", error=one_line(error), exc_info=not isinstance(error, LwmecpsError))
@@ -192,14 +193,13 @@ class RunSession:
         method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
         self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
-        with self._shop.open_collector(job, self._stop) as inner:
-            steps = _loop(self._shop.loops, job.kind)(
-                LoopInput(job, policy, source, calibration, StoppableCollector(inner, self._stop), start)
-            )
-            for progress in steps:
-                self._take_in(progress)
-                if self._must_stop(progress):
-                    return False
+        self._collector = self._shop.open_collector(job.run_id, self._stop)
+        collector = StoppableCollector(self._collector, self._stop)
+        loop = _loop(self._shop.loops, job.kind)
+        for progress in loop(LoopInput(job, policy, source, calibration, collector, start)):
+            self._take_in(progress)
+            if self._must_stop(progress):
+                return False
         return True
 
     def _must_stop(self, progress: Progress) -> bool:
@@ -207,6 +207,7 @@ class RunSession:
         return self._stop.reason >= Stop.CANCEL or (self._stop() and progress.step < progress.total)
 
     def _take_in(self, progress: Progress) -> None:
+        STEPS.labels(self._job.kind).inc()
         self._last = replace(progress, state=_copied(progress.state))
         self._tracker.log(progress.metrics, progress.step)
         self._news.add(progress)
@@ -238,6 +239,8 @@ class RunSession:
         if self._last is not None and self._last.step != self._saved_step:
             self._registry.save_checkpoint(self._job, self._last.step, checkpoints.to_bytes(self._last.state))
             self._saved_step, self._saved_at_s = self._last.step, time.monotonic()
+            if self._collector is not None:
+                self._collector.commit()
 
     def _save_policy(self) -> str:
         """Publish what was learnt, if anything was: an evaluation hands back the policy that it was given."""
@@ -245,10 +248,29 @@ class RunSession:
         return self._registry.save_policy(self._job, policy) if policy is not None and policy is not self._given else ""
 
     def _finish(self, end: End, *, error: str = "", policy_id: str = "") -> None:
-        self._tracker.finish(end.name)
+        """Tell the registry, at once when people or a shutdown wait for it, else after the trackers have caught up."""
+        waited_for = end in (End.PAUSED, End.CANCELLED)
+        if not waited_for:
+            self._tracker.finish(end.name)
         news = self._news.take(self._tracker.external_id)
         self._registry.finish(self._job, end, news, error=error, policy_id=policy_id)
+        if waited_for:
+            self._tracker.finish(end.name)
+        self._close_collector(ended=end is not End.PAUSED)
+        ENDS.labels(self._job.kind, end.value).inc()
         self._log.info("run let go", end=end.value, step=news.step, policy_id=policy_id)
+
+    def _abandon(self) -> None:
+        self._tracker.finish("LOST")
+        self._close_collector(ended=False)
+        ENDS.labels(self._job.kind, "lost").inc()
+
+    def _close_collector(self, *, ended: bool) -> None:
+        try:
+            if self._collector is not None:
+                self._collector.close(ended=ended)
+        except LwmecpsError as error:  # what stays behind in the broker expires by itself
+            self._log.warning("collector not closed", error=str(error))
 
 
 class _News:

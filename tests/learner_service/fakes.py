@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -130,16 +129,31 @@ def summing_loop(total: int = 20, after_step: Callable[[int], None] = lambda ste
     return loop
 
 
-@contextmanager
-def no_collector(*_: object) -> Iterator[Any]:
-    yield None
+class NoCollector:
+    """For loops that collect nothing; tells what it was told."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.closed: list[bool] = []
+
+    def __call__(self, run_id: str, stop: Callable[[], bool]) -> "NoCollector":
+        return self
+
+    def collect(self, *_: Any) -> list[Any]:
+        return []
+
+    def commit(self) -> None:
+        self.commits += 1
+
+    def close(self, *, ended: bool) -> None:
+        self.closed.append(ended)
 
 
 PACE = Pace(report_every_s=0.0, heartbeat_every_s=0.02, checkpoint_every_s=1e9, checkpoint_every_steps=5)
 
 
-def workshop(registry: Any, loop: Loop, pace: Pace = PACE) -> Workshop:
-    return Workshop(registry, {"train": loop}, no_collector, lambda: Trackers([]), pace)
+def workshop(registry: Any, loop: Loop, pace: Pace = PACE, collector: Any = None) -> Workshop:
+    return Workshop(registry, {"train": loop}, collector or NoCollector(), lambda: Trackers([]), pace)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:

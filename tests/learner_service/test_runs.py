@@ -3,23 +3,21 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 import torch
 
-from lwmecps_core.errors import CollectionTimeout, InvalidInput
+from lwmecps_core.errors import CollectionTimeout, InvalidInput, ServiceUnavailable
 from lwmecps_core.progress import LoopState, Progress, Row
 from lwmecps_core.run_config import EvaluateConfig
 from lwmecps_core.specs import TaskDistribution
-from lwmecps_core.tracking import Trackers
 from services.learner_service import checkpoints
-from services.learner_service.jobs import End, Job, LoopInput, RegistryAway, Wish, resolve_source
+from services.learner_service.jobs import End, Job, LoopInput, Wish, resolve_source
 from services.learner_service.runs import Pace, RunSession, Workshop
 from services.learner_service.slots import Slots
 
-from .fakes import FakeRegistry, job, never, policy, summing_loop, task, wait_until, workshop
+from .fakes import FakeRegistry, NoCollector, job, never, policy, summing_loop, task, wait_until, workshop
 
 
 def _run(registry: FakeRegistry, shop: Workshop, shutdown: threading.Event | None = None) -> None:
@@ -102,17 +100,13 @@ def test_a_run_that_waits_for_rollouts_stops_within_a_second_of_its_cancellation
             x.collector.collect((), None, None)  # type: ignore[arg-type]
             yield Progress(1, 2, {}, LoopState(1, {}))
 
-    class Slow:
+    class Slow(NoCollector):
         def collect(self, *_: object) -> list[object]:
             time.sleep(0.05)
             registry.wish = Wish.CANCEL
             return []
 
-    @contextmanager
-    def slow(*_: object) -> Iterator[Slow]:
-        yield Slow()
-
-    shop = Workshop(registry, {"train": loop}, slow, lambda: Trackers([]), Pace(60, 0.02))  # type: ignore[arg-type]
+    shop = workshop(registry, loop, Pace(60, 0.02), Slow())
     began = time.monotonic()
     _run(registry, shop)
     assert registry.end is End.CANCELLED
@@ -177,7 +171,7 @@ def test_a_lease_lost_between_reports_is_noticed_by_the_heartbeat() -> None:
 def test_a_registry_that_stays_away_makes_the_learner_abandon_the_run() -> None:
     class Away(FakeRegistry):
         def report(self, job: Job, news: object) -> Wish:
-            raise RegistryAway("no answer for 60 s")
+            raise ServiceUnavailable("no answer for 60 s")
 
     registry = Away(job())
     _run(registry, workshop(registry, summing_loop()))
@@ -245,6 +239,21 @@ def test_rows_and_trace_reach_the_registry_once() -> None:
     _run(registry, workshop(registry, loop))
     assert registry.rows == [replace(row, method="adapted")], "the run's label names the method"
     assert [dict(r.trace) for r in registry.reports if r.trace] == [{"users": (1.0, 2.0)}]
+
+
+def test_rollouts_are_committed_with_each_checkpoint_and_removed_when_the_run_has_ended() -> None:
+    registry, collector = FakeRegistry(job()), NoCollector()
+    _run(registry, workshop(registry, summing_loop(), collector=collector))
+    assert collector.commits == len(registry.checkpoint_steps) == 3
+    assert collector.closed == [True]
+
+
+def test_a_paused_or_lost_run_keeps_its_rollouts_for_whoever_goes_on() -> None:
+    for wish, token in ((Wish.PAUSE, 1), (Wish.RUN, 2)):
+        registry, collector = FakeRegistry(job()), NoCollector()
+        registry.wish, registry.token = wish, token
+        _run(registry, workshop(registry, summing_loop(), collector=collector))
+        assert collector.closed == [False]
 
 
 def test_slots_take_one_run_after_another_and_stop() -> None:

@@ -1,0 +1,94 @@
+"""Collectors of runs: rollouts made by the collection workers behind Redis."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from typing import Protocol
+
+import redis
+from prometheus_client import Counter, Gauge
+
+from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.rollout.policy_store import RedisPolicyStore
+from lwmecps_core.rollout.queue_collector import (
+    REPLY_LIMITS,
+    REQUEST_LIMITS,
+    REQUEST_STREAM,
+    QueueCollector,
+    QueueCollectorConfig,
+    reply_stream,
+)
+from lwmecps_core.rollout.redis_queue import RedisQueue
+from lwmecps_core.specs import TaskSpec
+
+TRANSITIONS = Counter(
+    "lwmecps_learner_transitions_total", "Transitions that reached this learner, by what became of them.", ["fate"]
+)
+EVENTS = Counter("lwmecps_learner_rollout_events_total", "Damaged entries and repeated requests.", ["event"])
+LAG = Gauge("lwmecps_learner_lag_entries", "Rollout batches that wait unread in the stream of a run.", ["run_id"])
+_FATES = ("made", "used", "dropped", "duplicates", "stale", "released")
+_EVENTS = ("damaged", "asked_again")
+
+
+class RunCollector(Collector, Protocol):
+    """A collector that belongs to one run."""
+
+    def commit(self) -> None:
+        """What was delivered so far is in a checkpoint."""
+
+    def close(self, *, ended: bool) -> None:
+        """Let go; `ended` removes what the run holds, else another learner may go on with it."""
+
+
+OpenCollector = Callable[[str, Callable[[], bool]], RunCollector]
+"""Opens the collector of a run, given its id and a question to ask while waiting: must it stop?"""
+
+
+class RedisCollectors:
+    """Opens collectors over one Redis server; call it as an `OpenCollector`."""
+
+    def __init__(self, client: "redis.Redis", settings: QueueCollectorConfig) -> None:
+        self._client, self._settings = client, settings
+
+    def __call__(self, run_id: str, stop: Callable[[], bool]) -> "MeteredCollector":
+        requests = RedisQueue(self._client, REQUEST_STREAM, REQUEST_LIMITS)
+        replies = RedisQueue(self._client, reply_stream(run_id), REPLY_LIMITS)
+        store = RedisPolicyStore(self._client)
+        return MeteredCollector(run_id, QueueCollector(run_id, requests, replies, store, self._settings, stop))
+
+
+class MeteredCollector:
+    """A `RunCollector` over a queue whose ledger and lag are Prometheus metrics."""
+
+    def __init__(self, run_id: str, inner: QueueCollector) -> None:
+        self._run_id, self._inner = run_id, inner
+        self._published = replace(inner.ledger)
+
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+        """As `QueueCollector.collect`."""
+        try:
+            return self._inner.collect(tasks, snapshot, plan)
+        finally:
+            self._publish()
+
+    def commit(self) -> None:
+        """Acknowledge what was delivered."""
+        self._inner.commit()
+        LAG.labels(self._run_id).set(self._inner.lag())
+
+    def close(self, *, ended: bool) -> None:
+        """Remove the run's stream and snapshots if it has ended."""
+        self._publish()
+        with suppress(KeyError):
+            LAG.remove(self._run_id)
+        if ended:
+            self._inner.close()
+
+    def _publish(self) -> None:
+        now, before = asdict(self._inner.ledger), asdict(self._published)
+        for name in _FATES:
+            TRANSITIONS.labels(name).inc(now[name] - before[name])
+        for name in _EVENTS:
+            EVENTS.labels(name).inc(now[name] - before[name])
+        self._published = replace(self._inner.ledger)

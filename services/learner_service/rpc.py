@@ -1,0 +1,149 @@
+"""`LearnerService`: starts runs, follows them, and acts with stored policies.
+
+Runs are created in the registry, so that any learner may take them; this one looks for them at once. What the field
+rules of the proto can't say about a request is checked here, before a run exists.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from lwmecps_core import baselines
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import EvaluateConfig
+from protos.lwmecps.learner.v1 import learner_pb2 as pb
+from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
+from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
+from services.common import convert
+from services.common.errors import from_rpc_error
+from services.learner_service.acting import Actor
+from services.learner_service.jobs import check_source
+from services.learner_service.registry_client import RegistryClient
+
+
+class LearnerRpc(LearnerServiceServicer):
+    """The servicer; `run_created` is called after a run was created."""
+
+    def __init__(self, registry: RegistryClient, actor: Actor, run_created: Callable[[], None]) -> None:
+        self._registry, self._actor, self._run_created = registry, actor, run_created
+
+    def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
+        """Start training from nothing."""
+        return pb.StartTrainingResponse(run=self._start("train", request, context))
+
+    def StartMetaTraining(self, request: pb.StartMetaTrainingRequest, context: grpc.ServicerContext) -> Any:
+        """Start meta-training."""
+        return pb.StartMetaTrainingResponse(run=self._start("meta_train", request, context))
+
+    def StartTransfer(self, request: pb.StartTransferRequest, context: grpc.ServicerContext) -> Any:
+        """Start training a stored policy on other tasks."""
+        return pb.StartTransferResponse(run=self._start("transfer", request, context))
+
+    def StartAdaptation(self, request: pb.StartAdaptationRequest, context: grpc.ServicerContext) -> Any:
+        """Start adapting a stored policy."""
+        return pb.StartAdaptationResponse(run=self._start("adapt", request, context))
+
+    def StartEvaluation(self, request: pb.StartEvaluationRequest, context: grpc.ServicerContext) -> Any:
+        """Start measuring a stored policy or a baseline."""
+        return pb.StartEvaluationResponse(run=self._start("evaluate", request, context))
+
+    def WatchProgress(
+        self, request: pb.WatchProgressRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.WatchProgressResponse]:
+        """Pass on what the registry says about a run, until it has ended or the caller leaves."""
+        asked = registry_pb2.WatchRunRequest(run_id=request.run_id, after_step=request.after_step)
+        news: Any = self._registry.stub.WatchRun(asked, timeout=context.time_remaining())
+        context.add_callback(news.cancel)
+        try:
+            for item in news:
+                yield pb.WatchProgressResponse(run=item.run, metrics=item.metrics, rows=item.rows)
+        except grpc.RpcError as error:
+            if context.is_active():
+                raise from_rpc_error(error) from None
+
+    def GetResults(self, request: pb.GetResultsRequest, context: grpc.ServicerContext) -> pb.GetResultsResponse:
+        """A run with its policy, one page of its rows, and its newest trace."""
+        stub, call = self._registry.stub, self._registry.call
+        run_id, left_s = request.run_id, context.time_remaining()
+        run = call(stub.GetRun, registry_pb2.GetRunRequest(run_id=run_id), left_s).run
+        page = registry_pb2.ListRunRowsRequest(
+            run_id=run_id, page_size=request.page_size, page_token=request.page_token
+        )
+        rows = call(stub.ListRunRows, page, left_s)
+        results = pb.GetResultsResponse(run=run, rows=rows.rows, next_page_token=rows.next_page_token)
+        if run.result_policy_id:
+            wanted = registry_pb2.GetPolicyRequest(policy_id=run.result_policy_id)
+            results.policy.CopyFrom(call(stub.GetPolicy, wanted, left_s).policy)
+        trace = self._newest_trace(run_id, left_s)
+        if trace is not None:
+            results.trace.CopyFrom(trace)
+        return results
+
+    def Act(self, request: pb.ActRequest, context: grpc.ServicerContext) -> pb.ActResponse:
+        """Choose actions."""
+        obs = tensor_from_proto(request.observation, "observation")
+        mask = tensor_from_proto(request.mask, "mask") if request.HasField("mask") else None
+        action = self._actor.act(request.policy_id, obs, mask, greedy=not request.sample, seed=request.seed)
+        return pb.ActResponse(action=tensor_to_proto(action))
+
+    def _start(self, kind: str, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
+        spec = run_spec(kind, request)
+        self._check(kind, spec)
+        asked = registry_pb2.CreateRunRequest(spec=spec, labels=request.labels, request_id=request.request_id)
+        run = self._registry.call(self._registry.stub.CreateRun, asked, context.time_remaining()).run
+        self._run_created()
+        return run
+
+    def _check(self, kind: str, spec: run_pb2.RunSpec) -> None:
+        """Refuse now what would make the run fail later: unknown ids, tasks and policies that don't fit together."""
+        _, settings = convert.run_settings(spec)
+        tasks = self._registry.load_tasks(spec.task_ids)
+        check_source(kind, tasks, spec.num_tasks)
+        self._registry.load_tasks(spec.calibration_task_ids)
+        if isinstance(settings, EvaluateConfig):
+            _check_what_is_measured(settings.baseline, spec.policy_id)
+        if spec.policy_id:
+            made_for = self._registry.get_policy(spec.policy_id).env_spec.env_id
+            if made_for != tasks[0].env_id:
+                reason = f"the policy was made for {made_for}, the tasks are {tasks[0].env_id}"
+                raise InvalidInput("request", [Violation("policy_id", reason)])
+
+    def _newest_trace(self, run_id: str, left_s: float | None) -> run_pb2.Trace | None:
+        newest, token = None, ""
+        while True:
+            page = registry_pb2.ListRunTracesRequest(run_id=run_id, page_size=1000, page_token=token)
+            answer = self._registry.call(self._registry.stub.ListRunTraces, page, left_s)
+            newest = answer.traces[-1] if answer.traces else newest
+            token = answer.next_page_token
+            if not token:
+                return newest
+
+
+def run_spec(kind: str, request: Any) -> run_pb2.RunSpec:
+    """The run that a `Start…Request` asks for: both messages name their fields alike."""
+    spec = run_pb2.RunSpec()
+    settings = getattr(spec, kind)
+    settings.SetInParent()
+    settings.MergeFrom(request.settings)
+    for field, value in request.ListFields():
+        if field.name in ("settings", "labels", "request_id"):
+            continue
+        if field.is_repeated:
+            getattr(spec, field.name).extend(value)
+        elif field.message_type is not None:
+            getattr(spec, field.name).CopyFrom(value)
+        else:
+            setattr(spec, field.name, value)
+    return spec
+
+
+def _check_what_is_measured(baseline: str, policy_id: str) -> None:
+    if bool(baseline) == bool(policy_id):
+        raise InvalidInput("request", [Violation("policy_id", "give either a policy or settings.baseline")])
+    if baseline and baseline not in baselines.REGISTRY:
+        known = ", ".join(sorted(baselines.REGISTRY))
+        raise InvalidInput(
+            "request", [Violation("settings.baseline", f"unknown baseline {baseline!r}; one of {known}")]
+        )

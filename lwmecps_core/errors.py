@@ -71,7 +71,11 @@ class Conflict(LwmecpsError):
 
 
 class QueueFull(LwmecpsError):
-    """A bounded queue had no room before the deadline."""
+    """A bounded queue had no room before the deadline; `refused` are the messages it did not take."""
+
+    def __init__(self, message: str, refused: Sequence[bytes] = ()) -> None:
+        self.refused = tuple(refused)
+        super().__init__(message)
 
 
 class DamagedArtefact(LwmecpsError):

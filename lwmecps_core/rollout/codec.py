@@ -5,9 +5,10 @@ from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
 from math import prod
+from typing import TypeVar
 
 import numpy as np
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from lwmecps_core.batch import Array, RolloutBatch
 from lwmecps_core.errors import InvalidInput, Violation
@@ -16,8 +17,11 @@ from lwmecps_core.rollout.messages import CollectionRequest, Origin, RolloutPart
 from lwmecps_core.rollout.spec_codec import task_from_proto, task_to_proto
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.specs import TaskSpec
+from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.rollout.v1 import rollout_pb2 as pb
 from protos.lwmecps.task.v1 import task_pb2
+
+M = TypeVar("M", bound=Message)
 
 MAX_ENTRY_BYTES = 256 * 1024
 _HEAD_BYTES = 4096  # room for names, ids and lengths in an entry
@@ -44,9 +48,7 @@ def make_request(
         reply_stream=reply_stream,
     )
     message.request_id = blake2b(message.SerializeToString(deterministic=True), digest_size=16).hexdigest()
-    request = CollectionRequest(
-        message.request_id, run_id, tuple(tasks), snapshot, first_task, plan, reply_stream
-    )  # fmt: skip
+    request = CollectionRequest(message.request_id, run_id, tuple(tasks), snapshot, first_task, plan, reply_stream)
     return request, message.SerializeToString()
 
 
@@ -64,9 +66,7 @@ def decode_request(data: bytes) -> CollectionRequest:
         tasks=tuple(_decode_task(task.SerializeToString(deterministic=True)) for task in message.tasks),
         snapshot=SnapshotRef(message.snapshot.hash, message.snapshot.version),
         first_task=message.first_task,
-        plan=CollectionPlan(
-            seeds=tuple(plan.seeds), episodes=plan.episodes, length=plan.length, greedy=plan.greedy
-        ),  # fmt: skip
+        plan=CollectionPlan(seeds=tuple(plan.seeds), episodes=plan.episodes, length=plan.length, greedy=plan.greedy),
         reply_stream=message.reply_stream,
     )
 
@@ -157,7 +157,7 @@ def _stack(arrays: Mapping[str, Array]) -> Array:
 
 
 def _unstack(
-    names: Sequence[str], tensor: object, shape: tuple[int, ...], field: str
+    names: Sequence[str], tensor: tensor_pb2.Tensor, shape: tuple[int, ...], field: str
 ) -> Iterator[tuple[str, Array]]:  # fmt: skip
     if names:
         stacked = tensor_from_proto(tensor, f"rollout batch: {field}")
@@ -167,7 +167,7 @@ def _unstack(
 
 
 def _pack(array: Array) -> bytes:
-    return np.packbits(array).tobytes()
+    return np.packbits(array.astype(np.bool_, copy=False)).tobytes()
 
 
 def _unpack(data: bytes, shape: tuple[int, ...], field: str) -> Array:
@@ -177,7 +177,7 @@ def _unpack(data: bytes, shape: tuple[int, ...], field: str) -> Array:
     return np.unpackbits(np.frombuffer(data, np.uint8), count=count).view(np.bool_).reshape(shape)
 
 
-def _parse(message, data: bytes, source: str):
+def _parse(message: M, data: bytes, source: str) -> M:
     try:
         message.ParseFromString(data)
     except DecodeError as error:

@@ -69,7 +69,7 @@ class MemoryQueue:
                     refused.append(payload)
                     continue
                 self._bytes += len(payload)
-                self._unread.append(Entry(str(next(self._ids)), payload, 0))
+                self._unread.append(Entry(str(next(self._ids)), payload, len(payload), 0))
             self._changed.notify_all()
         return refused
 
@@ -115,9 +115,9 @@ class MemoryQueue:
             return sum(self._remove(entry) for entry in entries)
 
     def _remove(self, entry: Entry) -> bool:
-        removed = self._pending.pop(entry.id, None) is not None
-        self._bytes -= len(entry.payload) * removed
-        return removed
+        removed = self._pending.pop(entry.id, None)
+        self._bytes -= removed.entry.size if removed else 0
+        return removed is not None
 
     def fail(self, consumer: str, entry: Entry, error: str, *, fatal: bool = False) -> bool:
         """Give an entry back, or up."""

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
 from pydantic import Field
@@ -27,11 +27,16 @@ class QueueLimits:
 
 @dataclass(frozen=True)
 class Entry:
-    """One message as it was delivered; `deliveries` counts from 1."""
+    """One message as it was delivered: its payload of `size` bytes; `deliveries` counts from 1."""
 
     id: str
     payload: bytes
+    size: int
     deliveries: int = 1
+
+    def receipt(self) -> "Entry":
+        """The entry without its payload: enough to acknowledge it later."""
+        return replace(self, payload=b"")
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,8 @@ class WorkQueue(Protocol):
     def publish(self, payloads: Sequence[bytes], deadline_s: float = 10.0) -> None:
         """Append messages, waiting up to `deadline_s` seconds for room.
 
-        Raises `QueueFull` when some did not fit in time (those accepted before stay), `InvalidInput` when one alone is
-        larger than the stream.
+        Raises `QueueFull` with those that did not fit in time (the others stay), `InvalidInput` when one alone is larger
+        than the stream.
         """
 
     def read(self, consumer: str, count: int = 1, block_ms: int = 0) -> list[Entry]:
@@ -136,7 +141,8 @@ def publish_with_backoff(
     while rest:
         left_s = end - time.monotonic()
         if left_s <= 0:
-            raise QueueFull(f"{name}: {len(rest)} of {len(payloads)} messages did not fit within {deadline_s:g} s")
+            text = f"{name}: {len(rest)} of {len(payloads)} messages did not fit within {deadline_s:g} s"
+            raise QueueFull(text, rest)
         time.sleep(min(left_s, pause_s * random.uniform(0.5, 1.5)))
         pause_s = min(0.2, pause_s * 2)
         rest = offer(rest)

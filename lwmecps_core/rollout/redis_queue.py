@@ -140,7 +140,7 @@ class RedisQueue:
             found = self._redis.xreadgroup(
                 GROUP, consumer, {self._entries: ">"}, count=count, block=block_ms if block_ms else None
             )
-        return [Entry(id_.decode(), fields[b"p"]) for _, entries in found or () for id_, fields in entries]
+        return [_entry(id_, fields[b"p"], 1) for _, entries in found or () for id_, fields in entries]
 
     def claim_stale(self, consumer: str, min_idle_ms: int, count: int = 1) -> list[Entry]:
         """Take over entries whose consumer has gone quiet.
@@ -164,7 +164,7 @@ class RedisQueue:
             if deliveries >= self.limits.max_deliveries:
                 self._bury(id_, deliveries, unanswered(deliveries))
             else:
-                claimed.append(Entry(id_.decode(), got[id_][b"p"], deliveries + 1))
+                claimed.append(_entry(id_, got[id_][b"p"], deliveries + 1))
         return claimed
 
     def touch(self, consumer: str, entries: Sequence[Entry]) -> None:
@@ -181,7 +181,7 @@ class RedisQueue:
         removed = 0
         with broker_errors(self.name):
             for start in range(0, len(entries), 1000):
-                pairs = [x for e in entries[start : start + 1000] for x in (e.id, len(e.payload))]
+                pairs = [x for e in entries[start : start + 1000] for x in (e.id, e.size)]
                 removed += int(self._ack_script(keys=[self._entries, self._bytes], args=[GROUP, *pairs]))
         return removed
 
@@ -220,3 +220,7 @@ class RedisQueue:
         """Remove the stream and all it holds."""
         with broker_errors(self.name):
             self._redis.delete(self._entries, self._bytes, self._dead)
+
+
+def _entry(id_: bytes, payload: bytes, deliveries: int) -> Entry:
+    return Entry(id_.decode(), payload, len(payload), deliveries)

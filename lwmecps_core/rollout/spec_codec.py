@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from lwmecps_core.config import parse
@@ -56,7 +56,7 @@ def algorithm_from_proto(message: settings_pb2.AlgorithmConfig, source: str = "a
 
 def fill(config: object, message: M) -> M:
     """Set every field of `message` that `config` (a config dataclass) has too; returns `message`."""
-    known = message.DESCRIPTOR.fields_by_name
+    known: Mapping[str, Any] = message.DESCRIPTOR.fields_by_name
     for field in fields(cast(Any, config)):
         value = getattr(config, field.name)
         if field.name not in known or value is None or value == ():
@@ -114,7 +114,7 @@ def _plain_field(descriptor: FieldDescriptor, value: Any, source: str) -> Any:
 
 def _only_list(descriptor: FieldDescriptor) -> str | None:
     """The field of a message that only wraps a list of numbers (a row of a ragged table), else None."""
-    inner = descriptor.message_type.fields
+    inner = cast(Descriptor, descriptor.message_type).fields
     return inner[0].name if len(inner) == 1 and inner[0].is_repeated and inner[0].message_type is None else None
 
 

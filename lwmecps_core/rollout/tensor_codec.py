@@ -9,7 +9,7 @@ from lwmecps_core.batch import Array
 from lwmecps_core.errors import InvalidInput, Violation
 from protos.lwmecps.common.v1 import tensor_pb2 as pb
 
-_DTYPES: dict[int, np.dtype[Any]] = {
+_DTYPES: dict[pb.Dtype, np.dtype[Any]] = {
     pb.DTYPE_FLOAT32: np.dtype("<f4"), pb.DTYPE_FLOAT64: np.dtype("<f8"), pb.DTYPE_INT32: np.dtype("<i4"),
     pb.DTYPE_INT64: np.dtype("<i8"), pb.DTYPE_BOOL: np.dtype("?"), pb.DTYPE_UINT8: np.dtype("u1"),
 }  # fmt: skip

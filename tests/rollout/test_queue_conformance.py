@@ -53,6 +53,15 @@ def test_acknowledged_entries_are_gone_and_free_their_room(make_queue):
     queue.publish([b"x", b"y"], deadline_s=0)
 
 
+def test_receipt_is_enough_to_acknowledge(make_queue):
+    queue = make_queue()
+    queue.publish([b"12345"])
+    (receipt,) = [entry.receipt() for entry in queue.read("c")]
+    assert receipt.payload == b""
+    assert queue.ack([receipt]) == 1
+    assert queue.stats().bytes == 0
+
+
 def test_stats_tell_unread_from_unacknowledged(make_queue):
     queue = make_queue()
     queue.publish([b"aaa", b"bb", b"c"])

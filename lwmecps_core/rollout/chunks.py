@@ -1,0 +1,28 @@
+"""How a collection is cut into pieces of work: by number of tasks only, so that results don't depend on who works."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.specs import TaskSpec
+
+TASKS_PER_CHUNK = 8
+
+
+def chunks(
+    tasks: Sequence[TaskSpec], plan: CollectionPlan, size: int = TASKS_PER_CHUNK
+) -> Iterator[tuple[int, tuple[TaskSpec, ...], CollectionPlan]]:  # fmt: skip
+    """(index of the first task, the tasks, their plan) of every piece."""
+    for start in range(0, len(tasks), size):
+        yield start, tuple(tasks[start : start + size]), replace(plan, seeds=plan.seeds[start : start + size])
+
+
+def take_tasks(snapshot: PolicySnapshot, start: int, stop: int) -> PolicySnapshot:
+    """The part of a snapshot that tasks `start` to `stop` need: all of it unless it has a task axis."""
+    if not snapshot.per_task:
+        return snapshot
+    return replace(
+        snapshot,
+        params={group: {k: v[start:stop] for k, v in members.items()} for group, members in snapshot.params.items()},
+        extra={k: v[start:stop] for k, v in snapshot.extra.items()},
+    )

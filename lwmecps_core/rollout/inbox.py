@@ -1,0 +1,178 @@
+"""The learner's end of a run's rollout stream: every entry goes where it belongs, and is accounted for."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from lwmecps_core.errors import CollectionFailed, InvalidInput, NotFound, QueueUnavailable
+from lwmecps_core.rollout.assembly import Assembly
+from lwmecps_core.rollout.codec import decode_part
+from lwmecps_core.rollout.messages import RolloutPart
+from lwmecps_core.rollout.queue import Entry, WorkQueue
+
+CONSUMER = "learner"
+
+
+@dataclass
+class Ledger:
+    """What became of the transitions that reached a learner: made = used + dropped + queued, at any time.
+
+    `duplicates` and `stale` are parts of `dropped`. `damaged` counts entries that could not be read, `asked_again`
+    requests that were repeated, `released` transitions that left the stream before they were committed.
+    """
+
+    made: int = 0
+    used: int = 0
+    dropped: int = 0
+    queued: int = 0
+    duplicates: int = 0
+    stale: int = 0
+    damaged: int = 0
+    asked_again: int = 0
+    released: int = 0
+
+
+@dataclass(frozen=True)
+class _Held:
+    receipt: Entry
+    transitions: int
+
+
+class Inbox:
+    """Reads a run's stream for one assembly after the other.
+
+    What was delivered stays in the stream until `commit`, but at most `hold_bytes` of it: were the rest always kept, a
+    learner that rarely commits would block its own workers. A learner that resumes asks for what is gone again.
+    """
+
+    def __init__(self, replies: WorkQueue, hold_bytes: int, max_policy_lag: int) -> None:
+        self._replies, self._hold_bytes, self._max_lag = replies, hold_bytes, max_policy_lag
+        self._held: deque[_Held] = deque()
+        self._held_bytes = 0
+        self._early: list[tuple[RolloutPart, _Held]] = []  # not asked for yet: made for a learner that is gone
+        self._finished: list[Entry] = []
+        self._unreadable: list[tuple[Entry, str]] = []
+        self._inherited = False
+        self._done: deque[str] = deque(maxlen=4096)
+        self._oldest_version = 0
+        self._assembly = Assembly([])
+        self._delivered = 0
+        self.ledger = Ledger()
+
+    @contextmanager
+    def expecting(self, assembly: Assembly, version: int) -> Iterator[None]:
+        """Deliver to `assembly` inside the block; what it got counts as used if the block succeeds, else as dropped."""
+        self._assembly, self._delivered = assembly, 0
+        self._oldest_version = version - self._max_lag
+        try:
+            waiting, self._early = self._early, []
+            for part, held in waiting:
+                self._sort(part, held)
+            yield
+        except BaseException:
+            self.ledger.queued -= self._delivered
+            self.ledger.dropped += self._delivered
+            raise
+        else:
+            self.ledger.queued -= self._delivered
+            self.ledger.used += self._delivered
+            self._done.extend(assembly.ids())
+        finally:
+            self._assembly = Assembly([])
+
+    def inherit(self) -> None:
+        """Once: take over what a former learner of this run had read but not committed. Raises `CollectionFailed`."""
+        if not self._inherited:
+            self._take(self._replies.claim_stale(CONSUMER, 0, count=self._replies.limits.max_entries))
+            self._inherited = True
+
+    def poll(self, count: int, block_ms: int) -> bool:
+        """Read up to `count` entries; whether any was news to the assembly. Raises `CollectionFailed`."""
+        before = self._delivered
+        self._take(self._replies.read(CONSUMER, count, block_ms))
+        return self._delivered > before
+
+    def commit(self) -> None:
+        """Acknowledge all that was delivered; a broker that is away is told with the next entries."""
+        self._finished.extend(held.receipt for held in self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        with suppress(QueueUnavailable, NotFound):
+            self._settle()
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """Sort all entries before the broker is told, so that none is lost between when it fails."""
+        failure = ""
+        for entry in entries:
+            try:
+                part = decode_part(entry.payload)
+            except InvalidInput as error:
+                self._give_up(entry, error)
+                continue
+            if part.batch is None:
+                self._finished.append(entry.receipt())
+                failure = part.error if self._assembly.wants(part.request_id) else failure
+                continue
+            held = _Held(entry.receipt(), part.batch.reward.size)
+            self.ledger.made += held.transitions
+            self.ledger.queued += held.transitions
+            self._sort(part, held)
+        self._settle()
+        if failure:
+            raise CollectionFailed(failure)
+
+    def _sort(self, part: RolloutPart, held: _Held) -> None:
+        assert part.batch is not None
+        if self._assembly.wants(part.request_id):
+            self._deliver(part, held)
+        elif part.request_id in self._done:
+            self.ledger.duplicates += held.transitions
+            self._drop(held)
+        elif part.batch.policy_version < self._oldest_version:
+            self.ledger.stale += held.transitions
+            self._drop(held)
+        else:
+            self._early.append((part, held))
+
+    def _deliver(self, part: RolloutPart, held: _Held) -> None:
+        try:
+            new = self._assembly.add(part)
+        except InvalidInput as error:
+            self._drop(held)
+            self._finished.pop()
+            self._give_up(held.receipt, error)
+            return
+        if new:
+            self._delivered += held.transitions
+            self._hold(held)
+        else:
+            self.ledger.duplicates += held.transitions
+            self._drop(held)
+
+    def _hold(self, held: _Held) -> None:
+        self._held.append(held)
+        self._held_bytes += held.receipt.size
+        while self._held_bytes > self._hold_bytes:
+            oldest = self._held.popleft()
+            self._held_bytes -= oldest.receipt.size
+            self.ledger.released += oldest.transitions
+            self._finished.append(oldest.receipt)
+
+    def _drop(self, held: _Held) -> None:
+        self.ledger.queued -= held.transitions
+        self.ledger.dropped += held.transitions
+        self._finished.append(held.receipt)
+
+    def _give_up(self, entry: Entry, error: InvalidInput) -> None:
+        self.ledger.damaged += 1
+        self._unreadable.append((entry, str(error)))
+
+    def _settle(self) -> None:
+        """Tell the broker what is finished with."""
+        while self._unreadable:
+            self._replies.fail(CONSUMER, *self._unreadable[-1], fatal=True)
+            self._unreadable.pop()
+        if self._finished:
+            self._replies.ack(self._finished)
+            self._finished.clear()

@@ -1,0 +1,200 @@
+"""Where learners put the policy snapshots that workers act by: immutable, versioned, named by their content."""
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+import redis
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from lwmecps_core.algorithms.base import Extra, Params
+from lwmecps_core.config import dump, parse
+from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.rollout.collector import PolicySnapshot
+from lwmecps_core.rollout.messages import SnapshotRef
+from lwmecps_core.rollout.redis_queue import broker_errors
+from lwmecps_core.run_config import AlgorithmConfig
+
+KEEP = 4
+"""How many of a run's newest snapshots a store keeps."""
+TTL_S = 24 * 3600.0
+"""How long a run's snapshots stay after its last one."""
+
+
+@dataclass(frozen=True)
+class FrozenSnapshot:
+    """A snapshot's bytes and its name, which is their hash."""
+
+    ref: SnapshotRef
+    data: bytes
+
+
+class PolicyStore(Protocol):
+    """Snapshots of runs. What `get` returns never changes; only the newest `KEEP` of a run are there."""
+
+    def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
+        """Store a snapshot, then make it the run's latest; storing the same one again only makes it the newest."""
+
+    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
+        """Raises `NotFound` for a snapshot that was never there or has made room for newer ones."""
+
+    def latest(self, run_id: str) -> SnapshotRef | None:
+        """The snapshot that the run stored last."""
+
+    def delete(self, run_id: str) -> None:
+        """Remove all of a run's snapshots."""
+
+
+def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
+    """A snapshot as a safetensors file; equal snapshots give equal bytes, in any process."""
+    tensors: dict[str, Tensor] = {f"extra/{name}": tensor for name, tensor in snapshot.extra.items()}
+    for group, members in snapshot.params.items():
+        tensors |= {f"params/{group}/{name}": tensor for name, tensor in members.items()}
+    header = {"algorithm": dump(snapshot.algorithm), "version": snapshot.version, "per_task": snapshot.per_task}
+    # One metadata key: the library writes several in no particular order, and the bytes' hash is the snapshot's name.
+    data = safetensors.torch.save(
+        {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()},
+        metadata={"snapshot": json.dumps(header, sort_keys=True)},
+    )
+    return FrozenSnapshot(SnapshotRef(sha256(data).hexdigest(), snapshot.version), data)
+
+
+def thaw(data: bytes) -> PolicySnapshot:
+    """Read the bytes that `freeze` made; raises `InvalidInput` when it is not such a file."""
+    try:
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["snapshot"])
+        tensors = safetensors.torch.load(data)
+    except (ValueError, KeyError, SafetensorError) as error:
+        raise InvalidInput("policy snapshot", [Violation("weights", f"not a snapshot: {error}")]) from None
+    params: Params = {}
+    extra: Extra = {}
+    for key, tensor in tensors.items():
+        kind, _, rest = key.partition("/")
+        if kind == "extra":
+            extra[rest] = tensor
+        else:
+            group, _, name = rest.partition("/")
+            params.setdefault(group, {})[name] = tensor
+    algorithm = parse(AlgorithmConfig, header["algorithm"], "policy snapshot")
+    return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
+
+
+class MemoryPolicyStore:
+    """`PolicyStore` in this process's memory."""
+
+    def __init__(self, keep: int = KEEP) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._runs: dict[str, OrderedDict[str, bytes]] = {}
+        self._latest: dict[str, SnapshotRef] = {}
+
+    def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
+        """Store a snapshot, then make it the latest."""
+        with self._lock:
+            kept = self._runs.setdefault(run_id, OrderedDict())
+            kept[snapshot.ref.hash] = snapshot.data
+            kept.move_to_end(snapshot.ref.hash)
+            while len(kept) > self._keep:
+                kept.popitem(last=False)
+            self._latest[run_id] = snapshot.ref
+
+    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
+        """The snapshot that `ref` names."""
+        with self._lock:
+            data = self._runs.get(run_id, OrderedDict()).get(ref.hash)
+        if data is None:
+            raise NotFound("policy snapshot", ref.hash)
+        return thaw(data)
+
+    def latest(self, run_id: str) -> SnapshotRef | None:
+        """The snapshot stored last."""
+        return self._latest.get(run_id)
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's snapshots."""
+        with self._lock:
+            self._runs.pop(run_id, None)
+            self._latest.pop(run_id, None)
+
+
+_PUT = """
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
+local order = tonumber(redis.call('HINCRBY', KEYS[3], 'puts', 1))
+redis.call('ZADD', KEYS[2], order, ARGV[2])
+local old = redis.call('ZRANGE', KEYS[2], 0, -(tonumber(ARGV[5]) + 1))
+for _, hash in ipairs(old) do
+  redis.call('DEL', ARGV[6] .. hash)
+  redis.call('ZREM', KEYS[2], hash)
+end
+redis.call('HSET', KEYS[3], 'hash', ARGV[2], 'version', ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+"""
+
+
+class RedisPolicyStore:
+    """`PolicyStore` in Redis: a key for each snapshot, their order, and a pointer to the latest, which moves last."""
+
+    def __init__(self, client: "redis.Redis", keep: int = KEEP, ttl_s: float = TTL_S) -> None:
+        self._redis: Any = client
+        self._keep, self._ttl_ms = keep, int(ttl_s * 1000)
+        self._put = client.register_script(_PUT)
+
+    def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
+        """Store a snapshot, then make it the latest."""
+        blob, ref = _key(run_id, "blob:"), snapshot.ref
+        with broker_errors("policy snapshots"):
+            self._put(
+                keys=[blob + ref.hash, _key(run_id, "order"), _key(run_id, "latest")],
+                args=[snapshot.data, ref.hash, ref.version, self._ttl_ms, self._keep, blob],
+            )
+
+    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
+        """The snapshot that `ref` names; `InvalidInput` when its bytes were altered."""
+        with broker_errors("policy snapshots"):
+            data = self._redis.get(_key(run_id, "blob:") + ref.hash)
+        if data is None:
+            raise NotFound("policy snapshot", ref.hash)
+        if sha256(data).hexdigest() != ref.hash:
+            raise InvalidInput("policy snapshot", [Violation("hash", f"the bytes stored as {ref.hash} are others")])
+        return thaw(data)
+
+    def latest(self, run_id: str) -> SnapshotRef | None:
+        """The snapshot stored last."""
+        with broker_errors("policy snapshots"):
+            hash_, version = self._redis.hmget(_key(run_id, "latest"), "hash", "version")
+        return SnapshotRef(hash_.decode(), int(version)) if hash_ else None
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's snapshots."""
+        with broker_errors("policy snapshots"):
+            hashes = self._redis.zrange(_key(run_id, "order"), 0, -1)
+            blobs = [_key(run_id, "blob:") + hash_.decode() for hash_ in hashes]
+            self._redis.delete(*blobs, _key(run_id, "order"), _key(run_id, "latest"))
+
+
+class CachedPolicies:
+    """The snapshots that a worker used last, each loaded once."""
+
+    def __init__(self, store: PolicyStore, size: int = KEEP) -> None:
+        self._store, self._size = store, size
+        self._kept: OrderedDict[str, PolicySnapshot] = OrderedDict()
+
+    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
+        """As `PolicyStore.get`."""
+        if ref.hash not in self._kept:
+            self._kept[ref.hash] = self._store.get(run_id, ref)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(ref.hash)
+        return self._kept[ref.hash]
+
+
+def _key(run_id: str, name: str) -> str:
+    return f"lwmecps:policy:{{{run_id}}}:{name}"

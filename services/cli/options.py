@@ -12,43 +12,50 @@ import yaml
 
 from lwmecps_core.errors import InvalidInput, Violation
 
-PLAIN = (int, float, bool, str)
+PLAIN = (int, float, bool, str, Path)
+Given = dict[str, dict[str, Any]]
+"""Section title → field → value, for the options that were on the command line."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A group of options: the fields of `classes` (fields of the same name are one option), without `leave_out`."""
+    """A group of options: the fields of `classes` (fields of the same name are one option), without `leave_out`.
+
+    A field annotated with a string has it as help; fields that are no plain values are left to files.
+    """
 
     title: str
     classes: tuple[type, ...]
     leave_out: frozenset[str] = frozenset()
-    rename: tuple[tuple[str, str], ...] = ()
-    """Fields whose option has another name (field, option)."""
+
+
+@dataclass(frozen=True)
+class _Field:
+    kind: Any
+    default: Any
+    help: str
 
 
 def with_options(*sections: Section) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Decorate a command that takes `given: dict[str, dict[str, Any]]`: Typer then sees an option for every field.
+    """Decorate a command that takes `given: Given`: Typer then sees an option for every field of the sections.
 
-    `given[title]` holds the options of a section that were on the command line, by field name. A field that an earlier
-    section has is left out of later ones.
+    A field whose name an earlier section has is left out of later ones.
     """
-    taken: dict[str, tuple[str, str]] = {}
+    owner: dict[str, str] = {}
     parameters: list[inspect.Parameter] = []
     for section in sections:
-        rename = dict(section.rename)
-        for name, (kind, default) in _fields(section).items():
-            key = rename.get(name, name)
-            if key not in taken:
-                taken[key] = (section.title, name)
-                parameters.append(_parameter(key, kind, default, section.title))
+        for name, field in _fields(section).items():
+            if name not in owner:
+                owner[name] = section.title
+                parameters.append(_parameter(name, field, section.title))
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
 
         def run(**arguments: Any) -> None:
-            given: dict[str, dict[str, Any]] = {section.title: {} for section in sections}
-            for key, (title, name) in taken.items():
-                value = arguments.pop(key)
+            given: Given = {section.title: {} for section in sections}
+            for name, title in owner.items():
+                value = arguments.pop(name)
                 if value not in (None, []):
                     given[title][name] = value
             command(**arguments, given=given)
@@ -75,23 +82,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
-def _fields(section: Section) -> dict[str, tuple[Any, Any]]:
-    """Field name → (Typer type, default to show); fields that are no plain values are left to files."""
-    result: dict[str, tuple[Any, Any]] = {}
+def _fields(section: Section) -> dict[str, _Field]:
+    result: dict[str, _Field] = {}
     for cls in section.classes:
-        hints = get_type_hints(cls)
+        hints = get_type_hints(cls, include_extras=True)
         for field in fields(cls):
             kind = _kind(hints[field.name])
-            if kind is not None and field.name not in section.leave_out:
-                default = None if field.default is MISSING else field.default
-                known = result.get(field.name)
-                result[field.name] = (kind, default if known is None or known[1] == default else None)
+            if kind is None or field.name in section.leave_out:
+                continue
+            default = None if field.default is MISSING else field.default
+            if field.name in result and result[field.name].default != default:
+                default = None
+            result[field.name] = _Field(kind, default, _help(hints[field.name]))
     return result
 
 
 def _kind(hint: Any) -> Any:
     """The type that Typer parses: plain, a choice (`Literal`), or a list of plain ones; None for anything else."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _kind(arguments[0])
     if origin is Literal:
         return hint
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
@@ -103,15 +113,21 @@ def _kind(hint: Any) -> Any:
     return hint if hint in PLAIN else None
 
 
-def _parameter(name: str, kind: Any, default: Any, panel: str) -> inspect.Parameter:
+def _help(hint: Any) -> str:
+    return next((m for m in get_args(hint)[1:] if isinstance(m, str)), "") if get_origin(hint) is Annotated else ""
+
+
+def _parameter(name: str, field: _Field, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
-    names = [f"{flag}/--no-{flag[2:]}"] if kind is bool else [flag]
+    names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
     if name == "outer_lr":
         names.append("--meta-lr")
-    shown = "" if default in (None, "", ()) else f"default {_text(default)}"
-    option = typer.Option(*names, help=shown, show_default=False, rich_help_panel=panel)
+    default = field.default
+    shown = "" if default in (None, "", (), False) else f"default {_text(default)}"
+    text = "; ".join(part for part in (field.help, shown) if part)
+    option = typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[field.kind | None, option]
     )
 
 

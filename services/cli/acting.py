@@ -1,0 +1,90 @@
+"""`lwmecps act`: placements chosen by a stored policy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from lwmecps_core.batch import Array
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from protos.lwmecps.env.v1 import env_pb2
+from protos.lwmecps.learner.v1 import learner_pb2
+from services.cli import render
+from services.cli.clients import Clients
+from services.cli.options import read_yaml
+from services.cli.tasks import Json, fetch
+from services.common import convert
+
+app = typer.Typer()
+SHOWN_INFO = ("users", "replicas", "latency_ms")
+
+
+@app.command()
+def act(
+    context: typer.Context,
+    policy_id: str,
+    observation: Annotated[
+        Path | None, typer.Option(help="JSON or YAML with `observation`: [B][O], and perhaps `mask`: [B][M].")
+    ] = None,
+    task: Annotated[str, typer.Option(help="Id of a task, or a task file, to act on in a session.")] = "",
+    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.")] = 0,
+    steps: Annotated[int, typer.Option(help="Control intervals to act on the task.", min=1)] = 10,
+    as_json: Json = False,
+) -> None:
+    """Choose placements with a stored policy: for given observations, or step by step on a task."""
+    if (observation is None) == (not task):
+        raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
+    if observation is not None:
+        data = read_yaml(observation)
+        seen = np.asarray(data.get("observation"), np.float32)
+        mask = np.asarray(data["mask"], np.bool_) if "mask" in data else None
+        action = _act(context.obj, policy_id, seen, mask)
+        render.print_json({"action": action.tolist()})
+        return
+    lines = _drive(context.obj, policy_id, task, task_seed, steps)
+    if as_json:
+        render.print_json(lines)
+    else:
+        cells = ([str(v) if isinstance(v, list | int) else f"{v:.3g}" for v in line.values()] for line in lines)
+        render.console.print(render.table(f"policy {policy_id}", list(lines[0]), cells))
+
+
+def _act(clients: Clients, policy_id: str, observation: Array, mask: Array | None) -> Array:
+    request = learner_pb2.ActRequest(policy_id=policy_id, observation=tensor_to_proto(observation))
+    if mask is not None:
+        request.mask.CopyFrom(tensor_to_proto(mask))
+    action: Array = tensor_from_proto(clients.learner("Act", request).action)
+    return action
+
+
+def _drive(clients: Clients, policy_id: str, task: str, task_seed: int, steps: int) -> list[dict[str, object]]:
+    """Step one environment of the env-service with the policy; one entry per control interval."""
+    request = env_pb2.CreateSessionRequest(task=convert.task_to_proto(_drawn(clients, task, task_seed)))
+    session = clients.env("CreateSession", request)
+    names = list(session.info_keys)
+    lines: list[dict[str, object]] = []
+    try:
+        seen = clients.env("ResetSession", env_pb2.ResetSessionRequest(session_id=session.session_id)).transition
+        for step in range(1, steps + 1):
+            mask = tensor_from_proto(seen.mask)
+            action = _act(clients, policy_id, tensor_from_proto(seen.observation), mask if mask.size else None)
+            move = env_pb2.StepSessionRequest(
+                session_id=session.session_id, action=tensor_to_proto(action), with_info=True
+            )
+            seen = clients.env("StepSession", move).transition
+            info = tensor_from_proto(seen.info)[:, 0]
+            shown = {name: float(info[names.index(name)]) for name in SHOWN_INFO}
+            reward = float(tensor_from_proto(seen.reward)[0])
+            lines.append({"step": step, "action": action[0].tolist(), **shown, "reward": reward})
+    finally:
+        clients.env("CloseSession", env_pb2.CloseSessionRequest(session_id=session.session_id))
+    return lines
+
+
+def _drawn(clients: Clients, task: str, seed: int) -> TaskSpec:
+    value = fetch(clients, task)
+    return draw(value, seed) if isinstance(value, TaskDistribution) else value

@@ -1,0 +1,115 @@
+"""The whole system on this machine: Redis and the three services as processes of their own."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.cli.clients import Addresses
+from services.cli.processes import Child, ProcessFailed, drain, free_port, start_module
+from services.common.client import connect
+from services.common.local_redis import LocalRedis
+
+HOST = "127.0.0.1"
+START_S = 60.0
+"""How long the services may take until they are healthy (the first start compiles the simulator)."""
+ENDING_ORDER = ("learner", "env", "registry")
+"""Learners let go of their runs first, while registry and workers still answer."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start; port 0 means a free one, an empty `redis_url` a Redis of our own."""
+
+    state: Path
+    registry_port: int = 0
+    env_port: int = 0
+    learner_port: int = 0
+    redis_url: str = ""
+    workers: int = 1
+    """Collection worker processes."""
+    slots: int = 2
+    """Runs that the learner works on at once."""
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system."""
+
+    addresses: Addresses
+    redis_url: str
+    children: dict[str, Child]
+
+    def check(self) -> None:
+        """Raise `ProcessFailed` if a service has ended."""
+        for child in self.children.values():
+            child.check()
+
+
+@contextmanager
+def running(plan: Plan) -> Iterator[System]:
+    """Start everything, wait until it is healthy, and drain it at the end."""
+    plan.state.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        redis = stack.enter_context(LocalRedis(plan.redis_url or None))
+        ports = [given or free_port() for given in (plan.registry_port, plan.env_port, plan.learner_port)]
+        addresses = Addresses(*(f"{HOST}:{port}" for port in ports))
+        children: dict[str, Child] = {}
+        stack.callback(lambda: [drain([children[name]]) for name in ENDING_ORDER if name in children])
+        for name, (module, env) in _commands(plan, addresses, redis.url).items():
+            children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
+        system = System(addresses, redis.url, children)
+        for name, address in vars(addresses).items():
+            _wait_until_healthy(children[name], address)
+        yield system
+
+
+def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """Service → (module, environment); Python's own threads are enough, so libraries get one each."""
+    threads = {"OMP_NUM_THREADS": "1"}
+    registry = {
+        "PORT": _port(addresses.registry),
+        "DATABASE_URL": f"sqlite:///{plan.state / 'registry.db'}",
+        "ARTEFACTS_URL": str(plan.state / "artefacts"),
+    }
+    env = {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "WORKERS": str(plan.workers)}
+    learner = {
+        "PORT": _port(addresses.learner),
+        "REGISTRY": addresses.registry,
+        "REDIS_URL": redis_url,
+        "SLOTS": str(plan.slots),
+    }
+    return {
+        "registry": ("services.task_registry", threads | _prefixed("LWMECPS_REGISTRY_", registry)),
+        "env": ("services.env_service", threads | _prefixed("LWMECPS_ENV_", env)),
+        "learner": ("services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", learner)),
+    }
+
+
+def _prefixed(prefix: str, values: dict[str, str]) -> dict[str, str]:
+    return {prefix + name: value for name, value in values.items()}
+
+
+def _port(address: str) -> str:
+    return address.rpartition(":")[2]
+
+
+def _wait_until_healthy(child: Child, address: str) -> None:
+    """Return when the service at `address` says SERVING; raises `ProcessFailed` when it ends or takes too long."""
+    deadline = time.monotonic() + START_S
+    with connect(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        while time.monotonic() < deadline:
+            child.check()
+            try:
+                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0, wait_for_ready=True)
+            except grpc.RpcError:
+                continue
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+            time.sleep(0.05)
+    raise ProcessFailed(f"{child.name} was not healthy after {START_S:.0f} s; its log is {child.log}")

@@ -1,0 +1,73 @@
+"""`lwmecps`: the command line.
+
+Exit codes: 0 done · 1 a run or a process failed · 2 wrong usage or input · 3 a service can't be reached · 4 a service
+refused (not found, wrong state, changed meanwhile, full) · 130 interrupted.
+"""
+
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable
+from services.cli import acting, demo, policies, runs, starting, tasks, up
+from services.cli.clients import Addresses, Clients
+from services.cli.following import RunFailed
+from services.cli.processes import ProcessFailed
+from services.cli.render import errors
+
+FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
+
+
+class ExplainedErrors(TyperGroup):
+    """Turns the errors that commands raise on purpose into one message and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InvalidInput as error:
+            for violation in error.violations:
+                errors.print(f"[red]{escape(f'{error.source}: {violation.field}: {violation.reason}')}", soft_wrap=True)
+            raise typer.Exit(BAD_INPUT) from None
+        except (LwmecpsError, RunFailed, ProcessFailed) as error:
+            errors.print(f"[red]{escape(str(error))}", soft_wrap=True)
+            raise typer.Exit(_code(error)) from None
+
+
+def _code(error: Exception) -> int:
+    if isinstance(error, RunFailed | ProcessFailed):
+        return FAILED
+    return UNREACHABLE if isinstance(error, ServiceUnavailable | QueueUnavailable) else REFUSED
+
+
+app = typer.Typer(
+    cls=ExplainedErrors, no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode="rich",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 unreachable, 4 refused, 130 interrupted.",
+)  # fmt: skip
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    registry: Annotated[
+        str, typer.Option(envvar="LWMECPS_CLI_REGISTRY", help="host:port of the task-registry.")
+    ] = Addresses.registry,
+    env: Annotated[str, typer.Option(envvar="LWMECPS_CLI_ENV", help="host:port of the env-service.")] = Addresses.env,
+    learner: Annotated[
+        str, typer.Option(envvar="LWMECPS_CLI_LEARNER", help="host:port of a learner-service.")
+    ] = Addresses.learner,
+) -> None:
+    """Meta-learnt placement and scaling of services on edge clusters."""
+    context.obj = Clients(Addresses(registry, env, learner))
+
+
+for part in (up.app, demo.app, starting.app, acting.app, runs.app):
+    app.registered_commands.extend(part.registered_commands)
+app.add_typer(tasks.app, name="task")
+app.add_typer(policies.app, name="policies")
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,98 @@
+"""How results look: tables and progress bars for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from protos.lwmecps.registry.v1 import run_pb2
+
+STATES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
+KINDS = {number: name.removeprefix("RUN_KIND_").lower() for name, number in run_pb2.RunKind.items()}
+ENDED = frozenset({run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED})
+SHOWN_METRICS = (
+    "meta_loss", "avg_task_loss", "adaptation_loss", "test_avg_reward", "total_reward", "latency", "pod_count",
+)  # fmt: skip
+
+console = Console()
+errors = Console(stderr=True)
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """A message as plain data, with the field names of the contracts."""
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def print_json(data: Any) -> None:
+    """Write data as JSON to standard output, and nothing else."""
+    print(json.dumps(data, indent=1))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of text."""
+    result = Table(title=title, header_style="bold", title_justify="left")
+    for column in columns:
+        result.add_column(column, overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
+    """Runs, one line each."""
+    columns = ("id", "kind", "label", "state", "step", "policy", "created")
+    return table("runs", columns, ([
+        run.id, KINDS[run.spec.kind], run.spec.label, STATES[run.state], f"{run.step}/{run.total_steps or '?'}",
+        run.result_policy_id, f"{run.create_time.ToDatetime():%Y-%m-%d %H:%M:%S}",
+    ] for run in runs))  # fmt: skip
+
+
+def rows_table(rows: Iterable[run_pb2.Row]) -> Table:
+    """Result rows, one line each."""
+    columns = ("task", "method", "steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves")
+    return table("results", columns, ([
+        row.task, row.method, str(row.inner_steps), f"{row.reward:.2f}", f"{row.latency_mean_ms:.0f}",
+        f"{row.latency_p95_ms:.0f}", f"{row.replicas_mean:.1f}", f"{100 * row.sla_miss_share:.1f} %",
+        f"{row.moves_mean:.2f}",
+    ] for row in rows))  # fmt: skip
+
+
+def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:
+    """The metrics that matter most, short enough for the end of a progress bar."""
+    known = {name.rsplit("/", 1)[-1]: value for name, value in metrics.items()}
+    chosen = [name for name in SHOWN_METRICS if name in known] or sorted(known)
+    return "  ".join(f"{name} {known[name]:.4g}" for name in chosen[:most])
+
+
+class RunBars:
+    """One progress bar per run, on standard error; a context manager."""
+
+    def __init__(self, shown: bool = True) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.fields[steps]}"),
+            TimeElapsedColumn(), TextColumn("{task.fields[note]}", style="dim"), console=errors, disable=not shown,
+        )  # fmt: skip
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> "RunBars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def update(self, run: run_pb2.Run, name: str = "") -> None:
+        """Show where `run` is now."""
+        if run.id not in self._bars:
+            text = name or f"{KINDS[run.spec.kind]} {run.spec.label}".strip()
+            self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
+        running = run.state == run_pb2.RUN_STATE_RUNNING
+        self._progress.update(
+            self._bars[run.id], completed=run.step, total=run.total_steps or None, steps=run.total_steps or "?",
+            note=metrics_text(run.latest_metrics) if running else STATES[run.state].lower(),
+        )  # fmt: skip

@@ -1,0 +1,139 @@
+"""`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.message import Message
+
+from lwmecps_core.config import config, parse
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    AlgorithmConfig,
+    DQNConfig,
+    EvaluateConfig,
+    MetaConfig,
+    PPOConfig,
+    TrainConfig,
+    TransferConfig,
+)
+from protos.lwmecps.common.v1 import settings_pb2
+from protos.lwmecps.learner.v1 import learner_pb2 as pb
+from services.cli import render
+from services.cli.clients import Clients
+from services.cli.following import follow, report
+from services.cli.options import Given, Section, read_yaml, with_options
+from services.cli.tasks import Json, resolve
+from services.common import convert
+
+app = typer.Typer()
+
+
+@config
+class RunOptions:
+    """Options of every command that starts a run."""
+
+    task: Annotated[tuple[str, ...], "Id of a registered task or distribution, or a task file; may be repeated"] = ()
+    num_tasks: Annotated[int, "Tasks to draw from the distributions; 0: training draws as it goes on"] = 0
+    task_seed: Annotated[int, "Seed of drawing those tasks"] = 0
+    seed: Annotated[int, "Seed of everything random"] = 0
+    label: Annotated[str, "Name of the method in the result rows"] = ""
+    settings: Annotated[Path | None, "YAML file of settings, `algorithm:` among them; options override it"] = None
+    detach: Annotated[bool, "Print the run and don't wait for it"] = False
+
+
+@config
+class AlgorithmChoice:
+    """Which algorithm learns."""
+
+    algorithm: Annotated[str, "ppo or dqn"] = "ppo"
+
+
+RUN = Section("Run", (RunOptions,))
+ALGORITHM = Section("Algorithm", (AlgorithmChoice, PPOConfig, DQNConfig), frozenset({"name"}))
+Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
+
+
+@app.command()
+@with_options(RUN, Section("Training", (TrainConfig,)), ALGORITHM)
+def train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
+    """Train one policy from nothing, on one task or on many (multi-task)."""
+    _start(context.obj, "StartTraining", pb.StartTrainingRequest(), TrainConfig, given, as_json)
+
+
+@app.command()
+@with_options(RUN, Section("Meta-training", (MetaConfig,)), ALGORITHM)
+def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
+    """Meta-train a policy that adapts to a new task within a few gradient steps."""
+    _start(context.obj, "StartMetaTraining", pb.StartMetaTrainingRequest(), MetaConfig, given, as_json)
+
+
+@app.command()
+@with_options(RUN, Section("Transfer", (TransferConfig,)))
+def transfer(context: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+    """Go on training a stored policy on other tasks."""
+    _start(context.obj, "StartTransfer", pb.StartTransferRequest(policy_id=policy), TransferConfig, given, as_json)
+
+
+@app.command()
+@with_options(RUN, Section("Adaptation", (AdaptConfig,)))
+def adapt(context: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+    """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
+    _start(context.obj, "StartAdaptation", pb.StartAdaptationRequest(policy_id=policy), AdaptConfig, given, as_json)
+
+
+@app.command()
+@with_options(RUN, Section("Evaluation", (EvaluateConfig,)))
+def evaluate(
+    context: typer.Context,
+    policy: Annotated[str, typer.Argument(help="Id of a stored policy; none with --baseline.")] = "",
+    calibration_task: Annotated[
+        list[str] | None, typer.Option(help="Task on which a baseline is tuned first (hpa_calibrated).")
+    ] = None,
+    as_json: Json = False,
+    *,
+    given: Given,
+) -> None:
+    """Measure a stored policy, or a baseline, on every given task."""
+    calibration = resolve(context.obj, calibration_task or [])
+    request = pb.StartEvaluationRequest(policy_id=policy, calibration_task_ids=calibration)
+    _start(context.obj, "StartEvaluation", request, EvaluateConfig, given, as_json)
+
+
+def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as_json: bool) -> None:
+    options: RunOptions = parse(RunOptions, given["Run"], "options")
+    if not options.task:
+        raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
+    from_file = read_yaml(options.settings) if options.settings else {}
+    source = str(options.settings) if options.settings else "options"
+    learnt = "algorithm" in request.DESCRIPTOR.fields_by_name
+    algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if learnt else None
+    own = next(values for title, values in given.items() if title not in ("Run", "Algorithm"))
+    settings = parse(cls, from_file | own, source)
+
+    request.settings.CopyFrom(_message(settings, request))
+    if algorithm is not None:
+        request.algorithm.CopyFrom(convert.algorithm_to_proto(algorithm))
+    request.task_ids.extend(resolve(clients, list(options.task)))
+    request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
+    request.seed, request.label = options.seed, options.label
+    run = clients.learner(rpc, request).run
+    if options.detach:
+        render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
+    else:
+        report(clients, follow(clients, run.id, bars=not as_json), as_json)
+
+
+def _algorithm(from_file: Any, given: dict[str, Any], source: str) -> Any:
+    """The algorithm's settings: the file's, overridden by options."""
+    data = {"name": from_file} if isinstance(from_file, str) else dict(from_file)
+    data |= {name: value for name, value in given.items() if name != "algorithm"}
+    data["name"] = given.get("algorithm", data.get("name", "ppo"))
+    return parse(AlgorithmConfig, data, source)
+
+
+def _message(settings: object, request: Message) -> Message:
+    cls = getattr(settings_pb2, request.DESCRIPTOR.fields_by_name["settings"].message_type.name)
+    message: Message = convert.to_message(settings, cls)
+    return message

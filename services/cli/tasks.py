@@ -1,0 +1,100 @@
+"""`lwmecps task`: register tasks and distributions, and look at them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.files import load_task, task_to_yaml
+from protos.lwmecps.registry.v1 import registry_pb2 as pb
+from services.cli.clients import Clients
+from services.cli.render import console, plain, print_json, table
+from services.common import convert
+
+app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A task or a task distribution, YAML or JSON.")],
+    name: Annotated[str, typer.Option(help="Name of a distribution; a task has its own.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Register a task file; it is checked before it is sent."""
+    task = register(context.obj, load_task(file), name)
+    if as_json:
+        print_json(plain(task))
+    else:
+        console.print(f"{task.id}  {task.name}", highlight=False)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    family: Annotated[str, typer.Option(help="Only tasks of this family.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List registered tasks, newest first."""
+    tasks = context.obj.registry.pages("ListTasks", pb.ListTasksRequest(family=family), "tasks")
+    if as_json:
+        print_json([_without_arrays(task) for task in tasks])
+    else:
+        console.print(table("tasks", ("id", "name", "kind", "environment"), map(_line, tasks)))
+
+
+@app.command()
+def show(context: typer.Context, task_id: str, as_json: Json = False) -> None:
+    """Show one task, with its cluster, deployments, workload and objective."""
+    task = context.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id)).task
+    if as_json:
+        print_json(plain(task))
+    else:
+        console.print(task_to_yaml(_value(task)), highlight=False, markup=False, soft_wrap=True)
+
+
+def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = "", request_id: str = "") -> pb.Task:
+    """Register a task or distribution."""
+    request = pb.CreateTaskRequest(request_id=request_id)
+    if isinstance(task, TaskDistribution):
+        request.name = name
+        request.distribution.CopyFrom(convert.distribution_to_proto(task))
+    else:
+        request.spec.CopyFrom(convert.task_to_proto(task))
+    created: pb.Task = clients.registry("CreateTask", request).task
+    return created
+
+
+def resolve(clients: Clients, ids_or_files: list[str]) -> list[str]:
+    """Ids of registered tasks; what names a file is registered first."""
+    return [register(clients, load_task(Path(item))).id if _is_file(item) else item for item in ids_or_files]
+
+
+def fetch(clients: Clients, id_or_file: str) -> TaskSpec | TaskDistribution:
+    """A registered task, or the one in a file."""
+    if _is_file(id_or_file):
+        return load_task(Path(id_or_file))
+    return _value(clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).suffix in (".yaml", ".yml", ".json")
+
+
+def _value(task: pb.Task) -> TaskSpec | TaskDistribution:
+    if task.WhichOneof("kind") == "distribution":
+        return convert.distribution_from_proto(task.distribution, task.id)
+    return convert.task_from_proto(task.spec)
+
+
+def _line(task: pb.Task) -> tuple[str, str, str, str]:
+    kind = str(task.WhichOneof("kind"))
+    return task.id, task.name, "task" if kind == "spec" else kind, getattr(task, kind).env_id
+
+
+def _without_arrays(task: pb.Task) -> dict[str, Any]:
+    short = pb.Task(id=task.id, name=task.name, labels=task.labels, create_time=task.create_time, etag=task.etag)
+    kind = str(task.WhichOneof("kind"))
+    return plain(short) | {"kind": kind, "env_id": getattr(task, kind).env_id}

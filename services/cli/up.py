@@ -1,0 +1,47 @@
+"""`lwmecps up`: the whole system in one terminal."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.local import Plan, running
+from services.cli.render import console, print_json
+from services.cli.tasks import Json
+
+app = typer.Typer()
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.", rich_help_panel="Ports")]
+STATE = Path("~/.local/state/lwmecps")
+
+
+@app.command()
+def up(
+    state: Annotated[Path, typer.Option(help="Folder of the database, policies and logs.")] = STATE,
+    registry_port: Port = 50051,
+    env_port: Port = 50052,
+    learner_port: Port = 50053,
+    redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
+    workers: Annotated[int, typer.Option(help="Collection worker processes.", min=1)] = 1,
+    slots: Annotated[int, typer.Option(help="Runs that the learner works on at once.", min=1)] = 2,
+    as_json: Json = False,
+) -> None:
+    """Start Redis and the three services in this terminal; ctrl-C drains them."""
+    plan = Plan(
+        state=state.expanduser().resolve(), registry_port=registry_port, env_port=env_port, learner_port=learner_port,
+        redis_url=redis_url, workers=workers, slots=slots,
+    )  # fmt: skip
+    with running(plan) as system:
+        where = vars(system.addresses) | {"redis": system.redis_url, "state": str(plan.state)}
+        if as_json:
+            print_json(where)
+        else:
+            for name, value in where.items():
+                console.print(f"{name:9} {value}", highlight=False)
+            console.print("ready; ctrl-C ends all of it", highlight=False)
+        try:
+            while True:
+                system.check()
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            console.print("draining …", highlight=False) if not as_json else None

@@ -63,7 +63,7 @@ def _act(clients: Clients, policy_id: str, observation: Array, mask: Array | Non
 
 def _drive(clients: Clients, policy_id: str, task: str, task_seed: int, steps: int) -> list[dict[str, object]]:
     """Step one environment of the env-service with the policy; one entry per control interval."""
-    request = env_pb2.CreateSessionRequest(task=convert.task_to_proto(_drawn(clients, task, task_seed)))
+    request = env_pb2.CreateSessionRequest(task=convert.task_to_message(_drawn(clients, task, task_seed)))
     session = clients.env("CreateSession", request)
     names = list(session.info_keys)
     lines: list[dict[str, object]] = []

@@ -42,13 +42,15 @@ def demo(
     settings = DemoSettings()
     training, held_out = distributions(settings, env, profile)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state:
-        with running(Plan(Path(state), redis_url=redis_url)) as system:
-            clients = Clients(system.addresses)
-            training_id = register(clients, training, "demo-training").id
-            held_out_id = training_id if held_out == training else register(clients, held_out, "demo-held-out").id
-            problem = Problem(training_id, held_out_id, tasks, seed)
-            done = carry_out(clients, plan(problem, settings), system.check)
+    with (
+        tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
+        running(Plan(Path(state), redis_url=redis_url)) as system,
+    ):
+        clients = Clients(system.addresses)
+        training_id = register(clients, training, "demo-training").id
+        held_out_id = training_id if held_out == training else register(clients, held_out, "demo-held-out").id
+        problem = Problem(training_id, held_out_id, tasks, seed)
+        done = carry_out(clients, plan(problem, settings), system.check)
     rows = rows_of(done)
     summaries, steps = summarise(rows), settings.adaptation.adaptation_steps
     write_results(out, seed, rows, summaries)

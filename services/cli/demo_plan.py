@@ -41,8 +41,10 @@ class Step:
 
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     """All runs, the longest chain (meta-training, then adaptation) first."""
-    held_out = {"task_ids": [problem.held_out_id], "num_tasks": problem.tasks, "task_seed": problem.seed}
-    common = {"seed": problem.seed}
+    held_out: dict[str, Any] = {
+        "task_ids": [problem.held_out_id], "num_tasks": problem.tasks, "task_seed": problem.seed
+    }  # fmt: skip
+    common: dict[str, Any] = {"seed": problem.seed}
 
     def evaluate(label: str, policy_of: str = "") -> Callable[[Mapping[str, str]], Any]:
         config = EvaluateConfig(episodes=settings.evaluation_episodes, baseline="" if policy_of else label)
@@ -62,14 +64,14 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
 
     def train(label: str, algorithm: Any, config: Any, where: Mapping[str, Any]) -> Callable[[Mapping[str, str]], Any]:
         request = pb.StartTrainingRequest(
-            label=label, algorithm=convert.algorithm_to_proto(algorithm),
+            label=label, algorithm=convert.algorithm_to_message(algorithm),
             settings=convert.to_message(config, settings_pb2.TrainConfig), **where, **common,
         )  # fmt: skip
         return lambda _: request
 
-    training = {"task_ids": [problem.training_id]}
+    training: dict[str, Any] = {"task_ids": [problem.training_id]}
     meta_train = pb.StartMetaTrainingRequest(
-        label="meta", algorithm=convert.algorithm_to_proto(settings.meta_algorithm),
+        label="meta", algorithm=convert.algorithm_to_message(settings.meta_algorithm),
         settings=convert.to_message(settings.meta, settings_pb2.MetaConfig), **training, **common,
     )  # fmt: skip
     multi_task = train("multi_task", settings.multi_task_algorithm, settings.multi_task, training)
@@ -114,7 +116,7 @@ def carry_out(clients: Clients, steps: Sequence[Step], check: Callable[[], None]
 def rows_of(done: Mapping[str, pb.GetResultsResponse]) -> list[Row]:
     """All result rows, in the order in which the table shows them; zero inner steps of `adapted` are `unadapted`."""
     order = ("adapted", "scratch", "scratch_100_episodes", "multi_task", *BASELINES)
-    rows = [convert.row_from_proto(row) for name in order for row in done[name].rows]
+    rows = [convert.row_from_message(row) for name in order for row in done[name].rows]
     unadapted = [replace(r, method="unadapted") for r in rows if (r.method, r.inner_steps) == ("adapted", 0)]
     return unadapted + [r for r in rows if (r.method, r.inner_steps) != ("adapted", 0)]
 
@@ -122,4 +124,4 @@ def rows_of(done: Mapping[str, pb.GetResultsResponse]) -> list[Row]:
 def trace_of(done: Mapping[str, pb.GetResultsResponse], name: str) -> dict[str, tuple[float, ...]]:
     """The newest trace of a step: name → one value per control interval."""
     message: run_pb2.Trace = done[name].trace
-    return convert.trace_from_proto(message)
+    return convert.trace_from_message(message)

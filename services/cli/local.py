@@ -18,7 +18,7 @@ HOST = "127.0.0.1"
 START_S = 60.0
 """How long the services may take until they are healthy (the first start compiles the simulator)."""
 ENDING_ORDER = ("learner", "env", "registry")
-"""Learners let go of their runs first, while registry and workers still answer."""
+"""Learners let go of their runs first, while registry and workers still answer: each ends before the next is told."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def running(plan: Plan) -> Iterator[System]:
         ports = [given or free_port() for given in (plan.registry_port, plan.env_port, plan.learner_port)]
         addresses = Addresses(*(f"{HOST}:{port}" for port in ports))
         children: dict[str, Child] = {}
-        stack.callback(lambda: [drain([children[name]]) for name in ENDING_ORDER if name in children])
+        stack.callback(lambda: drain([children[name] for name in ENDING_ORDER if name in children]))
         for name, (module, env) in _commands(plan, addresses, redis.url).items():
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)

@@ -6,7 +6,6 @@ refused (not found, wrong state, changed meanwhile, full) · 130 interrupted.
 
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.markup import escape
 from typer.core import TyperGroup
@@ -24,7 +23,7 @@ FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
 class ExplainedErrors(TyperGroup):
     """Turns the errors that commands raise on purpose into one message and an exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)

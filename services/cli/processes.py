@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,14 +55,12 @@ def start_module(name: str, module: str, env: Mapping[str, str], log: Path) -> C
 
 
 def drain(children: list[Child], patience_s: float = DRAIN_S) -> None:
-    """Ask all to finish (SIGTERM), wait, then kill the process group of whoever is left."""
+    """Ask one after the other to finish (SIGTERM) and wait for it; kill the process group of one that will not."""
     for child in children:
         if child.process.poll() is None:
             child.process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + patience_s
-    for child in children:
         try:
-            child.process.wait(max(0.1, deadline - time.monotonic()))
+            child.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()

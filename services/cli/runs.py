@@ -24,9 +24,8 @@ def runs(
 ) -> None:
     """List runs, newest first."""
     request = pb.ListRunsRequest(
-        state=run_pb2.RunState.Value(f"RUN_STATE_{(state or 'unspecified').upper()}"),
-        kind=run_pb2.RunKind.Value(f"RUN_KIND_{(kind or 'unspecified').upper()}"),
-    )
+        state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=f"RUN_KIND_{(kind or 'unspecified').upper()}"
+    )  # fmt: skip
     found = context.obj.registry.pages("ListRuns", request, "runs")
     if as_json:
         render.print_json([render.plain(run) for run in found])

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from google.protobuf.message import Message
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
@@ -18,7 +17,6 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
-from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients
@@ -112,9 +110,9 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     own = next(values for title, values in given.items() if title not in ("Run", "Algorithm"))
     settings = parse(cls, from_file | own, source)
 
-    request.settings.CopyFrom(_message(settings, request))
+    request.settings.CopyFrom(convert.to_message(settings, type(request.settings)))
     if algorithm is not None:
-        request.algorithm.CopyFrom(convert.algorithm_to_proto(algorithm))
+        request.algorithm.CopyFrom(convert.algorithm_to_message(algorithm))
     request.task_ids.extend(resolve(clients, list(options.task)))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
@@ -131,9 +129,3 @@ def _algorithm(from_file: Any, given: dict[str, Any], source: str) -> Any:
     data |= {name: value for name, value in given.items() if name != "algorithm"}
     data["name"] = given.get("algorithm", data.get("name", "ppo"))
     return parse(AlgorithmConfig, data, source)
-
-
-def _message(settings: object, request: Message) -> Message:
-    cls = getattr(settings_pb2, request.DESCRIPTOR.fields_by_name["settings"].message_type.name)
-    message: Message = convert.to_message(settings, cls)
-    return message

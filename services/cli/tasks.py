@@ -60,9 +60,9 @@ def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = ""
     request = pb.CreateTaskRequest(request_id=request_id)
     if isinstance(task, TaskDistribution):
         request.name = name
-        request.distribution.CopyFrom(convert.distribution_to_proto(task))
+        request.distribution.CopyFrom(convert.distribution_to_message(task))
     else:
-        request.spec.CopyFrom(convert.task_to_proto(task))
+        request.spec.CopyFrom(convert.task_to_message(task))
     created: pb.Task = clients.registry("CreateTask", request).task
     return created
 
@@ -85,8 +85,8 @@ def _is_file(text: str) -> bool:
 
 def _value(task: pb.Task) -> TaskSpec | TaskDistribution:
     if task.WhichOneof("kind") == "distribution":
-        return convert.distribution_from_proto(task.distribution, task.id)
-    return convert.task_from_proto(task.spec)
+        return convert.distribution_from_message(task.distribution, task.id)
+    return convert.task_from_message(task.spec)
 
 
 def _line(task: pb.Task) -> tuple[str, str, str, str]:

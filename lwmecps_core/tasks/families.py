@@ -49,7 +49,7 @@ class Ranges:
     service_ms: tuple[Positive, Positive] = (10.0, 2000.0)
     cpu_time_cv: Range = (0.0, 1.0)
     startup_s: Range = (2.0, 25.0)
-    timeout_services: Range = (4.0, 8.0)
+    timeout_services: Range = (6.0, 15.0)
 
     # A deployment that receives a whole interval's requests at once: requests that one pod serves in a row at the peak.
     burst_service_ms: tuple[Positive, Positive] = (10.0, 80.0)
@@ -69,8 +69,10 @@ class Ranges:
 
     # Prices, before the weights are scaled to sum to 1. The price of a replica decides the best utilisation.
     target_services: Range = (1.5, 2.5)
-    weight_replicas: tuple[Positive, Positive] = (0.2, 40.0)  # log-uniform
-    weight_sla: tuple[Positive, Positive] = (0.5, 10.0)  # log-uniform
+    weight_replicas: tuple[Positive, Positive] = (0.1, 60.0)  # log-uniform
+    # A failed request against a served one: times the weights of its latency and of the replicas deployed to serve the
+    # mean load (log-uniform). Below 1 it would pay to serve nobody.
+    weight_sla: tuple[Positive, Positive] = (1.2, 4.0)
     weight_imbalance: Range = (0.0, 0.1)
     weight_moves: Range = (0.0, 0.05)
 
@@ -191,7 +193,8 @@ def _task(
     allowed = [() if anywhere else (names[h],) for h in homes]
     deployments = [replace(p, allowed_nodes=a) for p, a in zip(deployments, allowed, strict=True)]
     return TaskSpec(
-        name="task", env_id=d.env_id, horizon=d.horizon, workload=workload, objective=_objective(rng, r, target_ms),
+        name="task", env_id=d.env_id, horizon=d.horizon, workload=workload,
+        objective=_objective(rng, r, deployments, target_ms),
         cluster=ClusterSpec(nodes=_nodes(rng, r, names, deployments), rtt_ms=_rows(rtt_ms)),
         deployments=tuple(deployments),
     )  # fmt: skip
@@ -276,10 +279,14 @@ def _nodes(
     return tuple(made)
 
 
-def _objective(rng: np.random.Generator, r: Ranges, target_latency_ms: float) -> ObjectiveSpec:
+def _objective(
+    rng: np.random.Generator, r: Ranges, deployments: list[DeploymentSpec], target_latency_ms: float
+) -> ObjectiveSpec:
+    deployed = sum(p.initial_replicas for p in deployments) / sum(p.max_replicas for p in deployments)
+    replicas = _log_uniform(rng, r.weight_replicas)
     return _normalised(
         ObjectiveSpec(
-            latency=1.0, replicas=_log_uniform(rng, r.weight_replicas), sla=_log_uniform(rng, r.weight_sla),
+            latency=1.0, replicas=replicas, sla=_log_uniform(rng, r.weight_sla) * (1.0 + replicas * deployed),
             imbalance=float(rng.uniform(*r.weight_imbalance)), moves=float(rng.uniform(*r.weight_moves)),
             target_latency_ms=target_latency_ms,
         )

@@ -98,8 +98,8 @@ class RegistryClient:
             name=job.label or job.kind,
             run_id=job.run_id,
             token=job.token,
-            algorithm=convert.algorithm_to_proto(policy.algorithm),
-            env_spec=convert.env_spec_to_proto(policy.env_spec),
+            algorithm=convert.algorithm_to_message(policy.algorithm),
+            env_spec=convert.env_spec_to_message(policy.env_spec),
             request_id=f"result-of-{job.run_id}-{job.token}",
         )
         created = self._retry(lambda: self.stub.CreatePolicy(request, timeout=self._timeout_s)).policy
@@ -132,8 +132,8 @@ class RegistryClient:
         request = registry_pb2.GetTaskRequest(task_id=task_id)
         task = self._retry(lambda: self.stub.GetTask(request, timeout=self._timeout_s)).task
         if task.WhichOneof("kind") == "spec":
-            return convert.task_from_proto(task.spec, f"task {task_id}")
-        return convert.distribution_from_proto(task.distribution, f"task {task_id}")
+            return convert.task_from_message(task.spec, f"task {task_id}")
+        return convert.distribution_from_message(task.distribution, f"task {task_id}")
 
     def get_policy(self, policy_id: str) -> policy_pb2.Policy:
         """A registered policy; `ModelFileNotFound` when its weights were never uploaded."""
@@ -197,11 +197,11 @@ def _fields(news: StepReport) -> dict[str, Any]:
         for name, value in values.items()
     ]
     fields: dict[str, Any] = {"metrics": metrics, "wandb_run_id": news.tracking_id}
-    fields["rows"] = [convert.row_to_proto(row) for row in news.rows]
+    fields["rows"] = [convert.row_to_message(row) for row in news.rows]
     if news.step is not None:
         fields |= {"step": news.step, "total_steps": news.total}
     if news.trace:
-        fields["traces"] = [convert.trace_to_proto(news.step or 0, dict(news.trace))]
+        fields["traces"] = [convert.trace_to_message(news.step or 0, dict(news.trace))]
     return fields
 
 

@@ -4,6 +4,8 @@ Runs are created in the registry, so that any learner may take them; this one lo
 rules of the proto can't say about a request is checked here, before a run exists.
 """
 
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +19,6 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.common import convert
-from services.common.errors import from_rpc_error
 from services.learner_service.acting import Actor
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
@@ -55,13 +56,8 @@ class LearnerRpc(LearnerServiceServicer):
         """Pass on what the registry says about a run, until it has ended or the caller leaves."""
         asked = registry_pb2.WatchRunRequest(run_id=request.run_id, after_step=request.after_step)
         news: Any = self._registry.stub.WatchRun(asked, timeout=context.time_remaining())
-        context.add_callback(news.cancel)
-        try:
-            for item in news:
-                yield pb.WatchProgressResponse(run=item.run, metrics=item.metrics, rows=item.rows)
-        except grpc.RpcError as error:
-            if context.is_active():
-                raise from_rpc_error(error) from None
+        for item in _follow(news, context):
+            yield pb.WatchProgressResponse(run=item.run, metrics=item.metrics, rows=item.rows)
 
     def GetResults(self, request: pb.GetResultsRequest, context: grpc.ServicerContext) -> pb.GetResultsResponse:
         """A run with its policy, one page of its rows, and its newest trace."""
@@ -137,6 +133,34 @@ def run_spec(kind: str, request: Any) -> run_pb2.RunSpec:
         else:
             setattr(spec, field.name, value)
     return spec
+
+
+def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+    """Messages of another service's stream until it ends, the caller leaves or this server drains."""
+    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def pump() -> None:
+        try:
+            for item in news:
+                items.put(item)
+            items.put(None)
+        except grpc.RpcError as error:
+            items.put(error)
+
+    threading.Thread(target=pump, name="watch", daemon=True).start()
+    try:
+        while context.is_active():
+            try:
+                item = items.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            if isinstance(item, grpc.RpcError):
+                raise item
+            yield item
+    finally:
+        news.cancel()
 
 
 def _check_what_is_measured(baseline: str, policy_id: str) -> None:

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import structlog
 
@@ -39,8 +40,10 @@ class Slots:
         """Let go of all runs with their state saved; whether that was done in time."""
         self._shutdown.set()
         self.nudge()
+        deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s / len(self._threads))
+            if thread.ident is not None:
+                thread.join(max(0.0, deadline_s - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
     def _serve(self) -> None:

@@ -1,0 +1,62 @@
+"""`python -m services.learner_service`: work on runs, and answer `LearnerService`, until SIGTERM."""
+
+import os
+import secrets
+import socket
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors are faster on one thread
+
+import torch
+
+from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
+from lwmecps_core.rollout.redis_queue import connect as connect_redis
+from lwmecps_core.tracking import make_trackers
+from protos.lwmecps.learner.v1 import learner_pb2
+from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceServicer_to_server
+from services.common.client import connect
+from services.common.server import Service, serve
+from services.common.settings import ClientSettings, read
+from services.learner_service.acting import Actor
+from services.learner_service.collectors import RedisCollectors
+from services.learner_service.loops import LOOPS
+from services.learner_service.registry_client import RegistryClient
+from services.learner_service.rpc import LearnerRpc
+from services.learner_service.runs import Pace, Workshop
+from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
+from services.learner_service.slots import Slots
+
+
+def main() -> None:
+    """Serve with the settings of the environment."""
+    torch.set_num_threads(1)
+    settings = read(LearnerSettings, PREFIX)
+    learner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    channel = connect(settings.registry, read(ClientSettings, CLIENT_PREFIX))
+    registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)
+    collecting = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
+    workshop = Workshop(
+        registry=registry,
+        loops=LOOPS,
+        open_collector=RedisCollectors(connect_redis(settings.redis_url), collecting),
+        make_tracker=lambda: make_trackers(settings.work_directory),
+        pace=Pace(
+            checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps
+        ),
+    )
+    make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
+    slots = Slots(workshop, settings.slots)
+    servicer = LearnerRpc(registry, Actor(registry.load_policy, settings.policy_cache), slots.nudge)
+    service = Service(
+        learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
+    )
+
+    def let_go() -> None:
+        registry.hurry.set()
+        slots.stop(settings.grace_s / 2)
+
+    slots.start()
+    serve(settings, [service], name="learner-service", on_stop=[let_go])
+
+
+if __name__ == "__main__":
+    main()

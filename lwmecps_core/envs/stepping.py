@@ -1,39 +1,24 @@
 """The compiled loop over environments: action → interval → observation, one call per batch."""
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
-from zlib import crc32
 
-import numpy as np
 from numba import njit, prange
 
 from lwmecps_core.envs.actions import act
 from lwmecps_core.envs.observation import V2, observe
-from lwmecps_core.sim import formulas, kernel, state
-from lwmecps_core.sim.kernel import episode_start, run_interval, schedule
+from lwmecps_core.sim.kernel import run_interval
+from lwmecps_core.sim.simulator import Loop, sources_digest
 
-Step = Callable[..., object]
-
-
-@cache
-def sources_digest() -> int:
-    """A number that changes with the source of any compiled function.
-
-    Numba caches by the file of the outermost function only; the digest, being part of that function's closure, makes
-    the cache notice changes in the others.
-    """
-    here = Path(__file__)
-    files = [here, here.with_name("actions.py"), here.with_name("observation.py")]
-    files += [Path(str(module.__file__)) for module in (formulas, kernel, state)]
-    return crc32(b"".join(f.read_bytes() for f in files))
+_HERE = Path(__file__)
+_SOURCES = tuple(str(_HERE.with_name(name)) for name in (_HERE.name, "actions.py", "observation.py"))
 
 
 @cache
-def step_function(parallel: bool) -> Step:
+def step_loop(parallel: bool) -> Loop:
     """`step(version, params, state, work, task_of, action, obs, reward, terminated, truncated, info)`, in place."""
-    digest = sources_digest()
+    digest = sources_digest(*_SOURCES)
 
     def step(
         version: int, p: Any, s: Any, w: Any, task_of: Any, action: Any,
@@ -52,50 +37,20 @@ def step_function(parallel: bool) -> Step:
                 truncated[b] = env.t >= p.tasks[k].horizon and not terminated[b]
         return digest
 
-    compiled: Any = njit(cache=True, nogil=True, parallel=parallel, error_model="numpy")(step)
-    return cast(Step, compiled)
+    loop: Any = njit(cache=True, nogil=True, parallel=parallel, error_model="numpy")(step)
+    return cast(Loop, loop)
 
 
 @cache
-def reset_function() -> Step:
-    """`reset(version, params, state, work, task_of, seeds, which, obs, info)`: begin episodes where `which` is true.
+def observe_loop() -> Loop:
+    """`observe_where(version, params, state, task_of, which, obs)`: write observations where `which` `[B]` is true."""
+    digest = sources_digest(*_SOURCES)
 
-    The initial replicas run at their homes, ready, and one interval passes, so that there is something to observe.
-    """
-    digest = sources_digest()
-
-    def reset(version: int, p: Any, s: Any, w: Any, task_of: Any, seeds: Any, which: Any, obs: Any, info: Any) -> int:
-        n_deps, n_nodes = s.ring.shape[1:3]
+    def observe_where(version: int, p: Any, s: Any, task_of: Any, which: Any, obs: Any) -> int:
         for b in range(len(task_of)):
-            if not which[b]:
-                continue
-            k = task_of[b]
-            env = s.envs[b]
-            env.seed, env.t, env.pod = seeds[b], 0, 0
-            env.start = episode_start(p, k, seeds[b])
-            env.pod_node = p.deployments[k, p.pods[k, 0]].home
-            s.ring[b] = 0
-            for d in range(n_deps):
-                home = p.deployments[k, d].home
-                for n in range(n_nodes):
-                    pool = s.pools[b, d, n]
-                    pool.desired = p.initial[k, d] if n == home else 0
-                    pool.ready, pool.starting, pool.backlog, pool.backlog_ram = 0, 0, 0.0, 0.0
-            schedule(p, s, k, b)
-            s.ring[b] = 0
-            for d in range(n_deps):
-                for n in range(n_nodes):
-                    pool = s.pools[b, d, n]
-                    pool.ready += pool.starting
-                    pool.starting = 0
-            run_interval(p, s, w, k, b, 0, info)
-            observe(version, p, s, k, b, obs[b])
+            if which[b]:
+                observe(version, p, s, task_of[b], b, obs[b])
         return digest
 
-    compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(reset)
-    return cast(Step, compiled)
-
-
-def as_seeds(seeds: Any, size: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Seeds as uint64 `[B]`."""
-    return np.ascontiguousarray(np.broadcast_to(np.asarray(seeds).astype(np.uint64), (size,)))
+    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(observe_where)
+    return cast(Loop, loop)

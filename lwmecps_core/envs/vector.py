@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.envs.actions import action_masks, discrete_nvec, env_spec, to_discrete
 from lwmecps_core.envs.observation import version_of
-from lwmecps_core.envs.stepping import as_seeds, reset_function, step_function
+from lwmecps_core.envs.stepping import observe_loop, step_loop
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.sim.simulator import as_seeds, begin_loop
 from lwmecps_core.sim.state import State, make_params, make_state, make_work
 from lwmecps_core.specs import TaskSpec
 
@@ -58,10 +59,9 @@ class BatchEnv:
 
     def reset_where(self, which: Bools, seeds: ArrayLike) -> tuple[Floats, Bools]:
         """Begin new episodes where `which` `[B]` is true, and leave the others as they are."""
-        reset_function()(
-            self._version, self.params, self.state, self._work, self.task_of, as_seeds(seeds, self.size), which,
-            self._obs, self._info,
-        )  # fmt: skip
+        seeds = as_seeds(seeds, self.size)
+        begin_loop()(self.params, self.state, self._work, self.task_of, seeds, which, self._info)
+        observe_loop()(self._version, self.params, self.state, self.task_of, which, self._obs)
         return self._obs, self._update_mask()
 
     def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
@@ -72,7 +72,7 @@ class BatchEnv:
         discrete = action if self.spec.discrete else to_discrete(action, self._nvec)
         if self._threads > 1:
             numba.set_num_threads(self._threads)
-        step_function(self._threads > 1)(
+        step_loop(self._threads > 1)(
             self._version, self.params, self.state, self._work, self.task_of,
             np.ascontiguousarray(discrete, np.int32),
             self._obs, self._reward, self._terminated, self._truncated, self._info,

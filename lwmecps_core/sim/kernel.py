@@ -324,3 +324,30 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     info[8, b], info[9, b], info[10, b], info[11, b], info[12, b] = r_latency, r_replicas, r_imbalance, r_sla, r_moves
     reward: float = r_latency + r_replicas + r_imbalance + r_sla + r_moves
     return reward
+
+
+@compiled
+def begin_episode(p: Params, s: State, w: Work, k: int, b: int, worker: int, seed: Any, info: Any) -> None:
+    """Begin environment `b`'s episode: the initial replicas run at their homes, ready, and one interval passes.
+
+    Without that interval there would be nothing to observe.
+    """
+    env = s.envs[b]
+    env.seed, env.t, env.pod = seed, 0, 0
+    env.start = episode_start(p, k, seed)
+    env.pod_node = p.deployments[k, p.pods[k, 0]].home
+    s.ring[b] = 0
+    for d in range(s.pools.shape[1]):
+        home = p.deployments[k, d].home
+        for n in range(s.pools.shape[2]):
+            pool = s.pools[b, d, n]
+            pool.desired = p.initial[k, d] if n == home else 0
+            pool.ready, pool.starting, pool.backlog, pool.backlog_ram = 0, 0, 0.0, 0.0
+    schedule(p, s, k, b)
+    s.ring[b] = 0
+    for d in range(s.pools.shape[1]):
+        for n in range(s.pools.shape[2]):
+            pool = s.pools[b, d, n]
+            pool.ready += pool.starting
+            pool.starting = 0
+    run_interval(p, s, w, k, b, worker, info)

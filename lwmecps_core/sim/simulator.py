@@ -1,0 +1,104 @@
+"""Many simulated clusters at once: placements in, one control interval at a time."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+from zlib import crc32
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from lwmecps_core.batch import INFO_KEYS
+from lwmecps_core.sim import formulas, kernel, state
+from lwmecps_core.sim.kernel import begin_episode, run_interval
+from lwmecps_core.sim.state import make_params, make_state, make_work
+from lwmecps_core.specs import TaskSpec
+
+Loop = Callable[..., object]
+
+
+def sources_digest(*files: str) -> int:
+    """A number that changes with the source of the model or of `files`.
+
+    Numba caches by the file of the outermost function only; the digest, being part of that function's closure, makes
+    the cache notice changes in what it calls.
+    """
+    sources = [str(module.__file__) for module in (formulas, kernel, state)] + list(files)
+    return crc32(b"".join(Path(source).read_bytes() for source in sources))
+
+
+@cache
+def begin_loop() -> Loop:
+    """`begin(params, state, work, task_of, seeds, which, info)`: begin episodes where `which` `[B]` is true."""
+    digest = sources_digest(__file__)
+
+    def begin(p: Any, s: Any, w: Any, task_of: Any, seeds: Any, which: Any, info: Any) -> int:
+        for b in range(len(task_of)):
+            if which[b]:
+                begin_episode(p, s, w, task_of[b], b, 0, seeds[b], info)
+        return digest
+
+    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(begin)
+    return cast(Loop, loop)
+
+
+@cache
+def advance_loop() -> Loop:
+    """`advance(params, state, work, task_of, placement, reward, info)`: one interval with the desired replicas."""
+    digest = sources_digest(__file__)
+
+    def advance(p: Any, s: Any, w: Any, task_of: Any, placement: Any, reward: Any, info: Any) -> int:
+        for b in range(len(task_of)):
+            for d in range(placement.shape[1]):
+                for n in range(placement.shape[2]):
+                    s.pools[b, d, n].desired = placement[b, d, n]
+            s.envs[b].t += 1
+            reward[b] = run_interval(p, s, w, task_of[b], b, 0, info)
+        return digest
+
+    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(advance)
+    return cast(Loop, loop)
+
+
+def as_seeds(seeds: ArrayLike, size: int) -> NDArray[np.uint64]:
+    """Seeds as uint64 `[size]`; one seed stands for all."""
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(seeds).astype(np.uint64), (size,)))
+
+
+class Simulator:
+    """B simulated clusters, cluster b that of `tasks[task_of[b]]` (equal numbers of nodes and deployments).
+
+    `state` and `info` `[len(INFO_KEYS), B]` are overwritten by every call.
+    """
+
+    def __init__(self, tasks: Sequence[TaskSpec], task_of: ArrayLike) -> None:
+        self.task_of = np.asarray(task_of, np.int64).reshape(-1)
+        self.params = make_params(tasks)
+        self.state = make_state(self.params, len(self.task_of))
+        self.info = np.zeros((len(INFO_KEYS), len(self.task_of)), np.float32)
+        self._work = make_work(self.params, 1)
+
+    def begin(self, seeds: ArrayLike) -> None:
+        """Begin an episode in every cluster: seeds `[B]`."""
+        size = len(self.task_of)
+        begin_loop()(
+            self.params, self.state, self._work, self.task_of, as_seeds(seeds, size), np.ones(size, np.bool_), self.info
+        )
+
+    def advance(self, placement: NDArray[np.int32]) -> NDArray[np.float32]:
+        """One interval with the desired replicas `[B, D, N]` (within limits: `limit_placement`); the rewards `[B]`."""
+        reward = np.zeros(len(self.task_of), np.float32)
+        placement = np.ascontiguousarray(placement, np.int32)
+        advance_loop()(self.params, self.state, self._work, self.task_of, placement, reward, self.info)
+        return reward
+
+
+def limit_placement(
+    placement: NDArray[np.int32], limit: NDArray[np.int32], max_replicas: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """What of the desired replicas `[D, N]` may be: `limit` per node, `max_replicas` `[D]` over nodes in node order."""
+    within = np.clip(placement, 0, limit)
+    total = np.minimum(np.cumsum(within, axis=1), max_replicas[:, None])
+    return np.diff(total, axis=1, prepend=0).astype(np.int32)

@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from lwmecps_core.batch import Array
+from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.specs import TaskDistribution, TaskSpec
@@ -21,6 +22,14 @@ from services.common import convert
 
 app = typer.Typer()
 SHOWN_INFO = ("users", "replicas", "latency_ms")
+
+
+@config
+class Observations:
+    """What `--observation` reads: `observation` `[B][O]` and, where actions are masked, `mask` `[B][M]`."""
+
+    observation: tuple[tuple[float, ...], ...]
+    mask: tuple[tuple[bool, ...], ...] = ()
 
 
 @app.command()
@@ -39,10 +48,9 @@ def act(
     if (observation is None) == (not task):
         raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
     if observation is not None:
-        data = read_yaml(observation)
-        seen = np.asarray(data.get("observation"), np.float32)
-        mask = np.asarray(data["mask"], np.bool_) if "mask" in data else None
-        action = _act(context.obj, policy_id, seen, mask)
+        seen = parse(Observations, read_yaml(observation), str(observation))
+        mask = np.asarray(seen.mask, np.bool_) if seen.mask else None
+        action = _act(context.obj, policy_id, np.asarray(seen.observation, np.float32), mask)
         render.print_json({"action": action.tolist()})
         return
     lines = _drive(context.obj, policy_id, task, task_seed, steps)

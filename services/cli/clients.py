@@ -10,6 +10,7 @@ from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceStub
 from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
 from services.common.client import connect
 from services.common.errors import rpc_errors
+from services.common.settings import ClientSettings, read
 
 CALL_S = 30.0
 """Deadline of a unary call."""
@@ -61,14 +62,18 @@ class Clients:
     @cached_property
     def registry(self) -> Caller:
         """The task-registry."""
-        return Caller(self.addresses.registry, TaskRegistryServiceStub(connect(self.addresses.registry)))
+        return _caller(self.addresses.registry, TaskRegistryServiceStub)
 
     @cached_property
     def env(self) -> Caller:
         """The env-service."""
-        return Caller(self.addresses.env, EnvServiceStub(connect(self.addresses.env)))
+        return _caller(self.addresses.env, EnvServiceStub)
 
     @cached_property
     def learner(self) -> Caller:
         """The learner-service."""
-        return Caller(self.addresses.learner, LearnerServiceStub(connect(self.addresses.learner)))
+        return _caller(self.addresses.learner, LearnerServiceStub)
+
+
+def _caller(address: str, stub: Any) -> Caller:
+    return Caller(address, stub(connect(address, read(ClientSettings, "LWMECPS_CLIENT_"))))

@@ -82,6 +82,7 @@ def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tup
         "REGISTRY": addresses.registry,
         "REDIS_URL": redis_url,
         "SLOTS": str(plan.slots),
+        "WORK_DIRECTORY": str(plan.state / "learner"),
     }
     return {
         "registry": ("services.task_registry", threads | _prefixed("LWMECPS_REGISTRY_", registry)),

@@ -92,7 +92,7 @@ class DQNConfig(_message.Message):
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
 
 class MetaConfig(_message.Message):
-    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm")
+    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
     OUTER_LR_FIELD_NUMBER: _ClassVar[int]
@@ -102,6 +102,7 @@ class MetaConfig(_message.Message):
     EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     LEARN_INNER_LR_FIELD_NUMBER: _ClassVar[int]
     MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    MULTI_STEP_LOSS_FIELD_NUMBER: _ClassVar[int]
     method: MetaMethod
     inner_lr: float
     outer_lr: float
@@ -111,7 +112,8 @@ class MetaConfig(_message.Message):
     episodes_per_step: int
     learn_inner_lr: bool
     max_grad_norm: float
-    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ...) -> None: ...
+    multi_step_loss: float
+    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
     __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes")
@@ -140,18 +142,20 @@ class TransferConfig(_message.Message):
     def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ...) -> None: ...
 
 class AdaptConfig(_message.Message):
-    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes")
+    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle")
     ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
     RANDOM_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_ORACLE_FIELD_NUMBER: _ClassVar[int]
     adaptation_steps: int
     episodes_per_step: int
     inner_lr: float
     random_weights: bool
     evaluation_episodes: int
-    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
+    compare_oracle: bool
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
     __slots__ = ("episodes", "baseline")

@@ -47,6 +47,13 @@ class Family(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FAMILY_MEC_CITY: _ClassVar[Family]
     FAMILY_LOAD_PROFILE: _ClassVar[Family]
 
+class OptimizationTarget(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OPTIMIZATION_TARGET_UNSPECIFIED: _ClassVar[OptimizationTarget]
+    OPTIMIZATION_TARGET_CPU: _ClassVar[OptimizationTarget]
+    OPTIMIZATION_TARGET_MEMORY: _ClassVar[OptimizationTarget]
+    OPTIMIZATION_TARGET_LATENCY: _ClassVar[OptimizationTarget]
+
 class ActionEntity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ACTION_ENTITY_UNSPECIFIED: _ClassVar[ActionEntity]
@@ -76,6 +83,10 @@ FAMILY_LOAD_BALANCING: Family
 FAMILY_RESOURCE_OPTIMIZATION: Family
 FAMILY_MEC_CITY: Family
 FAMILY_LOAD_PROFILE: Family
+OPTIMIZATION_TARGET_UNSPECIFIED: OptimizationTarget
+OPTIMIZATION_TARGET_CPU: OptimizationTarget
+OPTIMIZATION_TARGET_MEMORY: OptimizationTarget
+OPTIMIZATION_TARGET_LATENCY: OptimizationTarget
 ACTION_ENTITY_UNSPECIFIED: ActionEntity
 ACTION_ENTITY_GLOBAL: ActionEntity
 ACTION_ENTITY_DEPLOYMENT: ActionEntity
@@ -165,7 +176,7 @@ class TaskSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ...) -> None: ...
 
 class TaskDistribution(_message.Message):
-    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users")
+    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +184,14 @@ class TaskDistribution(_message.Message):
     MAX_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     HORIZON_FIELD_NUMBER: _ClassVar[int]
     RECORDED_USERS_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_STEP_S_FIELD_NUMBER: _ClassVar[int]
+    MAX_PODS_FIELD_NUMBER: _ClassVar[int]
+    CPU_REQUIREMENT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_REQUIREMENT_FIELD_NUMBER: _ClassVar[int]
+    TRAFFIC_PATTERN_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZATION_TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     family: Family
     env_id: str
     nodes: int
@@ -180,7 +199,15 @@ class TaskDistribution(_message.Message):
     max_replicas: int
     horizon: int
     recorded_users: _tensor_pb2.Tensor
-    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    recorded_step_s: float
+    max_pods: int
+    cpu_requirement: float
+    memory_requirement: float
+    traffic_pattern: Pattern
+    latency_threshold: float
+    optimization_target: OptimizationTarget
+    constraint_weight: float
+    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ...) -> None: ...
 
 class ObservationBlock(_message.Message):
     __slots__ = ("name", "shape")

@@ -1,0 +1,104 @@
+"""The contracts by themselves: generated code, style, comments."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc_tools
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_tools import protoc
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOS = ROOT / "protos"
+FILES = sorted((PROTOS / "lwmecps").rglob("*.proto"))
+
+
+def _generated(folder: Path) -> dict[str, str]:
+    names = [*folder.rglob("*_pb2.py"), *folder.rglob("*_pb2.pyi"), *folder.rglob("*_pb2_grpc.py")]
+    return {str(path.relative_to(folder)): path.read_text() for path in names}
+
+
+def test_generating_again_leaves_the_tree_as_it_is(tmp_path: Path) -> None:
+    script = ROOT / "scripts" / "generate_protos.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    fresh, committed = _generated(tmp_path), _generated(PROTOS)
+    assert set(fresh) == set(committed)
+    stale = [name for name in fresh if fresh[name] != committed[name]]
+    assert not stale, f"run `make protos`: {stale}"
+
+
+def test_contracts_are_clean_under_buf_lint() -> None:
+    local = ROOT / ".cache" / "buf" / "node_modules" / ".bin" / "buf"
+    buf = os.environ.get("BUF") or shutil.which("buf") or (str(local) if local.exists() else None)
+    if buf is None:
+        pytest.skip("buf is not installed; `make buf-lint` installs it")
+    result = subprocess.run([buf, "lint"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_buf_lints_by_the_standard_rules() -> None:
+    text = (ROOT / "buf.yaml").read_text()
+    assert "STANDARD" in text
+    assert "except" not in text
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[descriptor_pb2.FileDescriptorProto]:
+    out = tmp_path_factory.mktemp("descriptors") / "all.binpb"
+    include = [f"-I{PROTOS}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
+    options = ["--include_source_info", f"--descriptor_set_out={out}"]
+    assert protoc.main(["protoc", *include, *options, *map(str, FILES)]) == 0
+    return list(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file)
+
+
+def _message_elements(
+    message: descriptor_pb2.DescriptorProto, path: tuple[int, ...], name: str
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    if message.options.map_entry:
+        return
+    yield path, name
+    for i, field in enumerate(message.field):
+        yield (*path, 2, i), f"{name}.{field.name}"
+    for i, nested in enumerate(message.nested_type):
+        yield from _message_elements(nested, (*path, 3, i), f"{name}.{nested.name}")
+
+
+def _elements(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
+    for i, message in enumerate(file.message_type):
+        yield from _message_elements(message, (4, i), message.name)
+    for i, enum in enumerate(file.enum_type):
+        yield (5, i), enum.name
+        for j, value in enumerate(enum.value):
+            yield (5, i, 2, j), value.name
+    for i, service in enumerate(file.service):
+        yield (6, i), service.name
+        for j, method in enumerate(service.method):
+            yield (6, i, 2, j), f"{service.name}.{method.name}"
+
+
+def test_every_message_field_value_and_call_has_a_comment(
+    sources: list[descriptor_pb2.FileDescriptorProto],
+) -> None:
+    assert len(sources) == len(FILES)
+    silent = []
+    for file in sources:
+        said = {tuple(x.path) for x in file.source_code_info.location if x.leading_comments.strip()}
+        silent += [f"{file.name}: {name}" for path, name in _elements(file) if path not in said]
+    assert not silent
+
+
+def test_numbers_never_travel_as_repeated_floats(sources: list[descriptor_pb2.FileDescriptorProto]) -> None:
+    floats = (descriptor_pb2.FieldDescriptorProto.TYPE_FLOAT, descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE)
+    repeated = descriptor_pb2.FieldDescriptorProto.LABEL_REPEATED
+    guilty = [
+        f"{message.name}.{field.name}"
+        for file in sources
+        for message in file.message_type
+        for field in message.field
+        if field.type in floats and field.label == repeated
+    ]
+    assert not guilty

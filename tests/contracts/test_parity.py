@@ -1,0 +1,113 @@
+"""The contracts say the same as the library's classes: names, choices, ranges."""
+
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+from pydantic import TypeAdapter
+
+from lwmecps_core import progress, run_config, specs
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.rollout.spec_codec import fill
+from protos.lwmecps.cluster.v1 import cluster_pb2
+from protos.lwmecps.common.v1 import settings_pb2
+from protos.lwmecps.registry.v1 import run_pb2
+from protos.lwmecps.task.v1 import task_pb2
+from services.common.calls import check
+
+PAIRS = [
+    (specs.NodeSpec, cluster_pb2.NodeSpec),
+    (specs.ClusterSpec, cluster_pb2.ClusterSpec),
+    (specs.DeploymentSpec, cluster_pb2.DeploymentSpec),
+    (specs.WorkloadSpec, task_pb2.WorkloadSpec),
+    (specs.ObjectiveSpec, task_pb2.ObjectiveSpec),
+    (specs.TaskSpec, task_pb2.TaskSpec),
+    (specs.TaskDistribution, task_pb2.TaskDistribution),
+    (specs.EnvSpec, task_pb2.EnvSpec),
+    (run_config.PPOConfig, settings_pb2.PPOConfig),
+    (run_config.DQNConfig, settings_pb2.DQNConfig),
+    (run_config.MetaConfig, settings_pb2.MetaConfig),
+    (run_config.TrainConfig, settings_pb2.TrainConfig),
+    (run_config.TransferConfig, settings_pb2.TransferConfig),
+    (run_config.AdaptConfig, settings_pb2.AdaptConfig),
+    (run_config.EvaluateConfig, settings_pb2.EvaluateConfig),
+    (progress.Row, run_pb2.Row),
+]
+IN_THE_ONEOF = {(run_config.PPOConfig, "name"), (run_config.DQNConfig, "name")}
+"""The choice of the `oneof` says these."""
+
+
+def _choices(schema: dict[str, Any]) -> set[str]:
+    options = [schema, *schema.get("anyOf", [])]
+    found = [c for o in options for c in o.get("enum", [o["const"]] if "const" in o else [])]
+    return {str(choice) for choice in found}
+
+
+def _accepted(message: Any, field: str, value: Any) -> bool:
+    request = message()
+    setattr(request, field, value)
+    try:
+        check(request)
+    except InvalidInput as error:
+        return field not in [violation.field for violation in error.violations]
+    return True
+
+
+@pytest.mark.parametrize(("cls", "message"), PAIRS, ids=lambda x: x.__name__)
+def test_a_message_has_the_fields_of_its_class(cls: Any, message: Any) -> None:
+    ours = {f.name for f in fields(cls)} - {name for owner, name in IN_THE_ONEOF if owner is cls}
+    assert ours == set(message.DESCRIPTOR.fields_by_name)
+
+
+@pytest.mark.parametrize(("cls", "message"), PAIRS, ids=lambda x: x.__name__)
+def test_an_enum_has_the_choices_of_its_literal(cls: Any, message: Any) -> None:
+    properties = TypeAdapter(cls).json_schema()["properties"]
+    for name, descriptor in message.DESCRIPTOR.fields_by_name.items():
+        if descriptor.enum_type is None or cls is specs.EnvSpec:
+            continue
+        prefix = descriptor.enum_type.values[0].name.removesuffix("UNSPECIFIED")
+        values = [v for v in descriptor.enum_type.values if v.number and _accepted(message, name, v.number)]
+        assert {v.name.removeprefix(prefix).lower() for v in values} == _choices(properties[name]), name
+
+
+def test_the_environment_ids_of_the_contract_are_those_of_the_library() -> None:
+    for env_id in (*specs.ALL_ENV_IDS, "lwmecps-v5", "lwmecps-v3-", "x"):
+        known = env_id in get_args(specs.EnvId)
+        assert _accepted(task_pb2.TaskDistribution, "env_id", env_id) is known, env_id
+
+
+def _ranges(cls: Any) -> list[tuple[str, float, bool]]:
+    """Every (field, value just outside or just inside a bound, whether it is inside)."""
+    found = []
+    for name, schema in TypeAdapter(cls).json_schema()["properties"].items():
+        options = [schema, *schema.get("anyOf", [])]
+        for option in options:
+            step = 1 if option.get("type") == "integer" else 1e-6
+            if "minimum" in option:
+                found += [(name, option["minimum"], True), (name, option["minimum"] - step, False)]
+            if "exclusiveMinimum" in option:
+                found += [(name, option["exclusiveMinimum"] + step, True), (name, option["exclusiveMinimum"], False)]
+            if "maximum" in option:
+                found += [(name, option["maximum"], True), (name, option["maximum"] + step, False)]
+    return found
+
+
+CASES = [(cls, message, *case) for cls, message in PAIRS for case in _ranges(cls)]
+
+
+@pytest.mark.parametrize(
+    ("cls", "message", "field", "value", "inside"), CASES, ids=lambda x: getattr(x, "__name__", str(x))
+)
+def test_the_contract_has_the_range_of_the_library(
+    cls: Any, message: Any, field: str, value: float, inside: bool
+) -> None:
+    if value < 0 and message.DESCRIPTOR.fields_by_name[field].type == 13:
+        pytest.skip("an unsigned field can't be negative")
+    assert _accepted(message, field, value) is inside
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls, _ in PAIRS if cls.__module__ == run_config.__name__ or cls is specs.ObjectiveSpec]
+)
+def test_the_library_defaults_satisfy_the_contract(cls: Any) -> None:
+    check(fill(cls(), dict(PAIRS)[cls]()))

@@ -6,16 +6,16 @@ from bench.processes import ONE_THREAD
 
 os.environ.update(ONE_THREAD)  # before numba and torch are imported: every figure here is for one core
 
-import argparse  # noqa: E402
-import importlib  # noqa: E402
-from pathlib import Path  # noqa: E402
+import argparse
+import importlib
+from pathlib import Path
 
-import torch  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
+import torch
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import report  # noqa: E402
-from bench.cases import SEED  # noqa: E402
+from bench import report
+from bench.cases import SEED
 
 BENCHMARKS = (
     "simulator_batch",

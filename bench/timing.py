@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Paired:
     ratio: float
     measured_rounds: tuple[float, ...]
     reference_rounds: tuple[float, ...]
+
+    def detail(self) -> dict[str, Any]:
+        """Everything that was measured, for the metadata file."""
+        return {"reference": self.reference, "rounds": self.measured_rounds, "reference_rounds": self.reference_rounds}
 
 
 def interleave(

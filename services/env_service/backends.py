@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from lwmecps_core.errors import ClusterUnavailable, InvalidInput, NotFound, Violation
+from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
 from protos.lwmecps.env.v1 import env_pb2
@@ -13,10 +13,10 @@ def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path
     """The task as the backend will run it.
 
     Raises `InvalidInput` for a profile that is not the backend's or does not fit the task, `NotFound` for one that the
-    service does not have, `ClusterUnavailable` for a backend that is not built in.
+    service does not have, `NotImplementedError` for a backend that is not built in.
     """
     if backend == env_pb2.BACKEND_KUBERNETES:
-        raise ClusterUnavailable("BACKEND_KUBERNETES is not built into this service; use BACKEND_SIMULATED")
+        raise NotImplementedError("BACKEND_KUBERNETES is not built into this service; use BACKEND_SIMULATED")
     if backend != env_pb2.BACKEND_LOAD_PROFILE:
         if profile:
             raise InvalidInput("request", [Violation("profile", "only BACKEND_LOAD_PROFILE takes a profile")])
@@ -35,7 +35,8 @@ def profile_folder(profile: str, root: Path | None) -> Path:
         raise NotFound("profile (this service has no folder of profiles)", profile)
     base = root.resolve()
     if "\0" in profile or not (folder := (base / profile).resolve()).is_relative_to(base) or folder == base:
-        raise InvalidInput("request", [Violation("profile", "must name a folder under the service's folder of profiles")])
+        reason = "must name a folder under the service's folder of profiles"
+        raise InvalidInput("request", [Violation("profile", reason)])
     if not folder.is_dir():
         raise NotFound("profile", profile)
     return folder

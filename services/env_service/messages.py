@@ -11,7 +11,6 @@ from lwmecps_core.specs import EnvSpec
 from protos.lwmecps.cluster.v1 import cluster_pb2
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2
-from protos.lwmecps.task.v1 import task_pb2
 from services.env_service.session import ClusterView, Frame, info_rows
 
 
@@ -27,7 +26,7 @@ class ActionReader:
         self._choices = np.asarray(spec.nvec, np.uint32)
 
     def read(self, message: tensor_pb2.Tensor) -> NDArray[Any]:
-        """The array (read-only, sharing the message's bytes); `InvalidInput` naming the part of `action` that is wrong."""
+        """The array (read-only, sharing the message's bytes); `InvalidInput` naming what is wrong with `action`."""
         if message.dtype != self._code:
             _refuse("action.dtype", f"must be {tensor_pb2.Dtype.Name(self._code)}")
         if tuple(message.shape) != self._shape:
@@ -62,18 +61,6 @@ class FrameWriter:
         if with_info:
             rows = info_rows(frame.info)
             _fill(target.info, tensor_pb2.DTYPE_FLOAT32, rows.shape, rows)
-
-
-def spec_message(spec: EnvSpec) -> task_pb2.EnvSpec:
-    """What an agent sees, as a message."""
-    return task_pb2.EnvSpec(
-        env_id=spec.env_id,
-        blocks=[task_pb2.ObservationBlock(name=name, shape=shape) for name, shape in spec.blocks],
-        nvec=spec.nvec,
-        action_size=spec.action_size,
-        horizon=spec.horizon,
-        action_entity=task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{spec.action_entity.upper()}"),
-    )
 
 
 def state_message(view: ClusterView) -> cluster_pb2.ClusterState:

@@ -1,6 +1,5 @@
 """EnvService: sessions on simulated clusters, step by step."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -9,7 +8,7 @@ from typing import Any
 import grpc
 
 from lwmecps_core.batch import INFO_KEYS
-from lwmecps_core.errors import InvalidInput, QueueFull, Violation
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
 from lwmecps_core.specs import ALL_ENV_IDS, CONTINUOUS_SUFFIX, TaskSpec
 from protos.lwmecps.env.v1 import env_pb2 as pb
@@ -53,7 +52,6 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         workers: Callable[[], Sequence[pb.WorkerStatus]],
     ) -> None:
         self._sessions, self._settings, self._workers = sessions, settings, workers
-        self._streams = threading.BoundedSemaphore(settings.max_streams)
 
     def ListEnvironments(self, request: pb.ListEnvironmentsRequest, context: Any) -> pb.ListEnvironmentsResponse:
         start = _offset(request.page_token)
@@ -96,14 +94,10 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
     def StepStream(
         self, request_iterator: Iterator[pb.StepStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.StepStreamResponse]:
-        # A stream keeps one of the server's threads: were their number not bounded, no thread would be left for calls.
-        if not self._streams.acquire(blocking=False):
-            raise QueueFull(f"all {self._settings.max_streams} streams are in use; close one or try again later")
-        if not context.add_callback(self._streams.release):  # the client has gone already
-            self._streams.release()
-            return
         session_id = ""
         for request in request_iterator:
+            if not context.is_active():
+                return
             session_id = session_id or request.session_id
             if not session_id:
                 raise InvalidInput("request", [Violation("session_id", "is required in a stream's first message")])

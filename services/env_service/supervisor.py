@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -66,7 +67,7 @@ class Supervisor:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
-        self._children = [_Child(n, lambda n=n: subprocess.Popen(list(command(n)), env=env)) for n in names]
+        self._children = [_Child(name, partial(_popen, command, name, env)) for name in names]
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -90,22 +91,34 @@ class Supervisor:
                 for c in self._children
             ]
 
-    def stop(self, grace_s: float) -> None:
-        """Ask every process to finish (SIGTERM); those that have not after `grace_s` are killed."""
+    def ask_to_stop(self) -> None:
+        """Ask every process to finish (SIGTERM), and start none again."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        processes = [c.process for c in self._children if c.process is not None]
-        for process in processes:
+        for process in self._processes():
             process.send_signal(signal.SIGTERM)
+
+    def stop(self, grace_s: float) -> None:
+        """Ask every process to finish; those that have not after `grace_s` are killed."""
+        self.ask_to_stop()
         end_s = time.monotonic() + grace_s
-        for process in processes:
+        for process in self._processes():
             try:
                 process.wait(timeout=max(0.0, end_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
+    def _processes(self) -> "list[subprocess.Popen[bytes]]":
+        return [c.process for c in self._children if c.process is not None]
+
     def _watch(self) -> None:
         while not self._stopping.wait(POLL_S):
             self.check()
+
+
+def _popen(
+    command: Callable[[str], Sequence[str]], name: str, env: dict[str, str] | None
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(list(command(name)), env=env)

@@ -1,0 +1,62 @@
+"""`python -m services.env_service`: sessions over gRPC, and the collection workers beside them.
+
+Settings are environment variables, `LWMECPS_ENV_` + the name of a field of `EnvServiceSettings`.
+"""
+
+import os
+import threading
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
+
+import structlog
+import torch
+from prometheus_client import Gauge
+
+from lwmecps_core.errors import InvalidInput
+from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
+from services.common.server import Service, serve
+from services.common.settings import read
+from services.env_service.rpc import EnvServicer, OpenSession
+from services.env_service.sessions import SessionTable
+from services.env_service.settings import PREFIX, EnvServiceSettings
+from services.env_service.workers import status_source, worker_supervisor
+
+SESSIONS = Gauge("lwmecps_env_sessions", "Sessions that are open.")
+REAP_EVERY_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until SIGTERM, then let calls and workers finish."""
+    try:
+        settings = read(EnvServiceSettings, PREFIX)
+    except InvalidInput as error:
+        raise SystemExit(str(error)) from None
+    torch.set_num_threads(1)
+    sessions = SessionTable[OpenSession](settings.max_sessions, settings.session_idle_s)
+    SESSIONS.set_function(lambda: len(sessions))
+    supervisor = worker_supervisor(settings)
+    servicer = EnvServicer(sessions, settings, status_source(settings, supervisor))
+    service = Service(
+        env_pb2.DESCRIPTOR.services_by_name["EnvService"], servicer, env_pb2_grpc.add_EnvServiceServicer_to_server
+    )
+    stop = threading.Event()
+    reaper = threading.Thread(target=_reap, args=(sessions, stop), name="reaper", daemon=True)
+    try:
+        supervisor.start()
+        reaper.start()
+        serve(settings, [service], name="env-service", on_stop=[stop.set, supervisor.ask_to_stop])
+    finally:
+        supervisor.stop(settings.grace_s)
+        sessions.close_all()
+
+
+def _reap(sessions: SessionTable[OpenSession], stop: threading.Event) -> None:
+    while not stop.wait(REAP_EVERY_S):
+        if reaped := sessions.reap():
+            log.info("idle sessions closed", sessions=reaped)
+
+
+if __name__ == "__main__":
+    main()

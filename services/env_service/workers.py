@@ -1,0 +1,60 @@
+"""The collection workers of this process: started, kept running, and what they are doing."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+import redis
+
+from lwmecps_core.errors import QueueUnavailable
+from lwmecps_core.rollout.redis_queue import connect
+from protos.lwmecps.env.v1 import env_pb2
+from services.env_service.settings import EnvServiceSettings
+from services.env_service.supervisor import ChildStatus, Supervisor
+from services.env_service.worker_reports import State, WorkerReport, read_reports, report_to_message
+
+_TIMEOUT_S = 2.0
+
+
+def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
+    """Looks after `settings.collection_workers` processes; their names say machine, process and number."""
+    here = f"{socket.gethostname()}-{os.getpid()}"
+    return Supervisor(
+        [f"{here}-{i}" for i in range(settings.collection_workers)],
+        lambda name: [
+            sys.executable, "-m", "services.env_service.worker", "--name", name, "--redis-url", settings.redis_url,
+            "--log-format", settings.log_format, "--log-level", settings.log_level,
+        ],
+    )
+
+
+def status_source(settings: EnvServiceSettings, supervisor: Supervisor) -> Callable[[], list[env_pb2.WorkerStatus]]:
+    """A function that tells what the supervised workers are doing, from their own reports where there are any."""
+    client: redis.Redis = connect(settings.redis_url, connect_timeout_s=_TIMEOUT_S, timeout_s=_TIMEOUT_S)
+
+    def status() -> list[env_pb2.WorkerStatus]:
+        children = supervisor.status()
+        if not children:
+            return []
+        try:
+            reports, trouble = read_reports(client, [c.name for c in children]), ""
+        except QueueUnavailable as error:
+            reports, trouble = [], str(error)
+        return merged_status(children, reports, trouble)
+
+    return status
+
+
+def merged_status(
+    children: Sequence[ChildStatus], reports: Sequence[WorkerReport], trouble: str
+) -> list[env_pb2.WorkerStatus]:
+    """One entry per process: its own report, or, where it gave none or doesn't run, STOPPED and why."""
+    known = {report.worker_id: report for report in reports}
+    merged = []
+    for child in children:
+        report = known.get(child.name) if child.pid is not None else None
+        reason = child.last_error or trouble
+        report = report or WorkerReport(worker_id=child.name, state=State.STOPPED, last_error=reason)
+        merged.append(report_to_message(report))
+    return merged

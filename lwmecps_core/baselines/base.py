@@ -70,9 +70,9 @@ class Scene:
     @cached_property
     def room(self) -> Ints:
         """Most replicas of each deployment that can be asked for `[B, D]`: at home, or, in v4, on all nodes."""
-        if self.version == V4:
-            return np.minimum(self.limit.sum(-1), self.maximum)
-        return np.minimum(np.take_along_axis(self.limit, self.home[..., None], -1)[..., 0], self.maximum)
+        at_home = np.take_along_axis(self.limit, self.home[..., None], -1)[..., 0]
+        fits: Ints = self.limit.sum(-1) if self.version == V4 else at_home
+        return np.minimum(fits, self.maximum)
 
 
 def scene(tasks: Sequence[TaskSpec], task_of: ArrayLike) -> Scene:
@@ -86,18 +86,17 @@ class View:
     def __init__(self, scene: Scene, obs: NDArray[np.float32]) -> None:
         blocks = split(obs, scene.spec)
         deployment = np.moveaxis(blocks["deployment"].astype(np.float64), -1, 0)
-        count = lambda share: np.rint(share * scene.maximum).astype(np.int64)  # noqa: E731
-        self.ready, self.desired, self.pending = (count(share) for share in deployment[:3])
+        self.ready: Ints = np.rint(deployment[0] * scene.maximum).astype(np.int64)
+        self.desired: Ints = np.rint(deployment[1] * scene.maximum).astype(np.int64)
         self.utilisation = deployment[3]
         self.busy = deployment[4] * scene.maximum
-        self.rate = np.expm1(deployment[5])
         self.log_latency = deployment[7]
         if scene.version in (V2, V4):
             node = np.moveaxis(blocks["node"].astype(np.float64), -1, 0)
             self.node_cpu_requested, self.node_ram_requested = node[1], node[2]
             self.node_rate = np.expm1(node[4])
         if scene.version == V2:
-            self.current_deployment = deployment[9].argmax(-1)
+            self.current_deployment = deployment[-1].argmax(-1)
             self.current_node = node[6].argmax(-1)
         if scene.version == V4:
             pair = blocks["pair"][..., 1].astype(np.float64)
@@ -129,7 +128,8 @@ def encode(scene: Scene, counts: NDArray[Any]) -> NDArray[Any]:
     if scene.spec.discrete:
         return counts.astype(np.int32)
     sizes = np.asarray(discrete_nvec(scene.tasks[0]), np.float32) - 1.0
-    return (counts / np.maximum(sizes, 1.0)).astype(np.float32)
+    shares: NDArray[np.float32] = (counts / np.maximum(sizes, 1.0)).astype(np.float32)
+    return shares
 
 
 def rearrange(current: Ints, totals: Ints, score: Floats, limit: Ints) -> Ints:

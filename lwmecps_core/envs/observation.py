@@ -4,9 +4,10 @@ An observation is these blocks one after another, each flattened in C order:
 
 * `global` `[5]`: sine and cosine of the time (within the pattern's period; recorded: within the day), replicas /
   sum of max_replicas, log(latency / 100 ms) over all requests, failed share.
-* `deployment` `[D, 9]`: ready, desired, pending (each / the deployment's max_replicas), utilisation of ready replicas,
+* `deployment` `[D, 11]`: ready, desired, pending (each / the deployment's max_replicas), utilisation of ready replicas,
   busy replicas / max_replicas, log(1 + requests/s), its change since the last interval, log(latency / 100 ms), failed
-  share. In v2 a tenth: 1 for the deployment of the pod to place.
+  share, and again busy and ready replicas as 2 + log(0.02 + share): a target utilisation is their difference. In v2 a
+  twelfth: 1 for the deployment of the pod to place.
 * `node` `[N, 6]` (v2, v4): CPU used, CPU requested, RAM requested (shares of the node), network load (the larger of
   tx and rx), log(1 + requests/s of its users), log(1 + average pods that its free CPU has room for). In v2 a seventh:
   1 for the node where the pod to place runs.
@@ -27,7 +28,7 @@ from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
 
 BOUND = 10.0
 SCALE_LATENCY_MS = 100.0
-GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 9, 6, 4
+GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 11, 6, 4
 V1, V2, V3, V4 = 1, 2, 3, 4
 
 
@@ -74,6 +75,12 @@ def log_latency(latency_ms: float) -> float:
 
 
 @compiled
+def log_share(share: float) -> float:
+    """A share of the replicas on a scale where ratios are differences."""
+    return 2.0 + log(0.02 + share)
+
+
+@compiled
 def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None:
     """Write environment `b`'s observation into `out` `[O]`."""
     task, env, pools = p.tasks[k], s.envs[b], s.pools[b]
@@ -97,6 +104,7 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
         out[at + 4] = busy / maximum
         out[at + 5], out[at + 6] = clip(state.log_rate), clip(state.log_rate_change)
         out[at + 7], out[at + 8] = log_latency(state.latency_ms), state.failed_share
+        out[at + 9], out[at + 10] = log_share(busy / maximum), log_share(ready / maximum)
         at += DEPLOYMENT_FEATURES
         if version == V2:
             out[at] = 1.0 if d == current else 0.0

@@ -71,7 +71,7 @@ def _act(
     algo: Algorithm, snapshot: PolicySnapshot, obs: NDArray[np.float32], mask: NDArray[np.bool_],
     noise: NDArray[np.float32] | None, tasks: int,
 ) -> tuple[NDArray[np.generic], dict[str, NDArray[np.float32]]]:  # fmt: skip
-    lead = (tasks, -1) if snapshot.per_task else (-1,)
+    lead = (tasks, len(obs) // tasks) if snapshot.per_task else (len(obs),)
     view = lambda a: torch.from_numpy(a).reshape(*lead, a.shape[-1])  # noqa: E731
     with torch.inference_mode():
         out = algo.act(

@@ -63,7 +63,7 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
     if spec.discrete:
         mask.reshape(*mask.shape[:-1], len(spec.nvec), -1)[..., :1] = True
     noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
-    flat = lambda x: x.reshape(-1, x.shape[-1])  # noqa: E731
+    flat = lambda x: x.flatten(0, -2)  # noqa: E731
     out = algo.act(params, extra, flat(obs[:, :-1]), flat(mask[:, :-1]), flat(noise))
     terminated, truncated, valid = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
     valid[:] = True

@@ -1,0 +1,85 @@
+"""What rollouts say about a method: rows of the result table, and the time series of one episode."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.batch import INFO_KEYS, RolloutBatch
+from lwmecps_core.progress import Row
+
+Floats = NDArray[np.float64]
+
+
+def rows(
+    batches: Sequence[RolloutBatch], task_names: Sequence[str], method: str, inner_steps: int = 0, env_steps: int = 0,
+    wall_s: float = 0.0,
+) -> list[Row]:  # fmt: skip
+    """One row per batch (a task each): means over its episodes; see `Row`.
+
+    `env_steps` and `wall_s` are those of one task. Latencies and failures are weighted by users, that is by requests;
+    the 95th percentile is the intervals' own, averaged so.
+    """
+    return [
+        _row(batch, task, method, inner_steps, env_steps, wall_s)
+        for batch, task in zip(batches, task_names, strict=True)
+    ]
+
+
+def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:
+    """The metrics of one collection: per episode `total_reward` and `steps`, per interval `latency` (ms),
+    `resource_usage` and `pod_count`, each a mean over all transitions.
+    """
+    valid = np.concatenate([b.valid.ravel() for b in batches]).astype(np.float64)
+    mean = lambda key: float(np.concatenate([b.info[key].ravel() for b in batches]) @ valid / valid.sum())  # noqa: E731
+    episodes = sum(max(int((b.terminated | b.truncated).sum()), b.width) for b in batches)
+    return {
+        "total_reward": float(sum(b.reward.sum(dtype=np.float64) for b in batches) / episodes),
+        "steps": float(valid.sum() / episodes),
+        "latency": mean("latency_ms"),
+        "resource_usage": mean("resource_usage"),
+        "pod_count": mean("replicas"),
+    }
+
+
+def trace(batch: RolloutBatch) -> dict[str, tuple[float, ...]]:
+    """The first episode as time series: `reward` and every quantity of `INFO_KEYS`, one value per interval."""
+    steps = batch.valid[:, 0]
+    ends = np.flatnonzero(_ends(batch)[:, 0])
+    length = int(ends[0]) + 1 if len(ends) else batch.length
+    series = {"reward": batch.reward, **{key: batch.info[key] for key in INFO_KEYS}}
+    return {key: tuple(values[:length, 0][steps[:length]].tolist()) for key, values in series.items()}
+
+
+def load_correlation(replicas: Floats, users: Floats, valid: NDArray[np.bool_]) -> float:
+    """Pearson's correlation over time of `[T, B]` series, averaged over episodes; 0 where one of them is constant."""
+    values = []
+    for b in range(replicas.shape[1]):
+        x, y = replicas[valid[:, b], b], users[valid[:, b], b]
+        constant = len(x) < 2 or x.std() < 1e-9 or y.std() < 1e-9
+        values.append(0.0 if constant else float(np.corrcoef(x, y)[0, 1]))
+    return float(np.mean(values))
+
+
+def _ends(batch: RolloutBatch) -> NDArray[np.bool_]:
+    return batch.terminated.astype(np.bool_) | batch.truncated.astype(np.bool_)
+
+
+def _row(batch: RolloutBatch, task: str, method: str, inner_steps: int, env_steps: int, wall_s: float) -> Row:
+    valid = batch.valid.astype(np.bool_)
+    info = {key: batch.info[key].astype(np.float64) for key in INFO_KEYS}
+    users = np.where(valid, info["users"], 0.0)
+
+    def by_users(key: str) -> float:
+        return float((info[key] * users).sum() / max(users.sum(), 1e-12))
+
+    # An episode that ends early is followed by another one in the same column.
+    episodes = max(int(_ends(batch).sum()), batch.width)
+    return Row(
+        task=task, method=method, inner_steps=inner_steps,
+        reward=float(np.where(valid, batch.reward, 0.0).sum(dtype=np.float64) / episodes),
+        latency_mean_ms=by_users("latency_ms"), latency_p95_ms=by_users("latency_p95_ms"),
+        replicas_mean=float(info["replicas"][valid].mean()), sla_miss_share=by_users("failed_share"), moves_mean=float(info["moves"][valid].mean()),
+        load_correlation=load_correlation(info["replicas"], info["users"], valid),
+        env_steps=env_steps, wall_s=wall_s,
+    )  # fmt: skip

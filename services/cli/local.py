@@ -76,7 +76,7 @@ def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tup
         "DATABASE_URL": f"sqlite:///{plan.state / 'registry.db'}",
         "ARTEFACTS_URL": str(plan.state / "artefacts"),
     }
-    env = {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "WORKERS": str(plan.workers)}
+    env = {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers)}
     learner = {
         "PORT": _port(addresses.learner),
         "REGISTRY": addresses.registry,

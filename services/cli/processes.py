@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +56,16 @@ def start_module(name: str, module: str, env: Mapping[str, str], log: Path) -> C
 
 
 def drain(children: list[Child], patience_s: float = DRAIN_S) -> None:
-    """Ask one after the other to finish (SIGTERM) and wait for it; kill the process group of one that will not."""
-    for child in children:
-        if child.process.poll() is None:
-            child.process.send_signal(signal.SIGTERM)
-        try:
-            child.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.process.pid, signal.SIGKILL)
+    """Ask one after the other to finish (SIGTERM) and wait for it; kill whoever will not, or all at a second ctrl-C."""
+    try:
+        for child in children:
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(patience_s)
+    finally:
+        for child in children:
+            # The group is the child and what it started; it is gone when all of them ended.
+            with suppress(ProcessLookupError):
+                os.killpg(child.process.pid, signal.SIGKILL)
             child.process.wait()

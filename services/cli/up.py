@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from services.cli.local import Plan, running
 from services.cli.render import console, print_json
 from services.cli.tasks import Json
 
@@ -27,6 +26,8 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start Redis and the three services in this terminal; ctrl-C drains them."""
+    from services.cli.local import Plan, running  # here, because it loads the Redis client, which few commands need
+
     plan = Plan(
         state=state.expanduser().resolve(), registry_port=registry_port, env_port=env_port, learner_port=learner_port,
         redis_url=redis_url, workers=workers, slots=slots,

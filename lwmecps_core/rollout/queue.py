@@ -89,8 +89,8 @@ class WorkQueue(Protocol):
     def publish(self, payloads: Sequence[bytes], deadline_s: float = 10.0) -> None:
         """Append messages, waiting up to `deadline_s` seconds for room.
 
-        Raises `QueueFull` with those that did not fit in time (the others stay), `InvalidInput` when one alone is larger
-        than the stream.
+        Raises `QueueFull` with those that did not fit in time (the others stay), `InvalidInput` when one alone is
+        larger than the stream.
         """
 
     def read(self, consumer: str, count: int = 1, block_ms: int = 0) -> list[Entry]:

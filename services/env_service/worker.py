@@ -4,10 +4,13 @@
 it has. Any number may run, anywhere: what a worker answers depends on the request only.
 """
 
+import argparse
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -18,10 +21,14 @@ from lwmecps_core.rollout.chunks import take_tasks
 from lwmecps_core.rollout.codec import decode_request, encode_batch, encode_failure
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.messages import CollectionRequest, Origin
-from lwmecps_core.rollout.policy_store import CachedPolicies, PolicyStore
+from lwmecps_core.rollout.policy_store import CachedPolicies, PolicyStore, RedisPolicyStore
 from lwmecps_core.rollout.queue import Entry, WorkQueue
+from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM
+from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from lwmecps_core.specs import Positive, TaskSpec
-from services.env_service.worker_reports import State, WorkerReport
+from services.common import logs
+from services.common.settings import read
+from services.env_service.worker_reports import State, WorkerReport, send_report
 
 log = structlog.get_logger(__name__)
 
@@ -168,8 +175,9 @@ class Worker:
         text = f"{type(error).__name__}: {error}"
         # What can't be used now never can; anything else may be this worker's trouble.
         if self._requests.fail(self.report.worker_id, entry, text, fatal=isinstance(error, InvalidInput)):
-            self._publish(replies, [encode_failure(request.id, self._origin(0), text)])
-            self._sequence += 1
+            with suppress(QueueFull):
+                self._publish(replies, [encode_failure(request.id, self._origin(0), text)])
+                self._sequence += 1
 
     def _origin(self, ahead: int) -> Origin:
         return Origin(self.report.worker_id, self._epoch, self._sequence + ahead)
@@ -178,3 +186,64 @@ class Worker:
         self.report.errors += 1
         self.report.last_error = f"{type(error).__name__}: {error}"
         self.report.last_active_s = time.time()
+
+
+def redis_worker(
+    name: str, redis_url: str, unroll: Unroll, stop: threading.Event, settings: WorkerSettings
+) -> tuple[Worker, Callable[[], None]]:
+    """A worker on a Redis, and its heartbeat: call that every `settings.heartbeat_s` while the worker runs."""
+    client = connect(redis_url)
+    worker = Worker(
+        name,
+        RedisQueue(client, REQUEST_STREAM, REQUEST_LIMITS),
+        lambda stream: RedisQueue(client, stream, REPLY_LIMITS),
+        RedisPolicyStore(client),
+        unroll,
+        stop,
+        settings,
+    )
+
+    def beat() -> None:
+        with suppress(QueueUnavailable, NotFound):
+            worker.heartbeat()
+            send_report(client, worker.report)
+
+    return worker, beat
+
+
+def main() -> None:
+    """Run one worker until SIGTERM or the end of the process that started it."""
+    parser = argparse.ArgumentParser(prog="python -m services.env_service.worker", description=main.__doc__)
+    parser.add_argument("--name", default=f"worker-{os.getpid()}", help="identifier, unique over all workers")
+    parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
+    parser.add_argument("--log-format", default="console", choices=("console", "json"))
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    args = parser.parse_args()
+    logs.configure(args.log_format, args.log_level, service=args.name)
+    # One thread per process: the machine's cores are used by as many workers.
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
+    import torch
+
+    from lwmecps_core.rollout.unroll import unroll
+
+    torch.set_num_threads(1)
+    settings = read(WorkerSettings, "LWMECPS_WORKER_")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
+    working = threading.Thread(target=worker.run, name="worker")
+    parent = os.getppid()
+    log.info("worker started", redis=args.redis_url)
+    working.start()
+    while working.is_alive():
+        beat()
+        working.join(settings.heartbeat_s)
+        if os.getppid() != parent:
+            stop.set()
+    beat()
+    log.info("worker ended", requests=worker.report.requests, transitions=worker.report.transitions)
+
+
+if __name__ == "__main__":
+    main()

@@ -68,13 +68,21 @@ def read_reports(client: "redis.Redis", names: Sequence[str] = ()) -> list[Worke
     return [WorkerReport(**data | {"state": State(data["state"])}) for _, data in sorted(kept.items())]
 
 
+_STATES = {
+    State.IDLE: env_pb2.WORKER_STATE_IDLE,
+    State.COLLECTING: env_pb2.WORKER_STATE_COLLECTING,
+    State.BLOCKED: env_pb2.WORKER_STATE_BLOCKED,
+    State.STOPPED: env_pb2.WORKER_STATE_STOPPED,
+}
+
+
 def report_to_message(report: WorkerReport) -> env_pb2.WorkerStatus:
     """The message of a report."""
     active = Timestamp()
     active.FromNanoseconds(int(report.last_active_s * 1e9))
     return env_pb2.WorkerStatus(
         worker_id=report.worker_id,
-        state=env_pb2.WorkerState.Value(f"WORKER_STATE_{report.state.name}"),
+        state=_STATES[report.state],
         requests=report.requests,
         batches=report.batches,
         transitions=report.transitions,

@@ -40,10 +40,14 @@ def users_table(task: TaskSpec) -> NDArray[np.float32]:
 
 def clock_table(task: TaskSpec) -> NDArray[np.float32]:
     """Sine and cosine of the time within the pattern's period (recorded: within the day): float32 `[L, 2]`."""
-    w = task.workload
-    cycle_s = DAY_S if w.pattern == "recorded" else w.period_s
-    angle = 2.0 * np.pi * np.arange(pattern_length(task)) * task.interval_s * w.speedup / cycle_s
+    angle = 2.0 * np.pi * np.array([turn_of(task, row) for row in range(pattern_length(task))])
     return np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
+
+
+def turn_of(task: TaskSpec, row: int) -> float:
+    """The time of a row of the table as a share, in [0, 1), of the pattern's period (recorded: of the day)."""
+    w = task.workload
+    return row * task.interval_s * w.speedup / (DAY_S if w.pattern == "recorded" else w.period_s) % 1.0
 
 
 def _wave(workload: WorkloadSpec, turn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,80 @@
+"""The simulator as a cluster backend."""
+
+import numpy as np
+
+from lwmecps_core.batch import INFO_KEYS
+from lwmecps_core.cluster.base import ClusterState, Counts
+from lwmecps_core.errors import InvalidInput, Violation, WrongState
+from lwmecps_core.sim.simulator import Simulator, limit_placement
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.workload import turn_of
+
+
+class SimulatedCluster:
+    """One simulated cluster (see `ClusterBackend`); an episode is a function of (task, seed, placements)."""
+
+    def __init__(self, task: TaskSpec) -> None:
+        self.task = task
+        self._simulator = Simulator([task], [0])
+        self._placement: Counts | None = None
+        self._closed = False
+
+    def reset(self, seed: int) -> ClusterState:
+        if self._closed:
+            raise WrongState("the cluster is closed")
+        self._simulator.begin([seed])
+        self._placement = self._simulator.state.pools["desired"][0].copy()
+        return self.observe()
+
+    def apply(self, placement: Counts) -> None:
+        self._check_open()
+        params = self._simulator.params
+        limit = params.limit[0]
+        wanted = np.asarray(placement)
+        if wanted.shape != limit.shape or wanted.dtype.kind not in "iu":
+            reason = f"must be whole numbers of shape {limit.shape}, not {wanted.dtype} of shape {wanted.shape}"
+            raise InvalidInput("placement", [Violation("placement", reason)])
+        if (wanted < 0).any():
+            raise InvalidInput("placement", [Violation("placement", "must not be negative")])
+        self._placement = limit_placement(wanted, limit, params.deployments["max_replicas"][0])
+
+    def advance(self) -> ClusterState:
+        self._check_open()
+        assert self._placement is not None
+        self._simulator.advance(self._placement[None])
+        return self.observe()
+
+    def observe(self) -> ClusterState:
+        self._check_open()
+        sim = self._simulator
+        env, pools, deps, nodes = (records[0] for records in sim.state[:4])
+        spec = sim.params.nodes[0]
+        info = dict(zip(INFO_KEYS, sim.info[:, 0].astype(np.float64).tolist(), strict=True))
+        length = int(sim.params.tasks["table_length"][0])
+        return ClusterState(
+            ready=pools["ready"].copy(),
+            starting=pools["starting"].copy(),
+            pending=pools["pending"].copy(),
+            utilisation=pools["utilisation"].copy(),
+            request_rate=deps["rate"].copy(),
+            latency_ms=deps["latency_ms"].copy(),
+            failed_share=deps["failed_share"].copy(),
+            users_rate=nodes["rate"].copy(),
+            cpu_used=nodes["cpu_used"].copy(),
+            cpu_requested=nodes["cpu_requested"] / spec["cpu"],
+            ram_requested=nodes["ram_requested"] / spec["ram"],
+            network=np.maximum(nodes["tx_used"], nodes["rx_used"]),
+            latency_ms_mean=float(env["latency_ms"]),
+            latency_ms_p95=info["latency_p95_ms"],
+            failed_share_total=float(env["failed_share"]),
+            users=info["users"],
+            moves=info["moves"],
+            turn=turn_of(self.task, int(env["start"] + env["t"]) % length),
+        )
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed or self._placement is None:
+            raise WrongState("the cluster is closed" if self._closed else "the cluster was not reset yet")

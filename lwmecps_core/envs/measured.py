@@ -1,0 +1,98 @@
+"""The observation and the reward from what a cluster shows (the scalar twin of the compiled path)."""
+
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.cluster.base import ClusterState
+from lwmecps_core.envs.observation import BOUND, SCALE_LATENCY_MS, V2, V4, version_of
+from lwmecps_core.specs import TaskSpec
+
+Floats = NDArray[np.float64]
+
+
+def reward_terms(task: TaskSpec, state: ClusterState) -> dict[str, float]:
+    """The weighted terms of the reward, which is their sum."""
+    o, capacity = task.objective, sum(d.max_replicas for d in task.deployments)
+    return {
+        "reward_latency": -o.latency * state.latency_ms_mean / o.target_latency_ms,
+        "reward_replicas": -o.replicas * state.replicas / capacity,
+        "reward_imbalance": -o.imbalance * float(np.std(state.cpu_used)),
+        "reward_sla": -o.sla * state.failed_share_total,
+        "reward_moves": -o.moves * state.moves,
+    }
+
+
+def measured_info(task: TaskSpec, state: ClusterState) -> dict[str, float]:
+    """What every environment reports about an interval (`INFO_KEYS`)."""
+    return {
+        "latency_ms": state.latency_ms_mean,
+        "latency_p95_ms": state.latency_ms_p95,
+        "replicas": float(state.replicas),
+        "imbalance": float(np.std(state.cpu_used)),
+        "failed_share": state.failed_share_total,
+        "moves": state.moves,
+        "users": state.users,
+        "resource_usage": float(np.mean(state.cpu_used)),
+        **reward_terms(task, state),
+    }
+
+
+def observation(
+    task: TaskSpec, state: ClusterState, last: ClusterState | None, pod: tuple[int, int] | None
+) -> dict[str, NDArray[np.float32]]:
+    """The observation's blocks; `last` is the state one interval ago, `pod` v2's pod to place (deployment, node)."""
+    version = version_of(task.env_id)
+    blocks = {"global": _global(task, state), "deployment": _deployments(task, state, last)}
+    if version in (V2, V4):
+        blocks["node"] = _nodes(task, state)
+    if version == V4:
+        maximum = _max_replicas(task)[:, None]
+        counts = [state.ready / maximum, state.desired / maximum, state.pending / maximum]
+        blocks["pair"] = np.stack([*counts, state.utilisation], axis=-1)
+    if version == V2:
+        for axis, name in enumerate(("deployment", "node")):
+            mark = np.zeros((len(blocks[name]), 1))
+            if pod is not None:
+                mark[pod[axis]] = 1.0
+            blocks[name] = np.concatenate([blocks[name], mark], axis=1)
+    return {name: np.clip(block, -BOUND, BOUND).astype(np.float32) for name, block in blocks.items()}
+
+
+def _max_replicas(task: TaskSpec) -> Floats:
+    return np.array([d.max_replicas for d in task.deployments], np.float64)
+
+
+def _log_latency(latency_ms: float) -> float:
+    return log(latency_ms / SCALE_LATENCY_MS) if latency_ms > 0.0 else 0.0
+
+
+def _global(task: TaskSpec, state: ClusterState) -> Floats:
+    angle = 2.0 * np.pi * state.turn
+    share = state.replicas / _max_replicas(task).sum()
+    latency = _log_latency(state.latency_ms_mean)
+    return np.array([np.sin(angle), np.cos(angle), share, latency, state.failed_share_total])
+
+
+def _deployments(task: TaskSpec, state: ClusterState, last: ClusterState | None) -> Floats:
+    maximum, ready = _max_replicas(task), state.ready.sum(axis=1)
+    busy = (state.ready * state.utilisation).sum(axis=1)
+    log_rate = np.log1p(state.request_rate)
+    change = np.zeros_like(log_rate) if last is None else log_rate - np.log1p(last.request_rate)
+    latency = np.array([_log_latency(float(ms)) for ms in state.latency_ms])
+    columns = [
+        ready / maximum, state.desired.sum(axis=1) / maximum, state.pending.sum(axis=1) / maximum,
+        busy / np.maximum(ready, 1), busy / maximum, log_rate, change, latency, state.failed_share,
+    ]  # fmt: skip
+    return np.stack(columns, axis=1)
+
+
+def _nodes(task: TaskSpec, state: ClusterState) -> Floats:
+    cpu = np.array([node.cpu_millicores for node in task.cluster.nodes])
+    pod_cpu = np.mean([d.cpu_millicores for d in task.deployments])
+    room = np.log1p(np.maximum(0.0, 1.0 - state.cpu_requested) * cpu / pod_cpu)
+    columns = [
+        state.cpu_used, state.cpu_requested, state.ram_requested, state.network, np.log1p(state.users_rate), room,
+    ]  # fmt: skip
+    return np.stack(columns, axis=1)

@@ -1,0 +1,203 @@
+"""Gymnasium environments over one cluster: `LWMECPSEnv` (v1) to `LWMECPSEnv4` (v4) and their continuous twins."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from lwmecps_core.cluster.base import ClusterBackend, ClusterState
+from lwmecps_core.cluster.simulated import SimulatedCluster
+from lwmecps_core.envs.actions import action_masks, discrete_nvec, env_spec, to_discrete
+from lwmecps_core.envs.measured import measured_info, observation, reward_terms
+from lwmecps_core.envs.observation import BOUND, V1, V2, V4, version_of
+from lwmecps_core.sim.simulator import limit_placement
+from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
+from lwmecps_core.specs import (
+    CONTINUOUS_SUFFIX,
+    ClusterSpec,
+    DeploymentSpec,
+    EnvSpec,
+    NodeSpec,
+    TaskSpec,
+    WorkloadSpec,
+)
+
+Observation = dict[str, NDArray[np.float32]] | NDArray[np.float32]
+
+
+def default_task(env_id: str = "lwmecps-v3") -> TaskSpec:
+    """Four nodes in a city, four deployments, a day's load that passes in twenty minutes."""
+    n = 4
+    return TaskSpec(
+        name="default",
+        env_id=cast(Any, env_id),
+        cluster=ClusterSpec(
+            nodes=tuple(NodeSpec(name=f"node-{i}", cpu_millicores=4000.0, ram_mib=8192.0) for i in range(n)),
+            rtt_ms=tuple(tuple(10.0 * abs(i - j) for j in range(n)) for i in range(n)),
+        ),
+        deployments=tuple(DeploymentSpec(name=f"service-{i}", cpu_time_ms=40.0) for i in range(n)),
+        workload=WorkloadSpec(
+            base_users=(25.0,) * n,
+            phase=tuple(0.1 * i for i in range(n)),
+            share=tuple(tuple(0.7 if i == j else 0.1 for j in range(n)) for i in range(n)),
+            speedup=72.0,
+        ),
+    )
+
+
+def with_env_id(task: TaskSpec, env_id: str) -> TaskSpec:
+    """The same problem as another version of the environment."""
+    return replace(task, env_id=cast(Any, env_id))
+
+
+def observation_space(spec: EnvSpec) -> spaces.Space[Any]:
+    """Named blocks for v3 and v4, one flat vector for v1 and v2."""
+    if version_of(spec.env_id) <= V2:
+        return spaces.Box(-BOUND, BOUND, (spec.obs_size,), np.float32)
+    return spaces.Dict({name: spaces.Box(-BOUND, BOUND, shape, np.float32) for name, shape in spec.blocks})
+
+
+def action_space(task: TaskSpec) -> spaces.Space[Any]:
+    """The discrete space of the task's version, or `Box` in [0, 1] for a continuous twin."""
+    nvec = discrete_nvec(task)
+    if task.env_id.endswith(CONTINUOUS_SUFFIX):
+        return spaces.Box(0.0, 1.0, (len(nvec),), np.float32)
+    return (
+        spaces.Discrete(nvec[0])
+        if len(nvec) == 1 and version_of(task.env_id) <= V2
+        else spaces.MultiDiscrete(list(nvec))
+    )
+
+
+class PlacementEnv(gymnasium.Env[Any, Any]):
+    """One cluster as a Gymnasium environment: an action, one control interval, a reward.
+
+    `info` holds `INFO_KEYS` and `action_mask`. Works over any `ClusterBackend`; without one, over the simulator, where
+    `reset(seed=s)` begins the same episode as `BatchEnv.reset` with seed s. `backend.task` must be the task.
+    """
+
+    version: ClassVar[int]
+
+    def __init__(self, task: TaskSpec | None = None, backend: ClusterBackend | None = None) -> None:
+        task = task or (backend.task if backend else default_task())
+        self.task = with_env_id(task, f"lwmecps-v{self.version}")
+        self.spec_of_env = env_spec(self.task)
+        self.backend: ClusterBackend = backend or SimulatedCluster(self.task)
+        self.observation_space = observation_space(self.spec_of_env)
+        self.action_space = action_space(self.task)
+        self._limit = pod_limits(self.task)
+        self._masks = action_masks(self.task)
+        self._homes = np.array([home_node(self.task, d) for d in range(len(self.task.deployments))])
+        self._pods = np.repeat(np.arange(len(self.task.deployments)), initial_replicas(self.task))
+        self._next_pod = 0
+        self._elapsed = 0
+        self._desired = np.zeros_like(self._limit)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        super().reset(seed=seed)
+        episode_seed = int(self.np_random.integers(2**63)) if seed is None else seed
+        state = self.backend.reset(episode_seed)
+        self._desired = state.desired
+        self._elapsed = self._next_pod = 0
+        self._state = state
+        return self._observe(state, None), self._info(state)
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        self._desired = self._decide(np.asarray(action, np.int64).reshape(-1))
+        self.backend.apply(self._desired)
+        last, self._state = self._state, self.backend.advance()
+        self._elapsed += 1
+        terminated = self.version == V2 and self._next_pod >= len(self._pods)
+        truncated = self._elapsed >= self.task.horizon and not terminated
+        reward = sum(reward_terms(self.task, self._state).values())
+        return self._observe(self._state, last), reward, terminated, truncated, self._info(self._state)
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def action_mask(self) -> NDArray[np.bool_]:
+        """Allowed choices, those of the first action component first."""
+        mask: NDArray[np.bool_] = self._masks[self._next_pod if self.version == V2 else 0].copy()
+        return mask
+
+    def _decide(self, action: NDArray[np.int64]) -> NDArray[np.int32]:
+        """The placement `[D, N]` that an action asks for (see `lwmecps_core.envs.actions`)."""
+        desired, limit = self._desired.copy(), self._limit
+        if self.version == V1:
+            home = self._homes[0]
+            desired[0, home] = np.clip(desired[0, home] + action[0] - 1, 0, limit[0, home])
+        elif self.version == V2:
+            if self._next_pod < len(self._pods):
+                d, n = self._pods[self._next_pod], action[0]
+                if desired[d, n] < limit[d, n]:
+                    desired[d, self._homes[d]] -= 1
+                    desired[d, n] += 1
+                self._next_pod += 1
+        elif self.version == V4:
+            desired = action.reshape(limit.shape).astype(np.int32)
+        else:
+            desired = np.zeros_like(limit)
+            desired[np.arange(len(limit)), self._homes] = action
+        return limit_placement(desired, limit, np.array([d.max_replicas for d in self.task.deployments]))
+
+    def _observe(self, state: ClusterState, last: ClusterState | None) -> Observation:
+        pod = None
+        if self.version == V2 and self._next_pod < len(self._pods):
+            d = int(self._pods[self._next_pod])
+            pod = (d, int(self._homes[d]))
+        blocks = observation(self.task, state, last, pod)
+        return blocks if self.version > V2 else np.concatenate([block.reshape(-1) for block in blocks.values()])
+
+    def _info(self, state: ClusterState) -> dict[str, Any]:
+        return {**measured_info(self.task, state), "action_mask": self.action_mask()}
+
+
+class LWMECPSEnv(PlacementEnv):
+    """v1: scale one deployment down, keep it, or up."""
+
+    version = 1
+
+
+class LWMECPSEnv2(PlacementEnv):
+    """v2: choose the node for one pod after another."""
+
+    version = 2
+
+
+class LWMECPSEnv3(PlacementEnv):
+    """v3: replicas of every deployment, each at its home node."""
+
+    version = 3
+
+
+class LWMECPSEnv4(PlacementEnv):
+    """v4: replicas of every deployment on every node."""
+
+    version = 4
+
+
+ENV_CLASSES: dict[int, type[PlacementEnv]] = {1: LWMECPSEnv, 2: LWMECPSEnv2, 3: LWMECPSEnv3, 4: LWMECPSEnv4}
+
+
+class ContinuousAction(gymnasium.ActionWrapper[Any, Any, Any], gymnasium.utils.RecordConstructorArgs):
+    """The continuous twin of an environment: numbers in [0, 1], rounded onto its integers."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        gymnasium.utils.RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self._task: TaskSpec = env.get_wrapper_attr("task")
+        self.action_space = action_space(with_env_id(self._task, self._task.env_id + CONTINUOUS_SUFFIX))
+
+    def action(self, action: NDArray[np.float32]) -> NDArray[np.int32]:
+        return to_discrete(action, discrete_nvec(self._task))
+
+
+def make_env(env_id: str, task: TaskSpec | None = None, backend: ClusterBackend | None = None) -> Any:
+    """The environment with one of `ALL_ENV_IDS`, over `task` (its `env_id` is replaced) and maybe a real cluster."""
+    env = ENV_CLASSES[version_of(env_id)](task, backend)
+    return ContinuousAction(env) if env_id.endswith(CONTINUOUS_SUFFIX) else env

@@ -38,4 +38,5 @@ class OptimizedBalance:
 
 def _room(view: View) -> Floats:
     """`[B, N]`: minus the scarcer resource's requested share."""
-    return -np.maximum(view.node_cpu_requested, view.node_ram_requested)
+    room: Floats = -np.maximum(view.node_cpu_requested, view.node_ram_requested)
+    return room

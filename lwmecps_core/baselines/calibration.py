@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from lwmecps_core.baselines.hpa import HpaSettings, calibrate
+from lwmecps_core.config import parse
 from lwmecps_core.specs import FAMILIES, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 
@@ -13,13 +14,15 @@ TRAINING_SEED = 10**9
 
 def calibrated_for(task: TaskSpec) -> HpaSettings:
     """The best settings on tasks of the task's own family (`mec_city` if it has none), environment and size."""
-    family = {name: name for name in FAMILIES}.get(task.family, "mec_city")
-    return _calibrated(
-        TaskDistribution(
-            family=family, env_id=task.env_id, nodes=len(task.cluster.nodes), deployments=len(task.deployments),
-            max_replicas=max(d.max_replicas for d in task.deployments), horizon=task.horizon,
-        )
-    )  # fmt: skip
+    fields = {
+        "family": task.family if task.family in FAMILIES else "mec_city",
+        "env_id": task.env_id,
+        "nodes": len(task.cluster.nodes),
+        "deployments": len(task.deployments),
+        "max_replicas": max(d.max_replicas for d in task.deployments),
+        "horizon": task.horizon,
+    }
+    return _calibrated(parse(TaskDistribution, fields, task.name))
 
 
 @lru_cache(maxsize=16)

@@ -40,7 +40,8 @@ class Greedy:
         return to_action(scene, view, exchange(view.desired, need, scene.room), score)
 
     def _node_score(self, view: View) -> Floats:
-        return view.node_rate if self._by == "latency" else -view.node_cpu_requested
+        score: Floats = view.node_rate if self._by == "latency" else -view.node_cpu_requested
+        return score
 
 
 def exchange(current: Ints, need: Floats, room: Ints) -> Ints:

@@ -1,4 +1,4 @@
-"""The upper bound: a search for the best plan of each episode, with everything hidden known, the users to come included.
+"""The upper bound: a search for each episode's best plan, with everything hidden known, the users to come included.
 
 Plans are followed in the true simulator under the episode's own seed. A search begins with the best of all rules'
 trajectories and of dynamic programmes (`programme`), and is refined window by window (`refine`).
@@ -20,9 +20,9 @@ from lwmecps_core.baselines.programme import programmes
 from lwmecps_core.baselines.random import RandomPolicy
 from lwmecps_core.baselines.refine import refine
 from lwmecps_core.baselines.replay import Replay
-from lwmecps_core.envs.observation import V3, V4
+from lwmecps_core.envs.observation import V3, V4, version_of
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.specs import CONTINUOUS_SUFFIX, TaskSpec
+from lwmecps_core.specs import EnvId, TaskSpec
 
 EPISODES_AT_ONCE = 32
 
@@ -52,7 +52,7 @@ class Oracle:
     def reset(self, seeds: NDArray[np.uint64]) -> None:
         """See `Baseline.reset`."""
         scene = self._scene
-        discrete = [replace(t, env_id=t.env_id.removesuffix(CONTINUOUS_SUFFIX)) for t in scene.tasks]
+        discrete = [replace(t, env_id=_discrete(t)) for t in scene.tasks]
         parts = [
             best_plans(discrete, scene.task_of[i : i + EPISODES_AT_ONCE], seeds[i : i + EPISODES_AT_ONCE])
             for i in range(0, len(seeds), EPISODES_AT_ONCE)
@@ -64,6 +64,10 @@ class Oracle:
         action = self._plans[:, self._t % self._plans.shape[1]]
         self._t += 1
         return encode(self._scene, action)
+
+
+def _discrete(task: TaskSpec) -> EnvId:
+    return "lwmecps-v3" if version_of(task.env_id) == V3 else "lwmecps-v4"
 
 
 def best_plans(tasks: Sequence[TaskSpec], task_of: Ints, seeds: NDArray[np.uint64]) -> Ints:
@@ -79,21 +83,21 @@ def best_plans(tasks: Sequence[TaskSpec], task_of: Ints, seeds: NDArray[np.uint6
 
 def followed(replay: Replay) -> tuple[Ints, NDArray[np.float64]]:
     """What every rule did: plans `[E, P, T, A]` and their total rewards `[E, P]`; the autoscaler in all of `GRID`."""
-    plans, totals = [], []
-    env, where = replay.env(len(GRID)), scene(replay.tasks, replay.env(len(GRID)).task_of)
-    episodes = len(replay.seeds)
-    for rule, width in [(Hpa(where, list(GRID) * episodes), len(GRID)), *((make, 1) for make in RULES)]:
-        if width == 1:
-            env = replay.env(1)
-            rule = rule(scene(replay.tasks, env.task_of))
-        seeds = np.repeat(replay.seeds, width)
-        rule.reset(seeds)
-        obs, mask = env.reset(seeds)
-        actions, total = [], np.zeros(env.size)
-        for _ in range(replay.horizon):
-            actions.append(rule.act(obs, mask).astype(np.int64))
-            obs, mask, reward, *_ = env.step(actions[-1])
-            total += reward
-        plans.append(np.stack(actions, axis=1).reshape(episodes, width, replay.horizon, -1))
-        totals.append(total.reshape(episodes, width))
-    return np.concatenate(plans, axis=1), np.concatenate(totals, axis=1)
+    autoscaler = Hpa(scene(replay.tasks, replay.env(len(GRID)).task_of), list(GRID) * len(replay.seeds))
+    once = scene(replay.tasks, replay.env(1).task_of)
+    runs = [_follow(replay, autoscaler, len(GRID)), *(_follow(replay, rule(once), 1) for rule in RULES)]
+    return np.concatenate([plans for plans, _ in runs], axis=1), np.concatenate([total for _, total in runs], axis=1)
+
+
+def _follow(replay: Replay, rule: Baseline, width: int) -> tuple[Ints, NDArray[np.float64]]:
+    """Plans `[E, width, T, A]` and total rewards `[E, width]` of a rule that acts `width` times in every episode."""
+    env, seeds = replay.env(width), np.repeat(replay.seeds, width)
+    rule.reset(seeds)
+    obs, mask = env.reset(seeds)
+    actions, total = [], np.zeros(env.size)
+    for _ in range(replay.horizon):
+        actions.append(rule.act(obs, mask).astype(np.int64))
+        obs, mask, reward, *_ = env.step(actions[-1])
+        total += reward
+    shape = (len(replay.seeds), width)
+    return np.stack(actions, axis=1).reshape(*shape, replay.horizon, -1), total.reshape(shape)

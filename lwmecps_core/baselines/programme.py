@@ -160,4 +160,5 @@ def _requested(ready: Ints, ahead: Ints) -> Ints:
 def _actions(pods: Ints, totals: Ints) -> Ints:
     """Actions `[E, T, A]` from the replicas `[E, T, D]` of each deployment."""
     e, d = np.arange(len(pods))[:, None, None], np.arange(pods.shape[1])
-    return pods[e, d, totals].sum(2)
+    actions: Ints = pods[e, d, totals].sum(2)
+    return actions

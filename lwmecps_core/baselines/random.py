@@ -41,4 +41,5 @@ class RandomPolicy:
             allowed = np.cumsum(mask[:, end - size : end], axis=1)
             rank = np.floor(u[:, i] * allowed[:, -1]) + 1
             columns.append((allowed >= rank[:, None]).argmax(1))
-        return np.stack(columns, axis=1).astype(np.int32)
+        action: NDArray[np.int32] = np.stack(columns, axis=1).astype(np.int32)
+        return action

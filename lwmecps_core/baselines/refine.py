@@ -47,12 +47,9 @@ def refine(replay: Replay, plans: Ints) -> Ints:
         tried = np.stack(
             [[_apply(plan, c, lim) for c in cs] for plan, cs, lim in zip(plans, trials, limit, strict=True)]
         )
-        rewards = replay.rewards(tried)
-        choices = [
-            _combine(plan, _gains(cs, r - r0), lim)
-            for plan, cs, r, r0, lim in zip(plans, trials, rewards, best, limit, strict=True)
-        ]
-        candidates = np.stack(choices)
+        rewards = replay.rewards(np.array(tried))
+        helped = [_gains(trials[e], rewards[e] - best[e]) for e in range(len(plans))]
+        candidates = np.array([_combine(plans[e], helped[e], limit[e]) for e in range(len(plans))])
         outcome = replay.rewards(candidates)
         pick = outcome.sum(-1).argmax(1)
         e = np.arange(len(plans))

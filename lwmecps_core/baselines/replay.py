@@ -37,7 +37,7 @@ class Replay:
         return self._envs[width]
 
     def rewards(self, plans: Ints, watch: Callable[[int, BatchEnv], None] | None = None) -> NDArray[np.float64]:
-        """Rewards `[E, P, T]` of plans `[E, P, T, A]`; `watch(t, env)` may look at the environments after every step."""
+        """Rewards `[E, P, T]` of plans `[E, P, T, A]`; `watch(t, env)` may look at the environments after each step."""
         episodes, width, horizon, size = plans.shape
         env = self.env(width)
         actions = np.ascontiguousarray(plans.reshape(-1, horizon, size).swapaxes(0, 1), np.int32)

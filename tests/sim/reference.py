@@ -1,0 +1,310 @@
+"""The cluster model in plain NumPy: the same equations as the compiled kernel, written independently of it.
+
+One cluster, one interval at a time, arrays `[D, N]`; clarity before speed.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.workload import users_table
+
+MASK = 2**64 - 1
+GOLDEN = 0x9E3779B97F4A7C15
+
+
+def scramble(z: int) -> int:
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
+    return z ^ (z >> 31)
+
+
+def draw(seed: int, step: int, node: int, number: int) -> float:
+    key = scramble((scramble((seed + GOLDEN) & MASK) + step * GOLDEN) & MASK)
+    return (scramble((key + (2 * node + number + 1) * GOLDEN) & MASK) >> 11) / 2**53
+
+
+@dataclass
+class Pods:
+    """Replicas of one deployment on one node; `starting` holds (interval when ready, count), oldest first."""
+
+    desired: int = 0
+    ready: int = 0
+    pending: int = 0
+    starting: list[list[int]] = field(default_factory=list)
+
+    @property
+    def scheduled(self) -> int:
+        return self.ready + sum(count for _, count in self.starting)
+
+
+class ReferenceCluster:
+    """`begin(seed)`, then `advance(placement [D, N])`; both return the interval's quantities."""
+
+    def __init__(self, task: TaskSpec) -> None:
+        self.task = task
+        nodes, deps = task.cluster.nodes, task.deployments
+        self.n, self.d = len(nodes), len(deps)
+        self.table = users_table(task).astype(np.float64)
+        self.rtt = np.array(task.cluster.rtt_ms)
+        self.access = np.array([n.access_latency_ms for n in nodes])
+        self.share = np.array(task.workload.share)
+        self.failover = task.workload.failover or ((),) * self.n
+        self.service = np.array([d.cpu_time_ms * 1000 / min(1000, d.cpu_millicores / d.concurrency) for d in deps])
+        self.variability = np.array([(1 + d.cpu_time_cv**2) / 2 for d in deps])
+        names = [n.name for n in nodes]
+        self.home = [names.index(d.allowed_nodes[0]) if d.allowed_nodes else i % self.n for i, d in enumerate(deps)]
+        self.limit = np.array([[self._limit(d, n) for n in nodes] for d in deps])
+
+    @staticmethod
+    def _limit(d, n) -> int:
+        if d.allowed_nodes and n.name not in d.allowed_nodes:
+            return 0
+        by_cpu, by_ram = n.cpu_millicores / d.cpu_millicores, n.ram_mib / d.ram_mib
+        return min(d.max_replicas, math.floor(by_cpu + 1e-9), math.floor(by_ram + 1e-9))
+
+    def begin(self, seed: int) -> dict:
+        self.seed, self.t = seed, 0
+        length = len(self.table)
+        self.start = 0
+        if self.task.workload.random_start:
+            self.start = min(int(draw(seed, 0xFFFFFFFF, 0, 0) * length), length - 1)
+        self.pods = [[Pods() for _ in range(self.n)] for _ in range(self.d)]
+        self.backlog, self.backlog_ram = np.zeros((self.d, self.n)), np.zeros((self.d, self.n))
+        for d, dep in enumerate(self.task.deployments):
+            home = self.home[d]
+            self.pods[d][home].desired = int(min(dep.initial_replicas, self.limit[d, home]))
+        self._schedule(at_once=True)
+        return self._interval()
+
+    def advance(self, placement: np.ndarray) -> dict:
+        self.t += 1
+        for d, dep in enumerate(self.task.deployments):
+            left = dep.max_replicas
+            for n in range(self.n):
+                count = int(max(0, min(placement[d][n], self.limit[d, n], left)))
+                self.pods[d][n].desired = count
+                left -= count
+        return self._interval()
+
+    def _schedule(self, at_once: bool = False) -> int:
+        moves, deps, nodes = 0, self.task.deployments, self.task.cluster.nodes
+        cpu, ram = np.zeros(self.n), np.zeros(self.n)
+        for d in range(self.d):
+            for n in range(self.n):
+                pods = self.pods[d][n]
+                pods.ready += sum(count for when, count in pods.starting if when <= self.t)
+                pods.starting = [[when, count] for when, count in pods.starting if when > self.t]
+                while pods.scheduled > pods.desired:
+                    moves += 1
+                    if pods.starting:
+                        pods.starting[-1][1] -= 1
+                        pods.starting = [s for s in pods.starting if s[1] > 0]
+                    else:
+                        pods.ready -= 1
+                cpu[n] += pods.scheduled * deps[d].cpu_millicores
+                ram[n] += pods.scheduled * deps[d].ram_mib
+        for d in range(self.d):
+            delay = 0 if at_once else math.ceil(deps[d].startup_s / self.task.interval_s - 1e-9)
+            for n in range(self.n):
+                pods = self.pods[d][n]
+                new = 0
+                while pods.scheduled + new < pods.desired:
+                    fits_cpu = cpu[n] + deps[d].cpu_millicores <= nodes[n].cpu_millicores * (1 + 1e-9)
+                    if not fits_cpu or ram[n] + deps[d].ram_mib > nodes[n].ram_mib * (1 + 1e-9):
+                        break
+                    cpu[n] += deps[d].cpu_millicores
+                    ram[n] += deps[d].ram_mib
+                    new += 1
+                moves += new
+                pods.pending = pods.desired - pods.scheduled - new
+                if delay == 0:
+                    pods.ready += new
+                elif new:
+                    pods.starting.append([self.t + delay, new])
+        self.cpu_requested, self.ram_requested = cpu, ram
+        return moves
+
+    def _requests(self) -> tuple[np.ndarray, float]:
+        """Requests of every station's users in the interval `[N]`, and the users."""
+        w, dt = self.task.workload, self.task.interval_s
+        mean = self.table[(self.start + self.t) % len(self.table)]
+        one = np.array([draw(self.seed, self.t, m, 0) for m in range(self.n)])
+        two = np.array([draw(self.seed, self.t, m, 1) for m in range(self.n)])
+        radius = np.sqrt(-2 * np.log(1 - one))
+        users = np.maximum(0, mean * (1 + w.noise * radius * np.cos(2 * np.pi * two)))
+        requests = users * dt / w.request_interval_s
+        if w.arrivals == "poisson":
+            requests = np.maximum(0, requests + np.sqrt(requests) * radius * np.sin(2 * np.pi * two))
+        return requests, float(users.sum())
+
+    def _arrivals(self, requests: np.ndarray, ready: np.ndarray) -> np.ndarray:
+        """Requests `[D, M]` after failover."""
+        out = np.zeros((self.d, self.n))
+        up = ready.sum(axis=1) > 0
+        for m in range(self.n):
+            for d in range(self.d):
+                target = d if up[d] else next((o for o in self.failover[m] if up[o]), d)
+                out[target, m] += requests[m] * self.share[m, d]
+        return out
+
+    def _route(self, arrivals: np.ndarray, ready: np.ndarray) -> np.ndarray:
+        """Requests `[D, N, M]` from station M served on node N."""
+        fractions = ready / np.maximum(ready.sum(axis=1, keepdims=True), 1)
+        if self.task.routing != "local_first":
+            return fractions[:, :, None] * arrivals[:, None, :]
+        flows = np.zeros((self.d, self.n, self.n))
+        for d, dep in enumerate(self.task.deployments):
+            spare = 0.8 * ready[d] * dep.concurrency / self.service[d] * self.task.interval_s * 1000
+            own = np.minimum(arrivals[d], spare)
+            flows[d] = np.diag(own)
+            spare, left = spare - own, arrivals[d] - own
+            for m in range(self.n):
+                for n in np.argsort(self.rtt[m], kind="stable"):
+                    if n != m:
+                        part = min(left[m], spare[n])
+                        flows[d, n, m] += part
+                        spare[n] -= part
+                        left[m] -= part
+                flows[d, :, m] += left[m] * fractions[d]
+        return flows
+
+    def _queues(self, flows: np.ndarray, ready: np.ndarray) -> dict[str, np.ndarray]:
+        """Waiting at every pool `[D, N]`."""
+        task, dt_ms = self.task, self.task.interval_s * 1000
+        keys = ("certain", "wait", "p", "decay", "p95", "dropped", "busy")
+        out = {key: np.zeros((self.d, self.n)) for key in keys}
+        if task.routing == "least_connections":
+            share = ready / np.maximum(ready.sum(axis=1, keepdims=True), 1)
+            self.backlog = self.backlog.sum(axis=1, keepdims=True) * share
+            self.backlog_ram = self.backlog_ram.sum(axis=1, keepdims=True) * share
+        self.backlog = np.where(ready > 0, self.backlog, 0.0)
+        self.backlog_ram = np.where(ready > 0, self.backlog_ram, 0.0)
+        for d, n in zip(*np.nonzero(ready), strict=True):
+            amount = flows[d, n].sum()
+            if task.latency_model == "testapp":
+                self._test_application(out, d, n, amount / ready[d, n])
+                continue
+            dep, service = task.deployments[d], self.service[d]
+            rate = ready[d, n] * dep.concurrency / service
+            before, offered = self.backlog[d, n], self.backlog[d, n] + amount
+            served = min(offered, rate * dt_ms)
+            after = min(offered - served, rate * dep.timeout_ms)
+            self.backlog[d, n] = after
+            out["busy"][d, n] = served / (rate * dt_ms)
+            if task.workload.arrivals == "burst":
+                wait = max(0.0, (amount / ready[d, n] - 1) / 2) * service / dep.concurrency
+                out["wait"][d, n], out["p95"][d, n] = wait, 1.9 * wait
+                out["certain"][d, n] = service + before / rate
+                continue
+            servers = dep.concurrency * (ready[d].sum() if task.routing == "least_connections" else 1)
+            rho = min(0.98, amount / dt_ms / rate)
+            out["certain"][d, n] = service + (before + after) / 2 / rate
+            if amount > 0:
+                p = rho ** (math.sqrt(2 * (servers + 1)) - 1)
+                wait = service * p / (servers * (1 - rho)) * self.variability[d]
+                out["p"][d, n], out["wait"][d, n], out["decay"][d, n] = p, wait, p / wait
+                out["p95"][d, n] = max(0.0, math.log(p / 0.05) * wait / p)
+                out["dropped"][d, n] = min(1.0, max(0.0, offered - served - after) / amount)
+        return out
+
+    def _test_application(self, out: dict[str, np.ndarray], d: int, n: int, each: float) -> None:
+        dt = self.task.interval_s
+        begin = np.array([self.backlog[d, n], self.backlog_ram[d, n]])
+        limits, added = np.array([200.0, 256.0]), 3.5 * each
+        if self.task.workload.arrivals == "burst":
+            begin = np.maximum(0, begin - 100 * min(1, each))
+            end = np.minimum(limits, begin + added)
+        else:
+            end = np.clip(begin + added - 100 * min(dt, each), 0, limits)
+        loads = [np.mean(c / limits) for c in (begin, np.minimum(limits, (begin + end) / 2), end)]
+        sleeps = [500 * (0.05 + 3 * (load - 0.7)) if load > 0.7 else 0.0 for load in loads]
+        self.backlog[d, n], self.backlog_ram[d, n] = end
+        out["busy"][d, n] = np.dot(loads, [1, 4, 1]) / 6
+        out["certain"][d, n] = self.service[d] + np.dot(sleeps, [1, 4, 1]) / 6
+
+    def _outcome(self, q: dict[str, np.ndarray], d: int, n: int, base: float) -> tuple[float, float, float]:
+        """Mean latency, failed share and 95th percentile of requests that certainly take `base` ms."""
+        timeout = self.task.deployments[d].timeout_ms
+        p95 = min(timeout, base + q["p95"][d, n])
+        wait, left, dropped = q["wait"][d, n], timeout - base, q["dropped"][d, n]
+        if left <= 0:
+            latency, failed = timeout, 1.0
+        elif wait == 0:
+            latency, failed = base, 0.0
+        elif self.task.workload.arrivals == "burst":
+            failed = max(0.0, 1 - left / (2 * wait))
+            below = min(left, 2 * wait)
+            latency = base + below * (below / 2) / (2 * wait) + failed * left
+        else:
+            tail = math.exp(-q["decay"][d, n] * left)
+            latency, failed = base + wait * (1 - tail), q["p"][d, n] * tail
+        return dropped * timeout + (1 - dropped) * latency, dropped + (1 - dropped) * failed, p95
+
+    def _interval(self) -> dict:
+        task, deps, nodes = self.task, self.task.deployments, self.task.cluster.nodes
+        moves = self._schedule()
+        ready = np.array([[pods.ready for pods in row] for row in self.pods])
+        scheduled = np.array([[pods.scheduled for pods in row] for row in self.pods])
+        requests, users = self._requests()
+        arrivals = self._arrivals(requests, ready)
+        flows = self._route(arrivals, ready)
+        q = self._queues(flows, ready)
+        busy = q["busy"] * ready
+        per_pod = lambda name: np.array([getattr(d, name) for d in deps])[:, None]  # noqa: E731
+        per_node = lambda name: np.array([getattr(n, name) for n in nodes])  # noqa: E731
+        busy_cpu = np.array([min(d.cpu_millicores, 1000 * d.concurrency) for d in deps])[:, None]
+        cpu_used = (busy * busy_cpu).sum(axis=0) / per_node("cpu_millicores")
+        tx = (busy * per_pod("tx_mbps")).sum(axis=0) / per_node("tx_mbps")
+        rx = (busy * per_pod("rx_mbps")).sum(axis=0) / per_node("rx_mbps")
+        network = np.maximum(tx, rx)
+        load = np.minimum(network, 0.95)
+        congestion = self.access * load / (1 - load)
+        latency, failed, p95 = np.zeros(self.d), np.zeros(self.d), np.zeros(self.d)
+        for d, dep in enumerate(deps):
+            if not ready[d].any():
+                latency[d] = p95[d] = arrivals[d].sum() * dep.timeout_ms
+                failed[d] = arrivals[d].sum()
+            for n, m in zip(*np.nonzero(flows[d]), strict=True):
+                base = q["certain"][d, n] + congestion[n] + self.access[m] + self.rtt[n, m]
+                sums = self._outcome(q, d, n, base)
+                latency[d] += flows[d, n, m] * sums[0]
+                failed[d] += flows[d, n, m] * sums[1]
+                p95[d] += flows[d, n, m] * sums[2]
+        total = arrivals.sum()
+        mean = lambda amounts: amounts / total if total > 0 else 0.0  # noqa: E731
+        failed_share = mean(failed.sum())
+        timeouts = mean(sum(arrivals[d].sum() * dep.timeout_ms for d, dep in enumerate(deps)))
+        o, own = task.objective, arrivals.sum(axis=1)
+        info = {
+            "latency_ms": mean(latency.sum()),
+            "latency_p95_ms": timeouts if failed_share >= 0.05 else mean(p95.sum()),
+            "replicas": float(scheduled.sum()),
+            "imbalance": float(np.std(cpu_used)),
+            "failed_share": failed_share,
+            "moves": float(moves),
+            "users": users,
+            "resource_usage": float(cpu_used.mean()),
+        }
+        info["reward_latency"] = -o.latency * info["latency_ms"] / o.target_latency_ms
+        info["reward_replicas"] = -o.replicas * info["replicas"] / sum(d.max_replicas for d in deps)
+        info["reward_imbalance"] = -o.imbalance * info["imbalance"]
+        info["reward_sla"] = -o.sla * failed_share
+        info["reward_moves"] = -o.moves * moves
+        self.shown = {
+            "ready": ready,
+            "starting": scheduled - ready,
+            "pending": np.array([[pods.pending for pods in row] for row in self.pods]),
+            "utilisation": q["busy"],
+            "request_rate": own / task.interval_s,
+            "latency_ms": np.divide(latency, own, out=np.zeros(self.d), where=own > 0),
+            "failed_share": np.divide(failed, own, out=np.zeros(self.d), where=own > 0),
+            "users_rate": requests / task.interval_s,
+            "cpu_used": cpu_used,
+            "cpu_requested": self.cpu_requested / per_node("cpu_millicores"),
+            "ram_requested": self.ram_requested / per_node("ram_mib"),
+            "network": network,
+        }
+        return info

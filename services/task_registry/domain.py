@@ -1,12 +1,14 @@
-"""What the registry keeps: frozen values, free of both SQL and protobuf."""
+"""What the registry keeps, as frozen values."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from lwmecps_core.progress import Row
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
+from services.common.convert import SETTINGS, RunSettings
 
 T = TypeVar("T")
 
@@ -32,10 +34,11 @@ FINISHED = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
 
 @dataclass(frozen=True)
 class Task:
-    """A registered task; immutable, so its etag only changes by deletion."""
+    """A registered task, or a way to draw tasks; immutable."""
 
     id: str
-    spec: TaskSpec
+    name: str
+    spec: TaskSpec | TaskDistribution
     labels: dict[str, str]
     created_at: datetime
     etag: str
@@ -43,12 +46,22 @@ class Task:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What a run is to do: its kind, the registered tasks and the policy it uses, and all settings as plain data."""
+    """Everything that decides what a run does (see `RunSpec` in registry/v1/run.proto); immutable."""
 
-    kind: str
-    settings: dict[str, Any]
+    settings: RunSettings
     task_ids: tuple[str, ...] = ()
+    label: str = ""
+    num_tasks: int = 0
+    task_seed: int = 0
+    calibration_task_ids: tuple[str, ...] = ()
     policy_id: str = ""
+    seed: int = 0
+    algorithm: AlgorithmConfig | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which kind of run it is; follows from the settings."""
+        return next(kind for kind, cls in SETTINGS.items() if type(self.settings) is cls)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,7 @@ class Run:
 
     `token` is the fencing token of the newest claim (0: never claimed) and only grows. `desired_state` is what people
     asked for; the learner that holds the run sees it in the answer to its reports. `etag` changes with the state and
-    the desired state, not with progress.
+    the desired state, `revision` grows with everything that a watcher wants to see.
     """
 
     id: str
@@ -77,7 +90,8 @@ class Run:
     finished_at: datetime | None = None
     error: str = ""
     result_policy_id: str = ""
-    tracking_id: str = ""
+    wandb_run_id: str = ""
+    revision: int = 1
     latest_metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -92,11 +106,28 @@ class MetricPoint:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """Time series by name, one value per control interval, of one step of a run."""
+
+    step: int
+    series: dict[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class News:
+    """A run as it is now, and what was reported about it since a revision."""
+
+    run: Run
+    metrics: tuple[MetricPoint, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """What a learner says about a run it holds; `None` and empty fields leave things as they are.
 
-    `metrics`, `rows` of the results table and the `trace` (series by name, of the run's current step) are added to what
-    is there; the same again changes nothing.
+    `metrics`, `rows` of the results table and `traces` are added to what is there; what has the same key (name and
+    step; task, method and inner steps; step) is replaced.
     """
 
     state: RunState = RunState.RUNNING
@@ -104,10 +135,10 @@ class Report:
     total_steps: int | None = None
     error: str = ""
     result_policy_id: str = ""
-    tracking_id: str = ""
+    wandb_run_id: str = ""
     metrics: tuple[MetricPoint, ...] = ()
     rows: tuple[Row, ...] = ()
-    trace: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    traces: tuple[Trace, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +157,8 @@ class Policy:
     id: str
     name: str
     run_id: str
-    description: dict[str, Any]
+    algorithm: AlgorithmConfig
+    env_spec: EnvSpec
     labels: dict[str, str]
     created_at: datetime
     etag: str

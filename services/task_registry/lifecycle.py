@@ -45,9 +45,10 @@ def claim(run: Run, owner: str, now: datetime, lease: timedelta) -> Run:
     """Give the run to `owner` under a new, higher fencing token."""
     if not claimable(run, now):
         raise WrongState(f"run {run.id} is {run.state} and can't be claimed")
-    held = replace(run, owner=owner, token=run.token + 1, lease_expires_at=now + lease)
-    held = replace(held, started_at=run.started_at or now)
-    return held if run.state is RUNNING else _move(held, RUNNING, now)
+    held = replace(
+        run, owner=owner, token=run.token + 1, lease_expires_at=now + lease, started_at=run.started_at or now
+    )
+    return _changed(held, now) if run.state is RUNNING else _move(held, RUNNING, now)
 
 
 def check_holder(run: Run, token: int) -> None:
@@ -72,11 +73,12 @@ def report(run: Run, token: int, said: Report, now: datetime, lease: timedelta) 
     run = replace(
         run,
         updated_at=now,
+        revision=run.revision + 1,
         step=run.step if said.step is None else said.step,
         total_steps=run.total_steps if said.total_steps is None else said.total_steps,
         error=said.error or run.error,
         result_policy_id=said.result_policy_id or run.result_policy_id,
-        tracking_id=said.tracking_id or run.tracking_id,
+        wandb_run_id=said.wandb_run_id or run.wandb_run_id,
         latest_metrics=run.latest_metrics | _newest(said),
     )
     if said.state is RUNNING:
@@ -123,16 +125,20 @@ def _check_pausable(run: Run) -> None:
 def _desire(run: Run, state: RunState, now: datetime) -> Run:
     if run.desired_state is state:
         return run
-    return replace(run, desired_state=state, updated_at=now, etag=next_etag(run.etag))
+    return _changed(replace(run, desired_state=state), now)
 
 
 def _move(run: Run, state: RunState, now: datetime) -> Run:
     if state not in TRANSITIONS[run.state]:
         raise WrongState(f"run {run.id} can't go from {run.state} to {state}")
-    run = replace(run, state=state, updated_at=now, etag=next_etag(run.etag))
+    run = _changed(replace(run, state=state), now)
     if state is not RUNNING:
         run = replace(run, owner="", lease_expires_at=None)
     return replace(run, finished_at=now) if state in FINISHED else run
+
+
+def _changed(run: Run, now: datetime) -> Run:
+    return replace(run, updated_at=now, etag=next_etag(run.etag), revision=run.revision + 1)
 
 
 def _newest(said: Report) -> dict[str, float]:

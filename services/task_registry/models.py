@@ -1,10 +1,22 @@
 """The tables. Lists are paged newest first by `seq`, which the database assigns in order of insertion."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Integer, LargeBinary, String, Text, TypeDecorator
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 Seq = BigInteger().with_variant(Integer, "sqlite")
 """SQLite assigns rowids only to columns of type INTEGER."""
@@ -32,16 +44,20 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """Base of every table."""
 
-    type_annotation_map = {str: String(255), datetime: UtcDateTime(), dict[str, Any]: JSON(), dict[str, str]: JSON()}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: String(255), datetime: UtcDateTime(), dict[str, Any]: JSON(), dict[str, str]: JSON()
+    }  # fmt: skip
 
 
 class TaskRow(Base):
-    """A registered task; `spec` is `lwmecps_core.config.dump` of its `TaskSpec`."""
+    """A registered task or task distribution; `spec` is what `lwmecps_core.config.dump` makes of it."""
 
     __tablename__ = "tasks"
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    family: Mapped[str] = mapped_column(index=True)
     spec: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, str]]
     created_at: Mapped[datetime]
@@ -55,8 +71,7 @@ class RunRow(Base):
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
-    settings: Mapped[dict[str, Any]]
-    policy_id: Mapped[str]
+    spec: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, str]]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -72,9 +87,9 @@ class RunRow(Base):
     finished_at: Mapped[datetime | None]
     error: Mapped[str] = mapped_column(Text)
     result_policy_id: Mapped[str]
-    tracking_id: Mapped[str]
+    wandb_run_id: Mapped[str]
+    revision: Mapped[int] = mapped_column(BigInteger)
     latest_metrics: Mapped[dict[str, Any]]
-    tasks: Mapped[list["RunTaskRow"]] = relationship(order_by="RunTaskRow.position", lazy="selectin")
 
 
 class RunTaskRow(Base):
@@ -82,8 +97,7 @@ class RunTaskRow(Base):
 
     __tablename__ = "run_tasks"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    task_id: Mapped[str] = mapped_column(index=True)
+    task_id: Mapped[str] = mapped_column(primary_key=True, index=True)
 
 
 class MetricRow(Base):
@@ -95,6 +109,8 @@ class MetricRow(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[float | None]
     time: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (Index("metrics_by_revision", "run_id", "revision"),)
 
 
 class IdempotencyRow(Base):
@@ -109,7 +125,7 @@ class IdempotencyRow(Base):
 
 
 class ResultRow(Base):
-    """One line of a run's results table: how one method did on one task."""
+    """One line of a run's results table, at the position of its first report."""
 
     __tablename__ = "result_rows"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
@@ -118,6 +134,8 @@ class ResultRow(Base):
     inner_steps: Mapped[int] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger)
     figures: Mapped[dict[str, Any]]
+    revision: Mapped[int] = mapped_column(BigInteger)
+    __table_args__ = (Index("result_rows_by_revision", "run_id", "revision"),)
 
 
 class TraceRow(Base):
@@ -138,7 +156,8 @@ class PolicyRow(Base):
     id: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str] = mapped_column(index=True)
     run_id: Mapped[str] = mapped_column(index=True)
-    description: Mapped[dict[str, Any]]
+    algorithm: Mapped[dict[str, Any]]
+    env_spec: Mapped[dict[str, Any]]
     labels: Mapped[dict[str, str]]
     created_at: Mapped[datetime]
     etag: Mapped[str]

@@ -1,28 +1,27 @@
-"""Wakes those who wait for a change, inside one process."""
+"""Wakes those who wait for something to change, inside one process."""
 
 import threading
+from collections import Counter
 
 
 class Notifier:
-    """A counter of changes that can be waited on; holds nothing else, so a waiter re-reads what it cares about."""
+    """Counts the changes of every key; holds nothing else, so whoever is woken reads again what it cares about."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._count = 0
+        self._counts: Counter[str] = Counter()
 
-    @property
-    def count(self) -> int:
-        """How many changes there have been; read it before reading the data."""
-        return self._count
+    def count(self, key: str) -> int:
+        """How often `key` has changed; to be read before the data."""
+        return self._counts[key]
 
-    def notify(self) -> None:
-        """Wake every waiter."""
+    def notify(self, key: str) -> None:
+        """Wake those who wait for `key`."""
         with self._condition:
-            self._count += 1
+            self._counts[key] += 1
             self._condition.notify_all()
 
-    def wait(self, seen: int, timeout_s: float) -> int:
-        """Block until there was a change after `seen`, or `timeout_s` passed; returns the new count."""
+    def wait(self, key: str, seen: int, timeout_s: float) -> None:
+        """Block until `key` has changed after `seen`, or `timeout_s` have passed."""
         with self._condition:
-            self._condition.wait_for(lambda: self._count != seen, timeout_s)
-            return self._count
+            self._condition.wait_for(lambda: self._counts[key] != seen, timeout_s)

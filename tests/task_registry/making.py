@@ -1,11 +1,17 @@
 """What the tests of the registry are made of."""
 
+import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from lwmecps_core.specs import ClusterSpec, DeploymentSpec, NodeSpec, TaskSpec, WorkloadSpec
-from services.task_registry.domain import Run, RunSpec
-from services.task_registry.store import Store
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec
+from services.common.convert import SETTINGS
+from services.task_registry.domain import Policy, Run, RunSpec
+from services.task_registry.store import Expected, Store
+
+ENV_SPEC = EnvSpec("lwmecps-v3", (("global", (2,)), ("deployment", (1, 3))), (9,), 1, 120, "deployment")
 
 
 @dataclass
@@ -31,8 +37,8 @@ def make_task(name: str = "city", **changes: object) -> TaskSpec:
     )
 
 
-def make_run_spec(*task_ids: str, kind: str = "train", **settings: object) -> RunSpec:
-    return RunSpec(kind=kind, settings={"seed": 1} | settings, task_ids=task_ids)
+def make_run_spec(*task_ids: str, kind: str = "train", **fields: Any) -> RunSpec:
+    return RunSpec(**{"settings": SETTINGS[kind](), "task_ids": task_ids, "seed": 1} | fields)
 
 
 def claimed(store: Store, owner: str = "learner") -> Run:
@@ -41,3 +47,18 @@ def claimed(store: Store, owner: str = "learner") -> Run:
     run = store.runs.claim(owner)
     assert run is not None
     return run
+
+
+def make_policy(store: Store, name: str = "p", **fields: Any) -> Policy:
+    """A policy without weights, made outside of any run unless `fields` say otherwise."""
+    return store.policies.create(name, PPOConfig(hidden_size=(8,)), ENV_SPEC, **fields)
+
+
+def make_weights(size_bytes: int = 300_000) -> tuple[bytes, Expected]:
+    """Some content of an artefact, and what its sender says about it."""
+    content = (bytes(range(251)) * (size_bytes // 251 + 1))[:size_bytes]
+    return content, describe(content)
+
+
+def describe(content: bytes) -> Expected:
+    return Expected(len(content), hashlib.sha256(content).hexdigest())

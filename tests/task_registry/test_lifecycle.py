@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwmecps_core.errors import Conflict, WrongState
+from lwmecps_core.run_config import TrainConfig
 from services.task_registry import lifecycle
 from services.task_registry.domain import FINISHED, Report, Run, RunSpec, RunState
 
@@ -23,7 +24,7 @@ ALLOWED = {
 
 
 def fresh() -> Run:
-    spec = RunSpec(kind="train", settings={})
+    spec = RunSpec(settings=TrainConfig())
     return Run(id="run-1", spec=spec, labels={}, created_at=NOW, updated_at=NOW, etag="1")
 
 
@@ -134,5 +135,6 @@ def test_no_sequence_of_calls_leaves_the_state_machine(calls: list[tuple[str, in
             continue
         assert run.state is before.state or (before.state, run.state) in ALLOWED | {(RUNNING, CANCELLED)}
         assert run.token >= before.token
+        assert run.revision >= before.revision
         assert (run.owner != "") == (run.state is RUNNING)
         assert (run.finished_at is not None) == (run.state in FINISHED)

@@ -10,8 +10,8 @@ from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.domain import Run
 from services.task_registry.models import Base
-from services.task_registry.store import Expected, Store
-from tests.task_registry.making import claimed, make_run_spec, make_task
+from services.task_registry.store import Store
+from tests.task_registry.making import claimed, describe, make_run_spec, make_task
 
 
 def test_migrations_make_the_tables_of_the_models(database: Database) -> None:
@@ -29,10 +29,10 @@ def test_migrating_twice_or_at_once_is_harmless(database: Database) -> None:
 def test_data_survives_going_down_one_revision_and_up_again(database: Database, artefacts: ArtefactStore) -> None:
     database.migrate()
     store = Store(database, artefacts)
-    task = store.tasks.create(make_task(), {"k": "v"})
+    task = store.tasks.create(make_task(), labels={"k": "v"})
     run = store.runs.create(make_run_spec(task.id))
     held: Run = claimed(store)
-    store.checkpoints.upload(held.id, held.token, 1, [b"state"], Expected())
+    store.checkpoints.upload(held.id, held.token, 1, [b"state"], describe(b"state"))
     database.downgrade("0001")
     assert "policies" not in sa.inspect(database.engine).get_table_names()
     database.migrate()

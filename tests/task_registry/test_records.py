@@ -7,7 +7,7 @@ import pytest
 
 from lwmecps_core.errors import Conflict
 from lwmecps_core.progress import Row
-from services.task_registry.domain import MetricPoint, Report, Run, RunState
+from services.task_registry.domain import MetricPoint, Report, Run, RunState, Trace
 from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed
 
@@ -36,13 +36,12 @@ def test_metrics_are_listed_by_step_and_name_in_pages(store: Store, clock: Clock
     assert seen == [(step, name) for step in range(20) for name in ("gradient_norm", "meta_loss")]
 
 
-def test_metrics_are_filtered_by_name_and_step(store: Store, clock: Clock) -> None:
+def test_metrics_are_filtered_by_name(store: Store, clock: Clock) -> None:
     run = claimed(store)
-    for step in range(4):
+    for step in range(3):
         report(store, run, clock, step, a=step, b=0)
-    points = store.records.metrics(run.id, names=["a"], after_step=1).items
-    assert [(point.name, point.step, point.value) for point in points] == [("a", 2, 2.0), ("a", 3, 3.0)]
-    assert points[0].time == clock()
+    points = store.records.metrics(run.id, name="a").items
+    assert points == tuple(MetricPoint("a", step, step, clock()) for step in range(3))
 
 
 def test_the_same_point_reported_twice_is_stored_once(store: Store, clock: Clock) -> None:
@@ -75,32 +74,38 @@ def test_values_that_are_no_numbers_survive(store: Store, clock: Clock) -> None:
     assert points["b"] == latest["b"] == math.inf
 
 
-def test_the_results_table_comes_back_in_order_and_without_repetition(store: Store) -> None:
+def test_the_results_table_comes_back_in_the_order_of_first_reports(store: Store) -> None:
     run = claimed(store)
-    rows = tuple(replace(ROW, inner_steps=k, reward=-10.0 + k) for k in range(3))
-    for part in (rows[:2], rows[1:]):
-        store.runs.report(run.id, run.token, Report(rows=part))
-    assert sorted(store.records.rows(run.id), key=lambda row: row.inner_steps) == list(rows)
+    rows = [replace(ROW, inner_steps=k, reward=-10.0 + k) for k in (2, 0, 1)]
+    store.runs.report(run.id, run.token, Report(rows=tuple(rows[:2])))
+    better = replace(rows[0], reward=-1.0)
+    store.runs.report(run.id, run.token, Report(rows=(better, rows[2])))
+    assert list(store.records.rows(run.id).items) == [better, rows[1], rows[2]]
+    page = store.records.rows(run.id, page_size=2)
+    assert store.records.rows(run.id, page_token=page.next_page_token).items == (rows[2],)
 
 
 def test_a_results_row_may_hold_nan(store: Store) -> None:
     run = claimed(store)
     store.runs.report(run.id, run.token, Report(rows=(replace(ROW, load_correlation=math.nan),)))
-    assert math.isnan(store.records.rows(run.id)[0].load_correlation)
+    assert math.isnan(store.records.rows(run.id).items[0].load_correlation)
 
 
-def test_the_newest_trace_is_kept_exactly(store: Store) -> None:
+def test_traces_come_back_exactly_by_step(store: Store) -> None:
     run = claimed(store)
-    store.runs.report(run.id, run.token, Report(step=1, trace={"users": (1.0,)}))
-    trace = {"users": (0.1, 2.0, 3e30), "replicas": (1.0, 2.0, 2.0)}
-    store.runs.report(run.id, run.token, Report(step=2, trace=trace))
-    assert store.records.trace(run.id) == trace
+    traces = [Trace(step, {"replicas": (1.0, 2.0), "users": (0.1, math.inf, 3e30 + step)}) for step in range(3)]
+    for trace in traces[::-1]:
+        store.runs.report(run.id, run.token, Report(traces=(Trace(trace.step, {"old": (0.0,)}), trace)))
+    page = store.records.traces(run.id, page_size=2)
+    rest = store.records.traces(run.id, page_token=page.next_page_token)
+    assert [*page.items, *rest.items] == traces
+    assert rest.next_page_token == ""
 
 
 def test_records_of_a_refused_report_are_not_stored(store: Store) -> None:
     run = claimed(store)
     store.runs.report(run.id, run.token, Report(state=RunState.COMPLETED))
     with pytest.raises(Conflict):
-        store.runs.report(run.id, run.token, Report(rows=(ROW,), trace={"users": (1.0,)}))
-    assert store.records.rows(run.id) == ()
-    assert store.records.trace(run.id) == {}
+        store.runs.report(run.id, run.token, Report(rows=(ROW,), traces=(Trace(1, {"users": (1.0,)}),)))
+    assert store.records.rows(run.id).items == ()
+    assert store.records.traces(run.id).items == ()

@@ -1,31 +1,51 @@
 """Runs on each database: claims, leases, fencing, reports."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lwmecps_core.errors import AlreadyExists, Conflict, NotFound, WrongState
+from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
+from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
+from services.common.convert import RunSettings
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
 from services.task_registry.store import Store
-from tests.task_registry.making import Clock, claimed, make_run_spec, make_task
+from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
 
 
-def test_a_run_comes_back_equal(store: Store) -> None:
+@pytest.mark.parametrize(("kind", "settings"), [
+    ("train", TrainConfig(total_episodes=7)), ("meta_train", MetaConfig(inner_lr=0.5)),
+    ("transfer", TransferConfig()), ("adapt", AdaptConfig(inner_lr=0.25)), ("evaluate", EvaluateConfig(episodes=3)),
+])  # fmt: skip
+def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings: RunSettings) -> None:
     tasks = [store.tasks.create(make_task(name)).id for name in "ab"]
-    run = store.runs.create(make_run_spec(*tasks, kind="meta_train", inner_lr=0.1), {"team": "edge"})
+    spec = make_run_spec(
+        tasks[1], tasks[0], settings=settings, label="x", num_tasks=3, task_seed=4, seed=5,
+        calibration_task_ids=(tasks[0],), policy_id=make_policy(store).id, algorithm=DQNConfig(tau=0.5),
+    )  # fmt: skip
+    run = store.runs.create(spec, {"team": "edge"})
     assert store.runs.get(run.id) == run
-    assert run.state is RunState.PENDING
-    assert run.spec.task_ids == tuple(tasks)
+    assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)
 
 
 def test_a_run_on_an_unknown_task_or_policy_is_refused(store: Store) -> None:
     with pytest.raises(NotFound, match="task not found: task-x"):
         store.runs.create(make_run_spec("task-x"))
-    spec = make_run_spec()
     with pytest.raises(NotFound, match="policy not found: policy-x"):
-        store.runs.create(type(spec)(kind="adapt", settings={}, policy_id="policy-x"))
+        store.runs.create(make_run_spec(kind="adapt", policy_id="policy-x"))
     assert store.runs.list().items == ()
+
+
+@pytest.mark.parametrize("kind", ["transfer", "adapt", "evaluate"])
+def test_a_run_that_needs_a_policy_is_refused_without_one(sqlite_store: Store, kind: str) -> None:
+    with pytest.raises(InvalidInput, match="policy_id"):
+        sqlite_store.runs.create(make_run_spec(kind=kind))
+
+
+def test_a_baseline_is_evaluated_without_a_policy(sqlite_store: Store) -> None:
+    settings = EvaluateConfig(baseline="random")
+    assert sqlite_store.runs.create(make_run_spec(settings=settings)).spec.kind == "evaluate"
 
 
 def test_creation_repeated_with_its_request_id_makes_one_run(store: Store) -> None:
@@ -65,14 +85,10 @@ def test_concurrent_claims_of_many_runs_share_them_out(store: Store) -> None:
     assert sorted(claims) == sorted(made)
 
 
-def test_the_oldest_run_of_the_wanted_kinds_is_claimed_first(store: Store) -> None:
-    first = store.runs.create(make_run_spec(kind="adapt"))
-    second = store.runs.create(make_run_spec(kind="train"))
-    third = store.runs.create(make_run_spec(kind="train"))
-    claims = [store.runs.claim("x", kinds=["train"]) for _ in range(3)]
-    assert [run and run.id for run in claims] == [second.id, third.id, None]
-    last = store.runs.claim("x")
-    assert last is not None and last.id == first.id
+def test_the_oldest_run_is_claimed_first(store: Store) -> None:
+    made = [store.runs.create(make_run_spec()).id for _ in range(3)]
+    claims = [store.runs.claim("x") for _ in range(4)]
+    assert [run and run.id for run in claims] == [*made, None]
 
 
 def test_expired_lease_lets_another_learner_resume(store: Store, clock: Clock) -> None:
@@ -165,24 +181,45 @@ def test_an_invalid_transition_stores_nothing(store: Store, clock: Clock) -> Non
     assert store.records.metrics(run.id).items == ()
 
 
-def test_runs_are_listed_newest_first_by_state_kind_and_task(store: Store) -> None:
-    task = store.tasks.create(make_task()).id
-    first = store.runs.create(make_run_spec(task))
-    second = store.runs.create(make_run_spec(kind="adapt"))
+def test_runs_are_listed_newest_first_by_state_and_kind(store: Store) -> None:
+    first = store.runs.create(make_run_spec())
+    second = store.runs.create(make_run_spec(kind="meta_train"))
     assert [run.id for run in store.runs.list().items] == [second.id, first.id]
-    assert [run.id for run in store.runs.list(kind="adapt").items] == [second.id]
-    assert [run.id for run in store.runs.list(task_id=task).items] == [first.id]
+    assert [run.id for run in store.runs.list(kind="meta_train").items] == [second.id]
     store.runs.cancel(first.id)
-    assert [run.id for run in store.runs.list(states=[RunState.CANCELLED]).items] == [first.id]
+    assert [run.id for run in store.runs.list(state=RunState.CANCELLED).items] == [first.id]
     page = store.runs.list(page_size=1)
     assert [run.id for run in store.runs.list(page_size=1, page_token=page.next_page_token).items] == [first.id]
 
 
-def test_every_change_of_a_run_wakes_those_who_wait(store: Store) -> None:
+def test_a_result_policy_must_be_registered(store: Store) -> None:
     run = claimed(store)
-    seen = store.runs.changed.count
-    timer = threading.Timer(0.05, lambda: store.runs.report(run.id, run.token, Report(step=1)))
+    with pytest.raises(NotFound, match="policy-x"):
+        store.runs.report(run.id, run.token, Report(state=RunState.COMPLETED, result_policy_id="policy-x"))
+    policy = make_policy(store, run_id=run.id, token=run.token)
+    done = store.runs.report(run.id, run.token, Report(state=RunState.COMPLETED, result_policy_id=policy.id))
+    assert (done.state, done.result_policy_id) == (RunState.COMPLETED, policy.id)
+
+
+def test_news_are_what_was_reported_since(store: Store, clock: Clock) -> None:
+    run = claimed(store)
+    for step in range(3):
+        point = MetricPoint("x", step, step, clock())
+        store.runs.report(run.id, run.token, Report(step=step, metrics=(point,)))
+        news = store.runs.news(run.id, run.revision + step)
+        assert ([p.step for p in news.metrics], news.run.step) == ([step], step)
+    assert [p.step for p in store.runs.news(run.id, 0, after_step=0).metrics] == [1, 2]
+    assert store.runs.news(run.id, news.run.revision).metrics == ()
+
+
+def test_every_change_of_a_run_wakes_those_who_wait_for_it(sqlite_store: Store) -> None:
+    runs = sqlite_store.runs
+    run, other = claimed(sqlite_store), claimed(sqlite_store)
+    seen, start = runs.changed.count(run.id), time.monotonic()
+    timer = threading.Timer(0.05, lambda: runs.report(run.id, run.token, Report(step=1)))
     timer.start()
-    assert store.runs.changed.wait(seen, timeout_s=10) > seen
+    runs.report(other.id, other.token, Report(step=9))
+    runs.changed.wait(run.id, seen, timeout_s=20)
     timer.join()
-    assert store.runs.get(run.id).step == 1
+    assert runs.get(run.id).step == 1
+    assert time.monotonic() - start < 10

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
+from lwmecps_core.specs import TaskDistribution
 from services.task_registry.domain import Report, RunState
 from services.task_registry.store import Store
 from tests.task_registry.making import make_run_spec, make_task
@@ -12,10 +13,18 @@ from tests.task_registry.making import make_run_spec, make_task
 
 def test_a_task_comes_back_equal(store: Store) -> None:
     spec = make_task("harbour", family="mec_city", horizon=33)
-    made = store.tasks.create(spec, {"owner": "ana"})
+    made = store.tasks.create(spec, labels={"owner": "ana"})
     assert store.tasks.get(made.id) == made
     assert made.spec == spec
     assert made.labels == {"owner": "ana"}
+
+
+def test_a_distribution_comes_back_equal(store: Store) -> None:
+    spec = TaskDistribution(family="mec_city", nodes=3, recorded_users=((1.0, 2.0, 3.0),))
+    made = store.tasks.create(spec, name="cities")
+    assert store.tasks.get(made.id) == made
+    assert (made.name, made.spec) == ("cities", spec)
+    assert store.tasks.create(spec).name == "mec_city"
 
 
 def test_unknown_task_is_not_found(store: Store) -> None:
@@ -95,9 +104,12 @@ def test_deletion_with_a_stale_etag_is_refused(store: Store) -> None:
 
 def test_task_in_use_by_an_unfinished_run_stays(store: Store) -> None:
     task = store.tasks.create(make_task())
-    run = store.runs.create(make_run_spec(task.id))
+    other = store.tasks.create(make_task("calibration"))
+    run = store.runs.create(make_run_spec(task.id, calibration_task_ids=(other.id,)))
     with pytest.raises(WrongState, match=run.id):
         store.tasks.delete(task.id)
+    with pytest.raises(WrongState, match=run.id):
+        store.tasks.delete(other.id)
     held = store.runs.claim("learner")
     assert held is not None
     store.runs.report(held.id, held.token, Report(state=RunState.COMPLETED))

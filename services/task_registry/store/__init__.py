@@ -14,10 +14,10 @@ from services.task_registry.database import Database
 from services.task_registry.store.common import Clock, Context, utc_now
 from services.task_registry.store.policies import CheckpointStore, Expected, PolicyStore
 from services.task_registry.store.records import RecordStore
-from services.task_registry.store.runs import RunStore
+from services.task_registry.store.runs import LEASE, RunStore
 from services.task_registry.store.tasks import TaskStore
 
-__all__ = ["Expected", "Store"]
+__all__ = ["LEASE", "Clock", "Expected", "Store", "utc_now"]
 
 
 class Store:
@@ -28,5 +28,5 @@ class Store:
         self.tasks = TaskStore(context)
         self.runs = RunStore(context)
         self.records = RecordStore(context)
-        self.policies = PolicyStore(context, artefacts)
+        self.policies = PolicyStore(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)

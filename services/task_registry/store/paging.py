@@ -12,12 +12,12 @@ from services.task_registry.domain import Page
 R = TypeVar("R")
 T = TypeVar("T")
 
-DEFAULT_PAGE_SIZE = 50
+DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
 
 def page_limit(page_size: int) -> int:
-    """How many items a page holds: `page_size`, at most 1,000; 0 means 50."""
+    """How many items a page holds: `page_size`, at most 1,000; 0 means 100."""
     return min(page_size, MAX_PAGE_SIZE) if page_size > 0 else DEFAULT_PAGE_SIZE
 
 

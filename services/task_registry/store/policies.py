@@ -1,13 +1,17 @@
 """Policies and checkpoints: what is learnt, in the database, and the files that hold the weights."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import AlreadyExists, DamagedArtefact, InvalidInput, ModelFileNotFound, NotFound, Violation
+from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.specs import EnvSpec
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.domain import Artefact, Checkpoint, Page, Policy
 from services.task_registry.lifecycle import next_etag
@@ -22,45 +26,40 @@ KEPT_CHECKPOINTS = 2
 
 @dataclass(frozen=True)
 class Expected:
-    """What the sender of a file says it is; None or empty: not said."""
+    """What the sender of a file says it is."""
 
-    sha256: str = ""
-    size_bytes: int | None = None
-
-    def check(self, artefact: Artefact) -> None:
-        """Raise `InvalidInput` when something else arrived."""
-        if self.size_bytes is not None and self.size_bytes != artefact.size_bytes:
-            reason = f"announced {self.size_bytes} bytes, got {artefact.size_bytes}"
-            raise InvalidInput("upload", [Violation("size_bytes", reason)])
-        if self.sha256 and self.sha256.lower() != artefact.sha256:
-            reason = f"announced {self.sha256}, got {artefact.sha256}"
-            raise InvalidInput("upload", [Violation("sha256", reason)])
+    size_bytes: int
+    sha256: str
 
 
 class PolicyStore:
     """Registers policies and keeps their weights; both are immutable."""
 
-    def __init__(self, context: Context, artefacts: ArtefactStore) -> None:
-        self._database, self._clock, self._artefacts = context.database, context.clock, artefacts
+    def __init__(self, context: Context, artefacts: ArtefactStore, runs: RunStore) -> None:
+        self._database, self._clock, self._artefacts, self._runs = context.database, context.clock, artefacts, runs
 
     def create(
-        self, name: str, run_id: str, description: dict[str, Any], labels: dict[str, str] | None = None,
-        request_id: str = "",
+        self, name: str, algorithm: AlgorithmConfig, env_spec: EnvSpec, labels: dict[str, str] | None = None,
+        run_id: str = "", token: int = 0, request_id: str = "",
     ) -> Policy:  # fmt: skip
         """Register a policy without weights; the same `request_id` again returns the first call's policy.
 
-        Raises `AlreadyExists` when `request_id` came with another policy before.
+        Raises `AlreadyExists` when `request_id` came with another policy before; with a `run_id`, `NotFound`, and
+        `Conflict` unless `token` holds the run.
         """
         labels, now = labels or {}, self._clock()
-        creation = Creation("policy", request_id, digest(name, run_id, description, labels))
+        columns = {
+            "name": name, "run_id": run_id, "algorithm": dump(algorithm), "env_spec": asdict(env_spec),
+            "labels": labels,
+        }  # fmt: skip
+        creation = Creation("policy", request_id, digest(columns))
 
         def work(session: Session) -> Policy:
+            if run_id:
+                locked_run(session, run_id, token)
             if made := creation.replay(session):
                 return _policy(_find(session, made))
-            row = PolicyRow(
-                id=new_id("policy"), name=name, run_id=run_id, description=description, labels=labels,
-                created_at=now, etag="1",
-            )  # fmt: skip
+            row = PolicyRow(id=new_id("policy"), created_at=now, etag="1", **columns)
             session.add(row)
             creation.record(session, row.id, now)
             session.flush()
@@ -87,17 +86,21 @@ class PolicyStore:
         with self._database.read() as session:
             return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _policy)
 
-    def upload(self, policy_id: str, chunks: Iterable[bytes], expected: Expected) -> Policy:
+    def upload(self, policy_id: str, token: int, chunks: Iterable[bytes], expected: Expected) -> Policy:
         """Store the weights of a policy; the same weights again change nothing.
 
-        Raises `NotFound`, `InvalidInput` when something else than `expected` arrives (nothing is stored then), and
-        `AlreadyExists` when the policy has other weights.
+        Raises `NotFound`, `InvalidInput` when something else than `expected` arrives (nothing is stored then),
+        `AlreadyExists` when the policy has other weights, and `Conflict` unless `token` holds the run that made it.
         """
-        self.get(policy_id)
+        run_id = self.get(policy_id).run_id
+        if run_id:
+            self._runs.check_holder(run_id, token)
         # A key of its own for every upload: a loser of a race never touches the winner's file.
         artefact = _store(self._artefacts, f"policies/{policy_id}/{new_id('weights')}.safetensors", chunks, expected)
 
         def work(session: Session) -> Policy:
+            if run_id:
+                locked_run(session, run_id, token)
             row = _find(session, policy_id, lock=True)
             if row.artefact_sha256 is None:
                 row.artefact_key, row.artefact_size_bytes = artefact.key, artefact.size_bytes
@@ -106,10 +109,14 @@ class PolicyStore:
                 raise AlreadyExists(f"policy {policy_id} already has other weights")
             return _policy(row)
 
-        return _commit(self._artefacts, artefact, lambda: self._database.write(work))
+        with _removed_on_error(self._artefacts, artefact):
+            policy = self._database.write(work)
+        if policy.artefact != artefact:
+            self._artefacts.delete(artefact.key)
+        return policy
 
-    def download(self, policy_id: str) -> tuple[Policy, Iterator[bytes]]:
-        """A policy and its weights, checked, in chunks.
+    def download(self, policy_id: str) -> tuple[Artefact, Iterator[bytes]]:
+        """What a policy's weights are, and their content, checked, in chunks.
 
         Raises `NotFound`, `ModelFileNotFound` when the weights are not there, `DamagedArtefact`.
         """
@@ -117,7 +124,7 @@ class PolicyStore:
         if policy.artefact is None:
             raise ModelFileNotFound(policy_id)
         try:
-            return policy, self._artefacts.read(policy.artefact)
+            return policy.artefact, self._artefacts.read(policy.artefact)
         except FileNotFoundError:
             raise ModelFileNotFound(policy_id) from None
 
@@ -151,7 +158,8 @@ class CheckpointStore:
                 session.delete(each)
             return _checkpoint(row), [each.artefact_key for each in old]
 
-        checkpoint, forgotten = _commit(self._artefacts, artefact, lambda: self._database.write(work))
+        with _removed_on_error(self._artefacts, artefact):
+            checkpoint, forgotten = self._database.write(work)
         for key in forgotten:
             self._artefacts.delete(key)
         return checkpoint
@@ -179,27 +187,38 @@ class CheckpointStore:
 
 
 def _store(artefacts: ArtefactStore, key: str, chunks: Iterable[bytes], expected: Expected) -> Artefact:
-    artefact = artefacts.write(key, chunks)
-    try:
-        expected.check(artefact)
-    except InvalidInput:
-        artefacts.delete(key)
-        raise
+    artefact = artefacts.write(key, _at_most(chunks, expected.size_bytes))
+    with _removed_on_error(artefacts, artefact):
+        if artefact.size_bytes != expected.size_bytes:
+            raise _mismatch("size_bytes", f"announced {expected.size_bytes} bytes, got {artefact.size_bytes}")
+        if artefact.sha256 != expected.sha256:
+            raise _mismatch("sha256", f"announced {expected.sha256}, got {artefact.sha256}")
     return artefact
 
 
-def _commit(artefacts: ArtefactStore, artefact: Artefact, write):  # type: ignore[no-untyped-def]
+def _at_most(chunks: Iterable[bytes], size_bytes: int) -> Iterator[bytes]:
+    left = size_bytes
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise _mismatch("size_bytes", f"announced {size_bytes} bytes, got more")
+        yield chunk
+
+
+def _mismatch(field: str, reason: str) -> InvalidInput:
+    return InvalidInput("header: artefact", [Violation(field, reason)])
+
+
+@contextmanager
+def _removed_on_error(artefacts: ArtefactStore, artefact: Artefact) -> Iterator[None]:
     try:
-        result = write()
+        yield
     except BaseException:
         artefacts.delete(artefact.key)
         raise
-    if isinstance(result, Policy) and result.artefact != artefact:
-        artefacts.delete(artefact.key)
-    return result
 
 
-def _newest_first(run_id: str):  # type: ignore[no-untyped-def]
+def _newest_first(run_id: str) -> Select[CheckpointRow]:
     return select(CheckpointRow).where(CheckpointRow.run_id == run_id).order_by(CheckpointRow.seq.desc())
 
 
@@ -216,9 +235,15 @@ def _policy(row: PolicyRow) -> Policy:
     if row.artefact_key is not None and row.artefact_size_bytes is not None and row.artefact_sha256 is not None:
         artefact = Artefact(row.artefact_key, row.artefact_size_bytes, row.artefact_sha256)
     return Policy(
-        id=row.id, name=row.name, run_id=row.run_id, description=row.description, labels=row.labels,
-        created_at=row.created_at, etag=row.etag, artefact=artefact,
+        id=row.id, name=row.name, run_id=row.run_id, labels=row.labels, created_at=row.created_at, etag=row.etag,
+        algorithm=parse(AlgorithmConfig, row.algorithm, f"stored policy {row.id}"),
+        env_spec=_env_spec(row.env_spec), artefact=artefact,
     )  # fmt: skip
+
+
+def _env_spec(plain: Mapping[str, Any]) -> EnvSpec:
+    blocks = tuple((name, tuple(shape)) for name, shape in plain["blocks"])
+    return EnvSpec(**{**plain, "blocks": blocks, "nvec": tuple(plain["nvec"])})
 
 
 def _checkpoint(row: CheckpointRow) -> Checkpoint:

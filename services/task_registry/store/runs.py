@@ -1,25 +1,29 @@
 """Runs: their creation, their leases and their states."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from lwmecps_core.errors import NotFound
+from lwmecps_core.config import dump, parse
+from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig
+from services.common.convert import SETTINGS
 from services.task_registry import lifecycle
-from services.task_registry.domain import Page, Report, Run, RunSpec, RunState
+from services.task_registry.domain import News, Page, Report, Run, RunSpec, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
 from services.task_registry.store.common import Context, Creation, check_etag, new_id
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
-from services.task_registry.store.records import append_metrics, append_rows, append_trace, from_plain, to_plain
-from services.task_registry.store.tasks import find_task
+from services.task_registry.store.records import append, from_plain, news_of, to_plain
+from services.task_registry.store.tasks import hold_tasks
 
 LEASE = timedelta(seconds=30)
 STATE_FIELDS = (
     "updated_at", "etag", "step", "total_steps", "owner", "token", "lease_expires_at", "started_at", "finished_at",
-    "error", "result_policy_id", "tracking_id",
+    "error", "result_policy_id", "wandb_run_id", "revision",
 )  # fmt: skip
 Change = Callable[[Run, datetime], Run]
 
@@ -34,32 +38,30 @@ class RunStore:
     def create(self, spec: RunSpec, labels: dict[str, str] | None = None, request_id: str = "") -> Run:
         """Register a PENDING run; the same `request_id` again returns the run that the first call made.
 
-        Raises `NotFound` when a task or the policy it uses is not registered, `AlreadyExists` when `request_id` came
-        with another run before.
+        Raises `InvalidInput` when the kind of run needs a policy and none is named, `NotFound` when a task or the
+        policy is not registered, `AlreadyExists` when `request_id` came with another run before.
         """
-        labels, now = labels or {}, self._clock()
-        creation = Creation("run", request_id, digest(spec.kind, spec.settings, spec.task_ids, spec.policy_id, labels))
+        _check_policy_named(spec)
+        labels, plain, now = labels or {}, spec_to_plain(spec), self._clock()
+        creation = Creation("run", request_id, digest(plain, labels))
 
         def work(session: Session) -> Run:
             if made := creation.replay(session):
                 return _run(_find(session, made))
-            for task_id in sorted(set(spec.task_ids)):
-                find_task(session, task_id, share=True)
-            if spec.policy_id and session.scalar(select(PolicyRow.seq).where(PolicyRow.id == spec.policy_id)) is None:
-                raise NotFound("policy", spec.policy_id)
+            task_ids = {*spec.task_ids, *spec.calibration_task_ids}
+            hold_tasks(session, task_ids)
+            if spec.policy_id:
+                _check_policy_exists(session, spec.policy_id)
             run = Run(id=new_id("run"), spec=spec, labels=labels, created_at=now, updated_at=now, etag="1")
-            row = RunRow(
-                id=run.id, kind=spec.kind, settings=spec.settings, policy_id=spec.policy_id, labels=labels,
-                created_at=now, tasks=[RunTaskRow(position=i, task_id=t) for i, t in enumerate(spec.task_ids)],
-            )  # fmt: skip
+            row = RunRow(id=run.id, kind=spec.kind, spec=plain, labels=labels, created_at=now)
             _write(row, run)
             session.add(row)
+            session.flush()
+            session.add_all(RunTaskRow(run_id=run.id, task_id=task_id) for task_id in sorted(task_ids))
             creation.record(session, run.id, now)
             return run
 
-        run = self._database.write(work)
-        self.changed.notify()
-        return run
+        return self._told(self._database.write(work))
 
     def get(self, run_id: str) -> Run:
         """The run; raises `NotFound`."""
@@ -67,27 +69,29 @@ class RunStore:
             return _run(_find(session, run_id))
 
     def list(
-        self, page_size: int = 0, page_token: str = "", states: Collection[RunState] = (), kind: str = "",
-        task_id: str = "",
-    ) -> Page[Run]:  # fmt: skip
-        """Runs, newest first, of the given states, kind and task if given."""
-        filters = digest("runs", sorted(states), kind, task_id)
+        self, page_size: int = 0, page_token: str = "", state: RunState | None = None, kind: str = ""
+    ) -> Page[Run]:
+        """Runs, newest first, of the given state and kind if given."""
+        filters = digest("runs", state, kind)
         after, limit = read_token(page_token, filters), page_limit(page_size)
         query = select(RunRow).order_by(RunRow.seq.desc()).limit(limit + 1)
-        if states:
-            query = query.where(RunRow.state.in_([state.value for state in states]))
+        if state is not None:
+            query = query.where(RunRow.state == state.value)
         if kind:
             query = query.where(RunRow.kind == kind)
-        if task_id:
-            query = query.where(RunRow.id.in_(select(RunTaskRow.run_id).where(RunTaskRow.task_id == task_id)))
         if after:
             query = query.where(RunRow.seq < after[0])
         with self._database.read() as session:
-            rows = session.scalars(query).all()
-            return cut_page(rows, limit, filters, lambda row: [row.seq], _run)
+            return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _run)
 
-    def claim(self, owner: str, kinds: Collection[str] = (), lease: timedelta = LEASE) -> Run | None:
-        """Give the oldest claimable run (of `kinds`, if given) to `owner` for `lease`; None when there is none.
+    def news(self, run_id: str, after_revision: int, after_step: int = -1) -> News:
+        """The run, and its metrics (later than `after_step`) and rows reported after `after_revision`."""
+        with self._database.read() as session:
+            run = _run(_find(session, run_id))
+            return news_of(session, run, after_revision, after_step)
+
+    def claim(self, owner: str, lease: timedelta = LEASE) -> Run | None:
+        """Give the oldest claimable run to `owner` for `lease`; None when there is none.
 
         Claimable is what `lifecycle.claimable` says: PENDING, resumed, or RUNNING under an expired lease. Of
         concurrent claims exactly one gets a run, under a fencing token higher than any before.
@@ -96,16 +100,8 @@ class RunStore:
         now = self._clock()
 
         def work(session: Session) -> Run | None:
-            query = (
-                select(RunRow)
-                .where(_claimable(now))
-                .order_by(RunRow.seq)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            if kinds:
-                query = query.where(RunRow.kind.in_(list(kinds)))
-            row = session.scalars(query).one_or_none()
+            query = select(RunRow).where(_claimable(now)).order_by(RunRow.seq).limit(1)
+            row = session.scalars(query.with_for_update(skip_locked=True)).one_or_none()
             if row is None:
                 return None
             run = lifecycle.claim(_run(row), owner, now, lease)
@@ -113,29 +109,23 @@ class RunStore:
             return run
 
         run = self._database.write(work)
-        if run is not None:
-            self.changed.notify()
-        return run
-
-    def claim_one(self, run_id: str, owner: str, lease: timedelta = LEASE) -> Run:
-        """Give one certain run to `owner`; raises `NotFound`, and `WrongState` when it can't be claimed."""
-        self.settle()
-        return self._change(run_id, lambda run, now: lifecycle.claim(run, owner, now, lease))
+        return None if run is None else self._told(run)
 
     def heartbeat(self, run_id: str, token: int, lease: timedelta = LEASE) -> Run:
         """Renew a lease; raises `NotFound`, and `Conflict` for a stale token."""
-        return self._change(run_id, lambda run, now: lifecycle.renew(run, token, now, lease), quiet=True)
+        return self._change(run_id, lambda run, now: lifecycle.renew(run, token, now, lease))
 
     def report(self, run_id: str, token: int, said: Report, lease: timedelta = LEASE) -> Run:
         """Apply a report and store what it carries, all or nothing; its answer carries the desired state.
 
-        Raises `NotFound`, `Conflict` for a stale token, and `WrongState` for a transition that does not exist.
+        Raises `NotFound` (also for a result policy that is not registered), `Conflict` for a stale token, and
+        `WrongState` for a transition that does not exist.
         """
 
         def work(session: Session, run: Run) -> None:
-            append_metrics(self._database, session, run.id, said.metrics)
-            append_rows(self._database, session, run.id, said.rows)
-            append_trace(self._database, session, run.id, run.step, said.trace)
+            if said.result_policy_id:
+                _check_policy_exists(session, said.result_policy_id)
+            append(self._database, session, run, said)
 
         return self._change(run_id, lambda run, now: lifecycle.report(run, token, said, now, lease), also=work)
 
@@ -165,9 +155,8 @@ class RunStore:
         return len(overdue)
 
     def _change(
-        self, run_id: str, change: Change, etag: str = "", also: Callable[[Session, Run], None] | None = None,
-        quiet: bool = False,
-    ) -> Run:  # fmt: skip
+        self, run_id: str, change: Change, etag: str = "", also: Callable[[Session, Run], None] | None = None
+    ) -> Run:
         now = self._clock()
 
         def work(session: Session) -> Run:
@@ -179,10 +168,31 @@ class RunStore:
                 also(session, run)
             return run
 
-        run = self._database.write(work)
-        if not quiet:
-            self.changed.notify()
+        return self._told(self._database.write(work))
+
+    def _told(self, run: Run) -> Run:
+        self.changed.notify(run.id)
         return run
+
+
+def spec_to_plain(spec: RunSpec) -> dict[str, Any]:
+    """A run's spec as JSON can hold it."""
+    return vars(spec) | {
+        "kind": spec.kind,
+        "settings": dump(spec.settings),
+        "algorithm": None if spec.algorithm is None else dump(spec.algorithm),
+    }
+
+
+def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
+    """The inverse of `spec_to_plain`."""
+    rest = {name: value for name, value in plain.items() if name != "kind"}
+    return RunSpec(**rest | {
+        "task_ids": tuple(plain["task_ids"]),
+        "calibration_task_ids": tuple(plain["calibration_task_ids"]),
+        "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
+        "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
+    })  # fmt: skip
 
 
 def locked_run(session: Session, run_id: str, token: int) -> Run:
@@ -192,11 +202,22 @@ def locked_run(session: Session, run_id: str, token: int) -> Run:
     return run
 
 
-def _expired(now: datetime):  # type: ignore[no-untyped-def]
+def _check_policy_named(spec: RunSpec) -> None:
+    baseline = isinstance(spec.settings, EvaluateConfig) and spec.settings.baseline
+    if spec.kind in ("transfer", "adapt", "evaluate") and not spec.policy_id and not baseline:
+        raise InvalidInput("spec", [Violation("policy_id", f"is required by a run of kind {spec.kind}")])
+
+
+def _check_policy_exists(session: Session, policy_id: str) -> None:
+    if session.scalar(select(PolicyRow.seq).where(PolicyRow.id == policy_id)) is None:
+        raise NotFound("policy", policy_id)
+
+
+def _expired(now: datetime) -> ColumnElement[bool]:
     return and_(RunRow.state == RunState.RUNNING.value, RunRow.lease_expires_at <= now)
 
 
-def _claimable(now: datetime):  # type: ignore[no-untyped-def]
+def _claimable(now: datetime) -> ColumnElement[bool]:
     unheld = RunRow.state.in_([RunState.PENDING.value, RunState.PAUSED.value])
     return and_(RunRow.desired_state == RunState.RUNNING.value, or_(unheld, _expired(now)))
 
@@ -210,10 +231,9 @@ def _find(session: Session, run_id: str, *, lock: bool = False) -> RunRow:
 
 
 def _run(row: RunRow) -> Run:
-    tasks = tuple(task.task_id for task in row.tasks)
     return Run(
         id=row.id,
-        spec=RunSpec(kind=row.kind, settings=row.settings, task_ids=tasks, policy_id=row.policy_id),
+        spec=spec_from_plain(row.spec),
         labels=row.labels,
         created_at=row.created_at,
         state=RunState(row.state),

@@ -1,15 +1,19 @@
 """Registered tasks."""
 
+from collections.abc import Collection, Mapping
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import NotFound, WrongState
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import TaskDistribution, TaskSpec
 from services.task_registry.domain import FINISHED, Page, Task
 from services.task_registry.models import RunRow, RunTaskRow, TaskRow
 from services.task_registry.store.common import Context, Creation, check_etag, new_id
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
+
+KINDS: Mapping[str, type[TaskSpec] | type[TaskDistribution]] = {"task": TaskSpec, "distribution": TaskDistribution}
 
 
 class TaskStore:
@@ -18,18 +22,27 @@ class TaskStore:
     def __init__(self, context: Context) -> None:
         self._database, self._clock = context.database, context.clock
 
-    def create(self, spec: TaskSpec, labels: dict[str, str] | None = None, request_id: str = "") -> Task:
-        """Register a task; the same `request_id` again returns the task that the first call made.
+    def create(
+        self, spec: TaskSpec | TaskDistribution, name: str = "", labels: dict[str, str] | None = None,
+        request_id: str = "",
+    ) -> Task:  # fmt: skip
+        """Register a task (under its own name) or a distribution (under `name`, by default its family's).
 
-        Raises `AlreadyExists` when `request_id` came with another task before, `NotFound` when its task is deleted.
+        The same `request_id` again returns the task that the first call made. Raises `AlreadyExists` when `request_id`
+        came with another task before, `NotFound` when its task is deleted.
         """
+        name = spec.name if isinstance(spec, TaskSpec) else name or spec.family
+        kind = next(kind for kind, cls in KINDS.items() if isinstance(spec, cls))
         labels, plain, now = labels or {}, dump(spec), self._clock()
-        creation = Creation("task", request_id, digest(plain, labels))
+        creation = Creation("task", request_id, digest(kind, name, plain, labels))
 
         def work(session: Session) -> Task:
             if made := creation.replay(session):
-                return _task(find_task(session, made))
-            row = TaskRow(id=new_id("task"), name=spec.name, spec=plain, labels=labels, created_at=now, etag="1")
+                return _task(_find(session, made))
+            row = TaskRow(
+                id=new_id("task"), name=name, kind=kind, family=spec.family, spec=plain, labels=labels,
+                created_at=now, etag="1",
+            )  # fmt: skip
             session.add(row)
             creation.record(session, row.id, now)
             session.flush()
@@ -40,7 +53,7 @@ class TaskStore:
     def get(self, task_id: str) -> Task:
         """The task; raises `NotFound`."""
         with self._database.read() as session:
-            return _task(find_task(session, task_id))
+            return _task(_find(session, task_id))
 
     def list(self, page_size: int = 0, page_token: str = "", name: str = "", family: str = "") -> Page[Task]:
         """Tasks, newest first, of one name or family if given."""
@@ -50,7 +63,7 @@ class TaskStore:
         if name:
             query = query.where(TaskRow.name == name)
         if family:
-            query = query.where(TaskRow.spec["family"].as_string() == family)
+            query = query.where(TaskRow.family == family)
         if after:
             query = query.where(TaskRow.seq < after[0])
         with self._database.read() as session:
@@ -64,7 +77,7 @@ class TaskStore:
         """
 
         def work(session: Session) -> None:
-            row = find_task(session, task_id, lock=True)
+            row = _find(session, task_id, lock=True)
             check_etag("task", task_id, etag, row.etag)
             users = session.scalars(
                 select(RunRow.id)
@@ -79,17 +92,21 @@ class TaskStore:
         self._database.write(work)
 
 
-def find_task(session: Session, task_id: str, *, lock: bool = False, share: bool = False) -> TaskRow:
-    """The row of a task, locked against change (`lock`) or deletion (`share`) until the transaction ends."""
+def hold_tasks(session: Session, task_ids: Collection[str]) -> None:
+    """Keep tasks from being deleted until the transaction ends; raises `NotFound` for one that isn't there."""
+    held = session.scalars(select(TaskRow.id).where(TaskRow.id.in_(list(task_ids))).with_for_update(read=True)).all()
+    for missing in sorted(set(task_ids) - set(held)):
+        raise NotFound("task", missing)
+
+
+def _find(session: Session, task_id: str, *, lock: bool = False) -> TaskRow:
     query = select(TaskRow).where(TaskRow.id == task_id)
-    if lock or share:
-        query = query.with_for_update(read=share)
-    row = session.scalars(query).one_or_none()
+    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound("task", task_id)
     return row
 
 
 def _task(row: TaskRow) -> Task:
-    spec = parse(TaskSpec, row.spec, f"stored task {row.id}")
-    return Task(id=row.id, spec=spec, labels=row.labels, created_at=row.created_at, etag=row.etag)
+    spec = parse(KINDS[row.kind], row.spec, f"stored task {row.id}")
+    return Task(id=row.id, name=row.name, spec=spec, labels=row.labels, created_at=row.created_at, etag=row.etag)

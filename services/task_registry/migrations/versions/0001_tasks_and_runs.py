@@ -18,6 +18,8 @@ def upgrade() -> None:
         sa.Column("seq", SEQ, primary_key=True, autoincrement=True),
         sa.Column("id", TEXT, nullable=False, unique=True),
         sa.Column("name", TEXT, nullable=False, index=True),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("family", TEXT, nullable=False, index=True),
         sa.Column("spec", sa.JSON, nullable=False),
         sa.Column("labels", sa.JSON, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
@@ -28,8 +30,7 @@ def upgrade() -> None:
         sa.Column("seq", SEQ, primary_key=True, autoincrement=True),
         sa.Column("id", TEXT, nullable=False, unique=True),
         sa.Column("kind", TEXT, nullable=False),
-        sa.Column("settings", sa.JSON, nullable=False),
-        sa.Column("policy_id", TEXT, nullable=False),
+        sa.Column("spec", sa.JSON, nullable=False),
         sa.Column("labels", sa.JSON, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
@@ -45,14 +46,14 @@ def upgrade() -> None:
         sa.Column("finished_at", INSTANT),
         sa.Column("error", sa.Text, nullable=False),
         sa.Column("result_policy_id", TEXT, nullable=False),
-        sa.Column("tracking_id", TEXT, nullable=False),
+        sa.Column("wandb_run_id", TEXT, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
         sa.Column("latest_metrics", sa.JSON, nullable=False),
     )
     op.create_table(
         "run_tasks",
         sa.Column("run_id", TEXT, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("position", sa.Integer, primary_key=True),
-        sa.Column("task_id", TEXT, nullable=False, index=True),
+        sa.Column("task_id", TEXT, primary_key=True, index=True),
     )
     op.create_table(
         "metrics",
@@ -61,6 +62,8 @@ def upgrade() -> None:
         sa.Column("name", TEXT, primary_key=True),
         sa.Column("value", sa.Double),
         sa.Column("time", INSTANT, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Index("metrics_by_revision", "run_id", "revision"),
     )
     op.create_table(
         "idempotency_keys",

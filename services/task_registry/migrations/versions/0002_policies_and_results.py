@@ -19,7 +19,8 @@ def upgrade() -> None:
         sa.Column("id", TEXT, nullable=False, unique=True),
         sa.Column("name", TEXT, nullable=False, index=True),
         sa.Column("run_id", TEXT, nullable=False, index=True),
-        sa.Column("description", sa.JSON, nullable=False),
+        sa.Column("algorithm", sa.JSON, nullable=False),
+        sa.Column("env_spec", sa.JSON, nullable=False),
         sa.Column("labels", sa.JSON, nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("etag", TEXT, nullable=False),
@@ -47,6 +48,8 @@ def upgrade() -> None:
         sa.Column("inner_steps", sa.Integer, primary_key=True),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("figures", sa.JSON, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Index("result_rows_by_revision", "run_id", "revision"),
     )
     op.create_table(
         "traces",

@@ -1,0 +1,30 @@
+"""`python -m services.task_registry`: migrate the database, then serve until SIGTERM."""
+
+from protos.lwmecps.registry.v1 import registry_pb2, registry_pb2_grpc
+from services.common.server import Service, serve
+from services.common.settings import read
+from services.task_registry.artefacts import ArtefactStore
+from services.task_registry.database import Database
+from services.task_registry.rpc import TaskRegistryServicer
+from services.task_registry.settings import PREFIX, RegistrySettings
+from services.task_registry.store import Store
+
+
+def registry_service(store: Store) -> Service:
+    """The service over `store`, ready to be served."""
+    descriptor = registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"]
+    add = registry_pb2_grpc.add_TaskRegistryServiceServicer_to_server
+    return Service(descriptor, TaskRegistryServicer(store), add)
+
+
+def main() -> None:
+    """Run the service."""
+    settings = read(RegistrySettings, PREFIX)
+    database = Database(settings.database_url)
+    database.migrate()
+    serve(settings, [registry_service(Store(database, ArtefactStore(settings.artefacts_url)))], name="task-registry")
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

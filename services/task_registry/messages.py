@@ -1,0 +1,190 @@
+"""The registry's values ↔ the messages of `lwmecps.registry.v1`; pure."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.specs import TaskSpec
+from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
+from services.common import convert
+from services.task_registry.domain import (
+    Artefact,
+    MetricPoint,
+    News,
+    Policy,
+    Report,
+    Run,
+    RunSpec,
+    RunState,
+    Task,
+    Trace,
+)
+from services.task_registry.store import LEASE, Expected
+
+_STATE_PREFIX = "RUN_STATE_"
+
+
+def task_to_message(task: Task) -> registry_pb2.Task:
+    """The message of a registered task."""
+    message = registry_pb2.Task(
+        id=task.id, name=task.name, labels=task.labels, etag=task.etag,
+        create_time=convert.time_to_message(task.created_at),
+    )  # fmt: skip
+    if isinstance(task.spec, TaskSpec):
+        message.spec.CopyFrom(convert.task_to_message(task.spec))
+    else:
+        message.distribution.CopyFrom(convert.distribution_to_message(task.spec))
+    return message
+
+
+def state_to_message(state: RunState) -> run_pb2.RunState.ValueType:
+    """The enum value of a run's state."""
+    return run_pb2.RunState.Value(_STATE_PREFIX + state.name)
+
+
+def state_from_message(state: run_pb2.RunState) -> RunState | None:
+    """The state of an enum value; None when it is not set."""
+    if state == run_pb2.RUN_STATE_UNSPECIFIED:
+        return None
+    return RunState[run_pb2.RunState.Name(state).removeprefix(_STATE_PREFIX)]
+
+
+def kind_from_message(kind: run_pb2.RunKind) -> str:
+    """The kind of run of an enum value; empty when it is not set."""
+    return "" if kind == run_pb2.RUN_KIND_UNSPECIFIED else run_pb2.RunKind.Name(kind).removeprefix("RUN_KIND_").lower()
+
+
+def run_to_message(run: Run) -> run_pb2.Run:
+    """The message of a run."""
+    return run_pb2.Run(
+        id=run.id, spec=run_spec_to_message(run.spec), labels=run.labels, state=state_to_message(run.state),
+        desired_state=state_to_message(run.desired_state), step=run.step, total_steps=run.total_steps,
+        latest_metrics=run.latest_metrics, error=run.error, owner=run.owner, wandb_run_id=run.wandb_run_id,
+        result_policy_id=run.result_policy_id, create_time=convert.time_to_message(run.created_at),
+        update_time=convert.time_to_message(run.updated_at), start_time=convert.time_to_message(run.started_at),
+        end_time=convert.time_to_message(run.finished_at), etag=run.etag,
+    )  # fmt: skip
+
+
+def run_spec_to_message(spec: RunSpec) -> run_pb2.RunSpec:
+    """The message of what a run does."""
+    message = run_pb2.RunSpec(
+        label=spec.label, task_ids=spec.task_ids, num_tasks=spec.num_tasks, task_seed=spec.task_seed,
+        calibration_task_ids=spec.calibration_task_ids, policy_id=spec.policy_id, seed=spec.seed,
+    )  # fmt: skip
+    convert.set_run_settings(message, spec.settings)
+    if spec.algorithm is not None:
+        message.algorithm.CopyFrom(convert.algorithm_to_message(spec.algorithm))
+    return message
+
+
+def run_spec_from_message(message: run_pb2.RunSpec) -> RunSpec:
+    """What a run does, from its message; raises `InvalidInput`."""
+    _, settings = convert.run_settings(message, "spec")
+    algorithm = None
+    if message.HasField("algorithm"):
+        algorithm = convert.algorithm_from_message(message.algorithm, "spec: algorithm")
+    return RunSpec(
+        settings=settings, task_ids=tuple(message.task_ids), label=message.label, num_tasks=message.num_tasks,
+        task_seed=message.task_seed, calibration_task_ids=tuple(message.calibration_task_ids),
+        policy_id=message.policy_id, seed=message.seed, algorithm=algorithm,
+    )  # fmt: skip
+
+
+def lease_to_message(run: Run) -> run_pb2.Lease | None:
+    """The message of the lease on a run; None when nobody holds it."""
+    if run.lease_expires_at is None:
+        return None
+    return run_pb2.Lease(run_id=run.id, token=run.token, expire_time=convert.time_to_message(run.lease_expires_at))
+
+
+def lease_from_message(duration: Duration) -> timedelta:
+    """How long a lease lasts; 30 s when that is not said."""
+    return duration.ToTimedelta() or LEASE
+
+
+def report_from_message(request: registry_pb2.ReportRunRequest, now: datetime) -> Report:
+    """What a learner says about its run; points without a time were measured `now`."""
+    return Report(
+        state=state_from_message(request.state) or RunState.RUNNING,
+        step=request.step if request.HasField("step") else None,
+        total_steps=request.total_steps if request.HasField("total_steps") else None,
+        error=request.error,
+        result_policy_id=request.result_policy_id,
+        wandb_run_id=request.wandb_run_id,
+        metrics=tuple(
+            MetricPoint(p.name, p.step, p.value, convert.time_from_message(p.time) if p.HasField("time") else now)
+            for p in request.metrics
+        ),
+        rows=tuple(convert.row_from_message(row) for row in request.rows),
+        traces=tuple(
+            Trace(each.step, convert.trace_from_message(each, f"traces[{i}]")) for i, each in enumerate(request.traces)
+        ),
+    )
+
+
+def metric_to_message(point: MetricPoint) -> run_pb2.MetricPoint:
+    """The message of one value of a metric."""
+    return run_pb2.MetricPoint(
+        name=point.name, step=point.step, value=point.value, time=convert.time_to_message(point.time)
+    )
+
+
+def trace_to_message(trace: Trace) -> run_pb2.Trace:
+    """The message of a trace."""
+    return convert.trace_to_message(trace.step, trace.series)
+
+
+def news_to_message(news: News, at_most: int) -> Iterator[registry_pb2.WatchRunResponse]:
+    """Messages that tell what is new, each with at most `at_most` metrics and as many rows."""
+    for start in range(0, max(len(news.metrics), len(news.rows), 1), at_most):
+        part = slice(start, start + at_most)
+        yield registry_pb2.WatchRunResponse(
+            run=run_to_message(news.run),
+            metrics=[metric_to_message(point) for point in news.metrics[part]],
+            rows=[convert.row_to_message(row) for row in news.rows[part]],
+        )
+
+
+def policy_to_message(policy: Policy) -> policy_pb2.Policy:
+    """The message of a policy."""
+    message = policy_pb2.Policy(
+        id=policy.id, name=policy.name, run_id=policy.run_id, labels=policy.labels, etag=policy.etag,
+        algorithm=convert.algorithm_to_message(policy.algorithm), env_spec=convert.env_spec_to_message(policy.env_spec),
+        create_time=convert.time_to_message(policy.created_at),
+    )  # fmt: skip
+    if policy.artefact is not None:
+        message.size_bytes, message.sha256 = policy.artefact.size_bytes, policy.artefact.sha256
+    return message
+
+
+def artefact_to_message(artefact: Artefact) -> policy_pb2.ArtefactHeader:
+    """What a download announces."""
+    return policy_pb2.ArtefactHeader(size_bytes=artefact.size_bytes, sha256=artefact.sha256)
+
+
+def expected_from_message(message: policy_pb2.ArtefactHeader) -> Expected:
+    """What an upload announces."""
+    return Expected(size_bytes=message.size_bytes, sha256=message.sha256)
+
+
+UploadPart = registry_pb2.UploadPolicyWeightsRequest | registry_pb2.UploadCheckpointRequest
+
+
+def read_header(parts: Iterator[UploadPart]) -> Any:
+    """The header that every upload begins with; raises `InvalidInput` when something else comes first."""
+    first = next(parts, None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidInput("request", [Violation("header", "must be the first message of an upload")])
+    return first.header
+
+
+def read_chunks(parts: Iterable[UploadPart]) -> Iterator[bytes]:
+    """The content that follows; raises `InvalidInput` for a second header."""
+    for part in parts:
+        if part.WhichOneof("part") != "chunk":
+            raise InvalidInput("request", [Violation("chunk", "only chunks may follow the header")])
+        yield part.chunk

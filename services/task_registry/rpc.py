@@ -1,0 +1,202 @@
+"""`TaskRegistryService`: each method reads its request, asks the store, and writes the answer.
+
+Errors are raised as domain errors; what is wrong with a request's fields by themselves was refused before.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from protos.lwmecps.registry.v1 import registry_pb2 as pb
+from protos.lwmecps.registry.v1 import registry_pb2_grpc
+from services.common import convert
+from services.task_registry import messages as m
+from services.task_registry.domain import Page
+from services.task_registry.store import Clock, Store, utc_now
+
+ListResponse = TypeVar("ListResponse", bound=Message)
+T = TypeVar("T")
+
+POLL_S = 0.5
+"""How soon a watcher notices what it is not woken for: changes by another process, and the end of the call."""
+MAX_LIST_BYTES = 4 * 1024 * 1024
+NEWS_PER_MESSAGE = 1000
+
+
+class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
+    """The service over one store."""
+
+    def __init__(self, store: Store, clock: Clock = utc_now) -> None:
+        self._store, self._clock = store, clock
+
+    def CreateTask(self, request: pb.CreateTaskRequest, context: grpc.ServicerContext) -> pb.CreateTaskResponse:
+        spec: TaskSpec | TaskDistribution
+        if request.WhichOneof("kind") == "spec":
+            spec = convert.task_from_message(request.spec, "spec")
+        else:
+            spec = convert.distribution_from_message(request.distribution, "distribution")
+        task = self._store.tasks.create(spec, request.name, dict(request.labels), request.request_id)
+        return pb.CreateTaskResponse(task=m.task_to_message(task))
+
+    def GetTask(self, request: pb.GetTaskRequest, context: grpc.ServicerContext) -> pb.GetTaskResponse:
+        return pb.GetTaskResponse(task=m.task_to_message(self._store.tasks.get(request.task_id)))
+
+    def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
+        return _fitting(
+            request.page_size,
+            lambda size: self._store.tasks.list(size, request.page_token, request.name, request.family),
+            lambda page, token: pb.ListTasksResponse(tasks=map(m.task_to_message, page), next_page_token=token),
+        )
+
+    def DeleteTask(self, request: pb.DeleteTaskRequest, context: grpc.ServicerContext) -> pb.DeleteTaskResponse:
+        self._store.tasks.delete(request.task_id, request.etag)
+        return pb.DeleteTaskResponse()
+
+    def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
+        spec = m.run_spec_from_message(request.spec)
+        run = self._store.runs.create(spec, dict(request.labels), request.request_id)
+        return pb.CreateRunResponse(run=m.run_to_message(run))
+
+    def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
+        return pb.GetRunResponse(run=m.run_to_message(self._store.runs.get(request.run_id)))
+
+    def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
+        state, kind = m.state_from_message(request.state), m.kind_from_message(request.kind)
+        return _fitting(
+            request.page_size,
+            lambda size: self._store.runs.list(size, request.page_token, state, kind),
+            lambda page, token: pb.ListRunsResponse(runs=map(m.run_to_message, page), next_page_token=token),
+        )
+
+    def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
+        changed, revision = self._store.runs.changed, 0
+        after_step = request.after_step if request.HasField("after_step") else -1
+        while context.is_active():
+            seen = changed.count(request.run_id)
+            news = self._store.runs.news(request.run_id, revision, after_step)
+            if news.run.revision > revision:
+                yield from m.news_to_message(news, NEWS_PER_MESSAGE)
+                revision = news.run.revision
+            if news.run.state.finished:
+                return
+            changed.wait(request.run_id, seen, POLL_S)
+
+    def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:
+        return pb.PauseRunResponse(run=m.run_to_message(self._store.runs.pause(request.run_id, request.etag)))
+
+    def ResumeRun(self, request: pb.ResumeRunRequest, context: grpc.ServicerContext) -> pb.ResumeRunResponse:
+        return pb.ResumeRunResponse(run=m.run_to_message(self._store.runs.resume(request.run_id, request.etag)))
+
+    def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
+        return pb.CancelRunResponse(run=m.run_to_message(self._store.runs.cancel(request.run_id, request.etag)))
+
+    def ListRunMetrics(
+        self, request: pb.ListRunMetricsRequest, context: grpc.ServicerContext
+    ) -> pb.ListRunMetricsResponse:
+        self._store.runs.get(request.run_id)
+        page = self._store.records.metrics(request.run_id, request.page_size, request.page_token, request.name)
+        return pb.ListRunMetricsResponse(
+            metrics=map(m.metric_to_message, page.items), next_page_token=page.next_page_token
+        )
+
+    def ListRunRows(self, request: pb.ListRunRowsRequest, context: grpc.ServicerContext) -> pb.ListRunRowsResponse:
+        self._store.runs.get(request.run_id)
+        page = self._store.records.rows(request.run_id, request.page_size, request.page_token)
+        rows = map(convert.row_to_message, page.items)
+        return pb.ListRunRowsResponse(rows=rows, next_page_token=page.next_page_token)
+
+    def ListRunTraces(
+        self, request: pb.ListRunTracesRequest, context: grpc.ServicerContext
+    ) -> pb.ListRunTracesResponse:
+        self._store.runs.get(request.run_id)
+        return _fitting(
+            request.page_size,
+            lambda size: self._store.records.traces(request.run_id, size, request.page_token),
+            lambda page, token: pb.ListRunTracesResponse(traces=map(m.trace_to_message, page), next_page_token=token),
+        )
+
+    def ClaimRun(self, request: pb.ClaimRunRequest, context: grpc.ServicerContext) -> pb.ClaimRunResponse:
+        run = self._store.runs.claim(request.learner_id, m.lease_from_message(request.lease_duration))
+        if run is None:
+            return pb.ClaimRunResponse()
+        return pb.ClaimRunResponse(run=m.run_to_message(run), lease=m.lease_to_message(run))
+
+    def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
+        lease = m.lease_from_message(request.lease_duration)
+        run = self._store.runs.heartbeat(request.run_id, request.token, lease)
+        return pb.HeartbeatResponse(lease=m.lease_to_message(run), desired_state=m.state_to_message(run.desired_state))
+
+    def ReportRun(self, request: pb.ReportRunRequest, context: grpc.ServicerContext) -> pb.ReportRunResponse:
+        said, lease = m.report_from_message(request, self._clock()), m.lease_from_message(request.lease_duration)
+        run = self._store.runs.report(request.run_id, request.token, said, lease)
+        return pb.ReportRunResponse(lease=m.lease_to_message(run), desired_state=m.state_to_message(run.desired_state))
+
+    def UploadCheckpoint(
+        self, request_iterator: Iterator[pb.UploadCheckpointRequest], context: grpc.ServicerContext
+    ) -> pb.UploadCheckpointResponse:
+        header: pb.CheckpointHeader = m.read_header(request_iterator)
+        checkpoint = self._store.checkpoints.upload(
+            header.run_id, header.token, header.step, m.read_chunks(request_iterator),
+            m.expected_from_message(header.artefact),
+        )  # fmt: skip
+        return pb.UploadCheckpointResponse(step=checkpoint.step)
+
+    def DownloadCheckpoint(
+        self, request: pb.DownloadCheckpointRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.DownloadCheckpointResponse]:
+        checkpoint, chunks = self._store.checkpoints.download(request.run_id)
+        header = pb.CheckpointHeader(
+            run_id=checkpoint.run_id, token=checkpoint.token, step=checkpoint.step,
+            artefact=m.artefact_to_message(checkpoint.artefact),
+        )  # fmt: skip
+        yield pb.DownloadCheckpointResponse(header=header)
+        yield from (pb.DownloadCheckpointResponse(chunk=chunk) for chunk in chunks)
+
+    def CreatePolicy(self, request: pb.CreatePolicyRequest, context: grpc.ServicerContext) -> pb.CreatePolicyResponse:
+        policy = self._store.policies.create(
+            request.name, convert.algorithm_from_message(request.algorithm, "algorithm"),
+            convert.env_spec_from_message(request.env_spec, "env_spec"), dict(request.labels), request.run_id,
+            request.token, request.request_id,
+        )  # fmt: skip
+        return pb.CreatePolicyResponse(policy=m.policy_to_message(policy))
+
+    def GetPolicy(self, request: pb.GetPolicyRequest, context: grpc.ServicerContext) -> pb.GetPolicyResponse:
+        return pb.GetPolicyResponse(policy=m.policy_to_message(self._store.policies.get(request.policy_id)))
+
+    def ListPolicies(self, request: pb.ListPoliciesRequest, context: grpc.ServicerContext) -> pb.ListPoliciesResponse:
+        return _fitting(
+            request.page_size,
+            lambda size: self._store.policies.list(size, request.page_token, request.run_id, request.name),
+            lambda page, token: pb.ListPoliciesResponse(policies=map(m.policy_to_message, page), next_page_token=token),
+        )
+
+    def UploadPolicyWeights(
+        self, request_iterator: Iterator[pb.UploadPolicyWeightsRequest], context: grpc.ServicerContext
+    ) -> pb.UploadPolicyWeightsResponse:
+        header: pb.PolicyWeightsHeader = m.read_header(request_iterator)
+        policy = self._store.policies.upload(
+            header.policy_id, header.token, m.read_chunks(request_iterator), m.expected_from_message(header.artefact)
+        )
+        return pb.UploadPolicyWeightsResponse(policy=m.policy_to_message(policy))
+
+    def DownloadPolicyWeights(
+        self, request: pb.DownloadPolicyWeightsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.DownloadPolicyWeightsResponse]:
+        artefact, chunks = self._store.policies.download(request.policy_id)
+        yield pb.DownloadPolicyWeightsResponse(header=m.artefact_to_message(artefact))
+        yield from (pb.DownloadPolicyWeightsResponse(chunk=chunk) for chunk in chunks)
+
+
+def _fitting(
+    page_size: int, read: Callable[[int], Page[T]], answer: Callable[[Iterable[T], str], ListResponse]
+) -> ListResponse:
+    """The answer to a list, with fewer items than asked for where they would make too large a message."""
+    while True:
+        page = read(page_size)
+        message = answer(page.items, page.next_page_token)
+        if len(page.items) <= 1 or message.ByteSize() <= MAX_LIST_BYTES:
+            return message
+        page_size = len(page.items) // 2

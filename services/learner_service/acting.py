@@ -58,17 +58,17 @@ def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | No
     """The mask to act under; raises `InvalidInput` naming what does not fit the environment the policy was made for."""
     wrong: list[Violation] = []
     if obs.ndim != 2 or obs.shape[1] != spec.obs_size or obs.dtype != np.float32:
-        wrong.append(_misfit("obs", obs, f"float32 [B, {spec.obs_size}] ({spec.env_id})"))
+        wrong.append(_misfit("observation", obs, f"float32 [B, {spec.obs_size}] ({spec.env_id})"))
     elif not np.isfinite(obs).all():
-        wrong.append(Violation("obs", "holds NaN or infinite numbers"))
+        wrong.append(Violation("observation", "holds NaN or infinite numbers"))
     if mask is None:
         mask = np.ones((obs.shape[0] if obs.ndim else 0, spec.mask_size), dtype=np.bool_)
     elif mask.ndim != 2 or mask.shape != (*obs.shape[:1], spec.mask_size) or mask.dtype != np.bool_:
-        wrong.append(_misfit("mask", mask, f"bool [B, {spec.mask_size}] ({spec.env_id}), B as in obs"))
+        wrong.append(_misfit("mask", mask, f"bool [B, {spec.mask_size}] ({spec.env_id}), B as in observation"))
     elif spec.discrete and not np.logical_or.reduceat(mask, _starts(spec), axis=1).all():
         wrong.append(Violation("mask", "forbids every choice of an action component"))
     if wrong:
-        raise InvalidInput("ActRequest", wrong)
+        raise InvalidInput("request", wrong)
     return mask
 
 

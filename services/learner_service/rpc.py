@@ -23,6 +23,8 @@ from services.learner_service.acting import Actor
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
 
+NO_DEADLINE_S = 1e8
+
 
 class LearnerRpc(LearnerServiceServicer):
     """The servicer; `run_created` is called after a run was created."""
@@ -54,15 +56,17 @@ class LearnerRpc(LearnerServiceServicer):
         self, request: pb.WatchProgressRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.WatchProgressResponse]:
         """Pass on what the registry says about a run, until it has ended or the caller leaves."""
-        asked = registry_pb2.WatchRunRequest(run_id=request.run_id, after_step=request.after_step)
-        news: Any = self._registry.stub.WatchRun(asked, timeout=context.time_remaining())
+        asked = registry_pb2.WatchRunRequest(run_id=request.run_id)
+        if request.HasField("after_step"):
+            asked.after_step = request.after_step
+        news: Any = self._registry.stub.WatchRun(asked, timeout=_left_s(context))
         for item in _follow(news, context):
             yield pb.WatchProgressResponse(run=item.run, metrics=item.metrics, rows=item.rows)
 
     def GetResults(self, request: pb.GetResultsRequest, context: grpc.ServicerContext) -> pb.GetResultsResponse:
         """A run with its policy, one page of its rows, and its newest trace."""
         stub, call = self._registry.stub, self._registry.call
-        run_id, left_s = request.run_id, context.time_remaining()
+        run_id, left_s = request.run_id, _left_s(context)
         run = call(stub.GetRun, registry_pb2.GetRunRequest(run_id=run_id), left_s).run
         page = registry_pb2.ListRunRowsRequest(
             run_id=run_id, page_size=request.page_size, page_token=request.page_token
@@ -88,7 +92,7 @@ class LearnerRpc(LearnerServiceServicer):
         spec = run_spec(kind, request)
         self._check(kind, spec)
         asked = registry_pb2.CreateRunRequest(spec=spec, labels=request.labels, request_id=request.request_id)
-        run = self._registry.call(self._registry.stub.CreateRun, asked, context.time_remaining()).run
+        run = self._registry.call(self._registry.stub.CreateRun, asked, _left_s(context)).run
         self._run_created()
         return run
 
@@ -133,6 +137,12 @@ def run_spec(kind: str, request: Any) -> run_pb2.RunSpec:
         else:
             setattr(spec, field.name, value)
     return spec
+
+
+def _left_s(context: grpc.ServicerContext) -> float | None:
+    """What the caller leaves us of its deadline; None without one (for which gRPC says some 300 years)."""
+    left_s = context.time_remaining()
+    return left_s if left_s is not None and left_s < NO_DEADLINE_S else None
 
 
 def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:

@@ -45,10 +45,14 @@ def test_the_same_seed_draws_the_same_actions(actor: Actor) -> None:
 @pytest.mark.parametrize(
     ("obs", "mask", "message"),
     [
-        (np.zeros((2, 5), np.float32), None, r"obs: must be float32 \[B, 11\] \(lwmecps-v3\), not float32 \[2, 5\]"),
-        (np.zeros(11, np.float32), None, r"obs: must be float32 \[B, 11\]"),
-        (np.zeros((2, 11), np.float64), None, "obs: must be .* not float64"),
-        (np.full((2, 11), np.nan, np.float32), None, "obs: holds NaN"),
+        (
+            np.zeros((2, 5), np.float32),
+            None,
+            r"observation: must be float32 \[B, 11\] \(lwmecps-v3\), not float32 \[2, 5\]",
+        ),
+        (np.zeros(11, np.float32), None, r"observation: must be float32 \[B, 11\]"),
+        (np.zeros((2, 11), np.float64), None, "observation: must be .* not float64"),
+        (np.full((2, 11), np.nan, np.float32), None, "observation: holds NaN"),
         (np.zeros((2, 11), np.float32), np.ones((1, 6), bool), r"mask: must be bool \[B, 6\]"),
         (np.zeros((1, 11), np.float32), np.array([[True] * 3 + [False] * 3]), "mask: forbids every choice"),
     ],

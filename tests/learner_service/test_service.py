@@ -1,0 +1,239 @@
+"""A learner and a registry over real gRPC."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import torch
+
+from lwmecps_core import algorithms
+from lwmecps_core.envs.vector import env_spec
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.progress import LoopState, Progress, Row
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import TaskDistribution
+from protos.lwmecps.learner.v1 import learner_pb2 as pb
+from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
+from services.common import convert
+from services.common.errors import from_rpc_error
+
+from .conftest import Learner, Registry
+from .fakes import summing_loop, task, wait_until
+
+SPEC = env_spec(task())
+
+
+def _policy() -> PolicyData:
+    config = PPOConfig()
+    params, extra = algorithms.make(config, SPEC).init(torch.Generator().manual_seed(1))
+    return PolicyData(config, SPEC, params, extra)
+
+
+def _learning_loop(x: Any) -> Any:
+    """One step that leaves a policy, a row and a trace."""
+    row = Row("one", "", 0, -3.0, 50.0, 90.0, 4.0, 0.0, 0.1, 0.9)
+    trace = {"users": (1.0, 2.0)}
+    yield Progress(1, 1, {"loss": 0.5}, LoopState(1, {}), _policy(), (row,), trace)
+
+
+def _refusal(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code(), str(from_rpc_error(caught.value))
+
+
+def test_a_started_run_is_trained_watched_and_acted_with(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    learner = start_learner(_learning_loop)
+    request = pb.StartTrainingRequest(label="mine", task_ids=[registry.create_task()], seed=7, request_id="once")
+    run = learner.stub.StartTraining(request).run
+    assert learner.stub.StartTraining(request).run.id == run.id, "the same request_id starts no second run"
+
+    news = list(learner.stub.WatchProgress(pb.WatchProgressRequest(run_id=run.id), timeout=20))
+    assert news[-1].run.state == run_pb2.RUN_STATE_COMPLETED
+    assert [(m.name, m.step, m.value) for n in news for m in n.metrics] == [("loss", 1, 0.5)]
+
+    results = learner.stub.GetResults(pb.GetResultsRequest(run_id=run.id))
+    assert [(r.method, r.reward) for r in results.rows] == [("mine", -3.0)]
+    assert tensor_from_proto(results.trace.series["users"]).tolist() == [1.0, 2.0]
+    assert (results.policy.name, results.policy.run_id) == ("mine", run.id)
+
+    obs = np.zeros((5, SPEC.obs_size), np.float32)
+    answer = learner.stub.Act(pb.ActRequest(policy_id=results.policy.id, observation=tensor_to_proto(obs)))
+    assert tensor_from_proto(answer.action).shape == (5, SPEC.action_size)
+
+
+def test_a_wrong_observation_is_refused_with_its_field(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    learner = start_learner(_learning_loop)
+    run = learner.stub.StartTraining(pb.StartTrainingRequest(task_ids=[registry.create_task()])).run
+    policy_id = registry.wait(run.id, "COMPLETED").result_policy_id
+    wrong = tensor_to_proto(np.zeros((2, 99), np.float32))
+    code, text = _refusal(lambda: learner.stub.Act(pb.ActRequest(policy_id=policy_id, observation=wrong)))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "observation: must be float32" in text
+
+
+def test_missing_weights_are_named(registry: Registry, start_learner: Callable[..., Learner]) -> None:
+    learner = start_learner(_learning_loop)
+    run = learner.stub.StartTraining(pb.StartTrainingRequest(task_ids=[registry.create_task()])).run
+    policy_id = registry.wait(run.id, "COMPLETED").result_policy_id
+    for file in registry.artefacts.rglob("*"):
+        if file.is_file():
+            file.unlink()
+    obs = tensor_to_proto(np.zeros((1, SPEC.obs_size), np.float32))
+    code, text = _refusal(lambda: learner.stub.Act(pb.ActRequest(policy_id=policy_id, observation=obs)))
+    assert (code, text) == (grpc.StatusCode.NOT_FOUND, f"Model file not found: {policy_id}")
+
+
+@pytest.mark.parametrize(
+    ("start", "code", "text"),
+    [
+        (
+            lambda s, t: s.StartTraining(pb.StartTrainingRequest(task_ids=["nowhere"])),
+            grpc.StatusCode.NOT_FOUND,
+            "task not found: nowhere",
+        ),
+        (
+            lambda s, t: s.StartAdaptation(pb.StartAdaptationRequest(task_ids=[t], policy_id="gone")),
+            grpc.StatusCode.NOT_FOUND,
+            "policy not found: gone",
+        ),
+        (
+            lambda s, t: s.StartEvaluation(pb.StartEvaluationRequest(task_ids=[t])),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "give either a policy or settings.baseline",
+        ),
+        (
+            lambda s, t: s.StartEvaluation(pb.StartEvaluationRequest(task_ids=[t], settings={"baseline": "magic"})),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "unknown baseline 'magic'",
+        ),
+        (
+            lambda s, t: s.StartMetaTraining(pb.StartMetaTrainingRequest(task_ids=[t], num_tasks=3)),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "num_tasks: must be 0",
+        ),
+        (
+            lambda s, t: s.StartTraining(pb.StartTrainingRequest()),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "task_ids",
+        ),
+        (
+            lambda s, t: next(s.WatchProgress(pb.WatchProgressRequest(run_id="gone"))),
+            grpc.StatusCode.NOT_FOUND,
+            "run not found: gone",
+        ),
+        (
+            lambda s, t: s.GetResults(pb.GetResultsRequest(run_id="gone")),
+            grpc.StatusCode.NOT_FOUND,
+            "run not found: gone",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_run_exists(
+    registry: Registry,
+    start_learner: Callable[..., Learner],
+    start: Callable[[Any, str], Any],
+    code: grpc.StatusCode,
+    text: str,
+) -> None:
+    learner, task_id = start_learner(_learning_loop), registry.create_task()
+    found = _refusal(lambda: start(learner.stub, task_id))
+    assert found[0] is code
+    assert text in found[1]
+    assert not registry.stub.ListRuns(registry_pb2.ListRunsRequest()).runs
+
+
+def test_a_policy_made_for_another_environment_is_refused(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    learner = start_learner(_learning_loop)
+    run = learner.stub.StartTraining(pb.StartTrainingRequest(task_ids=[registry.create_task()])).run
+    policy_id = registry.wait(run.id, "COMPLETED").result_policy_id
+    city = convert.distribution_to_message(TaskDistribution(env_id="lwmecps-v3"))
+    city_id = registry.stub.CreateTask(registry_pb2.CreateTaskRequest(distribution=city)).task.id
+    request = pb.StartTransferRequest(task_ids=[city_id], policy_id=policy_id)
+    code, text = _refusal(lambda: learner.stub.StartTransfer(request))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "the policy was made for lwmecps-v1, the tasks are lwmecps-v3" in text
+
+
+def _slow(total: int = 60) -> Any:
+    return summing_loop(total, after_step=lambda _: time.sleep(0.02))
+
+
+def test_a_run_paused_and_resumed_by_people_ends_like_an_undisturbed_one(
+    registry: Registry, start_learner: Callable[..., Learner], undisturbed: Callable[[int], dict[int, float]]
+) -> None:
+    start_learner(_slow())
+    run_id = registry.create_run(registry.create_task())
+    wait_until(lambda: registry.run(run_id).step >= 3)
+    registry.stub.PauseRun(registry_pb2.PauseRunRequest(run_id=run_id))
+    began = time.monotonic()
+    paused_at = registry.wait(run_id, "PAUSED").step
+    assert time.monotonic() - began < 1.0
+    time.sleep(0.3)
+    assert registry.run(run_id).step == paused_at < 60
+    registry.stub.ResumeRun(registry_pb2.ResumeRunRequest(run_id=run_id))
+    registry.wait(run_id, "COMPLETED")
+    assert registry.losses(run_id) == undisturbed(60)
+
+
+def test_a_cancelled_run_stops_within_a_second(registry: Registry, start_learner: Callable[..., Learner]) -> None:
+    start_learner(_slow(10_000))
+    run_id = registry.create_run(registry.create_task())
+    wait_until(lambda: registry.run(run_id).step >= 3)
+    registry.stub.CancelRun(registry_pb2.CancelRunRequest(run_id=run_id))
+    began = time.monotonic()
+    assert registry.wait(run_id, "CANCELLED").result_policy_id == ""
+    assert time.monotonic() - began < 1.0
+
+
+def test_a_registry_that_comes_back_finds_the_run_going_on(
+    registry: Registry, start_learner: Callable[..., Learner], undisturbed: Callable[[int], dict[int, float]]
+) -> None:
+    start_learner(_slow())
+    run_id = registry.create_run(registry.create_task())
+    wait_until(lambda: registry.run(run_id).step >= 3)
+    registry.stop()
+    time.sleep(0.5)
+    registry.restart()
+    run = registry.wait(run_id, "COMPLETED", timeout_s=30)
+    assert run.error == ""
+    assert registry.losses(run_id) == undisturbed(60)
+
+
+def test_a_failed_run_says_why_in_one_line(registry: Registry, start_learner: Callable[..., Learner]) -> None:
+    def loop(x: Any) -> Any:
+        raise ZeroDivisionError("division\nby zero")
+        yield
+
+    start_learner(loop)
+    run_id = registry.create_run(registry.create_task())
+    assert registry.wait(run_id, "FAILED").error == "ZeroDivisionError: division by zero"
+
+
+def test_watching_ends_when_the_learner_drains(registry: Registry, start_learner: Callable[..., Learner]) -> None:
+    learner = start_learner(_slow(10_000))
+    run_id = registry.create_run(registry.create_task())
+    ended = threading.Event()
+
+    def watch() -> None:
+        try:
+            for _ in learner.stub.WatchProgress(pb.WatchProgressRequest(run_id=run_id)):
+                pass
+        except grpc.RpcError:
+            ended.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    wait_until(lambda: registry.run(run_id).step >= 3)
+    learner.server.drain(5.0)
+    assert ended.wait(2.0)

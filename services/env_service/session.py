@@ -110,6 +110,8 @@ class Session:
         """
         self._check_index(index)
         limit = self.env.params.limit[0]
+        if replicas.dtype.kind != "i":
+            _refuse("placement.replicas.dtype", f"must be integers, not {replicas.dtype}")
         if replicas.shape != limit.shape:
             _refuse("placement.replicas", f"shape must be {list(limit.shape)}, not {list(replicas.shape)}")
         if (replicas < 0).any() or (replicas > limit).any():

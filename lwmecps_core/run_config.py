@@ -24,7 +24,7 @@ class PPOConfig:
     n_epochs: Count = 4
     batch_size: Count = 256
     max_grad_norm: Positive = 0.5
-    hidden_size: tuple[Count, ...] = (64, 32)
+    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
     network: Literal["mlp", "set"] = "set"
 
 
@@ -42,7 +42,7 @@ class DQNConfig:
     tau: Share = 0.05
     """Share of the online network that moves into the target network after every update."""
     max_grad_norm: Positive = 10.0
-    hidden_size: tuple[Count, ...] = (64, 32)
+    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
     network: Literal["mlp", "set"] = "set"
 
 

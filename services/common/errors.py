@@ -30,6 +30,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
 """Exception → status code; a subclass that is not named has its nearest base's."""
 
 DOMAIN = "lwmecps"
+_CLASSES = {name: kind for name, kind in vars(e).items() if isinstance(kind, type) and issubclass(kind, e.LwmecpsError)}
 # Status and details travel in trailers, which HTTP/2 peers limit to 8 KiB in all.
 _MESSAGE_CHARS = 1000
 _VIOLATIONS = 15
@@ -71,12 +72,12 @@ def from_rpc_error(error: grpc.RpcError, address: str = "") -> e.LwmecpsError:
     if bad_request.field_violations:
         violations = [e.Violation(v.field, v.description) for v in bad_request.field_violations]
         return e.InvalidInput("request", violations)
-    kind: type[e.LwmecpsError] = getattr(e, info.reason, e.LwmecpsError)
+    kind = _CLASSES.get(info.reason, e.LwmecpsError)
     if kind is e.ModelFileNotFound:
         return e.ModelFileNotFound(resource.resource_name)
     if kind is e.NotFound:
         return e.NotFound(resource.resource_type, resource.resource_name)
-    return _with_message(kind if issubclass(kind, e.LwmecpsError) else e.LwmecpsError, text)
+    return _with_message(kind, text)
 
 
 @contextmanager

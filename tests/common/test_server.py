@@ -106,6 +106,32 @@ def test_calls_from_many_threads_are_all_checked(stub) -> None:
     assert failures == [True] * 160
 
 
+def test_a_call_whose_deadline_passed_while_it_waited_is_never_begun(serve) -> None:
+    begun: list[str] = []
+    release = threading.Event()
+
+    class Slow(env_pb2_grpc.EnvServiceServicer):
+        def CloseSession(self, request, context):
+            begun.append(request.session_id)
+            release.wait(10)
+            return env_pb2.CloseSessionResponse()
+
+    server = serve(ServerSettings(workers=2, max_streams=1), Slow())
+    with connect(server.address) as channel:
+        stub = env_pb2_grpc.EnvServiceStub(channel)
+        busy = [stub.CloseSession.future(CLOSE, timeout=10) for _ in range(2)]
+        while len(begun) < 2:
+            time.sleep(0.01)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.CloseSession(env_pb2.CloseSessionRequest(session_id="late"), timeout=0.2)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        release.set()
+        for call in busy:
+            call.result()
+        stub.CloseSession(env_pb2.CloseSessionRequest(session_id="after"), timeout=5)
+    assert begun == ["s", "s", "after"]
+
+
 def test_a_message_over_the_limit_is_refused(stub) -> None:
     action = tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_UINT8, shape=[2 << 20], data=bytes(2 << 20))
     with pytest.raises(grpc.RpcError) as caught:

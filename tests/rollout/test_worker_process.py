@@ -1,0 +1,121 @@
+"""Workers as processes, with the real simulator, over a real Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+import torch
+
+from lwmecps_core import algorithms
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.policy_store import RedisPolicyStore
+from lwmecps_core.rollout.queue_collector import (
+    REPLY_LIMITS,
+    REQUEST_LIMITS,
+    REQUEST_STREAM,
+    QueueCollector,
+    QueueCollectorConfig,
+    reply_stream,
+)
+from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.families import draw
+from protos.lwmecps.env.v1 import env_pb2
+from services.common.local_redis import LocalRedis
+from services.env_service.worker_reports import State, WorkerMetrics, read_reports, report_to_message
+from tests.rollout.factory import assert_equal
+
+pytestmark = pytest.mark.e2e
+SETTINGS = QueueCollectorConfig(tasks_per_request=1, timeout_s=60)
+
+
+@pytest.fixture(scope="module")
+def server():
+    with LocalRedis() as server:
+        yield server
+
+
+@pytest.fixture
+def client(server):
+    with connect(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def start(server):
+    processes = []
+
+    def start(name):
+        command = [sys.executable, "-m", "services.env_service.worker", "--name", name, "--redis-url", server.url]
+        env = {**os.environ, "LWMECPS_WORKER_CLAIM_IDLE_S": "1", "LWMECPS_WORKER_HEARTBEAT_S": "0.2"}
+        processes.append(subprocess.Popen(command, cwd=Path(__file__).parents[2], env=env))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def collector(client):
+    run_id = uuid.uuid4().hex
+    requests = RedisQueue(client, REQUEST_STREAM, REQUEST_LIMITS)
+    return QueueCollector(
+        run_id, requests, RedisQueue(client, reply_stream(run_id), REPLY_LIMITS), RedisPolicyStore(client), SETTINGS
+    )
+
+
+def arguments(count=16, per_task=True):
+    tasks = [draw(TaskDistribution(horizon=60), seed) for seed in range(count)]
+    algo = algorithms.make(PPOConfig(), BatchEnv(tasks[:1], [0]).spec)
+    params, extra = algo.init(torch.Generator().manual_seed(0))
+    if per_task:
+        params = {g: {k: torch.stack([v * (1 + i / 10) for i in range(count)]) for k, v in m.items()}
+                  for g, m in params.items()}  # fmt: skip
+        extra = {k: torch.stack([v] * count) for k, v in extra.items()}
+    plan = CollectionPlan(seeds=tuple(range(count)), episodes=4)
+    return tasks, PolicySnapshot(PPOConfig(), params, extra, 1, per_task), plan
+
+
+def test_killing_a_worker_changes_nothing_in_the_result(start, client):
+    args = arguments()
+    expected = LocalCollector().collect(*args)
+    victim, _ = start("victim"), start("survivor")
+    asking, got = collector(client), []
+    learner = threading.Thread(target=lambda: got.append(asking.collect(*args)))
+    learner.start()
+    while learner.is_alive() and not any(r.worker_id == "victim" and r.requests for r in read_reports(client)):
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    learner.join()
+    for a, b in zip(got[0], expected, strict=True):
+        assert_equal(a, b)
+    ledger = asking.ledger
+    assert ledger.made == ledger.used + ledger.dropped + ledger.queued
+    assert ledger.used == 16 * 4 * 60
+    asking.close()
+
+
+def test_worker_reports_what_it_does_and_drains_on_sigterm(start, client):
+    worker = start("one")
+    asking = collector(client)
+    asking.collect(*arguments(2, per_task=False))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=20) == 0
+    (report,) = read_reports(client, ["one"])
+    assert (report.state, report.requests, report.batches, report.transitions) == (State.STOPPED, 2, 2, 2 * 4 * 60)
+    assert report.transitions_per_s > 0
+    message = report_to_message(report)
+    assert (message.worker_id, message.state) == ("one", env_pb2.WORKER_STATE_STOPPED)
+    samples = [sample for metric in WorkerMetrics(lambda: [report]).collect() for sample in metric.samples]
+    assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 480.0) in [s[:3] for s in samples]
+    asking.close()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -40,9 +40,9 @@ def task_to_message(task: Task) -> registry_pb2.Task:
     return message
 
 
-def state_to_message(state: RunState) -> run_pb2.RunState.ValueType:
+def state_to_message(state: RunState) -> run_pb2.RunState:
     """The enum value of a run's state."""
-    return run_pb2.RunState.Value(_STATE_PREFIX + state.name)
+    return cast(run_pb2.RunState, run_pb2.RunState.Value(_STATE_PREFIX + state.name))
 
 
 def state_from_message(state: run_pb2.RunState) -> RunState | None:

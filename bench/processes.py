@@ -1,9 +1,10 @@
 """Start servers that a benchmark talks to as processes of their own, and end them with it."""
 
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,21 +16,18 @@ ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS
 
 
 @contextmanager
-def server(kind: str) -> Iterator[str]:
-    """Run `python -m bench.servers <kind>`; yields its address as soon as it prints it."""
-    command = [sys.executable, "-m", "bench.servers", kind]
-    with running(command, {}, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode().strip()
-        if not line:
-            raise RuntimeError(f"bench server {kind!r} ended before it was ready")
-        yield line
+def reference_server(kind: str) -> Iterator[grpc.Channel]:
+    """A channel to one of the servers of `bench.servers`."""
+    port = free_port()
+    with running("bench.servers", [kind, str(port)], {}), connect(f"127.0.0.1:{port}") as channel:
+        yield channel
 
 
 @contextmanager
-def running(command: list[str], env: Mapping[str, str], stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process on one numerical thread; asked to end (SIGTERM) when the context closes."""
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ONE_THREAD, **env}, stdout=stdout)
+def running(module: str, args: Sequence[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m module args` on one numerical thread; asked to end (SIGTERM) when the context closes."""
+    command = [sys.executable, "-m", module, *args]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **ONE_THREAD, **env})
     try:
         yield process
     finally:
@@ -42,7 +40,14 @@ def running(command: list[str], env: Mapping[str, str], stdout: int | None = Non
 
 
 def connect(address: str) -> grpc.Channel:
-    """A channel that is ready to use."""
+    """A channel whose server answers."""
     channel = grpc.insecure_channel(address)
     grpc.channel_ready_future(channel).result(timeout=READY_S)
     return channel
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

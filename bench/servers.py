@@ -1,4 +1,4 @@
-"""Reference servers: `python -m bench.servers echo|dm_env_rpc` prints its address and serves until SIGTERM.
+"""Reference servers: `python -m bench.servers echo|dm_env_rpc PORT` serves on the loopback interface until SIGTERM.
 
 `echo` answers an empty message with an empty message: what any unary call costs. `dm_env_rpc` serves one environment
 by the protocol of PyPI's `dm-env-rpc`, written like that package's own example server.
@@ -15,15 +15,15 @@ from dm_env_rpc.v1 import dm_env_rpc_pb2, dm_env_rpc_pb2_grpc, spec_manager, ten
 from google.protobuf import empty_pb2
 
 from bench.cases import SEED, square_task
+from lwmecps_core.envs.vector import BatchEnv
 
 
-def main(kind: str) -> None:
+def main(kind: str, port: str) -> None:
     """Serve until the process is ended."""
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
     {"echo": _add_echo, "dm_env_rpc": _add_dm_env_rpc}[kind](server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
-    print(f"127.0.0.1:{port}", flush=True)
     server.wait_for_termination()
 
 
@@ -39,7 +39,7 @@ def _add_dm_env_rpc(server: grpc.Server) -> None:
 
 
 class DmEnvRpcServicer(dm_env_rpc_pb2_grpc.EnvironmentServicer):
-    """One scalar `lwmecps-v4` environment per stream."""
+    """One `lwmecps-v4` environment per stream."""
 
     def Process(self, request_iterator: Any, context: Any) -> Iterator[Any]:
         """Answer create, join, reset, step, leave and destroy until the client closes."""
@@ -55,11 +55,11 @@ class DmEnvRpcServicer(dm_env_rpc_pb2_grpc.EnvironmentServicer):
 
 
 class _DmSession:
-    def __init__(self) -> None:
-        from lwmecps_core.envs import make_env
+    """One environment, stepped by the very kernel that `StepStream` runs."""
 
-        self.env = make_env(square_task(4))
-        self.specs = _specs(int(self.env.observation_space.shape[0]), int(self.env.action_space.shape[0]))
+    def __init__(self) -> None:
+        self.env = BatchEnv([square_task(4)], [0])
+        self.specs = _specs(self.env.spec.obs_size, self.env.spec.mask_size, self.env.spec.action_size)
         self.actions = spec_manager.SpecManager(self.specs.actions)
         self.observations = spec_manager.SpecManager(self.specs.observations)
         self.done = True
@@ -72,13 +72,13 @@ class _DmSession:
 
     def step(self, request: Any) -> Any:
         if self.done:
-            obs, _ = self.env.reset(seed=SEED)
-            reward, self.done = 0.0, False
+            obs, mask = self.env.reset([SEED])
+            reward, self.done = np.zeros(1, np.float32), False
         else:
             action = self.actions.unpack(request.actions)["action"]
-            obs, reward, terminated, truncated, _ = self.env.step(action)
-            self.done = terminated or truncated
-        packed = self.observations.pack({"observation": obs, "reward": np.float32(reward)})
+            obs, mask, reward, terminated, truncated, _ = self.env.step(action[None])
+            self.done = bool(terminated[0] or truncated[0])
+        packed = self.observations.pack({"observation": obs[0], "mask": mask[0], "reward": reward[0]})
         states = dm_env_rpc_pb2.EnvironmentStateType
         state = states.INTERRUPTED if self.done else states.RUNNING
         wanted = {uid: packed[uid] for uid in request.requested_observations}
@@ -95,15 +95,19 @@ class _DmSession:
         return dm_env_rpc_pb2.DestroyWorldResponse()
 
 
-def _specs(obs_size: int, action_size: int) -> Any:
+def _specs(obs_size: int, mask_size: int, action_size: int) -> Any:
     def tensor(name: str, dtype: Any, shape: list[int]) -> Any:
         return dm_env_rpc_pb2.TensorSpec(name=name, dtype=tensor_utils.np_type_to_data_type(dtype), shape=shape)
 
     return dm_env_rpc_pb2.ActionObservationSpecs(
         actions={1: tensor("action", np.int32, [action_size])},
-        observations={1: tensor("observation", np.float32, [obs_size]), 2: tensor("reward", np.float32, [])},
+        observations={
+            1: tensor("observation", np.float32, [obs_size]),
+            2: tensor("mask", np.bool_, [mask_size]),
+            3: tensor("reward", np.float32, []),
+        },
     )
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

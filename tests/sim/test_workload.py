@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lwmecps_core.specs import WorkloadSpec
+from lwmecps_core.tasks.workload import clock_table, users_table
+from tests.sim.test_limits import small_task
+
+
+def table(speedup=1.0, interval_s=10.0, **workload):
+    spec = {"base_users": (20.0, 10.0), "share": ((1.0,), (1.0,)), "period_s": 1000.0, "amplitude": 0.5} | workload
+    return users_table(replace(small_task(), workload=WorkloadSpec(speedup=speedup, **spec), interval_s=interval_s))
+
+
+def test_a_period_has_as_many_rows_as_control_intervals():
+    assert table().shape == (100, 2)
+    assert table(speedup=4.0).shape == (25, 2)
+    assert table(interval_s=30.0).shape == (34, 2)
+
+
+def test_uniform_users_do_not_change():
+    assert (table(pattern="uniform") == [20.0, 10.0]).all()
+
+
+def test_diurnal_users_swing_around_their_base_with_their_phase():
+    users = table(pattern="diurnal", phase=(0.0, 0.25))
+    assert users[:, 0].argmax() == 25 and users[:, 1].argmax() == 50
+    assert users[:, 0].max() == pytest.approx(30.0) and users[:, 0].min() == pytest.approx(10.0)
+    assert users.mean(axis=0) == pytest.approx([20.0, 10.0], rel=1e-5)
+
+
+def test_bursts_are_short_and_rise_above_the_base():
+    users = table(pattern="burst")[:, 0]
+    assert set(np.unique(users)) == {20.0, 30.0}
+    assert (users == 30.0).mean() == pytest.approx(0.25, abs=0.05)
+
+
+def test_gradual_users_climb_and_descend_once():
+    users = table(pattern="gradual")[:, 0]
+    rises = np.diff(users) > 0
+    assert users[0] == pytest.approx(10.0) and users[50] == pytest.approx(30.0)
+    assert rises[:50].all() and not rises[50:].any()
+
+
+def test_recordings_are_sampled_not_averaged():
+    recorded = tuple((float(i), 100.0 - i) for i in range(6))
+    users = table(pattern="recorded", recorded_users=recorded, recorded_step_s=5.0, base_users=())
+    assert users[:, 0].tolist() == [0.0, 2.0, 4.0]
+    users = table(pattern="recorded", recorded_users=recorded, recorded_step_s=25.0, base_users=())
+    assert users[:, 0].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 5, 5]
+
+
+def test_the_clock_turns_once_in_a_period():
+    clock = clock_table(replace(small_task(), workload=replace(small_task().workload, period_s=400.0)))
+    assert clock.shape == (40, 2)
+    assert clock[0].tolist() == [0.0, 1.0]
+    assert clock[10] == pytest.approx([1.0, 0.0], abs=1e-6)

@@ -12,8 +12,13 @@ FORMAT = "lwmecps-checkpoint-1"
 
 
 def to_bytes(state: LoopState) -> bytes:
-    """The state as one file; tensors may share memory, the file holds a copy of each."""
-    header = {"format": FORMAT, "step": str(state.step), "scalars": json.dumps(state.scalars)}
+    """The state as one file; tensors may share memory, the file holds a copy of each, and their order."""
+    header = {
+        "format": FORMAT,
+        "step": str(state.step),
+        "scalars": json.dumps(state.scalars),
+        "order": json.dumps(list(state.tensors)),
+    }
     return safetensors.torch.save(
         {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in state.tensors.items()}, header
     )
@@ -26,6 +31,8 @@ def from_bytes(data: bytes, source: str) -> LoopState:
         header: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
-        return LoopState(int(header["step"]), safetensors.torch.load(data), json.loads(header["scalars"]))
+        tensors = safetensors.torch.load(data)
+        in_order = {name: tensors[name] for name in json.loads(header["order"])}
+        return LoopState(int(header["step"]), in_order, json.loads(header["scalars"]))
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise InvalidInput(source, [Violation("checkpoint", f"not a checkpoint file: {error}")]) from None

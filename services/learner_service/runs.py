@@ -239,8 +239,7 @@ class RunSession:
         if self._last is not None and self._last.step != self._saved_step:
             self._registry.save_checkpoint(self._job, self._last.step, checkpoints.to_bytes(self._last.state))
             self._saved_step, self._saved_at_s = self._last.step, time.monotonic()
-            if self._collector is not None:
-                self._collector.commit()
+            self._tell_collector(lambda collector: collector.commit())
 
     def _save_policy(self) -> str:
         """Publish what was learnt, if anything was: an evaluation hands back the policy that it was given."""
@@ -256,21 +255,22 @@ class RunSession:
         self._registry.finish(self._job, end, news, error=error, policy_id=policy_id)
         if waited_for:
             self._tracker.finish(end.name)
-        self._close_collector(ended=end is not End.PAUSED)
+        self._tell_collector(lambda collector: collector.close(ended=end is not End.PAUSED))
         ENDS.labels(self._job.kind, end.value).inc()
         self._log.info("run let go", end=end.value, step=news.step, policy_id=policy_id)
 
     def _abandon(self) -> None:
         self._tracker.finish("LOST")
-        self._close_collector(ended=False)
+        self._tell_collector(lambda collector: collector.close(ended=False))
         ENDS.labels(self._job.kind, "lost").inc()
 
-    def _close_collector(self, *, ended: bool) -> None:
+    def _tell_collector(self, tell: Callable[[RunCollector], None]) -> None:
+        """Say something that may get lost: what is not acknowledged is recognised later, or expires in the broker."""
         try:
             if self._collector is not None:
-                self._collector.close(ended=ended)
-        except LwmecpsError as error:  # what stays behind in the broker expires by itself
-            self._log.warning("collector not closed", error=str(error))
+                tell(self._collector)
+        except LwmecpsError as error:
+            self._log.warning("collector not told", error=str(error))
 
 
 class _News:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceStub, add_LearnerServiceServicer_to_server
@@ -25,6 +26,8 @@ from services.task_registry.database import Database
 from services.task_registry.store import Store
 
 from .fakes import Pace, job, task, wait_until, workshop
+
+torch.set_num_threads(1)  # as a learner does
 
 PACE = Pace(report_every_s=0.0, heartbeat_every_s=0.05, checkpoint_every_s=1e9, checkpoint_every_steps=5)
 

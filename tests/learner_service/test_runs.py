@@ -269,8 +269,9 @@ def test_slots_take_one_run_after_another_and_stop() -> None:
 
 def test_a_checkpoint_reads_back_equal_even_without_tensors() -> None:
     shared = torch.arange(6.0).reshape(2, 3)
-    state = LoopState(4, {"a": shared, "b": shared.T, "empty": torch.zeros(0)}, {"best": -1.5, "seeds": [1, 2]})
+    state = LoopState(4, {"b": shared, "a": shared.T, "empty": torch.zeros(0)}, {"best": -1.5, "seeds": [1, 2]})
     back = checkpoints.from_bytes(checkpoints.to_bytes(state), "test")
+    assert list(back.tensors) == ["b", "a", "empty"]
     assert (back.step, back.scalars) == (4, state.scalars)
     assert all(torch.equal(back.tensors[k], state.tensors[k]) for k in state.tensors)
     assert checkpoints.from_bytes(checkpoints.to_bytes(LoopState(0, {})), "test") == LoopState(0, {})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
 from lwmecps_core.run_config import EvaluateConfig
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from services.cli.demo_report import Summary
+from services.cli.results import Summary
 
 LINES = ("adapted", "scratch")
 REFERENCES = ("oracle", "hpa_calibrated", "multi_task", "scratch_100_episodes", "random")

@@ -12,10 +12,10 @@ from lwmecps_core.tasks.profiles import load_profiles, profile_distribution
 from services.cli.clients import Clients
 from services.cli.demo_plan import Problem, carry_out, plan, rows_of, trace_of
 from services.cli.demo_plots import plot_adaptation, plot_placement
-from services.cli.demo_report import gap_closed, result_table, summarise, write_results
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import Plan, running
 from services.cli.render import console, print_json
+from services.cli.results import comparison_table, gap_closed, summarise, write_results
 from services.cli.tasks import register
 
 
@@ -57,7 +57,7 @@ def run(order: Order, as_json: bool) -> None:
     if as_json:
         print_json({"out": str(order.out), "gap_closed": closed, "wall_s": wall_s})
         return
-    console.print(result_table(rows, summaries, steps))
+    console.print(comparison_table(rows, summaries, steps))
     console.print(f"adapted({steps}) closes {100 * closed:.0f} % of the gap from scratch to oracle", highlight=False)
     console.print("* the 95 % interval of the difference, paired over tasks, excludes 0", highlight=False)
     console.print(f"results.json, results.csv, adaptation.png, placement.png are in {order.out}", highlight=False)

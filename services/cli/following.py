@@ -4,6 +4,8 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.clients import Clients
+from services.cli.results import summary_table
+from services.common import convert
 
 
 class RunFailed(Exception):
@@ -56,7 +58,7 @@ def _describe(result: pb.GetResultsResponse) -> None:
     if run.result_policy_id:
         render.console.print(f"policy {run.result_policy_id}", highlight=False)
     if result.rows:
-        render.console.print(render.rows_table(result.rows))
+        render.console.print(summary_table([convert.row_from_message(row) for row in result.rows]))
     elif run.latest_metrics:
         lines = [(name, f"{value:.6g}") for name, value in sorted(run.latest_metrics.items())]
         render.console.print(render.table("metrics", ("name", "value"), lines))

@@ -1,5 +1,6 @@
 """The whole system on this machine: Redis and the three services as processes of their own."""
 
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -52,7 +53,12 @@ class System:
 
 @contextmanager
 def running(plan: Plan) -> Iterator[System]:
-    """Start everything, wait until it is healthy, and drain it at the end."""
+    """Start everything, wait until it is healthy, and drain it at the end.
+
+    Meanwhile SIGTERM ends this process like ctrl-C, so that it takes its children along.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     plan.state.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))

@@ -1,11 +1,13 @@
 """How results look: tables and progress bars for people, JSON for programs."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -19,8 +21,11 @@ SHOWN_METRICS = (
     "meta_loss", "avg_task_loss", "adaptation_loss", "test_avg_reward", "total_reward", "latency", "pod_count",
 )  # fmt: skip
 
-console = Console()
-errors = Console(stderr=True)
+WIDE = 180
+"""Columns of output that goes to no terminal: lines are not broken for programs."""
+
+console = Console(width=None if sys.stdout.isatty() else WIDE)
+errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def print_json(data: Any) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A table of text."""
-    result = Table(title=title, header_style="bold", title_justify="left")
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
         result.add_column(column, overflow="fold")
     for row in rows:
@@ -50,16 +55,6 @@ def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
         run.id, KINDS[run.spec.kind], run.spec.label, STATES[run.state], f"{run.step}/{run.total_steps or '?'}",
         run.result_policy_id, f"{run.create_time.ToDatetime():%Y-%m-%d %H:%M:%S}",
     ] for run in runs))  # fmt: skip
-
-
-def rows_table(rows: Iterable[run_pb2.Row]) -> Table:
-    """Result rows, one line each."""
-    columns = ("task", "method", "steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves")
-    return table("results", columns, ([
-        row.task, row.method, str(row.inner_steps), f"{row.reward:.2f}", f"{row.latency_mean_ms:.0f}",
-        f"{row.latency_p95_ms:.0f}", f"{row.replicas_mean:.1f}", f"{100 * row.sla_miss_share:.1f} %",
-        f"{row.moves_mean:.2f}",
-    ] for row in rows))  # fmt: skip
 
 
 def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:

@@ -9,7 +9,14 @@ from scipy import stats
 
 from lwmecps_core.progress import Row
 from services.cli.demo_plots import plot_adaptation, plot_placement
-from services.cli.demo_report import gap_closed, interval, paired_difference, result_table, summarise, write_results
+from services.cli.results import (
+    comparison_table,
+    gap_closed,
+    interval,
+    paired_difference,
+    summarise,
+    write_results,
+)
 
 KEYS = {
     "method", "inner_steps", "reward_mean", "reward_ci95", "latency_mean_ms", "latency_p95_ms", "replicas_mean",
@@ -72,7 +79,7 @@ def test_results_have_exactly_the_agreed_keys(rows: list[Row], tmp_path: Path) -
 
 
 def test_table_marks_differences_that_exclude_zero(rows: list[Row]) -> None:
-    table = result_table(rows, summarise(rows), steps=5)
+    table = comparison_table(rows, summarise(rows), steps=5)
     advantage = list(table.columns[3].cells)
     assert advantage[0].startswith("+20.0") and advantage[0].endswith("*")
     assert advantage[1] == ""

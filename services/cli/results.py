@@ -1,16 +1,22 @@
-"""What the demo's rows say: means over held-out tasks with intervals, paired differences, and the files it writes."""
+"""What result rows say: means over tasks with intervals, paired differences, and files of them."""
 
 import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from scipy import stats
+from scipy.special import stdtrit
 
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
+
+COLUMNS = (
+    "steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves", "load corr.", "env steps", "s"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ def interval(values: Sequence[float]) -> Interval:
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2:
         return Interval(float(x.mean()), float("inf"))
-    half = stats.t.ppf(0.975, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size)
+    half = stdtrit(x.size - 1, 0.975) * x.std(ddof=1) / np.sqrt(x.size)
     return Interval(float(x.mean()), float(half))
 
 
@@ -77,25 +83,21 @@ def gap_closed(summaries: Sequence[Summary], steps: int) -> float:
     return (reward["adapted", steps] - scratch) / (reward["oracle", 0] - scratch)
 
 
-def result_table(rows: Sequence[Row], summaries: Sequence[Summary], steps: int) -> Table:
-    """The table that the demo prints; the second column is the paired advantage of the adapted policy."""
-    tasks = len({row.task for row in rows})
-    table = Table(title=f"{tasks} held-out clusters, mean ± 95 % interval", header_style="bold")
-    table.add_column("method")
-    columns = (
-        "steps", "reward", f"adapted({steps}) − method", "latency ms", "p95 ms", "replicas", "SLA miss", "moves",
-        "load corr.", "env steps", "s",
-    )  # fmt: skip
-    for name in columns:
-        table.add_column(name, justify="right", no_wrap=True)
+def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary], steps: int) -> Table:
+    """The table that the demo prints; the fourth column is the paired advantage of the adapted policy."""
+    table = _table("held-out tasks", rows, (*COLUMNS[:2], f"adapted({steps}) −", *COLUMNS[2:]))
     for s in summaries:
         style = "bold green" if (s.method, s.inner_steps) == ("adapted", steps) else ""
-        table.add_row(
-            s.method, str(s.inner_steps), f"{s.reward_mean:.1f} ± {s.reward_ci95:.1f}", _advantage(rows, s, steps),
-            f"{s.latency_mean_ms:.0f}", f"{s.latency_p95_ms:.0f}", f"{s.replicas_mean:.1f}",
-            f"{100 * s.sla_miss_share:.1f} %", f"{s.moves_mean:.2f}", f"{s.load_correlation:.2f}",
-            f"{s.env_steps:,}", f"{s.wall_s:.2f}", style=style,
-        )  # fmt: skip
+        cells = _cells(s)
+        table.add_row(*cells[:3], _advantage(rows, s, steps), *cells[3:], style=style)
+    return table
+
+
+def summary_table(rows: Sequence[Row]) -> Table:
+    """Means over the tasks of a run, one line per method and number of inner steps."""
+    table = _table("tasks", rows, COLUMNS)
+    for s in summarise(rows):
+        table.add_row(*_cells(s))
     return table
 
 
@@ -123,12 +125,32 @@ def _summary(method: str, steps: int, group: Sequence[Row]) -> Summary:
     )  # fmt: skip
 
 
+def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
+    tasks = len({row.task for row in rows})
+    title = f"{tasks} {what}, mean ± 95 % interval"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("method", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cells(s: Summary) -> tuple[str, ...]:
+    """The method, then a cell for each of `COLUMNS`."""
+    interval95 = f" ± {s.reward_ci95:.2f}" if isfinite(s.reward_ci95) else ""
+    return (
+        s.method, str(s.inner_steps), f"{s.reward_mean:.2f}{interval95}", f"{s.latency_mean_ms:.0f}",
+        f"{s.latency_p95_ms:.0f}", f"{s.replicas_mean:.1f}", f"{100 * s.sla_miss_share:.1f} %", f"{s.moves_mean:.2f}",
+        f"{s.load_correlation:.2f}", f"{s.env_steps:,}", f"{s.wall_s:.2f}",
+    )  # fmt: skip
+
+
 def _advantage(rows: Sequence[Row], s: Summary, steps: int) -> str:
     if (s.method, s.inner_steps) == ("adapted", steps):
         return ""
     difference = paired_difference(rows, ("adapted", steps), (s.method, s.inner_steps))
     star = "*" if difference.excludes_zero else " "
-    return f"{difference.mean:+.1f} ± {difference.ci95:.1f}{star}"
+    return f"{difference.mean:+.2f} ± {difference.ci95:.2f}{star}"
 
 
 def _rewards(rows: Sequence[Row], method: str, steps: int) -> dict[str, float]:

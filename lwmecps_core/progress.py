@@ -6,7 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.results import Row
 from lwmecps_core.specs import TaskDistribution, TaskSpec
+
+__all__ = ["LoopState", "Progress", "Row", "TaskSource"]
 
 TaskSource = TaskDistribution | tuple[TaskSpec, ...]
 """What a loop learns from: a way to draw tasks, or given tasks."""
@@ -22,28 +25,6 @@ class LoopState:
     step: int
     tensors: dict[str, Tensor]
     scalars: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Row:
-    """How one method did on one held-out task.
-
-    Rewards are per episode (sum over intervals); latencies in ms; `load_correlation` is of total replicas with total
-    users over time; `env_steps` is the environment data that the method used on this task before it was measured.
-    """
-
-    task: str
-    method: str
-    inner_steps: int
-    reward: float
-    latency_mean_ms: float
-    latency_p95_ms: float
-    replicas_mean: float
-    sla_miss_share: float
-    moves_mean: float
-    load_correlation: float
-    env_steps: int = 0
-    wall_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
 from lwmecps_core.rollout import spec_codec
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import (

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from services.common.convert import SETTINGS, RunSettings

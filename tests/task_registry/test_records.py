@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lwmecps_core.errors import Conflict
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
 from services.task_registry.domain import MetricPoint, Report, Run, RunState, Trace
 from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed

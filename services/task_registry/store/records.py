@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from lwmecps_core.progress import Row
+from lwmecps_core.results import Row
 from services.task_registry.database import Database
 from services.task_registry.domain import MetricPoint, News, Page, Report, Run, Trace
 from services.task_registry.models import MetricRow, ResultRow, TraceRow

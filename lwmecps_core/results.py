@@ -1,0 +1,25 @@
+"""What is measured of a method; free of tensors, so that those who only pass it on need no PyTorch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one method did on one held-out task.
+
+    Rewards are per episode (sum over intervals); latencies in ms; `load_correlation` is of total replicas with total
+    users over time; `env_steps` is the environment data that the method used on this task before it was measured.
+    """
+
+    task: str
+    method: str
+    inner_steps: int
+    reward: float
+    latency_mean_ms: float
+    latency_p95_ms: float
+    replicas_mean: float
+    sla_miss_share: float
+    moves_mean: float
+    load_correlation: float
+    env_steps: int = 0
+    wall_s: float = 0.0

@@ -31,8 +31,12 @@ def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:
     `resource_usage` and `pod_count`, each a mean over all transitions.
     """
     valid = np.concatenate([b.valid.ravel() for b in batches]).astype(np.float64)
-    mean = lambda key: float(np.concatenate([b.info[key].ravel() for b in batches]) @ valid / valid.sum())  # noqa: E731
-    episodes = sum(max(int((b.terminated | b.truncated).sum()), b.width) for b in batches)
+    episodes = sum(max(int(_ends(b).sum()), b.width) for b in batches)
+
+    def mean(key: str) -> float:
+        values = np.concatenate([b.info[key].ravel() for b in batches]).astype(np.float64)
+        return float(values @ valid / valid.sum())
+
     return {
         "total_reward": float(sum(b.reward.sum(dtype=np.float64) for b in batches) / episodes),
         "steps": float(valid.sum() / episodes),
@@ -79,7 +83,8 @@ def _row(batch: RolloutBatch, task: str, method: str, inner_steps: int, env_step
         task=task, method=method, inner_steps=inner_steps,
         reward=float(np.where(valid, batch.reward, 0.0).sum(dtype=np.float64) / episodes),
         latency_mean_ms=by_users("latency_ms"), latency_p95_ms=by_users("latency_p95_ms"),
-        replicas_mean=float(info["replicas"][valid].mean()), sla_miss_share=by_users("failed_share"), moves_mean=float(info["moves"][valid].mean()),
+        replicas_mean=float(info["replicas"][valid].mean()), sla_miss_share=by_users("failed_share"),
+        moves_mean=float(info["moves"][valid].mean()),
         load_correlation=load_correlation(info["replicas"], info["users"], valid),
         env_steps=env_steps, wall_s=wall_s,
     )  # fmt: skip

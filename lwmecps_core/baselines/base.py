@@ -96,7 +96,6 @@ class View:
             self.node_cpu_requested, self.node_ram_requested = node[1], node[2]
             self.node_rate = np.expm1(node[4])
         if scene.version == V2:
-            self.current_deployment = deployment[-1].argmax(-1)
             self.current_node = node[6].argmax(-1)
         if scene.version == V4:
             pair = blocks["pair"][..., 1].astype(np.float64)

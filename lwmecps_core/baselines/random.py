@@ -34,7 +34,7 @@ class RandomPolicy:
         u = self._numbers[self._t % len(self._numbers)]
         self._t += 1
         if not self._spec.discrete:
-            return u.astype(np.float32)
+            return np.asarray(u, np.float32)
         ends = np.cumsum(self._spec.nvec)
         columns = []
         for i, (size, end) in enumerate(zip(self._spec.nvec, ends, strict=True)):

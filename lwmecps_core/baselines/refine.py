@@ -5,6 +5,7 @@ apart for one to be over before the next begins. Changes that helped by themselv
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +36,14 @@ class _Change:
 
 
 def refine(replay: Replay, plans: Ints) -> Ints:
-    """Plans `[E, T, A]` at least as good as the given ones."""
-    rng = np.random.default_rng(0)
+    """Plans `[E, T, A]` at least as good as the given ones; each a function of its own episode only."""
+    rngs = [np.random.default_rng(int(seed)) for seed in replay.seeds]
     limit = _limits(replay)
-    settling = SETTLING + max(
-        int(np.ceil(d.startup_s / t.interval_s)) for t in replay.tasks for d in t.deployments
-    )  # fmt: skip
+    start_up = [max(ceil(d.startup_s / t.interval_s) for d in t.deployments) for t in replay.tasks]
+    settling = [SETTLING + start_up[k] for k in replay.task_of]
     best = replay.rewards(plans[:, None])[:, 0]
     for _ in range(ROUNDS):
-        trials = [_propose(rng, replay, limit[e], settling) for e in range(len(plans))]
+        trials = [_propose(rngs[e], replay, limit[e], settling[e]) for e in range(len(plans))]
         tried = np.stack(
             [[_apply(plan, c, lim) for c in cs] for plan, cs, lim in zip(plans, trials, limit, strict=True)]
         )

@@ -22,13 +22,26 @@ def load(task: TaskSpec) -> np.ndarray:
     return np.array(w.share).T @ peak / w.request_interval_s * service_s
 
 
-@given(seed=st.integers(0, 2**64 - 1), family=st.sampled_from(FAMILIES), env_id=st.sampled_from(ALL_ENV_IDS))
-@settings(max_examples=60, deadline=None)
-def test_every_seed_of_every_family_draws_a_valid_task_of_its_environment(seed, family, env_id):
-    task = draw(TaskDistribution(family=family, env_id=env_id, nodes=3, deployments=2), seed)
+@given(
+    seed=st.integers(0, 2**64 - 1),
+    family=st.sampled_from(FAMILIES),
+    env_id=st.sampled_from(ALL_ENV_IDS),
+    nodes=st.integers(1, 6),
+    deployments=st.integers(1, 6),
+    max_replicas=st.integers(1, 20),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_seed_of_every_family_draws_a_valid_task_of_its_environment(
+    seed, family, env_id, nodes, deployments, max_replicas
+):
+    distribution = TaskDistribution(
+        family=family, env_id=env_id, nodes=nodes, deployments=deployments, max_replicas=max_replicas
+    )
+    task = draw(distribution, seed)
     assert isinstance(task, TaskSpec)
     assert (task.family, task.env_id, task.horizon) == (family, env_id, 120)
-    assert len(task.cluster.nodes) == 3 and len(task.deployments) == 2
+    assert (len(task.cluster.nodes), len(task.deployments)) == (nodes, deployments)
+    assert {d.max_replicas for d in task.deployments} == {max_replicas}
     home = "v1" in env_id or "v3" in env_id
     assert all(len(d.allowed_nodes) == (1 if home else 0) for d in task.deployments)
 

@@ -1,4 +1,7 @@
-"""How a collection is cut into pieces of work: by number of tasks only, so that results don't depend on who works."""
+"""How a collection is cut into pieces of work: by number of tasks only, so that results don't depend on who works.
+
+The size of the pieces is part of the result: the last bits of a matrix product depend on its size.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -75,11 +75,13 @@ def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0
 
 @contextmanager
 def broker_errors(what: str) -> Iterator[None]:
-    """Turn a broker that is away, loading or missing the stream `what` into the library's errors."""
+    """Turn a broker that is away, loading, full or without the stream `what` into the library's errors."""
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise QueueUnavailable(f"Redis can't be reached for {what}: {error}") from error
+    except redis.exceptions.OutOfMemoryError as error:
+        raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
     except redis.ResponseError as error:
         if "NOGROUP" in str(error) or "no such key" in str(error):
             raise NotFound("queue", what) from None

@@ -1,6 +1,7 @@
 """Rollouts as a pure function of (tasks, policy snapshot, plan)."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
 from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks, take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
 
@@ -52,14 +54,24 @@ def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: Collection
     return [record.task(i * e, (i + 1) * e, snapshot.version, plan.seeds[i]) for i in range(k)]
 
 
+@dataclass(frozen=True)
 class LocalCollector:
-    """A collector in this process: no queue, no other process."""
+    """A collector in this process: no queue, no other process.
+
+    It unrolls as many tasks at a time as workers do: the last bits of a matrix product depend on its size.
+    """
+
+    tasks_per_unroll: int = TASKS_PER_CHUNK
 
     def collect(
         self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
     ) -> list[RolloutBatch]:
         """See `Collector.collect`."""
-        return unroll(tasks, snapshot, plan)
+        return [
+            batch
+            for start, part, part_plan in chunks(tasks, plan, self.tasks_per_unroll)
+            for batch in unroll(part, take_tasks(snapshot, start, start + len(part)), part_plan)
+        ]
 
 
 def _noise(rngs: Sequence[np.random.Generator], length: int, episodes: int, size: int) -> NDArray[np.float32]:

@@ -74,21 +74,22 @@ def collector(client):
     )
 
 
-def arguments(count=16, per_task=True):
+def arguments(count=16, per_task=True, config=None, episodes=4):
+    config = config or PPOConfig()
     tasks = [draw(TaskDistribution(horizon=60), seed) for seed in range(count)]
-    algo = algorithms.make(PPOConfig(), BatchEnv(tasks[:1], [0]).spec)
+    algo = algorithms.make(config, BatchEnv(tasks[:1], [0]).spec)
     params, extra = algo.init(torch.Generator().manual_seed(0))
     if per_task:
         params = {g: {k: torch.stack([v * (1 + i / 10) for i in range(count)]) for k, v in m.items()}
                   for g, m in params.items()}  # fmt: skip
         extra = {k: torch.stack([v] * count) for k, v in extra.items()}
-    plan = CollectionPlan(seeds=tuple(range(count)), episodes=4)
-    return tasks, PolicySnapshot(PPOConfig(), params, extra, 1, per_task), plan
+    plan = CollectionPlan(seeds=tuple(range(count)), episodes=episodes)
+    return tasks, PolicySnapshot(config, params, extra, 1, per_task), plan
 
 
 def test_killing_a_worker_changes_nothing_in_the_result(start, client):
     args = arguments()
-    expected = LocalCollector().collect(*args)
+    expected = LocalCollector(SETTINGS.tasks_per_request).collect(*args)
     victim, _ = start("victim"), start("survivor")
     asking, got = collector(client), []
     learner = threading.Thread(target=lambda: got.append(asking.collect(*args)))
@@ -108,14 +109,17 @@ def test_killing_a_worker_changes_nothing_in_the_result(start, client):
 def test_worker_reports_what_it_does_and_drains_on_sigterm(start, client):
     worker = start("one")
     asking = collector(client)
-    asking.collect(*arguments(2, per_task=False))
+    # One environment per product: where batched and single matrix products differ in their last bits.
+    args = arguments(3, per_task=False, config=PPOConfig(network="mlp"), episodes=1)
+    for a, b in zip(asking.collect(*args), LocalCollector(1).collect(*args), strict=True):
+        assert_equal(a, b)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
     (report,) = read_reports(client, ["one"])
-    assert (report.state, report.requests, report.batches, report.transitions) == (State.STOPPED, 2, 2, 2 * 4 * 60)
+    assert (report.state, report.requests, report.batches, report.transitions) == (State.STOPPED, 3, 3, 3 * 60)
     assert report.transitions_per_s > 0
     message = report_to_message(report)
     assert (message.worker_id, message.state) == ("one", env_pb2.WORKER_STATE_STOPPED)
     samples = [sample for metric in WorkerMetrics(lambda: [report]).collect() for sample in metric.samples]
-    assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 480.0) in [s[:3] for s in samples]
+    assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 180.0) in [s[:3] for s in samples]
     asking.close()

@@ -83,8 +83,7 @@ def act(version: int, p: Params, s: State, k: int, b: int, action: Any) -> None:
                 pools[d, env.pod_node].desired -= 1
                 pools[d, n].desired += 1
             env.pod += 1
-            if env.pod < p.tasks[k].pods:
-                env.pod_node = p.deployments[k, p.pods[k, env.pod]].home
+            env.pod_node = p.deployments[k, p.pods[k, env.pod]].home if env.pod < p.tasks[k].pods else -1
     else:
         for d in range(n_deps):
             left = p.deployments[k, d].max_replicas

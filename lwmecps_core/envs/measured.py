@@ -84,6 +84,7 @@ def _deployments(task: TaskSpec, state: ClusterState, last: ClusterState | None)
     columns = [
         ready / maximum, state.desired.sum(axis=1) / maximum, state.pending.sum(axis=1) / maximum,
         busy / np.maximum(ready, 1), busy / maximum, log_rate, change, latency, state.failed_share,
+        2.0 + np.log(0.02 + busy / maximum), 2.0 + np.log(0.02 + ready / maximum),
     ]  # fmt: skip
     return np.stack(columns, axis=1)
 

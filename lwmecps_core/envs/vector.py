@@ -94,10 +94,9 @@ class BatchEnv:
             raise InvalidInput("environment", [Violation("tasks", "at least one task and one environment are needed")])
         if self.task_of.min() < 0 or self.task_of.max() >= len(self.tasks):
             raise InvalidInput("environment", [Violation("task_of", f"must be in [0, {len(self.tasks)})")])
-        first = env_spec(self.tasks[0])
-        sizes = {len(t.cluster.nodes) for t in self.tasks}
+        first, nodes = env_spec(self.tasks[0]), len(self.tasks[0].cluster.nodes)
         for i, task in enumerate(self.tasks):
-            if env_spec(task) != first or len(sizes) > 1:
+            if env_spec(task) != first or len(task.cluster.nodes) != nodes:
                 reason = "all tasks of one batch must have the same environment, sizes, replica range and horizon"
                 raise InvalidInput("environment", [Violation(f"tasks[{i}]", reason)])
 

@@ -335,7 +335,7 @@ def begin_episode(p: Params, s: State, w: Work, k: int, b: int, worker: int, see
     env = s.envs[b]
     env.seed, env.t, env.pod = seed, 0, 0
     env.start = episode_start(p, k, seed)
-    env.pod_node = p.deployments[k, p.pods[k, 0]].home
+    env.pod_node = p.deployments[k, p.pods[k, 0]].home if p.tasks[k].pods > 0 else -1
     s.ring[b] = 0
     for d in range(s.pools.shape[1]):
         home = p.deployments[k, d].home

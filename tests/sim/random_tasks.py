@@ -10,7 +10,9 @@ from lwmecps_core.specs import ClusterSpec, DeploymentSpec, NodeSpec, ObjectiveS
 PATTERNS = ("uniform", "diurnal", "burst", "gradual", "recorded")
 
 
-def random_task(seed: int, env_id: str = "lwmecps-v4", nodes: int = 0, deployments: int = 0, **changes: Any) -> TaskSpec:
+def random_task(
+    seed: int, env_id: str = "lwmecps-v4", nodes: int = 0, deployments: int = 0, **changes: Any
+) -> TaskSpec:
     """A task drawn from `seed`; `changes` replace fields of the result."""
     rng = np.random.default_rng(seed)
     n, d = nodes or int(rng.integers(1, 6)), deployments or int(rng.integers(1, 5))

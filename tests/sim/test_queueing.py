@@ -16,10 +16,7 @@ def simulate(rho, servers, service_cv, requests=200_000, seed=0):
     """Waits of a first-come-first-served queue with Poisson arrivals and mean service 1, event by event."""
     rng = np.random.default_rng(seed)
     arrivals = np.cumsum(rng.exponential(1 / (rho * servers), requests))
-    if service_cv == 0:
-        service = np.ones(requests)
-    else:
-        service = rng.gamma(1 / service_cv**2, service_cv**2, requests)
+    service = rng.gamma(1 / service_cv**2, service_cv**2, requests) if service_cv else np.ones(requests)
     free, waits = [0.0] * servers, np.empty(requests)
     for i in range(requests):
         start = max(arrivals[i], heapq.heappop(free))

@@ -22,7 +22,9 @@ def main() -> None:
     settings = read(RegistrySettings, PREFIX)
     database = Database(settings.database_url)
     database.migrate()
-    serve(settings, [registry_service(Store(database, ArtefactStore(settings.artefacts_url)))], name="task-registry")
+    store = Store(database, ArtefactStore(settings.artefacts_url))
+    store.sweep_artefacts()
+    serve(settings, [registry_service(store)], name="task-registry")
     database.close()
 
 

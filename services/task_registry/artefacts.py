@@ -3,7 +3,8 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -66,9 +67,20 @@ class ArtefactStore:
         if self._fs.exists(self._path(key)):
             self._fs.rm_file(self._path(key))
 
+    def sweep(self, kept: Collection[str], before: datetime) -> list[str]:
+        """Remove what was written before `before` and is not `kept` (cut-off uploads included); returns the keys."""
+        swept = [key for key in self.keys() - set(kept) if self._written_at(key) < before]
+        for key in swept:
+            self.delete(key)
+        return swept
+
     def keys(self) -> set[str]:
         """All keys in the store, those of unfinished uploads included."""
         return {path.removeprefix(self._root).lstrip("/") for path in self._fs.find(self._root)}
+
+    def _written_at(self, key: str) -> datetime:
+        time: datetime = self._fs.modified(self._path(key))
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
 
     def _publish(self, temporary: str, path: str) -> None:
         if not self._local:

@@ -12,6 +12,8 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from lwmecps_core.errors import ServiceUnavailable
+
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -19,6 +21,7 @@ MIGRATION_LOCK = 0x6C776D65
 """Key of the PostgreSQL advisory lock under which one registry at a time migrates."""
 SERIALISATION_FAILURES = frozenset({"40001", "40P01"})
 """SQLSTATEs after which the same transaction may succeed: serialisation failure, deadlock."""
+ATTEMPTS = 4
 
 
 class Database:
@@ -40,23 +43,29 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that only reads."""
-        with Session(self.engine) as session:
-            yield session
+        """A transaction that only reads; raises `ServiceUnavailable` when the database can't be reached."""
+        try:
+            with Session(self.engine) as session:
+                yield session
+        except OperationalError as error:
+            raise _unavailable(error) from error
 
     def write(self, work: Callable[[Session], T]) -> T:
-        """Run `work` in a write transaction and commit; run it again when a concurrent one got in its way."""
-        for attempt in range(5):
+        """Run `work` in a write transaction and commit; run it again when a concurrent one got in its way.
+
+        Raises what `work` raises (and commits nothing), and `ServiceUnavailable` when the database can't be reached.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
             try:
                 with Session(self._writing, expire_on_commit=False) as session, session.begin():
                     return work(session)
             except IntegrityError:
                 # A concurrent transaction inserted the same key first; the next attempt sees what it wrote.
-                if attempt >= 1:
+                if attempt == ATTEMPTS:
                     raise
             except OperationalError as error:
-                if attempt == 4 or getattr(error.orig, "sqlstate", None) not in SERIALISATION_FAILURES:
-                    raise
+                if attempt == ATTEMPTS or getattr(error.orig, "sqlstate", None) not in SERIALISATION_FAILURES:
+                    raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
     def insert(self, table: Any) -> Any:
@@ -89,6 +98,10 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             run(config, revision)
+
+
+def _unavailable(error: OperationalError) -> ServiceUnavailable:
+    return ServiceUnavailable(f"the registry's database can't be reached or is busy: {error.orig}")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

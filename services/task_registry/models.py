@@ -131,7 +131,7 @@ class ResultRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     task: Mapped[str] = mapped_column(primary_key=True)
     method: Mapped[str] = mapped_column(primary_key=True)
-    inner_steps: Mapped[int] = mapped_column(primary_key=True)
+    inner_steps: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger)
     figures: Mapped[dict[str, Any]]
     revision: Mapped[int] = mapped_column(BigInteger)

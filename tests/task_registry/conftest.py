@@ -30,7 +30,7 @@ def _postgresql_binaries() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """URL (without a database) of a PostgreSQL server that lives as long as the tests."""
+    """URL of a PostgreSQL server that lives as long as the tests."""
     binaries = _postgresql_binaries()
     if binaries is None:
         pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
@@ -51,10 +51,10 @@ def postgresql_server() -> Iterator[str]:
     control = [*as_user, binaries / "pg_ctl", "-D", data, "-l", folder / "log"]
     subprocess.run([*control, "-w", "-o", options, "start"], **quiet)
     try:
-        yield f"postgresql+psycopg://tests@127.0.0.1:{port}"
+        yield f"postgresql+psycopg://tests@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -63,13 +63,12 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'registry.db'}"
     else:
-        server = request.getfixturevalue("postgresql_server")
-        name = "t" + os.urandom(6).hex()
-        admin = sa.create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        url = request.getfixturevalue("postgresql_server")
+        admin = sa.create_engine(url)
+        with admin.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            connection.execute(sa.text("CREATE SCHEMA public"))
         admin.dispose()
-        url = f"{server}/{name}"
     made = Database(url)
     yield made
     made.close()

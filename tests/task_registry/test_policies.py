@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,18 @@ def test_a_checkpoint_under_a_stale_token_is_refused(store: Store, artefacts: Ar
         save(store, old, 1, b"late")
     assert artefacts.keys() == set()
     assert store.checkpoints.list(old.id) == ()
+
+
+def test_files_that_a_crash_left_behind_are_swept_after_a_day(
+    store: Store, artefacts: ArtefactStore, clock: Clock
+) -> None:
+    clock.now = datetime.now(UTC)
+    run = claimed(store)
+    checkpoint, policy = save(store, run, 1, b"state"), upload(store, make_policy(store).id, b"weights")
+    make_policy(store, "without weights")
+    artefacts.write("checkpoints/run-x/lost", [b"x"])
+    assert store.sweep_artefacts() == 0
+    clock.pass_s(25 * 3600)
+    assert store.sweep_artefacts() == 1
+    assert policy.artefact is not None
+    assert artefacts.keys() == {checkpoint.artefact.key, policy.artefact.key}

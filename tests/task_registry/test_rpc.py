@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from sqlalchemy import event
 
 from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
@@ -303,6 +304,19 @@ def test_watching_a_finished_run_tells_everything_once(registry: Stub, monkeypat
     assert {news.run.error for news in told} == {"out of memory"}
     late = list(registry.WatchRun(pb.WatchRunRequest(run_id=run.id, after_step=2)))
     assert [point.step for news in late for point in news.metrics] == [3, 4]
+
+
+def test_a_database_that_is_busy_for_too_long_is_unavailable(registry: Stub, sqlite_store: Store) -> None:
+    engine = sqlite_store.runs._database.engine.execution_options(lwmecps_write=True)
+    task = create_task(registry)
+    with engine.begin() as other:
+        engine.pool.dispose()
+        event.listen(engine.pool, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 50"))
+        request = pb.DeleteTaskRequest(task_id=task.id)
+        assert code_of(lambda: registry.DeleteTask(request)) is grpc.StatusCode.UNAVAILABLE
+        assert registry.GetTask(pb.GetTaskRequest(task_id=task.id)).task == task, "readers don't wait for writers"
+        assert other.closed is False
+    registry.DeleteTask(request)
 
 
 def test_watchers_hold_no_database_connection(registry: Stub, sqlite_store: Store) -> None:

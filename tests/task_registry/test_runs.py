@@ -158,6 +158,19 @@ def test_a_cancelled_run_whose_learner_vanished_ends_at_the_next_claim(store: St
     assert store.runs.get(run.id).state is RunState.CANCELLED
 
 
+def test_whoever_looks_sees_a_run_end_whose_learner_vanished(store: Store, clock: Clock) -> None:
+    looks = (
+        lambda id_: store.runs.get(id_),
+        lambda id_: store.runs.news(id_, 0).run,
+        lambda id_: store.runs.list().items[0],
+    )
+    for look in looks:
+        run = claimed(store)
+        store.runs.cancel(run.id)
+        clock.pass_s(31)
+        assert look(run.id).state is RunState.CANCELLED
+
+
 def test_a_pending_run_is_cancelled_at_once_and_never_claimed(store: Store) -> None:
     run = store.runs.create(make_run_spec())
     assert store.runs.cancel(run.id).state is RunState.CANCELLED

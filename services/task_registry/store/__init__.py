@@ -9,8 +9,13 @@ What every part promises, on either database:
 * Nothing keeps a database connection between two calls.
 """
 
+from datetime import timedelta
+
+from sqlalchemy import select
+
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
+from services.task_registry.models import CheckpointRow, PolicyRow
 from services.task_registry.store.common import Clock, Context, utc_now
 from services.task_registry.store.policies import CheckpointStore, Expected, PolicyStore
 from services.task_registry.store.records import RecordStore
@@ -24,9 +29,20 @@ class Store:
     """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`."""
 
     def __init__(self, database: Database, artefacts: ArtefactStore, clock: Clock = utc_now) -> None:
+        self._database, self._artefacts, self._clock = database, artefacts, clock
         context = Context(database, clock)
         self.tasks = TaskStore(context)
         self.runs = RunStore(context)
         self.records = RecordStore(context)
         self.policies = PolicyStore(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)
+
+    def sweep_artefacts(self) -> int:
+        """Remove files that no policy and no checkpoint owns, as a crash may leave them; returns how many.
+
+        Files younger than a day stay: an upload, perhaps to another replica, may still be about to register them.
+        """
+        with self._database.read() as session:
+            policies = session.scalars(select(PolicyRow.artefact_key).where(PolicyRow.artefact_key.is_not(None))).all()
+            checkpoints = session.scalars(select(CheckpointRow.artefact_key)).all()
+        return len(self._artefacts.sweep({*map(str, policies), *checkpoints}, self._clock() - timedelta(days=1)))

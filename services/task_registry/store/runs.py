@@ -66,12 +66,15 @@ class RunStore:
     def get(self, run_id: str) -> Run:
         """The run; raises `NotFound`."""
         with self._database.read() as session:
-            return _run(_find(session, run_id))
+            run = _run(_find(session, run_id))
+        overdue = lifecycle.settle(run, self._clock()) != run
+        return self._change(run_id, lifecycle.settle) if overdue else run
 
     def list(
         self, page_size: int = 0, page_token: str = "", state: RunState | None = None, kind: str = ""
     ) -> Page[Run]:
         """Runs, newest first, of the given state and kind if given."""
+        self.settle()
         filters = digest("runs", state, kind)
         after, limit = read_token(page_token, filters), page_limit(page_size)
         query = select(RunRow).order_by(RunRow.seq.desc()).limit(limit + 1)
@@ -86,8 +89,8 @@ class RunStore:
 
     def news(self, run_id: str, after_revision: int, after_step: int = -1) -> News:
         """The run, and its metrics (later than `after_step`) and rows reported after `after_revision`."""
+        run = self.get(run_id)
         with self._database.read() as session:
-            run = _run(_find(session, run_id))
             return news_of(session, run, after_revision, after_step)
 
     def claim(self, owner: str, lease: timedelta = LEASE) -> Run | None:

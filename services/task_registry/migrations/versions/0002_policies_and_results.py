@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.Column("run_id", TEXT, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("task", TEXT, primary_key=True),
         sa.Column("method", TEXT, primary_key=True),
-        sa.Column("inner_steps", sa.Integer, primary_key=True),
+        sa.Column("inner_steps", sa.BigInteger, primary_key=True),
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("figures", sa.JSON, nullable=False),
         sa.Column("revision", sa.BigInteger, nullable=False),

@@ -22,6 +22,8 @@ from services.common import convert
 
 app = typer.Typer()
 SHOWN_INFO = ("users", "replicas", "latency_ms")
+SESSION_S = 120.0
+"""Deadline of calls to a session: the first one after an installation compiles the simulator."""
 
 
 @config
@@ -72,18 +74,19 @@ def _act(clients: Clients, policy_id: str, observation: Array, mask: Array | Non
 def _drive(clients: Clients, policy_id: str, task: str, task_seed: int, steps: int) -> list[dict[str, object]]:
     """Step one environment of the env-service with the policy; one entry per control interval."""
     request = env_pb2.CreateSessionRequest(task=convert.task_to_message(_drawn(clients, task, task_seed)))
-    session = clients.env("CreateSession", request)
+    session = clients.env("CreateSession", request, SESSION_S)
     names = list(session.info_keys)
     lines: list[dict[str, object]] = []
     try:
-        seen = clients.env("ResetSession", env_pb2.ResetSessionRequest(session_id=session.session_id)).transition
+        reset = env_pb2.ResetSessionRequest(session_id=session.session_id)
+        seen = clients.env("ResetSession", reset, SESSION_S).transition
         for step in range(1, steps + 1):
             mask = tensor_from_proto(seen.mask)
             action = _act(clients, policy_id, tensor_from_proto(seen.observation), mask if mask.size else None)
             move = env_pb2.StepSessionRequest(
                 session_id=session.session_id, action=tensor_to_proto(action), with_info=True
             )
-            seen = clients.env("StepSession", move).transition
+            seen = clients.env("StepSession", move, SESSION_S).transition
             info = tensor_from_proto(seen.info)[:, 0]
             shown = {name: float(info[names.index(name)]) for name in SHOWN_INFO}
             reward = float(tensor_from_proto(seen.reward)[0])

@@ -1,0 +1,124 @@
+"""The three services and Redis as processes, driven by the command line: meta-train, adapt, act."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.main import app
+
+pytestmark = pytest.mark.e2e
+
+CITY = "family: mec_city\nenv_id: lwmecps-v3\nnodes: 2\ndeployments: 2\nmax_replicas: 4\nhorizon: 20\n"
+META = {"num-meta-epochs": 3, "meta-batch-size": 2, "adaptation-steps": 2, "episodes-per-step": 2}
+ADAPT = {"num-tasks": 2, "adaptation-steps": 2, "episodes-per-step": 2, "evaluation-episodes": 2}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Addresses of a system that `lwmecps up` started, and which ctrl-C must end with code 0 and without a trace."""
+    state = tmp_path_factory.mktemp("state")
+    command = [sys.executable, "-m", "services.cli.main", "up", "--json", "--state", str(state)]
+    ports = [word for name in ("registry", "env", "learner") for word in (f"--{name}-port", "0")]
+    environment = {**os.environ, "WANDB_MODE": "disabled"}
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([*command, *ports], stdout=pipe, stderr=pipe, env=environment, text=True)
+    try:
+        yield json.loads(_until_brace(process))
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert not _still_running(state), "a service outlived `lwmecps up`"
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> Path:
+    """A task distribution of small cities, as a file."""
+    file = tmp_path / "city.yaml"
+    file.write_text(CITY)
+    return file
+
+
+@pytest.mark.timeout(120)
+def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str], city: Path, tmp_path: Path) -> None:
+    task = _json(system, "task", "create", str(city))["id"]
+
+    learnt = _json(system, "meta-train", "--task", task, "--label", "tiny", *_options(META))
+    policy = learnt["policy"]["id"]
+    assert learnt["run"]["state"] == "RUN_STATE_COMPLETED"
+    assert {"meta_loss", "adaptation_loss", "gradient_norm"} <= set(learnt["run"]["latest_metrics"])
+
+    adapted = _json(system, "adapt", policy, "--task", task, "--label", "adapted", *_options(ADAPT))
+    rows = {(row["task"], row.get("inner_steps", 0)) for row in adapted["rows"]}
+    assert len({name for name, _ in rows}) == 2
+    assert {steps for _, steps in rows} == {0, 1, 2}
+    assert all(row["method"] == "adapted" and row["reward"] < 0 for row in adapted["rows"])
+
+    lines = _json(system, "act", policy, "--task", task, "--steps", "3")
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert all(len(line["action"]) == 2 and line["latency_ms"] > 0 for line in lines)
+
+    file = tmp_path / "policy.safetensors"
+    assert _json(system, "policies", "download", policy, "--to", str(file))["size_bytes"] == file.stat().st_size
+    assert policy in [p["id"] for p in _json(system, "policies", "list")]
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_cannot_be_is_refused_before_it_starts(system: dict[str, str], city: Path) -> None:
+    before = _json(system, "runs")
+    result = _run(system, "evaluate", "--baseline", "nonsense", "--task", str(city), "--num-tasks", "2")
+    assert result.exit_code == 2
+    assert "settings.baseline" in result.stderr and "hpa_calibrated" in result.stderr
+    assert _json(system, "runs") == before
+
+
+@pytest.mark.timeout(60)
+def test_unknown_ids_are_refused_with_their_own_code(system: dict[str, str]) -> None:
+    result = _run(system, "watch", "run-that-never-was")
+    assert result.exit_code == 4
+    assert "run-that-never-was" in result.stderr
+
+
+def _options(values: dict[str, int]) -> list[str]:
+    return [word for name, value in values.items() for word in (f"--{name}", str(value))]
+
+
+def _run(system: dict[str, str], *arguments: str) -> Any:
+    where = [word for name in ("registry", "env", "learner") for word in (f"--{name}", system[name])]
+    return CliRunner().invoke(app, [*where, *arguments])
+
+
+def _json(system: dict[str, str], *arguments: str) -> Any:
+    result = _run(system, *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def _until_brace(process: "subprocess.Popen[str]") -> str:
+    """What `up --json` prints once everything is healthy."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    while not lines or lines[-1] != "}\n":
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the system did not come up"
+    return "".join(lines)
+
+
+def _still_running(state: Path) -> list[str]:
+    """Processes whose environment names the system's state folder."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(state).encode() in (folder / "environ").read_bytes():
+                found.append(folder.name)
+        except OSError:
+            continue
+    return found

@@ -4,6 +4,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from pydantic import Field
@@ -93,13 +94,16 @@ class QueueCollector:
         self._inbox.commit()
 
     def close(self) -> None:
-        """Remove what the run holds in the broker."""
-        self._replies.delete()
-        self._store.delete(self._run_id)
+        """Remove what the run holds in the broker; while that is away, it is left to its time to live."""
+        with suppress(QueueUnavailable):
+            self._replies.delete()
+            self._store.delete(self._run_id)
 
     def lag(self) -> int:
-        """Rollout batches that wait unread in the run's stream."""
-        return self._replies.stats().lag
+        """Rollout batches that wait unread in the run's stream; 0 while the broker is away."""
+        with suppress(QueueUnavailable, NotFound):
+            return self._replies.stats().lag
+        return 0
 
     def _gather(self, assembly: Assembly, payloads: Mapping[str, bytes], snapshot: FrozenSnapshot) -> None:
         """Ask, wait, and ask again until nothing is missing; a broker that goes away is waited for."""

@@ -57,6 +57,10 @@ redis.call('XADD', KEYS[3], 'MAXLEN', ARGV[5], '*', 'p', payload, 'error', ARGV[
 if ARGV[6] ~= '0' then redis.call('PEXPIRE', KEYS[3], ARGV[6]) end
 return 1
 """
+_STATS = """
+local pending = redis.call('XPENDING', KEYS[1], ARGV[1])[1]
+return {redis.call('XLEN', KEYS[1]), redis.call('GET', KEYS[2]) or 0, pending, redis.call('XLEN', KEYS[3])}
+"""
 _SET_IDLE = """
 for i = 4, #ARGV do
   if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) == 1 then
@@ -78,12 +82,12 @@ def broker_errors(what: str) -> Iterator[None]:
     """Turn a broker that is away, loading, full or without the stream `what` into the library's errors."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
         raise QueueUnavailable(f"Redis can't be reached for {what}: {error}") from error
-    except redis.exceptions.OutOfMemoryError as error:
-        raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
     except redis.ResponseError as error:
-        if "NOGROUP" in str(error) or "no such key" in str(error):
+        if _out_of_memory(error):
+            raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
+        if any(sign in str(error) for sign in ("NOGROUP", "UNBLOCKED", "no such key")):
             raise NotFound("queue", what) from None
         raise
 
@@ -100,6 +104,7 @@ class RedisQueue:
         self._offer_script = client.register_script(_OFFER)
         self._ack_script = client.register_script(_ACK)
         self._bury_script = client.register_script(_BURY)
+        self._stats_script = client.register_script(_STATS)
         self._set_idle_script = client.register_script(_SET_IDLE)
 
     def open(self) -> None:
@@ -130,7 +135,7 @@ class RedisQueue:
             replies = pipe.execute(raise_on_error=False)
         for reply in replies:
             # A server at its own memory limit refuses the script: to the producer that is a full queue.
-            if isinstance(reply, Exception) and not isinstance(reply, redis.exceptions.OutOfMemoryError):
+            if isinstance(reply, Exception) and not _out_of_memory(reply):
                 raise reply
             if reply == -1:
                 raise NotFound("queue", self.name)
@@ -210,18 +215,18 @@ class RedisQueue:
 
     def stats(self) -> QueueStats:
         """What the stream holds now."""
-        with broker_errors(self.name), self._redis.pipeline(transaction=True) as pipe:
-            pipe.xlen(self._entries)
-            pipe.get(self._bytes)
-            pipe.xpending(self._entries, GROUP)
-            pipe.xlen(self._dead)
-            entries, size, pending, dead = pipe.execute()
-        return QueueStats(entries, int(size or 0), pending["pending"], dead)
+        with broker_errors(self.name):
+            found = self._stats_script(keys=[self._entries, self._bytes, self._dead], args=[GROUP])
+        return QueueStats(*(int(x) for x in found))
 
     def delete(self) -> None:
         """Remove the stream and all it holds."""
         with broker_errors(self.name):
             self._redis.delete(self._entries, self._bytes, self._dead)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return "OOM command not allowed" in str(error) or isinstance(error, redis.exceptions.OutOfMemoryError)
 
 
 def _entry(id_: bytes, payload: bytes, deliveries: int) -> Entry:

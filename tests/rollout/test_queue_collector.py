@@ -3,6 +3,7 @@ import time
 import uuid
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from lwmecps_core.errors import CollectionFailed, CollectionStopped, CollectionTimeout, InvalidInput, QueueUnavailable
@@ -214,8 +215,6 @@ def test_duplicates_have_no_effect(bench):
 
 
 def test_rollouts_that_nobody_asked_for_are_dropped(bench):
-    import numpy as np
-
     bench.replies.open()
     stranger = random_batch(np.random.default_rng(0), version=0)
     bench.replies.publish(encode_batch("unknown", 0, stranger, Origin("w", 0, 0)))
@@ -336,6 +335,24 @@ def test_broker_that_forgets_everything_is_told_again(make_bench):
     with bench.working(unroll=forgetful):
         got = collector.collect(tasks(3), snapshot(), plan(3))
     assert_all_equal(got, local(tasks(3), snapshot(), plan(3)))
+
+
+def test_commit_lag_and_close_survive_a_broker_that_is_away(bench):
+    collector = bench.collector()
+    with bench.working():
+        collector.collect(tasks(1), snapshot(), plan(1))
+
+    def away(*args, **kw):
+        raise QueueUnavailable("gone")
+
+    ack, stats, delete = bench.replies.ack, bench.replies.stats, bench.replies.delete
+    bench.replies.ack = bench.replies.stats = bench.replies.delete = away
+    collector.commit()
+    assert collector.lag() == 0
+    collector.close()
+    bench.replies.ack, bench.replies.stats, bench.replies.delete = ack, stats, delete
+    collector.commit()
+    assert bench.replies.stats().entries == 0
 
 
 def test_requests_of_a_run_that_is_over_are_skipped(bench):

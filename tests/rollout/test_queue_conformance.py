@@ -209,3 +209,11 @@ def test_removed_queue_says_so_instead_of_coming_back(make_queue):
         with pytest.raises(NotFound):
             use()
     assert not queue.exists()
+
+
+def test_reader_that_waits_is_told_when_the_queue_is_removed(make_queue):
+    queue = make_queue()
+    threading.Timer(0.1, queue.delete).start()
+    with pytest.raises(NotFound):
+        for _ in range(2):  # an old server only tells the next reader
+            queue.read("c", block_ms=500)

@@ -13,8 +13,9 @@ from math import ceil
 import numpy as np
 import torch
 
-from lwmecps_core import algorithms, baselines
+from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Batch, Params
+from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.descent import Descent, under
 from lwmecps_core.envs.actions import env_spec
@@ -203,7 +204,7 @@ def evaluate(
         tuned_on = (
             calibration if isinstance(calibration, tuple) else some_tasks(calibration, CALIBRATION_TASKS, seed, 0)
         )
-        batches = baselines.run_baseline(cfg.baseline, tasks, plan.seeds, cfg.episodes, calibration=tuned_on)
+        batches = run_baseline(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
     elif policy is not None:
         _algorithm(policy, tasks[0])
         batches = collector.collect(tasks, PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0), plan)
@@ -277,7 +278,7 @@ def _speed(rewards: Sequence[Sequence[float]]) -> float:
 def _gap_closed(tasks: Sequence[TaskSpec], rewards: Sequence[Sequence[float]], episodes: int, seed: int) -> float:
     """Share of the gap from the unadapted policy to the oracle that adaptation closes, on the same episodes."""
     plan = evaluation_plan(tasks, episodes, seed)
-    best = baselines.run_baseline("oracle", tasks, plan.seeds, episodes)
+    best = run_baseline("oracle", tasks, plan.seeds, episodes)
     oracle = float(np.mean([b.reward.sum(0).mean() for b in best]))
     before, after = float(np.mean(rewards[0])), float(np.mean(rewards[-1]))
     return (after - before) / max(oracle - before, 1e-9)

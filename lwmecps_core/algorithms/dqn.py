@@ -51,7 +51,7 @@ class DQN:
         action = q.argmax(-1)
         if noise is not None:
             whether, which = noise.chunk(2, -1)
-            uniform = torch.where(q > heads.FORBIDDEN / 2, 0.0, heads.FORBIDDEN)
+            uniform = torch.log_softmax(torch.where(q > heads.FORBIDDEN / 2, 0.0, heads.FORBIDDEN), -1)
             action = torch.where(whether < self.cfg.epsilon, heads.sample(uniform, which), action)
         return ActorOut(action.to(torch.int32), {})
 

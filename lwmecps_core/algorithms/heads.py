@@ -1,7 +1,7 @@
 """Action distributions on top of network outputs.
 
-All components of one action have the same number of choices n. Replica counts (v3, v4) are ordered, so their logits come
-from a discretised Gaussian: two outputs for each count, and what is learnt about 4 replicas tells about 5.
+All components of one action have the same number of choices n. Replica counts (v3, v4) are ordered, so their logits
+come from a discretised Gaussian: two outputs for each count, and what is learnt about 4 replicas tells about 5.
 """
 
 from math import log
@@ -34,39 +34,37 @@ def outputs(spec: EnvSpec) -> int:
     return 2 if ordinal(spec) else choices(spec)
 
 
-def logits(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
-    """Masked logits `[..., A, n]` from outputs `[..., A, outputs]` and masks `[..., M]`."""
+def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
+    """Log-probabilities of all choices `[..., A, n]` from outputs `[..., A, outputs]` and masks `[..., M]`."""
     n = choices(spec)
     if ordinal(spec):
         mean = (n - 1) * torch.sigmoid(out[..., 0:1])
         log_scale = log(n / 6) + LOG_SCALE_RANGE * torch.tanh(out[..., 1:2] / LOG_SCALE_RANGE)
         counts = torch.arange(n, dtype=out.dtype, device=out.device)
-        raw = -0.5 * ((counts - mean) * torch.exp(-log_scale)).pow(2)
+        logits = -0.5 * ((counts - mean) * torch.exp(-log_scale)).square()
     else:
-        raw = out
+        logits = out
     allowed = mask.reshape(*mask.shape[:-1], len(spec.nvec), n)
-    return raw.masked_fill(~allowed, FORBIDDEN)
+    return torch.log_softmax(logits.masked_fill(~allowed, FORBIDDEN), -1)
 
 
-def sample(all_logits: Tensor, noise: Tensor | None) -> Tensor:
+def sample(all_log_probs: Tensor, noise: Tensor | None) -> Tensor:
     """Indices `[..., A]` by inversion of the distribution function at `noise` `[..., A]`; without noise the mode."""
     if noise is None:
-        return all_logits.argmax(-1)
-    cumulative = torch.softmax(all_logits, -1).cumsum(-1)
-    index = (cumulative < noise.unsqueeze(-1)).sum(-1)
-    n = all_logits.shape[-1]
-    possible = all_logits > FORBIDDEN / 2
-    last = n - 1 - possible.flip(-1).to(torch.int8).argmax(-1)
+        return all_log_probs.argmax(-1)
+    n = all_log_probs.shape[-1]
+    index = (all_log_probs.exp().cumsum(-1) < noise.unsqueeze(-1)).sum(-1)
+    # Rounding may leave the sum short of 1: then the last possible choice is meant.
+    positions = torch.arange(n, device=index.device)
+    last = torch.where(all_log_probs > FORBIDDEN / 2, positions, 0).amax(-1)
     return torch.minimum(index, last)
 
 
-def log_prob(all_logits: Tensor, action: Tensor) -> Tensor:
+def log_prob(all_log_probs: Tensor, action: Tensor) -> Tensor:
     """Log-probability of whole actions `[..., A]`: `[...]`, the sum over components."""
-    logp = torch.log_softmax(all_logits, -1)
-    return logp.gather(-1, action.long().unsqueeze(-1)).squeeze(-1).sum(-1)
+    return all_log_probs.gather(-1, action.long().unsqueeze(-1)).squeeze(-1).sum(-1)
 
 
-def entropy(all_logits: Tensor) -> Tensor:
+def entropy(all_log_probs: Tensor) -> Tensor:
     """Entropy summed over components: `[...]`."""
-    logp = torch.log_softmax(all_logits, -1)
-    return -(logp.exp() * logp).sum(-1).sum(-1)
+    return -(all_log_probs.exp() * all_log_probs).sum(-1).sum(-1)

@@ -4,6 +4,7 @@ Weights are `[..., in, out]`, biases `[..., out]`, inputs `[..., rows, in]`: wit
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod, sqrt
 
 import torch
@@ -30,7 +31,7 @@ def init_mlp(n_in: int, hidden: Sequence[int], n_out: int, out_gain: float, gene
     """Parameters of `mlp`."""
     net: Net = {}
     sizes = [n_in, *hidden]
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(sizes)):
         net |= init_linear(f"hidden{i}", a, b, sqrt(2), generator)
     return net | init_linear("out", sizes[-1], n_out, out_gain, generator)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
-from lwmecps_core.algorithms.returns import generalised_advantage, normalised, weighted_mean
+from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual, normalised, weighted_mean
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import EnvSpec
 
@@ -36,7 +36,7 @@ class PPO:
         return self.spec.action_size * (1 if self.spec.discrete else 2)
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
-        """Orthogonal weights; the actor's last layer is small, so that the first policy is nearly the same everywhere."""
+        """Orthogonal weights; the actor's last layer is small: the first policy is nearly the same everywhere."""
         spec, hidden = self.spec, self.cfg.hidden_size
         n_out = heads.outputs(spec)
         if self._rows:
@@ -52,9 +52,9 @@ class PPO:
     def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
-            logits = heads.logits(self.spec, self._policy(params, obs), mask)
-            action = heads.sample(logits, noise)
-            return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(logits, action)})
+            choices = heads.log_probs(self.spec, self._policy(params, obs), mask)
+            action = heads.sample(choices, noise)
+            return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
         mean, log_std = self._gaussian(params, obs)
         if noise is None:
             action = mean
@@ -65,15 +65,19 @@ class PPO:
         return ActorOut(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
     def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
-        """Advantages normalised per task, value targets, and the flattened samples."""
+        """Advantages normalised per task, value targets, and the flattened samples.
+
+        A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task
+        takes most of that error out of the advantages.
+        """
         obs = data["obs"]
         with torch.no_grad():
             *lead, t1, b, o = obs.shape
             value = self._value(params, obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
-            advantage = generalised_advantage(
-                data["reward"], value, data["terminated"], data["truncated"],
-                self.cfg.discount_factor, self.cfg.gae_lambda,
-            )  # fmt: skip
+            episode = (data["terminated"], data["truncated"], self.cfg.discount_factor)
+            missed = generalised_advantage(data["reward"], value, *episode, 1.0)
+            value = value + linear_residual(obs, missed, data["valid"])
+            advantage = generalised_advantage(data["reward"], value, *episode, self.cfg.gae_lambda)
         flat = lambda x: x.flatten(len(lead), len(lead) + 1)  # noqa: E731
         weight = flat(data["valid"]).to(obs.dtype)
         return {
@@ -99,8 +103,8 @@ class PPO:
         """Actor: −(clipped surrogate + entropy bonus). Critic: squared error times its coefficient."""
         obs, weight, advantage = batch["obs"], batch["weight"], batch["advantage"]
         if self.spec.discrete:
-            logits = heads.logits(self.spec, self._policy(params, obs), batch["mask"])
-            new_log_prob, entropy = heads.log_prob(logits, batch["action"]), heads.entropy(logits)
+            choices = heads.log_probs(self.spec, self._policy(params, obs), batch["mask"])
+            new_log_prob, entropy = heads.log_prob(choices, batch["action"]), heads.entropy(choices)
         else:
             mean, log_std = self._gaussian(params, obs)
             new_log_prob = _gaussian_log_prob(mean, log_std, batch["action"])

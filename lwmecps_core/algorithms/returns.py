@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+RIDGE = 5.0
+"""Of the linear fit: about the weight of five observations."""
+
 
 def generalised_advantage(
     reward: Tensor, value: Tensor, terminated: Tensor, truncated: Tensor, discount: float, trace: float
@@ -23,6 +26,21 @@ def generalised_advantage(
         carried = delta[..., t, :] + discount * trace * goes_on[..., t, :] * carried
         advantage[..., t, :] = carried
     return advantage
+
+
+def linear_residual(obs: Tensor, missed: Tensor, valid: Tensor) -> Tensor:
+    """Ridge regression of returns that a critic missed on the observation, evaluated at every frame.
+
+    `obs` `[..., T+1, B, O]`, `missed` (return − value) and `valid` `[..., T, B]` → `[..., T+1, B]`.
+
+    Source: the linear feature baseline of Duan et al. 2016, arXiv:1604.06778, section 5, on observations alone.
+    """
+    features = torch.cat([obs, torch.ones_like(obs[..., :1])], -1)
+    seen = (features[..., :-1, :, :] * valid.unsqueeze(-1)).flatten(-3, -2)
+    goal = missed.flatten(-2, -1).unsqueeze(-1)
+    gram = seen.mT @ seen + RIDGE * torch.eye(features.shape[-1], dtype=obs.dtype, device=obs.device)
+    weights = torch.linalg.solve(gram, seen.mT @ goal)
+    return (features @ weights.unsqueeze(-3)).squeeze(-1)
 
 
 def normalised(x: Tensor, weight: Tensor) -> Tensor:

@@ -13,17 +13,8 @@ from lwmecps_core.batch import INFO_KEYS, RolloutBatch
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks, take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.seeding import generator
 from lwmecps_core.specs import TaskSpec
-
-
-def generator(seed: int) -> np.random.Generator:
-    """The one source of randomness of a task's rollout."""
-    return np.random.Generator(np.random.Philox(seed))
-
-
-def episode_seeds(seed: int, episodes: int) -> NDArray[np.uint64]:
-    """Seeds of a plan's first episodes: baselines that use them meet the very same users."""
-    return generator(seed).integers(0, 2**63, episodes, dtype=np.uint64)
 
 
 def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:

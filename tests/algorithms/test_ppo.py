@@ -3,7 +3,7 @@
 import torch
 
 from lwmecps_core.algorithms import heads
-from lwmecps_core.algorithms.returns import generalised_advantage
+from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
 from tests.algorithms.factory import make, rollout
 
 
@@ -24,6 +24,16 @@ def test_generalised_advantage_equals_the_brute_force_sum() -> None:
             if terminated[u] or truncated[u]:
                 break
         torch.testing.assert_close(found[t], torch.as_tensor(total).reshape(1))
+
+
+def test_linear_residual_finds_a_linear_error_and_ignores_invalid_steps() -> None:
+    gen = torch.Generator().manual_seed(0)
+    obs = torch.randn(2, 401, 3, 4, generator=gen, dtype=torch.float64)
+    weights = torch.tensor([[1.0, -2.0, 0.5, 0.0], [0.0, 1.0, 1.0, -1.0]], dtype=torch.float64)
+    truth = torch.einsum("ktbo,ko->ktb", obs, weights) + 3.0
+    missed, valid = truth[:, :-1].clone(), torch.ones(2, 400, 3, dtype=torch.bool)
+    missed[:, 7], valid[:, 7] = 1e6, False
+    torch.testing.assert_close(linear_residual(obs, missed, valid), truth, atol=0.05, rtol=0)
 
 
 def test_truncation_bootstraps_and_termination_does_not() -> None:
@@ -48,7 +58,7 @@ def test_ratio_is_one_at_the_sampling_parameters() -> None:
 def test_sampling_follows_the_probabilities() -> None:
     gen = torch.Generator().manual_seed(4)
     logits = torch.tensor([0.3, -1.0, heads.FORBIDDEN, 1.2]).expand(200_000, 1, 4)
-    drawn = heads.sample(logits, torch.rand(200_000, 1, generator=gen))
+    drawn = heads.sample(torch.log_softmax(logits, -1), torch.rand(200_000, 1, generator=gen))
     share = torch.bincount(drawn.flatten(), minlength=4) / 200_000
     torch.testing.assert_close(share, torch.softmax(logits[0, 0], 0), atol=5e-3, rtol=0)
 

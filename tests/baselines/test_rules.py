@@ -7,7 +7,7 @@ from lwmecps_core.baselines.greedy import exchange
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.rollout.unroll import episode_seeds
+from lwmecps_core.seeding import episode_seeds
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from tests.baselines.tiny import tiny

@@ -31,10 +31,9 @@ class Order:
     redis_url: str
 
 
-def run(order: Order, as_json: bool) -> None:
+def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
     """Do everything, print the table, and write the results to `order.out`."""
     began = time.monotonic()
-    settings = DemoSettings()
     steps = settings.adaptation.adaptation_steps
     training, held_out = distributions(settings, order.env, order.profile)
     order.out.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,6 @@ class DemoSettings:
 
     nodes: int = 4
     deployments: int = 4
-    calibration_tasks: int = 16
-    """Tasks of the training distribution on which the HPA rule is tuned."""
     evaluation_episodes: int = 8
 
     meta_algorithm: AlgorithmConfig = PPOConfig(entropy_coef=0.0)

@@ -7,7 +7,7 @@ from lwmecps_core.cluster.base import ClusterState, Counts
 from lwmecps_core.errors import InvalidInput, Violation, WrongState
 from lwmecps_core.sim.simulator import Simulator, limit_placement
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tasks.workload import turn_of
+from lwmecps_core.tasks.workload import turn_per_interval
 
 
 class SimulatedCluster:
@@ -69,7 +69,7 @@ class SimulatedCluster:
             failed_share_total=float(env["failed_share"]),
             users=info["users"],
             moves=info["moves"],
-            turn=turn_of(self.task, int(env["start"] + env["t"]) % length),
+            turn=int(env["start"] + env["t"]) % length * turn_per_interval(self.task) % 1.0,
         )
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """The observation and the reward from what a cluster shows (the scalar twin of the compiled path)."""
 
+from collections.abc import Mapping
 from math import log
 
 import numpy as np
@@ -12,30 +13,32 @@ from lwmecps_core.specs import TaskSpec
 Floats = NDArray[np.float64]
 
 
-def reward_terms(task: TaskSpec, state: ClusterState) -> dict[str, float]:
-    """The weighted terms of the reward, which is their sum."""
-    o, capacity = task.objective, sum(d.max_replicas for d in task.deployments)
-    return {
-        "reward_latency": -o.latency * state.latency_ms_mean / o.target_latency_ms,
-        "reward_replicas": -o.replicas * state.replicas / capacity,
-        "reward_imbalance": -o.imbalance * float(np.std(state.cpu_used)),
-        "reward_sla": -o.sla * state.failed_share_total,
-        "reward_moves": -o.moves * state.moves,
-    }
+def reward(info: Mapping[str, float]) -> float:
+    """The reward: the sum of its reported terms."""
+    return sum(value for key, value in info.items() if key.startswith("reward_"))
 
 
 def measured_info(task: TaskSpec, state: ClusterState) -> dict[str, float]:
-    """What every environment reports about an interval (`INFO_KEYS`)."""
+    """What every environment reports about an interval (`INFO_KEYS`), the weighted terms of the reward among it."""
+    o, capacity, imbalance = (
+        task.objective,
+        sum(d.max_replicas for d in task.deployments),
+        float(np.std(state.cpu_used)),
+    )
     return {
         "latency_ms": state.latency_ms_mean,
         "latency_p95_ms": state.latency_ms_p95,
         "replicas": float(state.replicas),
-        "imbalance": float(np.std(state.cpu_used)),
+        "imbalance": imbalance,
         "failed_share": state.failed_share_total,
         "moves": state.moves,
         "users": state.users,
         "resource_usage": float(np.mean(state.cpu_used)),
-        **reward_terms(task, state),
+        "reward_latency": -o.latency * state.latency_ms_mean / o.target_latency_ms,
+        "reward_replicas": -o.replicas * state.replicas / capacity,
+        "reward_imbalance": -o.imbalance * imbalance,
+        "reward_sla": -o.sla * state.failed_share_total,
+        "reward_moves": -o.moves * state.moves,
     }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lwmecps_core.cluster.base import ClusterBackend, ClusterState
 from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.envs.actions import action_masks, discrete_nvec, env_spec, to_discrete
-from lwmecps_core.envs.measured import measured_info, observation, reward_terms
+from lwmecps_core.envs.measured import measured_info, observation, reward
 from lwmecps_core.envs.observation import BOUND, V1, V2, V4, version_of
 from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
@@ -90,6 +90,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self.action_space = action_space(self.task)
         self._limit = pod_limits(self.task)
         self._masks = action_masks(self.task)
+        self._max_replicas = np.array([d.max_replicas for d in self.task.deployments])
         self._homes = np.array([home_node(self.task, d) for d in range(len(self.task.deployments))])
         self._pods = np.repeat(np.arange(len(self.task.deployments)), initial_replicas(self.task))
         self._next_pod = 0
@@ -105,17 +106,19 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._desired = state.desired
         self._elapsed = self._next_pod = 0
         self._state = state
-        return self._observe(state, None), self._info(state)
+        return self._observe(state, None), {**measured_info(self.task, state), "action_mask": self.action_mask()}
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        self._desired = self._decide(np.asarray(action, np.int64).reshape(-1))
+        desired = self._decide(np.asarray(action, np.int64).reshape(-1))
+        self._desired = limit_placement(desired, self._limit, self._max_replicas)
         self.backend.apply(self._desired)
         last, self._state = self._state, self.backend.advance()
         self._elapsed += 1
         terminated = self.version == V2 and self._next_pod >= len(self._pods)
         truncated = self._elapsed >= self.task.horizon and not terminated
-        reward = sum(reward_terms(self.task, self._state).values())
-        return self._observe(self._state, last), reward, terminated, truncated, self._info(self._state)
+        info = measured_info(self.task, self._state)
+        infos = {**info, "action_mask": self.action_mask()}
+        return self._observe(self._state, last), reward(info), terminated, truncated, infos
 
     def close(self) -> None:
         self.backend.close()
@@ -143,7 +146,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         else:
             desired = np.zeros_like(limit)
             desired[np.arange(len(limit)), self._homes] = action
-        return limit_placement(desired, limit, np.array([d.max_replicas for d in self.task.deployments]))
+        return desired
 
     def _observe(self, state: ClusterState, last: ClusterState | None) -> Observation:
         pod = None
@@ -152,9 +155,6 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
             pod = (d, int(self._homes[d]))
         blocks = observation(self.task, state, last, pod)
         return blocks if self.version > V2 else np.concatenate([block.reshape(-1) for block in blocks.values()])
-
-    def _info(self, state: ClusterState) -> dict[str, Any]:
-        return {**measured_info(self.task, state), "action_mask": self.action_mask()}
 
 
 class LWMECPSEnv(PlacementEnv):

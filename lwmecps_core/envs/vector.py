@@ -27,7 +27,7 @@ class BatchEnv:
 
     An episode is a pure function of (task, seed, actions), whatever else is in the batch. There is no autoreset:
     stepping on after the end is harmless and means nothing. The arrays that `reset` and `step` return are buffers which
-    the next call overwrites: copy what must last.
+    the next call overwrites: copy what must last. With `num_threads` > 1, step from one Python thread at a time.
 
     Raises `InvalidInput` when the tasks do not share one `EnvSpec`, or when a task index or an action's shape is wrong.
     """

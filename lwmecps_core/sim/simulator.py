@@ -99,6 +99,8 @@ def limit_placement(
     placement: NDArray[np.int32], limit: NDArray[np.int32], max_replicas: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """What of the desired replicas `[D, N]` may be: `limit` per node, `max_replicas` `[D]` over nodes in node order."""
-    within = np.clip(placement, 0, limit)
-    total = np.minimum(np.cumsum(within, axis=1), max_replicas[:, None])
-    return np.diff(total, axis=1, prepend=0).astype(np.int32)
+    total: NDArray[np.int32] = np.minimum(np.clip(placement, 0, limit).cumsum(axis=1), max_replicas[:, None]).astype(
+        np.int32
+    )
+    total[:, 1:] -= total[:, :-1].copy()
+    return total

@@ -167,7 +167,9 @@ def make_params(tasks: Sequence[TaskSpec]) -> Params:
         pods[k, : counts.sum()] = np.repeat(np.arange(len(counts)), counts)
     rtt = np.array([t.cluster.rtt_ms for t in tasks], np.float64)
     return Params(
-        tasks=np.array([_task(t, ends[k], int(initial[k].sum())) for k, t in enumerate(tasks)], TASK),
+        tasks=np.array(
+            [_task(t, int(ends[k]), len(tables[k]), int(initial[k].sum())) for k, t in enumerate(tasks)], TASK
+        ),
         nodes=np.array([_nodes(t) for t in tasks], NODE),
         deployments=np.array([_deployments(t) for t in tasks], DEPLOYMENT),
         limit=np.stack([pod_limits(t) for t in tasks]),
@@ -209,9 +211,8 @@ def make_work(params: Params, workers: int) -> Work:
     )
 
 
-def _task(t: TaskSpec, end: int, pods: int) -> tuple[Any, ...]:
+def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
     w, o = t.workload, t.objective
-    length = len(users_table(t))
     return (
         end - length, length, t.horizon, pods,
         int(w.random_start), int(w.arrivals == "burst"), ROUTINGS.index(t.routing), int(t.latency_model == "testapp"),

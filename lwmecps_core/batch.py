@@ -1,7 +1,8 @@
 """Transitions as they travel from a collector to a learner."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ INFO_KEYS = (
     "reward_latency", "reward_replicas", "reward_imbalance", "reward_sla", "reward_moves",
 )  # fmt: skip
 """Per-interval quantities that every environment reports, each one float per environment."""
+
+
+FIELDS = ("obs", "mask", "action", "reward", "terminated", "truncated", "valid")
+"""The arrays that every batch has, whatever the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +57,16 @@ class RolloutBatch:
 
     def columns(self, start: int, stop: int) -> "RolloutBatch":
         """The transitions of environments `start` to `stop` (views, not copies)."""
-        cut = lambda a: a[:, start:stop]  # noqa: E731
+
+        def cut(x: Array) -> Array:
+            return x[:, start:stop]
+
         return replace(
             self,
-            obs=cut(self.obs), mask=cut(self.mask), action=cut(self.action), reward=cut(self.reward),
-            terminated=cut(self.terminated), truncated=cut(self.truncated), valid=cut(self.valid),
-            extras={k: cut(v) for k, v in self.extras.items()}, info={k: cut(v) for k, v in self.info.items()},
-        )  # fmt: skip
+            **{name: cut(getattr(self, name)) for name in FIELDS},  # type: ignore[arg-type]
+            extras={k: cut(v) for k, v in self.extras.items()},
+            info={k: cut(v) for k, v in self.info.items()},
+        )
 
 
 def concatenate(parts: Sequence[RolloutBatch]) -> RolloutBatch:
@@ -66,12 +74,13 @@ def concatenate(parts: Sequence[RolloutBatch]) -> RolloutBatch:
     first = parts[0]
     if len(parts) == 1:
         return first
-    join = lambda get: np.concatenate([get(p) for p in parts], axis=1)  # noqa: E731
+
+    def join(get: Callable[[RolloutBatch], Array]) -> Array:
+        return np.concatenate([get(p) for p in parts], axis=1)
+
     return replace(
         first,
-        obs=join(lambda p: p.obs), mask=join(lambda p: p.mask), action=join(lambda p: p.action),
-        reward=join(lambda p: p.reward), terminated=join(lambda p: p.terminated),
-        truncated=join(lambda p: p.truncated), valid=join(lambda p: p.valid),
-        extras={k: join(lambda p, k=k: p.extras[k]) for k in first.extras},
-        info={k: join(lambda p, k=k: p.info[k]) for k in first.info},
-    )  # fmt: skip
+        **{name: join(attrgetter(name)) for name in FIELDS},  # type: ignore[arg-type]
+        extras={k: join(lambda p, k=k: p.extras[k]) for k in first.extras},  # type: ignore[misc]
+        info={k: join(lambda p, k=k: p.info[k]) for k in first.info},  # type: ignore[misc]
+    )

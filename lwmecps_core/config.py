@@ -1,6 +1,5 @@
 """Frozen, strict configuration dataclasses and the one way to read them from plain data."""
 
-from collections.abc import Callable
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -14,10 +13,8 @@ T = TypeVar("T")
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def config(cls: type[T]) -> type[T]:
     """Make `cls` a frozen keyword-only dataclass that checks types and refuses unknown keys and NaN."""
-    make: Callable[[type[T]], type[T]] = _pydantic_dataclass(
-        frozen=True, kw_only=True, config=pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    )
-    return make(cls)
+    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    return _pydantic_dataclass(cls, frozen=True, kw_only=True, config=strict)
 
 
 def parse(cls: Any, data: Any, source: str) -> Any:

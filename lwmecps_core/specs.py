@@ -235,9 +235,9 @@ class EnvSpec:
     """What an algorithm must know about an environment; equal for all tasks that one batch may hold.
 
     An observation is one float32 vector: the `blocks` in order, each flattened in C order. Blocks that the networks
-    know: `global` `[G]`, `deployment` `[D, F]`, `node` `[N, F]`, `pair` `[D, N, F]`. An action is `action_size` integers,
-    the i-th in `[0, nvec[i])`, or, if `nvec` is empty, `action_size` floats in `[0, 1]`. A mask has `sum(nvec)` booleans:
-    those of the first action component, then those of the second…; true means allowed.
+    know: `global` `[G]`, `deployment` `[D, F]`, `node` `[N, F]`, `pair` `[D, N, F]`. An action is `action_size`
+    integers, the i-th in `[0, nvec[i])`, or, if `nvec` is empty, `action_size` floats in `[0, 1]`. A mask has
+    `sum(nvec)` booleans: those of the first action component, then those of the second…; true means allowed.
     """
 
     env_id: str

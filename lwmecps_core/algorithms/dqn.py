@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
-from lwmecps_core.algorithms.returns import weighted_mean
+from lwmecps_core.algorithms.returns import flat_samples, weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import DQNConfig
 from lwmecps_core.specs import EnvSpec
@@ -58,16 +58,15 @@ class DQN:
     def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
         """Transitions with the frame that each led to."""
         lead = data["reward"].dim() - 2
-        flat = lambda x: x.flatten(lead, lead + 1)  # noqa: E731
         return {
-            "obs": flat(data["obs"][..., :-1, :, :]),
-            "mask": flat(data["mask"][..., :-1, :, :]),
-            "next_obs": flat(data["obs"][..., 1:, :, :]),
-            "next_mask": flat(data["mask"][..., 1:, :, :]),
-            "action": flat(data["action"]),
-            "reward": flat(data["reward"]),
-            "alive": 1.0 - flat(data["terminated"]).to(data["reward"].dtype),
-            "weight": flat(data["valid"]).to(data["reward"].dtype),
+            "obs": flat_samples(data["obs"][..., :-1, :, :], lead),
+            "mask": flat_samples(data["mask"][..., :-1, :, :], lead),
+            "next_obs": flat_samples(data["obs"][..., 1:, :, :], lead),
+            "next_mask": flat_samples(data["mask"][..., 1:, :, :], lead),
+            "action": flat_samples(data["action"], lead),
+            "reward": flat_samples(data["reward"], lead),
+            "alive": 1.0 - flat_samples(data["terminated"], lead).to(data["reward"].dtype),
+            "weight": flat_samples(data["valid"], lead).to(data["reward"].dtype),
         }
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
-from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual, normalised, weighted_mean
+from lwmecps_core.algorithms.returns import (
+    flat_samples,
+    generalised_advantage,
+    linear_residual,
+    normalised,
+    weighted_mean,
+)
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import EnvSpec
 
@@ -78,15 +84,14 @@ class PPO:
             missed = generalised_advantage(data["reward"], value, *episode, 1.0)
             value = value + linear_residual(obs, missed, data["valid"])
             advantage = generalised_advantage(data["reward"], value, *episode, self.cfg.gae_lambda)
-        flat = lambda x: x.flatten(len(lead), len(lead) + 1)  # noqa: E731
-        weight = flat(data["valid"]).to(obs.dtype)
+        weight = flat_samples(data["valid"], len(lead)).to(obs.dtype)
         return {
-            "obs": flat(obs[..., :-1, :, :]),
-            "mask": flat(data["mask"][..., :-1, :, :]),
-            "action": flat(data["action"]),
-            "log_prob": flat(data["log_prob"]),
-            "advantage": normalised(flat(advantage), weight),
-            "target": flat(advantage + value[..., :-1, :]),
+            "obs": flat_samples(obs[..., :-1, :, :], len(lead)),
+            "mask": flat_samples(data["mask"][..., :-1, :, :], len(lead)),
+            "action": flat_samples(data["action"], len(lead)),
+            "log_prob": flat_samples(data["log_prob"], len(lead)),
+            "advantage": normalised(flat_samples(advantage, len(lead)), weight),
+            "target": flat_samples(advantage + value[..., :-1, :], len(lead)),
             "weight": weight,
         }
 
@@ -96,7 +101,7 @@ class PPO:
         size = batch["weight"].shape[axis]
         for _ in range(self.cfg.n_epochs):
             order = torch.randperm(size, generator=generator)
-            for index in order.split(self.cfg.batch_size):
+            for index in torch.split(order, self.cfg.batch_size):
                 yield {k: v.index_select(axis, index) for k, v in batch.items()}
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:

@@ -40,7 +40,13 @@ def linear_residual(obs: Tensor, missed: Tensor, valid: Tensor) -> Tensor:
     goal = missed.flatten(-2, -1).unsqueeze(-1)
     gram = seen.mT @ seen + RIDGE * torch.eye(features.shape[-1], dtype=obs.dtype, device=obs.device)
     weights = torch.linalg.solve(gram, seen.mT @ goal)
-    return (features @ weights.unsqueeze(-3)).squeeze(-1)
+    fitted: Tensor = (features @ weights.unsqueeze(-3)).squeeze(-1)
+    return fitted
+
+
+def flat_samples(x: Tensor, lead: int) -> Tensor:
+    """`[..., T, B, ...]` → `[..., T·B, ...]`, with `lead` axes before time."""
+    return x.flatten(lead, lead + 1)
 
 
 def normalised(x: Tensor, weight: Tensor) -> Tensor:

@@ -1,15 +1,13 @@
 """The inner loop: gradient steps on support data, one set of parameters per task, differentiable if asked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.batch import FIELDS, RolloutBatch
 from lwmecps_core.tree import leaves, with_leaves
-
-FIELDS = ("obs", "mask", "action", "reward", "terminated", "truncated", "valid")
 
 
 def gradients(losses: dict[str, Tensor], params: Params, *, create_graph: bool = False) -> Params:
@@ -50,8 +48,6 @@ def adapted_once(algo: Algorithm, params: Params, extra: Extra, rates: Params, b
 
 def stacked(batches: Sequence[RolloutBatch]) -> Batch:
     """Rollouts of K tasks as tensors `[K, T(+1), B, ...]`."""
-    column: Callable[[Callable[[RolloutBatch], object]], Tensor] = lambda get: torch.stack(  # noqa: E731
-        [torch.as_tensor(get(b)) for b in batches]
-    )
-    data = {name: column(lambda b, name=name: getattr(b, name)) for name in FIELDS}  # type: ignore[misc]
-    return data | {name: column(lambda b, name=name: b.extras[name]) for name in batches[0].extras}  # type: ignore[misc]
+    data = {name: torch.stack([torch.as_tensor(getattr(b, name)) for b in batches]) for name in FIELDS}
+    extras = {name: torch.stack([torch.as_tensor(b.extras[name]) for b in batches]) for name in batches[0].extras}
+    return data | extras

@@ -30,7 +30,7 @@ def meta_gradient(
     `params` and `rates` have no task axis, batches do. `support[j]` was collected by the parameters after j steps, `query`
     by those after the last. `step_weights` (one per inner step and one for the end) also weigh the loss at every
     intermediate point on the data collected there, which keeps the start and each step of adaptation good (multi-step
-    loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); the default is the loss after the last step alone.
+    loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by default the loss after the last step counts.
     First-order takes the inner gradients as constants (Finn et al. 2017, section 5.2).
     """
     tasks = query["weight"].shape[0]

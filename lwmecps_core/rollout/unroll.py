@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm
@@ -75,7 +77,10 @@ def _act(
     noise: NDArray[np.float32] | None, tasks: int,
 ) -> tuple[NDArray[np.generic], dict[str, NDArray[np.float32]]]:  # fmt: skip
     lead = (tasks, len(obs) // tasks) if snapshot.per_task else (len(obs),)
-    view = lambda a: torch.from_numpy(a).reshape(*lead, a.shape[-1])  # noqa: E731
+
+    def view(a: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(a).reshape(*lead, a.shape[-1])
+
     with torch.inference_mode():
         out = algo.act(
             snapshot.params, snapshot.extra, view(obs), view(mask), None if noise is None else view(noise)

@@ -45,7 +45,7 @@ def main() -> None:
     )
     make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
     slots = Slots(workshop, settings.slots)
-    servicer = LearnerRpc(registry, Actor(registry.load_policy, settings.policy_cache), slots.nudge)
+    servicer = LearnerRpc(registry, Actor(registry.get_weights, settings.policy_cache), slots.nudge)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )

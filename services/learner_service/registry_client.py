@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -84,13 +85,11 @@ class RegistryClient:
 
     def load_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskSpec | TaskDistribution]:
         """Registered tasks and distributions."""
-        return [self.get_task(task_id) for task_id in task_ids]
+        return [self._retry(partial(self.get_task, task_id)) for task_id in task_ids]
 
     def load_policy(self, policy_id: str) -> PolicyData:
         """A stored policy's weights."""
-        request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
-        data = self._retry(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
-        return policy_file.from_bytes(data, f"policy {policy_id}")
+        return self._retry(lambda: self.get_weights(policy_id))
 
     def save_policy(self, job: Job, policy: PolicyData) -> str:
         """Register a run's result and upload its weights; done twice under one lease, it stores one policy."""
@@ -118,30 +117,36 @@ class RegistryClient:
         self._retry(lambda: self.stub.UploadCheckpoint(iter(parts), timeout=self._timeout_s))
 
     def load_checkpoint(self, job: Job) -> bytes | None:
-        """The newest checkpoint."""
+        """The newest checkpoint; a run that is claimed for the first time has none."""
+        if job.token == 1:
+            return None
         request = registry_pb2.DownloadCheckpointRequest(run_id=job.run_id)
         try:
             return self._retry(lambda: _join(self.stub.DownloadCheckpoint(request, timeout=self._timeout_s)))
         except NotFound:
             return None
 
-    # What the RPCs ask for.
+    # What the RPCs ask for: one attempt, for a caller waits.
 
     def get_task(self, task_id: str) -> TaskSpec | TaskDistribution:
         """A registered task or distribution."""
-        request = registry_pb2.GetTaskRequest(task_id=task_id)
-        task = self._retry(lambda: self.stub.GetTask(request, timeout=self._timeout_s)).task
+        task = self.call(self.stub.GetTask, registry_pb2.GetTaskRequest(task_id=task_id)).task
         if task.WhichOneof("kind") == "spec":
             return convert.task_from_message(task.spec, f"task {task_id}")
         return convert.distribution_from_message(task.distribution, f"task {task_id}")
 
     def get_policy(self, policy_id: str) -> policy_pb2.Policy:
         """A registered policy; `ModelFileNotFound` when its weights were never uploaded."""
-        request = registry_pb2.GetPolicyRequest(policy_id=policy_id)
-        policy = self.call(self.stub.GetPolicy, request).policy
+        policy = self.call(self.stub.GetPolicy, registry_pb2.GetPolicyRequest(policy_id=policy_id)).policy
         if not policy.size_bytes:
             raise ModelFileNotFound(policy_id)
         return policy
+
+    def get_weights(self, policy_id: str) -> PolicyData:
+        """A registered policy's weights."""
+        request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
+        data = self._once(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
+        return policy_file.from_bytes(data, f"policy {policy_id}")
 
     def call(self, method: Callable[..., T], request: Any, timeout_s: float | None = None) -> T:
         """One call with the caller's own deadline and without repetitions."""

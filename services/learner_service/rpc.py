@@ -99,9 +99,10 @@ class LearnerRpc(LearnerServiceServicer):
     def _check(self, kind: str, spec: run_pb2.RunSpec) -> None:
         """Refuse now what would make the run fail later: unknown ids, tasks and policies that don't fit together."""
         _, settings = convert.run_settings(spec)
-        tasks = self._registry.load_tasks(spec.task_ids)
+        tasks = [self._registry.get_task(task_id) for task_id in spec.task_ids]
         check_source(kind, tasks, spec.num_tasks)
-        self._registry.load_tasks(spec.calibration_task_ids)
+        for task_id in spec.calibration_task_ids:
+            self._registry.get_task(task_id)
         if isinstance(settings, EvaluateConfig):
             _check_what_is_measured(settings.baseline, spec.policy_id)
         if spec.policy_id:

@@ -178,6 +178,7 @@ class RunSession:
             return End.CANCELLED, ""
         if complete:
             return End.COMPLETED, self._save_policy()
+        self._report()
         self._checkpoint()
         return End.PAUSED, ""
 

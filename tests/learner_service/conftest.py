@@ -103,7 +103,7 @@ def start_learner(registry: Registry) -> Iterator[Callable[[Loop], Learner]]:
         channel = connect(registry.address)
         client = RegistryClient(channel, registry.address, f"learner-{len(started)}", lease_s=3.0)
         slots = Slots(workshop(client, loop, PACE), count=1, poll_every_s=0.05)
-        rpc = LearnerRpc(client, Actor(client.load_policy), slots.nudge)
+        rpc = LearnerRpc(client, Actor(client.get_weights), slots.nudge)
         descriptor = learner_pb2.DESCRIPTOR.services_by_name["LearnerService"]
         server = start(ServerSettings(), [Service(descriptor, rpc, add_LearnerServiceServicer_to_server)])
         slots.start()

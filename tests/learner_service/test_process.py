@@ -41,18 +41,23 @@ def _learner(registry: Registry, folder: Path) -> Iterator["subprocess.Popen[byt
         process.wait(15)
 
 
+def _alive(process: "subprocess.Popen[bytes]", folder: Path) -> bool:
+    assert process.poll() is None, (folder / "learner.log").read_text()
+    return True
+
+
 def test_sigterm_saves_the_run_and_another_learner_ends_it_like_an_undisturbed_one(
     registry: Registry, tmp_path: Path, undisturbed: Callable[[int], dict[int, float]]
 ) -> None:
     run_id = registry.create_run(registry.create_task())
     with _learner(registry, tmp_path) as first:
-        wait_until(lambda: registry.run(run_id).step >= 15, 40)
+        wait_until(lambda: _alive(first, tmp_path) and registry.run(run_id).step >= 15, 60)
         first.send_signal(signal.SIGTERM)
         assert first.wait(10) == 0
     run = registry.run(run_id)
     assert (run.state, run.desired_state) == (run_pb2.RUN_STATE_PAUSED, run_pb2.RUN_STATE_RUNNING)
     with _learner(registry, tmp_path):
-        registry.wait(run_id, "COMPLETED", 40)
+        registry.wait(run_id, "COMPLETED", 60)
     assert registry.losses(run_id) == undisturbed(TOTAL)
     assert b"run resumes" in (tmp_path / "learner.log").read_bytes()
     assert (tmp_path / "metrics" / f"{run_id}.jsonl").exists()
@@ -63,7 +68,7 @@ def test_a_run_whose_learner_was_killed_is_taken_up_when_its_lease_has_expired(
 ) -> None:
     run_id = registry.create_run(registry.create_task())
     with _learner(registry, tmp_path) as first:
-        wait_until(lambda: registry.run(run_id).step >= 25, 40)
+        wait_until(lambda: _alive(first, tmp_path) and registry.run(run_id).step >= 25, 60)
         first.kill()
         first.wait(10)
     assert registry.run(run_id).state == run_pb2.RUN_STATE_RUNNING

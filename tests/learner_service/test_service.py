@@ -211,6 +211,24 @@ def test_a_registry_that_comes_back_finds_the_run_going_on(
     assert registry.losses(run_id) == undisturbed(60)
 
 
+def test_calls_are_refused_at_once_while_the_registry_is_away(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    learner, task_id = start_learner(_learning_loop), registry.create_task()
+    registry.stop()
+    began = time.monotonic()
+    obs = tensor_to_proto(np.zeros((1, SPEC.obs_size), np.float32))
+    for call in (
+        lambda: learner.stub.StartTraining(pb.StartTrainingRequest(task_ids=[task_id])),
+        lambda: learner.stub.Act(pb.ActRequest(policy_id="p", observation=obs)),
+    ):
+        code, text = _refusal(call)
+        assert code is grpc.StatusCode.UNAVAILABLE
+        assert registry.address in text
+    assert time.monotonic() - began < 40
+    registry.restart()
+
+
 def test_a_failed_run_says_why_in_one_line(registry: Registry, start_learner: Callable[..., Learner]) -> None:
     def loop(x: Any) -> Any:
         raise ZeroDivisionError("division\nby zero")

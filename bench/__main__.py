@@ -8,6 +8,7 @@ os.environ.update(ONE_THREAD)  # before numba and torch are imported: every figu
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
 import torch
@@ -38,7 +39,8 @@ def main() -> int:
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    console = Console()
+    # A terminal has its own width; a log file is given room for whole lines.
+    console = Console() if sys.stdout.isatty() else Console(width=170)
     rows: list[report.Row] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:

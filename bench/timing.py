@@ -45,14 +45,24 @@ def interleave(
 
 
 def rate(work: Callable[[], int], min_s: float) -> float:
-    """Units per second of `work`, which returns how many units it did, repeated for at least `min_s`."""
+    """Units per second of one core: `work` returns how many units it did, and is repeated for at least `min_s`.
+
+    Processor time, not time that passed: what else runs on the machine doesn't count. For work in this process only.
+    """
+    return _rate(work, min_s, time.process_time)
+
+
+def wall_rate(work: Callable[[], int], min_s: float) -> float:
+    """Units per second that passed, for work that several processes share or that waits."""
+    return _rate(work, min_s, time.perf_counter)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time of doing `work` once."""
     with _no_gc():
-        start, units = time.perf_counter(), 0
-        while True:
-            units += work()
-            elapsed_s = time.perf_counter() - start
-            if elapsed_s >= min_s:
-                return units / elapsed_s
+        start_s = time.process_time()
+        work()
+        return time.process_time() - start_s
 
 
 def median_latency_us(call: Callable[[], object], calls: int) -> float:
@@ -64,6 +74,16 @@ def median_latency_us(call: Callable[[], object], calls: int) -> float:
             call()
             durations_ns.append(time.perf_counter_ns() - start)
     return median(durations_ns) / 1e3
+
+
+def _rate(work: Callable[[], int], min_s: float, clock: Callable[[], float]) -> float:
+    with _no_gc():
+        start_s, units = clock(), 0
+        while True:
+            units += work()
+            elapsed_s = clock() - start_s
+            if elapsed_s >= min_s:
+                return units / elapsed_s
 
 
 @contextmanager

@@ -14,7 +14,8 @@ T = TypeVar("T")
 def config(cls: type[T]) -> type[T]:
     """Make `cls` a frozen keyword-only dataclass that checks types and refuses unknown keys and NaN."""
     strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
-    return _pydantic_dataclass(cls, frozen=True, kw_only=True, config=strict)
+    made: type[Any] = _pydantic_dataclass(cls, frozen=True, kw_only=True, config=strict)
+    return made
 
 
 def parse(cls: Any, data: Any, source: str) -> Any:

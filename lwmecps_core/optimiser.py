@@ -37,13 +37,14 @@ class Optimiser:
 
     def restore(self, flat: dict[str, Tensor]) -> None:
         """Take over what `state` returned."""
-        with torch.no_grad():
-            for leaf, value in zip(leaves(self.params), leaves(unflatten(flat, "params")), strict=True):
-                leaf.copy_(value)
-        if any(name.startswith("exp_avg/") for name in flat):
-            trees = {key: leaves(unflatten(flat, key)) for key in ("step", "exp_avg", "exp_avg_sq")}
-            for i, leaf in enumerate(leaves(self.params)):
-                self._adam.state[leaf] = {key: values[i].clone() for key, values in trees.items()}
+        saved = {key: unflatten(flat, key) for key in ("params", "step", "exp_avg", "exp_avg_sq")}
+        for group, names in self.params.items():
+            for name, leaf in names.items():
+                with torch.no_grad():
+                    leaf.copy_(saved["params"][group][name])
+                if saved["step"]:
+                    moments = ("step", "exp_avg", "exp_avg_sq")
+                    self._adam.state[leaf] = {key: saved[key][group][name].clone() for key in moments}
 
 
 def with_task_axis(tree: Tree, tasks: int) -> Tree:

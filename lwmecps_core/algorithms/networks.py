@@ -55,70 +55,61 @@ def split_blocks(spec: EnvSpec, obs: Tensor) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-def entity_rows(spec: EnvSpec, obs: Tensor) -> Tensor:
-    """One feature row for each action component: `[..., O]` → `[..., A, F]`.
+def grid_features(spec: EnvSpec, obs: Tensor) -> list[Tensor]:
+    """What describes each action component, on a grid of deployments × nodes: `[..., O]` → parts `[..., d, n, F]`.
 
-    A row holds the component's own features and those of what it belongs to: v3 deployment + global; v4 pair +
-    deployment + node + global. Without such entities the whole observation is the one row.
+    d and n are 1 where a part is the same along them. v3 (one row per deployment): deployment, global. v4: pair,
+    deployment, node, global.
     """
-    if spec.action_entity not in ("deployment", "pair"):
-        return obs.unsqueeze(-2)
     blocks = split_blocks(spec, obs)
-    lead = obs.shape[:-1]
+    shared = blocks["global"].unsqueeze(-2).unsqueeze(-2)
     if spec.action_entity == "deployment":
-        parts = [blocks["deployment"]]
-    else:
-        pair = blocks["pair"]
-        d, n = pair.shape[-3], pair.shape[-2]
-        dep, node = blocks["deployment"], blocks["node"]
-        parts = [
-            pair.reshape(*lead, d * n, -1),
-            dep.unsqueeze(-2).expand(*lead, d, n, dep.shape[-1]).reshape(*lead, d * n, -1),
-            node.unsqueeze(-3).expand(*lead, d, n, node.shape[-1]).reshape(*lead, d * n, -1),
-        ]
-    rows = parts[0].shape[-2]
-    glob = blocks["global"].unsqueeze(-2)
-    parts.append(glob.expand(*lead, rows, glob.shape[-1]))
-    return torch.cat(parts, dim=-1)
+        return [blocks["deployment"].unsqueeze(-2), shared]
+    return [blocks["pair"], blocks["deployment"].unsqueeze(-2), blocks["node"].unsqueeze(-3), shared]
 
 
-def row_features(spec: EnvSpec) -> int:
-    """Width F of `entity_rows`."""
-    return int(entity_rows(spec, torch.zeros(1, spec.obs_size)).shape[-1])
-
-
-def pooled(spec: EnvSpec, h: Tensor) -> Tensor:
-    """What each row learns of the others: means `[..., A, H]` → `[..., A, H']` over all rows, and for v4 also over the
-    rows of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
+def pools(spec: EnvSpec, h: Tensor) -> list[Tensor]:
+    """What a component learns of the others: means of `h` `[..., d, n, H]` over all of them, and for v4 also over those
+    of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
     """
-    everything = h.mean(-2, keepdim=True).expand_as(h)
-    if spec.action_entity != "pair":
-        return everything
-    d, n = dict(spec.blocks)["pair"][:2]
-    grid = h.reshape(*h.shape[:-2], d, n, h.shape[-1])
-    same_d = grid.mean(-2, keepdim=True).expand_as(grid).reshape(h.shape)
-    same_n = grid.mean(-3, keepdim=True).expand_as(grid).reshape(h.shape)
-    return torch.cat([everything, same_d, same_n], dim=-1)
+    everything = h.mean((-3, -2), keepdim=True)
+    if spec.action_entity == "deployment":
+        return [everything]
+    return [everything, h.mean(-2, keepdim=True), h.mean(-3, keepdim=True)]
+
+
+def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
+    """A linear layer on the concatenation of parts `[..., B, d, n, F]` that broadcast to one grid, without making it.
+
+    The part that is the same for a whole row or column of the grid is multiplied once for it.
+    """
+    weight, total = net[f"{name}.weight"], net[f"{name}.bias"][..., None, None, None, :]
+    start = 0
+    for part in parts:
+        *lead, b, d, n, width = part.shape
+        product = part.reshape(*lead, b * d * n, width) @ weight[..., start : start + width, :]
+        total = total + product.reshape(*lead, b, d, n, -1)
+        start += width
+    return total
 
 
 def init_set(spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator) -> Net:
     """Parameters of `set_encoder` and its output layer; their number depends on no number of nodes or deployments."""
     first, last = hidden[0], hidden[-1]
-    pools = 3 if spec.action_entity == "pair" else 1
+    features = sum(part.shape[-1] for part in grid_features(spec, torch.zeros(1, spec.obs_size)))
+    views = 1 + len(pools(spec, torch.zeros(1, 1, 1, 1)))
     return (
-        init_linear("row", row_features(spec), first, sqrt(2), generator)
-        | init_linear("mix", first * (1 + pools), last, sqrt(2), generator)
+        init_linear("row", features, first, sqrt(2), generator)
+        | init_linear("mix", first * views, last, sqrt(2), generator)
         | init_linear("out", last, n_out, out_gain, generator)
     )
 
 
 def set_encoder(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
     """Permutation-equivariant features, one row for each action component: `[..., B, O]` → `[..., B, A, H]`."""
-    rows = entity_rows(spec, obs)
-    *lead, b, a, f = rows.shape
-    h = torch.tanh(linear(net, "row", rows.reshape(*lead, b * a, f))).reshape(*lead, b, a, -1)
-    mixed = torch.cat([h, pooled(spec, h)], dim=-1)
-    return torch.tanh(linear(net, "mix", mixed.reshape(*lead, b * a, -1))).reshape(*lead, b, a, -1)
+    h = torch.tanh(linear_of_parts(net, "row", grid_features(spec, obs)))
+    h = torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
+    return h.flatten(-3, -2)
 
 
 def set_rows(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:

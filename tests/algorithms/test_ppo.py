@@ -2,7 +2,7 @@
 
 import torch
 
-from lwmecps_core.algorithms import heads
+from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
 from tests.algorithms.factory import make, rollout
 
@@ -73,3 +73,22 @@ def test_policy_moves_to_clusters_of_another_size_with_the_same_parameters() -> 
     bigger = type(algo)(algo.cfg, wide)  # type: ignore[attr-defined, call-arg]
     obs, mask = torch.randn(2, wide.obs_size, dtype=torch.float64), torch.ones(2, wide.mask_size, dtype=torch.bool)
     assert bigger.act(params, extra, obs, mask, None).action.shape == (2, 35)
+
+
+def test_renumbering_deployments_and_nodes_renumbers_the_policy() -> None:
+    algo, params, _ = make("ppo", "pairs")
+    blocks = dict(algo.spec.blocks)
+    gen = torch.Generator().manual_seed(6)
+    parts = {name: torch.randn(1, *shape, generator=gen, dtype=torch.float64) for name, shape in blocks.items()}
+    d_order, n_order = torch.tensor([1, 0]), torch.tensor([2, 0, 1])
+    moved = {
+        "global": parts["global"], "deployment": parts["deployment"][:, d_order], "node": parts["node"][:, n_order],
+        "pair": parts["pair"][:, d_order][:, :, n_order],
+    }  # fmt: skip
+    one, other = (
+        networks.set_rows(params["actor"], algo.spec, torch.cat([p[name].flatten(1) for name in blocks], 1)).reshape(
+            2, 3, -1
+        )
+        for p in (parts, moved)
+    )
+    torch.testing.assert_close(other, one[d_order][:, n_order])

@@ -1,7 +1,7 @@
 """`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -10,10 +10,8 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import (
     AdaptConfig,
     AlgorithmConfig,
-    DQNConfig,
     EvaluateConfig,
     MetaConfig,
-    PPOConfig,
     TrainConfig,
     TransferConfig,
 )
@@ -45,11 +43,11 @@ class RunOptions:
 class AlgorithmChoice:
     """Which algorithm learns."""
 
-    algorithm: Annotated[str, "ppo or dqn"] = "ppo"
+    algorithm: Annotated[str, "its name"] = "ppo"
 
 
 RUN = Section("Run", (RunOptions,))
-ALGORITHM = Section("Algorithm", (AlgorithmChoice, PPOConfig, DQNConfig), frozenset({"name"}))
+ALGORITHM = Section("Algorithm", (AlgorithmChoice, *get_args(get_args(AlgorithmConfig)[0])), frozenset({"name"}))
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 
@@ -94,6 +92,7 @@ def evaluate(
     given: Given,
 ) -> None:
     """Measure a stored policy, or a baseline, on every given task."""
+    given["Run"].setdefault("label", given["Evaluation"].get("baseline", ""))
     calibration = resolve(context.obj, calibration_task or [])
     request = pb.StartEvaluationRequest(policy_id=policy, calibration_task_ids=calibration)
     _start(context.obj, "StartEvaluation", request, EvaluateConfig, given, as_json)

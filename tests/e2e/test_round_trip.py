@@ -16,6 +16,7 @@ from services.cli.main import app
 
 pytestmark = pytest.mark.e2e
 
+ROOT = Path(__file__).resolve().parents[2]
 CITY = "family: mec_city\nenv_id: lwmecps-v3\nnodes: 2\ndeployments: 2\nmax_replicas: 4\nhorizon: 20\n"
 META = {"num-meta-epochs": 3, "meta-batch-size": 2, "adaptation-steps": 2, "episodes-per-step": 2}
 ADAPT = {"num-tasks": 2, "adaptation-steps": 2, "episodes-per-step": 2, "evaluation-episodes": 2}
@@ -47,7 +48,7 @@ def city(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str], city: Path, tmp_path: Path) -> None:
     task = _json(system, "task", "create", str(city))["id"]
 
@@ -65,6 +66,10 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     lines = _json(system, "act", policy, "--task", task, "--steps", "3")
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert all(len(line["action"]) == 2 and line["latency_ms"] > 0 for line in lines)
+
+    example = [sys.executable, str(ROOT / "examples/client.py"), policy, str(city), system["env"], system["learner"]]
+    printed = subprocess.run(example, capture_output=True, text=True, timeout=100, check=True).stdout
+    assert len(printed.splitlines()) == 20, "the README's client prints a line for every interval of the horizon"
 
     file = tmp_path / "policy.safetensors"
     assert _json(system, "policies", "download", policy, "--to", str(file))["size_bytes"] == file.stat().st_size

@@ -1,0 +1,51 @@
+"""`lwmecps demo` in small: every method is measured on every held-out task, and all files are written."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from services.cli import demo_run
+from services.cli.demo_settings import BASELINES, DemoSettings
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+PROFILES = Path(__file__).resolve().parents[3] / "shared/data/profile_a"
+
+
+def _small() -> DemoSettings:
+    usual = DemoSettings()
+    return replace(
+        usual,
+        evaluation_episodes=1,
+        meta=replace(usual.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=2, episodes_per_step=1),
+        multi_task=replace(usual.multi_task, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
+        scratch=replace(usual.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
+        adaptation=replace(usual.adaptation, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
+    )
+
+
+def _demo(out: Path, profile: Path | None) -> list[dict[str, float | str]]:
+    order = demo_run.Order(out, seed=3, env="lwmecps-v3", tasks=2, profile=profile, redis_url="")
+    demo_run.run(order, as_json=True, settings=_small())
+    result = json.loads((out / "results.json").read_text())
+    assert (result["seed"], result["tasks"]) == (3, 2)
+    rows: list[dict[str, float | str]] = result["rows"]
+    return rows
+
+
+@pytest.mark.parametrize("recorded", [False, True], ids=["generated load", "recorded load"])
+def test_demo_measures_every_method_and_writes_all_files(recorded: bool, tmp_path: Path) -> None:
+    if recorded and not PROFILES.is_dir():
+        pytest.skip(f"no recorded load profiles at {PROFILES}")
+    rows = _demo(tmp_path, PROFILES if recorded else None)
+
+    found = {(row["method"], row["inner_steps"]) for row in rows}
+    steps = {("unadapted", 0), ("adapted", 1), ("adapted", 2), ("scratch", 0), ("scratch", 1), ("scratch", 2)}
+    single = {(name, 0) for name in ("scratch_100_episodes", "multi_task", *BASELINES)}
+    assert found == steps | single
+    assert all(math.isfinite(value) for row in rows for value in row.values() if not isinstance(value, str))
+    for name in ("results.csv", "adaptation.png", "placement.png"):
+        assert (tmp_path / name).stat().st_size > 0

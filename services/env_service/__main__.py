@@ -9,7 +9,6 @@ import threading
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
 
 import structlog
-import torch
 from prometheus_client import Gauge
 
 from lwmecps_core.errors import InvalidInput
@@ -33,7 +32,6 @@ def main() -> None:
         settings = read(EnvServiceSettings, PREFIX)
     except InvalidInput as error:
         raise SystemExit(str(error)) from None
-    torch.set_num_threads(1)
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)

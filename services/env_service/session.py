@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, Violation, WrongState
-from lwmecps_core.rollout.unroll import generator
+from lwmecps_core.seeding import generator
 from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float32]

@@ -9,7 +9,7 @@ import pytest
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
-from lwmecps_core.rollout.unroll import generator
+from lwmecps_core.seeding import generator
 from lwmecps_core.specs import ALL_ENV_IDS
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from services.common import convert
@@ -85,7 +85,8 @@ def test_remote_episodes_equal_local_ones(
     assert convert.env_spec_from_message(created.env_spec) == local.env.spec
     assert tuple(created.info_keys) == INFO_KEYS
     actions = _actions(local.env)
-    for t, (remote, action) in enumerate(zip(drive(served, created.session_id, actions), [None, *actions], strict=True)):
+    frames = drive(served, created.session_id, actions)
+    for t, (remote, action) in enumerate(zip(frames, [None, *actions], strict=True)):
         expected = local.step(action)
         assert len(remote) == len(expected)
         for got, wanted in zip(remote, expected, strict=True):

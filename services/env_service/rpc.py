@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import grpc
@@ -14,7 +13,7 @@ from lwmecps_core.specs import ALL_ENV_IDS, CONTINUOUS_SUFFIX, TaskSpec
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common import convert
-from services.env_service.backends import backend_task
+from services.env_service.backends import backend_task, check_size
 from services.env_service.messages import ActionReader, FrameWriter, state_message
 from services.env_service.session import Session
 from services.env_service.sessions import SessionTable
@@ -65,7 +64,7 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         task = convert.task_from_message(request.task)
         task = backend_task(request.backend, request.profile, task, self._settings.profiles_root)
         size = request.num_envs or 1
-        _check_size(task, size, self._settings.max_session_numbers)
+        check_size(task, size, self._settings.max_session_numbers)
         session_id = self._sessions.open(lambda: _open(task, size, request.seed))
         with self._sessions.use(session_id) as opened:
             return pb.CreateSessionResponse(
@@ -135,14 +134,6 @@ def _reset(opened: OpenSession, request: Any, with_info: bool, target: pb.Transi
 def _step(opened: OpenSession, action: Any, with_info: bool, target: pb.Transition) -> None:
     opened.session.require_running()
     opened.frames.write(opened.session.step(opened.actions.read(action)), with_info, target)
-
-
-def _check_size(task: TaskSpec, size: int, most: int) -> None:
-    """Refuse a session that would need too much memory: its largest arrays have one number per choice and pool."""
-    pools = (len(task.deployments), len(task.cluster.nodes), max(d.max_replicas for d in task.deployments) + 1)
-    if (numbers := size * prod(pools)) > most:
-        reason = f"{size} environments of {pools[0]} deployments, {pools[1]} nodes and {pools[2]} replica counts are "
-        raise InvalidInput("request", [Violation("num_envs", f"{reason}too large: {numbers} numbers, at most {most}")])
 
 
 def _environment(env_id: str) -> pb.Environment:

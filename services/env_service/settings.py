@@ -21,7 +21,7 @@ class EnvServiceSettings(ServerSettings):
     session_idle_s: Positive = 600.0
     """A session that nobody used for so long is closed."""
     max_session_numbers: Annotated[int, Field(ge=1)] = 2**24
-    """Largest environments × deployments × nodes × (replicas + 1) of one session."""
+    """How much one session may keep (see `check_size`): environments × deployments × nodes × replica counts, …"""
     profiles_root: Path | None = None
     """Folder with one folder for each recorded load profile; None: clients can't name profiles."""
     collection_workers: Annotated[int, Field(ge=0, le=256)] = 1

@@ -1,6 +1,7 @@
 """What the service answers to requests that can't be granted, over a real channel."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from lwmecps_core.specs import ALL_ENV_IDS
+from lwmecps_core.specs import ALL_ENV_IDS, DeploymentSpec, WorkloadSpec
 from protos.lwmecps.cluster.v1 import cluster_pb2
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
@@ -152,11 +153,28 @@ def test_idle_session_is_reaped(serve: Callable[..., Served]) -> None:
     assert _refused(lambda: served.stub.ResetSession(request))[0] is grpc.StatusCode.NOT_FOUND
 
 
-def test_session_that_would_eat_the_memory_is_refused(serve: Callable[..., Served]) -> None:
-    served = serve(max_session_numbers=1000)
-    code, fields, _ = _refused(lambda: _create(served, num_envs=100))
+WORKLOAD = make_task().workload
+
+
+@pytest.mark.parametrize(
+    ("changes", "size", "field"),
+    [
+        ({}, 4096, "num_envs"),
+        ({"workload": replace(WORKLOAD, period_s=1e12)}, 1, "task.workload"),
+        ({"workload": replace(WORKLOAD, speedup=1e-9)}, 1, "task.workload"),
+        ({"interval_s": 1e-7, "workload": replace(WORKLOAD, period_s=1.0)}, 1, "task.interval_s"),
+    ],
+)
+def test_session_that_would_eat_the_memory_is_refused(
+    serve: Callable[..., Served], changes: dict[str, Any], size: int, field: str
+) -> None:
+    served = serve(max_session_numbers=100_000)
+    task = convert.task_to_message(make_task(**changes))
+    request = pb.CreateSessionRequest(task=task, num_envs=size)
+    code, fields, _ = _refused(lambda: served.stub.CreateSession(request))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert list(fields) == ["num_envs"]
+    assert field in fields
+    _create(served)
 
 
 def test_environments_come_in_pages(serve: Callable[..., Served]) -> None:
@@ -251,8 +269,8 @@ def test_recorded_profile_is_replayed(serve: Callable[..., Served], tmp_path: Pa
     _write_profile(tmp_path / "profiles" / "city")
     served = serve(profiles_root=tmp_path / "profiles")
     task = make_task(
-        deployments=tuple(make_task().deployments[0].__class__(name=f"d{i}") for i in range(3)),
-        workload=make_task().workload.__class__(base_users=(1.0,) * 3, share=((0.3,) * 3,) * 3, random_start=False),
+        deployments=tuple(DeploymentSpec(name=f"d{i}") for i in range(3)),
+        workload=WorkloadSpec(base_users=(1.0,) * 3, share=((0.3,) * 3,) * 3, random_start=False),
     )
     request = pb.CreateSessionRequest(
         task=convert.task_to_message(task), backend=pb.BACKEND_LOAD_PROFILE, profile="city"

@@ -10,7 +10,10 @@ import structlog
 def configure(log_format: Literal["console", "json"] = "console", log_level: str = "info", service: str = "") -> None:
     """Send the process's logs to stderr as one JSON object or one readable line each; `service` goes into each."""
     render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        # Plain, because a rich traceback shows local variables: weights, tokens.
+        else structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
         processors=[

@@ -6,6 +6,7 @@ import pytest
 from lwmecps_core.rollout.memory_queue import MemoryQueue
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from services.common.local_redis import LocalRedis, bundled_binary
+from tests.rollout.running import Bench
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,22 @@ def make_queue(request):
         queue.delete()
     if client:
         client.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make_bench(request):
+    client = request.getfixturevalue("redis_client") if request.param == "redis" else None
+    made = []
+
+    def make(**kw):
+        made.append(Bench(client, **kw))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.delete()
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench()

@@ -30,7 +30,8 @@ def inner_step(params: Params, rates: Params, grads: Params) -> Params:
 
 
 def adapt(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], *, create_graph: bool = False
+    algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], *,
+    create_graph: bool = False,
 ) -> Params:  # fmt: skip
     """One inner step for every batch in `support`, differentiable with respect to `params` and `rates` if asked."""
     for batch in support:

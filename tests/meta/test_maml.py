@@ -8,9 +8,9 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.meta.adapt import adapt
+from lwmecps_core.meta.adapt import adapt, gradients
 from lwmecps_core.meta.maml import meta_gradient
-from lwmecps_core.tree import Tree, leaves, tree_map
+from lwmecps_core.tree import Tree, expanded, expanded_extra, leaves, tree_map
 from tests.algorithms.factory import make, rollout
 
 NAMES = list(algorithms.REGISTRY)
@@ -93,7 +93,28 @@ def test_meta_gradient_is_the_mean_over_tasks(name: str) -> None:
         torch.testing.assert_close(all_tasks, (first + second) / 2, rtol=1e-9, atol=1e-12)
 
 
-def test_frozen_start_has_no_gradient_through_wrong_group() -> None:
-    algo, params, extra, rates, support, query = _problem("ppo")
+@pytest.mark.parametrize("name", NAMES)
+def test_first_order_is_the_derivative_with_inner_gradients_held_constant(name: str) -> None:
+    algo, params, extra, rates, support, query = _problem(name)
+    weights = (0.2, 0.3, 0.5)
+    found = meta_gradient(algo, params, extra, rates, support, query, first_order=True, step_weights=weights)
+    many_extra = expanded_extra(extra, 2)
+    start, learnt = (tree_map(lambda leaf: leaf.clone().requires_grad_(), t) for t in (params, rates))
+    current, total = expanded(start, 2), torch.zeros((), dtype=torch.float64)
+    for batch, weight in zip([*support, query], weights, strict=True):
+        losses = algo.losses(current, many_extra, batch)
+        total = total + weight * sum(x.mean() for x in losses.values())
+        constant = tree_map(lambda g: g.detach(), gradients(losses, current, create_graph=True))
+        current = {
+            g: {n: leaf - learnt[g][n] * constant[g][n] for n, leaf in names.items()} for g, names in current.items()
+        }
+    expected = torch.autograd.grad(total, [*leaves(start), *leaves(learnt)])
+    for mine, theirs in zip([*leaves(found.params), *leaves(found.rates)], expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_and_rate_has_a_gradient(name: str) -> None:
+    algo, params, extra, rates, support, query = _problem(name)
     found = meta_gradient(algo, params, extra, rates, support, query)
-    assert all(float(g.abs().sum()) > 0 for g in leaves(found.params))
+    assert all(float(g.abs().sum()) > 0 for g in [*leaves(found.params), *leaves(found.rates)])

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.common.children import tied
+
 DRAIN_S = 15.0
 """How long a process may take to finish its work after SIGTERM before it is killed."""
 
@@ -44,12 +46,13 @@ def free_port() -> int:
 def start_module(name: str, module: str, env: Mapping[str, str], log: Path) -> Child:
     """Start `python -m module` with `env` on top of this process's environment.
 
-    It gets a session of its own: ctrl-C reaches only the parent, which then drains its children in order.
+    It gets a session of its own: ctrl-C reaches only the parent, which then drains its children in order. Should the
+    parent be killed, its children get SIGTERM (call this from a thread that lives as long as they may).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", module],
+            tied([sys.executable, "-m", module]),
             env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
         )  # fmt: skip
     return Child(name, process, log)

@@ -12,6 +12,7 @@ from typing import Self
 import redis
 
 from lwmecps_core.errors import QueueUnavailable
+from services.common.children import tied
 
 _ATTEMPTS = 5
 _START_S = 10.0
@@ -39,7 +40,7 @@ def bundled_binary() -> str | None:
 class LocalRedis:
     """A Redis at `url`; ours, started on a free loopback port and stopped by `close`, unless `url` was given.
 
-    It keeps nothing on disk: what it carries can be asked for again.
+    It keeps nothing on disk: what it carries can be asked for again. It ends with the thread that made this.
     """
 
     def __init__(self, url: str | None = None, *, binary: str | None = None, max_memory_mib: int = 1024) -> None:
@@ -66,7 +67,7 @@ class LocalRedis:
                 "--save": "", "--appendonly": "no", "--maxmemory": f"{max_memory_mib}mb",
                 "--maxmemory-policy": "noeviction", "--daemonize": "no",
             }  # fmt: skip
-            command = [binary, *(x for pair in options.items() for x in pair)]
+            command = tied([binary, *(x for pair in options.items() for x in pair)])
             # Its own session, so that a ctrl-C in the terminal reaches our process first, which then stops it in order.
             self._process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -5,6 +5,7 @@ it has. Any number may run, anywhere: what a worker answers depends on the reque
 """
 
 import argparse
+import gc
 import os
 import signal
 import threading
@@ -243,6 +244,7 @@ def main() -> None:
             stop.set()
     beat()
     log.info("worker ended", requests=worker.report.requests, transitions=worker.report.transitions)
+    gc.freeze()  # see `services.common.server.serve`
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Children are watched and drained."""
 
+import shutil
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -8,6 +10,18 @@ from pathlib import Path
 import pytest
 
 from services.cli.processes import ProcessFailed, drain, free_port, start_module
+
+ROOT = Path(__file__).resolve().parents[2]
+PARENT = """
+import pathlib, sys, time
+from services.cli.processes import start_module
+from services.common.local_redis import LocalRedis
+redis = LocalRedis()
+folder = pathlib.Path(sys.argv[1])
+child = start_module("sleeper", "lw_sleeps", {"PYTHONPATH": str(folder)}, folder / "log")
+print(redis.pid, child.process.pid, flush=True)
+time.sleep(60)
+"""
 
 
 def _module(folder: Path, name: str, source: str) -> dict[str, str]:
@@ -58,3 +72,26 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} never appeared ({sys.executable})"
         time.sleep(0.02)
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv (util-linux)")
+def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    _module(tmp_path, "lw_sleeps", "import time; time.sleep(60)")
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2 and all(_alive(pid) for pid in pids)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a child outlives its parent"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False

@@ -32,6 +32,8 @@ FAMILY_PARAMETERS = {
     "resource_optimization": ("optimization_target", "constraint_weight"),
 }
 """What a family's tasks may fix; what is not fixed is drawn."""
+MAX_NUMBERS = 2**22
+"""Most numbers of one kind (users in every interval, pods that start, choices of an action) that a task may need."""
 
 
 @config
@@ -182,7 +184,27 @@ class TaskSpec:
             raise ValueError("workload.share: a row must not sum to more than 1")
         if w.failover and (len(w.failover) != n or any(i >= len(names) for row in w.failover for i in row)):
             raise ValueError("workload.failover must have one row per node, with indices of deployments")
+        self._check_size()
         return self
+
+    def _check_size(self) -> None:
+        """Refuse what would take all of a machine's memory."""
+        w, nodes, pools = self.workload, len(self.cluster.nodes), len(self.cluster.nodes) * len(self.deployments)
+        recorded = w.pattern == "recorded"
+        pattern_s = len(w.recorded_users) * w.recorded_step_s if recorded else w.period_s
+        cause = "workload.recorded_users, recorded_step_s" if recorded else "workload.period_s"
+        intervals = pattern_s / w.speedup / self.interval_s
+        slots = max(d.startup_s for d in self.deployments) / self.interval_s
+        choices = max(d.max_replicas for d in self.deployments) + 1
+        hops = nodes if self.routing == "local_first" else 0
+        for text, numbers in (
+            (f"routing: {hops} nodes to go on to from each of {pools} pairs", hops * pools),
+            (f"{cause}, speedup, interval_s: {intervals:.3g} intervals at {nodes} nodes", intervals * nodes),
+            (f"interval_s: {slots:.3g} intervals of starting for each of {pools} pairs", slots * pools),
+            (f"deployments: max_replicas: {choices} choices for each of {pools} pairs", choices * pools),
+        ):
+            if numbers > MAX_NUMBERS:
+                raise ValueError(f"{text} are too many: {numbers:.3g} numbers, at most {MAX_NUMBERS}")
 
 
 @config
@@ -223,6 +245,8 @@ class TaskDistribution:
     def _check(self) -> Self:
         if any(len(row) != self.nodes for row in self.recorded_users):
             raise ValueError(f"recorded_users must have one column per node ({self.nodes})")
+        if (numbers := self.nodes * self.deployments * (self.max_replicas + 1)) > MAX_NUMBERS:
+            raise ValueError(f"nodes x deployments x (max_replicas + 1) is {numbers}, at most {MAX_NUMBERS}")
         for family, names in FAMILY_PARAMETERS.items():
             for name in names:
                 if family != self.family and getattr(self, name) is not None:

@@ -43,18 +43,16 @@ def profile_folder(profile: str, root: Path | None) -> Path:
 
 
 def check_size(task: TaskSpec, size: int, most: int) -> None:
-    """Raise `InvalidInput` when `size` simulated environments would keep more than `most` numbers of one kind."""
-    workload, nodes = task.workload, len(task.cluster.nodes)
-    pools = len(task.deployments) * nodes
+    """Raise `InvalidInput` when `size` simulated environments would keep more than `most` numbers of one kind.
+
+    What a task needs by itself, the task's own checks have bounded.
+    """
+    pools = len(task.deployments) * len(task.cluster.nodes)
     counts = max(d.max_replicas for d in task.deployments) + 1
     slots = max(d.startup_s for d in task.deployments) / task.interval_s
-    recorded_s = len(workload.recorded_users) * workload.recorded_step_s
-    pattern_s = recorded_s if workload.pattern == "recorded" else workload.period_s
     kept = {
         "num_envs": size * pools * counts,  # action masks
         "task.interval_s": size * pools * slots,  # pods that start
-        "task.workload": nodes * pattern_s / (task.interval_s * workload.speedup),  # users in every interval
-        "task.routing": pools * nodes if task.routing == "local_first" else 0,  # requests from node to node
     }
     too_large = [
         Violation(field, f"the session would keep {numbers:.3g} numbers; at most {most} are allowed")

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lwmecps_core.specs import WorkloadSpec
+from lwmecps_core.specs import TaskDistribution, WorkloadSpec
 from lwmecps_core.tasks.workload import clock_table, users_table
 from tests.sim.test_limits import small_task
 
@@ -56,3 +56,26 @@ def test_the_clock_turns_once_in_a_period():
     assert clock.shape == (40, 2)
     assert clock[0].tolist() == [0.0, 1.0]
     assert clock[10] == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "workload", "named"),
+    [
+        ({}, {"speedup": 1e-9}, "workload.period_s, speedup"),
+        ({}, {"period_s": 1e15}, "workload.period_s"),
+        ({"interval_s": 1e-8}, {"period_s": 1e-3}, "interval_s: .* intervals of starting"),
+        (
+            {},
+            {"pattern": "recorded", "recorded_users": ((1.0, 1.0),) * 50, "recorded_step_s": 1e9},
+            "workload.recorded_users",
+        ),
+    ],
+)
+def test_a_task_that_would_take_all_memory_is_refused(changes, workload, named):
+    with pytest.raises(ValueError, match=named):
+        small_task(workload=workload, **changes)
+
+
+def test_a_distribution_of_tasks_that_would_take_all_memory_is_refused():
+    with pytest.raises(ValueError, match="nodes x deployments"):
+        TaskDistribution(nodes=1000, deployments=1000, max_replicas=1000)

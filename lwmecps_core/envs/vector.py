@@ -14,7 +14,8 @@ from lwmecps_core.envs.stepping import observe_loop, step_loop
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.sim.simulator import as_seeds, begin_loop
 from lwmecps_core.sim.state import State, make_params, make_state, make_work
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -99,6 +100,13 @@ class BatchEnv:
             if env_spec(task) != first or len(task.cluster.nodes) != nodes:
                 reason = "all tasks of one batch must have the same environment, sizes, replica range and horizon"
                 raise InvalidInput("environment", [Violation(f"tasks[{i}]", reason)])
+
+
+def warm_up() -> None:
+    """Compile what environments need, or load it: the first time after an installation this takes some 10 s."""
+    env = BatchEnv([draw(TaskDistribution(nodes=1, deployments=1), 0)], [0])
+    env.reset([0])
+    env.step(np.zeros((1, env.spec.action_size), np.int32))
 
 
 def _stack_masks(tasks: Sequence[TaskSpec], discrete: bool) -> tuple[Bools, NDArray[np.int64]]:

@@ -16,7 +16,7 @@ from services.common.client import connect
 from services.common.local_redis import LocalRedis
 
 HOST = "127.0.0.1"
-START_S = 60.0
+START_S = 180.0
 """How long the services may take until they are healthy (the first start compiles the simulator)."""
 ENDING_ORDER = ("learner", "env", "registry")
 """Learners let go of their runs first, while registry and workers still answer: each ends before the next is told."""

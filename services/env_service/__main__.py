@@ -11,6 +11,7 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; cal
 import structlog
 from prometheus_client import Gauge
 
+from lwmecps_core.envs.vector import warm_up
 from lwmecps_core.errors import InvalidInput
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from services.common.server import Service, serve
@@ -32,6 +33,7 @@ def main() -> None:
         settings = read(EnvServiceSettings, PREFIX)
     except InvalidInput as error:
         raise SystemExit(str(error)) from None
+    warm_up()  # before the workers start, so that they load what this compiles; nobody is served before
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)

@@ -225,9 +225,11 @@ def main() -> None:
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     import torch
 
+    from lwmecps_core.envs.vector import warm_up
     from lwmecps_core.rollout.unroll import unroll
 
     torch.set_num_threads(1)
+    warm_up()
     settings = read(WorkerSettings, "LWMECPS_WORKER_")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

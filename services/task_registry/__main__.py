@@ -1,5 +1,9 @@
 """`python -m services.task_registry`: migrate the database, then serve until SIGTERM."""
 
+import threading
+
+import structlog
+
 from protos.lwmecps.registry.v1 import registry_pb2, registry_pb2_grpc
 from services.common.server import Service, serve
 from services.common.settings import read
@@ -8,6 +12,10 @@ from services.task_registry.database import Database
 from services.task_registry.rpc import TaskRegistryServicer
 from services.task_registry.settings import PREFIX, RegistrySettings
 from services.task_registry.store import Store
+
+TIDY_EVERY_S = 3600.0
+
+log = structlog.get_logger(__name__)
 
 
 def registry_service(store: Store) -> Service:
@@ -23,9 +31,21 @@ def main() -> None:
     database = Database(settings.database_url)
     database.migrate()
     store = Store(database, ArtefactStore(settings.artefacts_url))
-    store.sweep_artefacts()
-    serve(settings, [registry_service(store)], name="task-registry")
+    stop = threading.Event()
+    threading.Thread(target=_tidy, args=(store, stop), name="tidy", daemon=True).start()
+    serve(settings, [registry_service(store)], name="task-registry", on_stop=[stop.set])
     database.close()
+
+
+def _tidy(store: Store, stop: threading.Event) -> None:
+    """Remove what nobody needs any more, now and every hour."""
+    while not stop.is_set():
+        try:
+            store.forget_request_ids()
+            store.sweep_artefacts()
+        except Exception:  # nothing depends on it, and the next time may do better
+            log.exception("not tidied")
+        stop.wait(TIDY_EVERY_S)
 
 
 if __name__ == "__main__":

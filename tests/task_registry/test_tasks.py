@@ -8,7 +8,7 @@ from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound,
 from lwmecps_core.specs import TaskDistribution
 from services.task_registry.domain import Report, RunState
 from services.task_registry.store import Store
-from tests.task_registry.making import make_run_spec, make_task
+from tests.task_registry.making import Clock, make_run_spec, make_task
 
 
 def test_a_task_comes_back_equal(store: Store) -> None:
@@ -45,6 +45,16 @@ def test_request_id_reused_for_another_task_is_refused(store: Store) -> None:
     store.tasks.create(make_task("a"), request_id="r1")
     with pytest.raises(AlreadyExists, match="r1"):
         store.tasks.create(make_task("b"), request_id="r1")
+
+
+def test_request_ids_are_forgotten_after_a_week(store: Store, clock: Clock) -> None:
+    first = store.tasks.create(make_task(), request_id="r1")
+    clock.pass_s(6 * 86_400)
+    store.forget_request_ids()
+    assert store.tasks.create(make_task(), request_id="r1") == first
+    clock.pass_s(2 * 86_400)
+    store.forget_request_ids()
+    assert store.tasks.create(make_task(), request_id="r1") != first
 
 
 def test_concurrent_creations_with_one_request_id_make_one_task(store: Store) -> None:

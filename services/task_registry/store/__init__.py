@@ -3,7 +3,7 @@
 What every part promises, on either database:
 
 * A call that returned has taken effect durably; one that raised has changed nothing.
-* Creations with a `request_id` take effect once, however often and however concurrently they are repeated.
+* Creations with a `request_id` take effect once, however often and concurrently they are repeated within a week.
 * At any time at most one learner can change a run: the holder of its newest fencing token.
 * Lists come in pages that neither repeat nor skip what was there when the first page was read.
 * Nothing keeps a database connection between two calls.
@@ -11,11 +11,12 @@ What every part promises, on either database:
 
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
-from services.task_registry.models import CheckpointRow, PolicyRow
+from services.task_registry.models import CheckpointRow, IdempotencyRow, PolicyRow
 from services.task_registry.store.common import Clock, Context, utc_now
 from services.task_registry.store.policies import CheckpointStore, Expected, PolicyStore
 from services.task_registry.store.records import RecordStore
@@ -23,6 +24,10 @@ from services.task_registry.store.runs import LEASE, RunStore
 from services.task_registry.store.tasks import TaskStore
 
 __all__ = ["LEASE", "Clock", "Expected", "Store", "utc_now"]
+
+
+REMEMBERED = timedelta(days=7)
+"""How long a creation's `request_id` is known."""
 
 
 class Store:
@@ -36,6 +41,15 @@ class Store:
         self.records = RecordStore(context)
         self.policies = PolicyStore(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)
+
+    def forget_request_ids(self) -> None:
+        """Forget the `request_id`s of creations older than a week: nobody repeats those."""
+        before = self._clock() - REMEMBERED
+
+        def work(session: Session) -> None:
+            session.execute(delete(IdempotencyRow).where(IdempotencyRow.created_at < before))
+
+        self._database.write(work)
 
     def sweep_artefacts(self) -> int:
         """Remove files that no policy and no checkpoint owns, as a crash may leave them; returns how many.

@@ -21,6 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
 from services.common.errors import code_of, from_rpc_error, to_status
+from services.common.texts import fields_with_nul
 
 SECONDS = Histogram("lwmecps_call_seconds", "Duration of calls.", ["method"],
                     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30))  # fmt: skip
@@ -36,9 +37,11 @@ Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 
 
 def check(message: Message) -> None:
-    """Raise `InvalidInput` naming each field of `message` that breaks a rule of its contract."""
+    """Raise `InvalidInput` naming each field of `message` that breaks a rule of its contract, or holds a NUL."""
     if violations := _validator.collect_violations(message):
         raise InvalidInput("request", [Violation(_path(v.proto.field), v.proto.message) for v in violations])
+    if wrong := [Violation(field, "must not hold the character NUL") for field in fields_with_nul(message)]:
+        raise InvalidInput("request", wrong)
 
 
 @dataclass

@@ -19,6 +19,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     e.QueueFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     e.DamagedArtefact: grpc.StatusCode.DATA_LOSS,
     e.CollectionTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+    e.CollectionFailed: grpc.StatusCode.UNKNOWN,
     e.CollectionStopped: grpc.StatusCode.CANCELLED,
     e.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.ClusterUnavailable: grpc.StatusCode.UNAVAILABLE,

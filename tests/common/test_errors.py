@@ -19,7 +19,7 @@ TABLE = [
     (e.QueueFull("no room"), grpc.StatusCode.RESOURCE_EXHAUSTED),
     (e.DamagedArtefact("policies/p1", "too short"), grpc.StatusCode.DATA_LOSS),
     (e.CollectionTimeout("late"), grpc.StatusCode.DEADLINE_EXCEEDED),
-    (e.CollectionFailed("broke"), grpc.StatusCode.INTERNAL),
+    (e.CollectionFailed("broke"), grpc.StatusCode.UNKNOWN),
     (e.CollectionStopped("stopped"), grpc.StatusCode.CANCELLED),
     (e.QueueUnavailable("no Redis"), grpc.StatusCode.UNAVAILABLE),
     (e.ClusterUnavailable("no cluster"), grpc.StatusCode.UNAVAILABLE),

@@ -6,7 +6,7 @@ checks. Arrays of numbers travel as tensors (float64), literals as enums, unions
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
+from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import TaskSpec
 from protos.lwmecps.common.v1 import settings_pb2, tensor_pb2
 from protos.lwmecps.task.v1 import task_pb2
@@ -24,7 +24,8 @@ C = TypeVar("C")
 M = TypeVar("M", bound=Message)
 
 _TENSOR = tensor_pb2.Tensor.DESCRIPTOR.full_name
-_ALGORITHMS: Mapping[str, type[PPOConfig] | type[DQNConfig]] = {"ppo": PPOConfig, "dqn": DQNConfig}
+ALGORITHMS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(AlgorithmConfig)[0])}
+"""Name of an algorithm → class of its settings."""
 
 
 def task_to_proto(task: TaskSpec) -> task_pb2.TaskSpec:
@@ -50,8 +51,9 @@ def algorithm_from_proto(message: settings_pb2.AlgorithmConfig, source: str = "a
     """The settings in a message; `InvalidInput` when none are chosen or a value can't be used."""
     name = message.WhichOneof("algorithm")
     if name is None:
-        raise InvalidInput(source, [Violation("algorithm", "one of ppo, dqn is required")])
-    return read(_ALGORITHMS[name], getattr(message, name), source)
+        raise InvalidInput(source, [Violation("algorithm", f"one of {', '.join(ALGORITHMS)} is required")])
+    config: AlgorithmConfig = read(ALGORITHMS[name], getattr(message, name), source)
+    return config
 
 
 def fill(config: object, message: M) -> M:

@@ -1,12 +1,13 @@
 """`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
     AdaptConfig,
     AlgorithmConfig,
@@ -43,11 +44,11 @@ class RunOptions:
 class AlgorithmChoice:
     """Which algorithm learns."""
 
-    algorithm: Annotated[str, "its name"] = "ppo"
+    algorithm: Annotated[str, f"One of {', '.join(ALGORITHMS)}"] = "ppo"
 
 
 RUN = Section("Run", (RunOptions,))
-ALGORITHM = Section("Algorithm", (AlgorithmChoice, *get_args(get_args(AlgorithmConfig)[0])), frozenset({"name"}))
+ALGORITHM = Section("Algorithm", (AlgorithmChoice, *ALGORITHMS.values()), frozenset({"name"}))
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 

@@ -4,6 +4,7 @@ import torch
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import tree_map
@@ -48,7 +49,7 @@ def cases() -> list[tuple[str, str]]:
 
 def make(name: str, spec: str) -> tuple[Algorithm, Params, Extra]:
     """The algorithm with float64 parameters."""
-    algo = algorithms.make(SETTINGS[name], SPECS[spec])
+    algo = algorithms.make(SETTINGS.get(name) or ALGORITHMS[name](), SPECS[spec])
     params, extra = algo.init(torch.Generator().manual_seed(1))
     return algo, tree_map(lambda leaf: leaf.double(), params), {k: v.double() for k, v in extra.items()}
 

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from lwmecps_core import progress, run_config, specs
+from lwmecps_core import algorithms, progress, run_config, specs
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.rollout.spec_codec import fill
+from lwmecps_core.rollout.spec_codec import ALGORITHMS, fill
 from protos.lwmecps.cluster.v1 import cluster_pb2
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2
@@ -24,8 +24,7 @@ PAIRS = [
     (specs.TaskSpec, task_pb2.TaskSpec),
     (specs.TaskDistribution, task_pb2.TaskDistribution),
     (specs.EnvSpec, task_pb2.EnvSpec),
-    (run_config.PPOConfig, settings_pb2.PPOConfig),
-    (run_config.DQNConfig, settings_pb2.DQNConfig),
+    *((cls, getattr(settings_pb2, cls.__name__)) for cls in ALGORITHMS.values()),
     (run_config.MetaConfig, settings_pb2.MetaConfig),
     (run_config.TrainConfig, settings_pb2.TrainConfig),
     (run_config.TransferConfig, settings_pb2.TransferConfig),
@@ -33,7 +32,7 @@ PAIRS = [
     (run_config.EvaluateConfig, settings_pb2.EvaluateConfig),
     (progress.Row, run_pb2.Row),
 ]
-IN_THE_ONEOF = {(run_config.PPOConfig, "name"), (run_config.DQNConfig, "name")}
+IN_THE_ONEOF = {(cls, "name") for cls in ALGORITHMS.values()}
 """The choice of the `oneof` says these."""
 
 
@@ -57,6 +56,10 @@ def _accepted(message: Any, field: str, value: Any) -> bool:
 def test_a_message_has_the_fields_of_its_class(cls: Any, message: Any) -> None:
     ours = {f.name for f in fields(cls)} - {name for owner, name in IN_THE_ONEOF if owner is cls}
     assert ours == set(message.DESCRIPTOR.fields_by_name)
+
+
+def test_every_algorithm_has_settings_in_the_contract_and_code() -> None:
+    assert set(ALGORITHMS) == set(algorithms.REGISTRY) == set(settings_pb2.AlgorithmConfig.DESCRIPTOR.fields_by_name)
 
 
 @pytest.mark.parametrize(("cls", "message"), PAIRS, ids=lambda x: x.__name__)

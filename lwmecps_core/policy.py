@@ -20,7 +20,7 @@ FORMAT = "lwmecps-policy-1"
 class PolicyData:
     """Weights, the algorithm and the environment they were made for, and the inner rates if it was meta-learnt.
 
-    `inner_lr` has the tree of `params` (one learnt rate per parameter, Meta-SGD) or is empty.
+    `inner_lr` has one learnt rate for every parameter that adapts (Meta-SGD), or is empty.
     """
 
     algorithm: AlgorithmConfig

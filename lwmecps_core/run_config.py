@@ -65,6 +65,12 @@ class MetaConfig:
     max_grad_norm: Positive = 1.0
     multi_step_loss: Share = 0.5
     """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""
+    outer_epochs: Count = 1
+    """Passes over the tasks of one collection: the ratios in the losses allow a few, as in PPO (ProMP)."""
+    tasks_per_update: Annotated[int, Field(ge=0)] = 0
+    """Tasks per outer update within a pass (0: all at once)."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    """How many of the epochs come first as plain multi-task training, which costs a fraction of a meta-gradient."""
 
 
 @config

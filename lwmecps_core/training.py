@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from lwmecps_core import algorithms
-from lwmecps_core.algorithms.base import Algorithm, Batch, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.descent import Descent, under
@@ -90,53 +90,41 @@ def meta_train(
     source: TaskSource, algorithm: AlgorithmConfig, cfg: MetaConfig, collector: Collector, *, seed: int,
     start: LoopState | None = None,
 ) -> Iterator[Progress]:  # fmt: skip
-    """Meta-train on tasks of `source`: every step adapts to `meta_batch_size` tasks and descends the meta-gradient.
+    """Meta-train on tasks of `source`: every epoch adapts to `meta_batch_size` tasks and descends the meta-gradient.
 
-    The result's `inner_lr` holds the inner rates, learnt ones if `learn_inner_lr`. A step takes `adaptation_steps` + 1
-    collections, whatever the number of tasks.
+    The result's `inner_lr` holds the inner rates, learnt ones if `learn_inner_lr`. An epoch takes `adaptation_steps`
+    + 1 collections, whatever the number of tasks.
     """
     spec = env_spec(some_tasks(source, 1, seed, 0)[0])
     algo = algorithms.make(algorithm, spec)
     params, extra = algo.init(torch_generator(seed, "weights"))
-    rates = tree_map(lambda leaf: torch.full_like(leaf, cfg.inner_lr), params)
+    rates = _equal_rates(algo, params, cfg.inner_lr)
+    if start is None or start.step <= cfg.warmup_epochs:
+        warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra)
+        for progress in warmup.run(source, cfg.meta_batch_size, cfg.episodes_per_step, cfg.warmup_epochs, start):
+            result = None if progress.policy is None else replace(progress.policy, inner_lr=rates)
+            yield replace(progress, total=cfg.num_meta_epochs, policy=result)
+        params, extra = warmup.snapshot(0).params, warmup.snapshot(0).extra
+        start = None
     outer = Optimiser(with_task_axis(_joined(params, rates), 1), cfg.outer_lr, cfg.max_grad_norm)
-    first = 0
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
-        first = start.step
-    share = cfg.multi_step_loss
-    weights = (share / cfg.adaptation_steps,) * cfg.adaptation_steps + (1.0 - share,)
-    for step in range(first, cfg.num_meta_epochs):
+    for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
         params, rates = _parted(row(outer.params, 0))
         tasks = some_tasks(source, cfg.meta_batch_size, seed, step)
-        data, batches = _collect_chain(
-            algo,
-            collector,
-            tasks,
-            PolicyData(algorithm, spec, params, extra, rates),
-            cfg,
-            seeds(seed, f"meta-{step}", cfg.adaptation_steps + 1),
-        )
-        found = meta_gradient(
-            algo, params, extra, rates, batches[:-1], batches[-1],
-            first_order=cfg.method == "fomaml", step_weights=weights,
+        policy = PolicyData(algorithm, spec, detached(params), extra, detached(rates))
+        data, points = _collect_chain(
+            algo, collector, tasks, policy, cfg, seeds(seed, f"meta-{step}", cfg.adaptation_steps + 1)
         )  # fmt: skip
-        slope = found.rates if cfg.learn_inner_lr else tree_map(torch.zeros_like, found.rates)
-        norm = outer.step(with_task_axis(_joined(found.params, slope), 1))
-        params, rates = _parted(row(outer.params, 0))
+        metrics = _meta_descend(algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
+        params, rates = _parted(detached(row(outer.params, 0)))
         extra = algo.after_update(params, extra)
-        metrics = {
-            "meta_loss": float(found.loss_after.mean()),
-            "avg_task_loss": float(found.loss_before.mean()),
-            "adaptation_loss": float((found.loss_after - found.loss_before).mean()),
-            "task_performance": float(np.mean([b.reward.sum(0).mean() for b in data[-1]])),
-            "adaptation_speed": _speed([[float(b.reward.sum(0).mean()) for b in point] for point in data]),
-            "gradient_norm": float(norm[0]),
-        } | summary(data[-1])
-        state = LoopState(step + 1, outer.state() | {f"extra/{k}": v for k, v in extra.items()})
-        result = PolicyData(algorithm, spec, detached(params), extra, detached(rates))
-        yield Progress(step + 1, cfg.num_meta_epochs, metrics, state, result)
+        rewards = [[float(b.reward.sum(0).mean()) for b in point] for point in data]
+        metrics |= {"task_performance": float(np.mean(rewards[-1])), "adaptation_speed": _speed(rewards)}
+        state = LoopState(step + 1, outer.state() | {f"extra/{name}": x for name, x in extra.items()})
+        result = PolicyData(algorithm, spec, params, extra, rates)
+        yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
 
 
 def adapt(
@@ -149,7 +137,11 @@ def adapt(
     params, extra = (
         (policy.params, policy.extra) if not cfg.random_weights else algo.init(torch_generator(seed, "weights"))
     )
-    rates = expanded(_rates(policy, cfg.inner_lr), len(tasks))
+    if cfg.inner_lr is None and policy.inner_lr:
+        rates = policy.inner_lr
+    else:
+        rates = _equal_rates(algo, params, MetaConfig().inner_lr if cfg.inner_lr is None else cfg.inner_lr)
+    rates = expanded(rates, len(tasks))
     current = with_task_axis(params, len(tasks))
     many = expanded_extra(extra, len(tasks))
     first, spent = 0, 0.0
@@ -240,21 +232,46 @@ def _collect_chain(
     return data, batches
 
 
+def _meta_descend(
+    algo: Algorithm, outer: Optimiser, extra: Extra, points: Sequence[Batch], cfg: MetaConfig,
+    generator: torch.Generator,
+) -> dict[str, float]:  # fmt: skip
+    """Outer updates on one chain of collections; metrics of the first pass, where the data are on-policy."""
+    share = cfg.multi_step_loss
+    weights = (share / cfg.adaptation_steps,) * cfg.adaptation_steps + (1.0 - share,)
+    tasks = points[0]["weight"].shape[0]
+    before, after, norms = [], [], []
+    for epoch in range(cfg.outer_epochs):
+        for chosen in torch.split(torch.randperm(tasks, generator=generator), cfg.tasks_per_update or tasks):
+            part = [{name: x[chosen] for name, x in point.items()} for point in points]
+            params, rates = _parted(row(outer.params, 0))
+            found = meta_gradient(
+                algo, params, extra, rates, part[:-1], part[-1],
+                first_order=cfg.method == "fomaml", step_weights=weights,
+            )  # fmt: skip
+            slope = found.rates if cfg.learn_inner_lr else tree_map(torch.zeros_like, found.rates)
+            norms.append(outer.step(with_task_axis(_joined(found.params, slope), 1)))
+            if epoch == 0:
+                before.append(found.loss_before)
+                after.append(found.loss_after)
+    first, last = torch.cat(before).mean(), torch.cat(after).mean()
+    return {
+        "meta_loss": float(last), "avg_task_loss": float(first), "adaptation_loss": float(last - first),
+        "gradient_norm": float(torch.cat(norms).mean()),
+    }  # fmt: skip
+
+
 def _joined(params: Params, rates: Params) -> Params:
     return params | {f"rate/{group}": names for group, names in rates.items()}
 
 
 def _parted(joined: Params) -> tuple[Params, Params]:
     params = {g: names for g, names in joined.items() if not g.startswith("rate/")}
-    return params, {g: joined[f"rate/{g}"] for g in params}
+    return params, {g: joined[f"rate/{g}"] for g in params if f"rate/{g}" in joined}
 
 
-def _rates(policy: PolicyData, inner_lr: float | None) -> Params:
-    """The policy's learnt rates, or one rate for all parameters."""
-    if inner_lr is None and policy.inner_lr:
-        return policy.inner_lr
-    rate = MetaConfig().inner_lr if inner_lr is None else inner_lr
-    return tree_map(lambda leaf: torch.full_like(leaf, rate), policy.params)
+def _equal_rates(algo: Algorithm, params: Params, rate: float) -> Params:
+    return tree_map(lambda leaf: torch.full_like(leaf, rate), {group: params[group] for group in algo.inner_groups})
 
 
 def _algorithm(policy: PolicyData, task: TaskSpec) -> Algorithm:

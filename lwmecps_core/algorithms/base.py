@@ -39,7 +39,9 @@ class Algorithm(Protocol):
     learning_rate: float
     max_grad_norm: float
     memory_size: int
-    """How many transitions a learner keeps and hands to `prepare`; 0: only those of the newest collection."""
+    """How many transitions a learner keeps and learns from; 0: only those of the newest collection."""
+    inner_groups: tuple[str, ...]
+    """The parameter groups that an inner step of meta-learning moves."""
 
     @property
     def noise_size(self) -> int:

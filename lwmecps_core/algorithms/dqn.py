@@ -21,6 +21,8 @@ class DQN:
     The target network is in `extra` and moves by `tau` after every update; within inner adaptation it stays fixed.
     """
 
+    inner_groups: tuple[str, ...] = ("critic",)
+
     def __init__(self, cfg: DQNConfig, spec: EnvSpec) -> None:
         if not spec.discrete:
             raise InvalidInput("algorithm", [Violation("name", f"dqn needs discrete actions; {spec.env_id} has a Box")])

@@ -1,7 +1,9 @@
 """Action distributions on top of network outputs.
 
-All components of one action have the same number of choices n. Replica counts (v3, v4) are ordered, so their logits
-come from a discretised Gaussian: two outputs for each count, and what is learnt about 4 replicas tells about 5.
+All components of one action have the same number of choices n. Replica counts (v3, v4) have three outputs each. Whether
+any replica runs is a decision of its own (neighbours can serve in its place), so its log-odds are one output; how many
+run is ordered, so the rest is a discretised Gaussian: what is learnt about 4 replicas tells about 5. (A hurdle model:
+Mullahy 1986, Journal of Econometrics 33, 341–365.)
 """
 
 from math import log
@@ -13,6 +15,8 @@ from lwmecps_core.specs import EnvSpec
 
 FORBIDDEN = -1e9
 LOG_SCALE_RANGE = 2.0
+INITIAL_LOG_ODDS_OF_NONE = -1.0
+"""Of no replica at all against some: often enough to be tried, seldom enough that all at once is rare."""
 
 
 def choices(spec: EnvSpec) -> int:
@@ -31,17 +35,18 @@ def outputs(spec: EnvSpec) -> int:
     """Network outputs for each action component."""
     if not spec.discrete:
         return 1
-    return 2 if ordinal(spec) else choices(spec)
+    return 3 if ordinal(spec) else choices(spec)
 
 
 def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
     """Log-probabilities of all choices `[..., A, n]` from outputs `[..., A, outputs]` and masks `[..., M]`."""
     n = choices(spec)
     if ordinal(spec):
-        mean = (n - 1) * torch.sigmoid(out[..., 0:1])
+        mean = n * torch.sigmoid(out[..., 0:1])
         log_scale = log(n / 6) + LOG_SCALE_RANGE * torch.tanh(out[..., 1:2] / LOG_SCALE_RANGE)
-        counts = torch.arange(n, dtype=out.dtype, device=out.device)
-        logits = -0.5 * ((counts - mean) * torch.exp(-log_scale)).square()
+        counts = torch.arange(1, n, dtype=out.dtype, device=out.device)
+        some = torch.log_softmax(-0.5 * ((counts - mean) * torch.exp(-log_scale)).square(), -1)
+        logits = torch.cat([out[..., 2:3] + INITIAL_LOG_ODDS_OF_NONE, some], -1)
     else:
         logits = out
     allowed = mask.reshape(*mask.shape[:-1], len(spec.nvec), n)

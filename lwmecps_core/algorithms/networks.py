@@ -69,13 +69,13 @@ def grid_features(spec: EnvSpec, obs: Tensor) -> list[Tensor]:
 
 
 def pools(spec: EnvSpec, h: Tensor) -> list[Tensor]:
-    """What a component learns of the others: means of `h` `[..., d, n, H]` over all of them, and for v4 also over those
-    of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
+    """What a component learns of the others: mean and maximum of `h` `[..., d, n, H]` over all of them, and for v4 also
+    the means over those of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
     """
-    everything = h.mean((-3, -2), keepdim=True)
+    everything = [h.mean((-3, -2), keepdim=True), h.amax((-3, -2), keepdim=True)]
     if spec.action_entity == "deployment":
-        return [everything]
-    return [everything, h.mean(-2, keepdim=True), h.mean(-3, keepdim=True)]
+        return everything
+    return [*everything, h.mean(-2, keepdim=True), h.mean(-3, keepdim=True)]
 
 
 def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
@@ -94,31 +94,33 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
 
 
 def init_set(spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator) -> Net:
-    """Parameters of `set_encoder` and its output layer; their number depends on no number of nodes or deployments."""
+    """Parameters of `set_rows`; their number depends on no number of nodes or deployments."""
     first, last = hidden[0], hidden[-1]
-    features = sum(part.shape[-1] for part in grid_features(spec, torch.zeros(1, spec.obs_size)))
-    views = 1 + len(pools(spec, torch.zeros(1, 1, 1, 1)))
+    features = grid_features(spec, torch.zeros(1, spec.obs_size))
+    own = sum(part.shape[-1] for part in features)
+    views = len(pools(spec, features[0]))
+    direct = own + views * features[0].shape[-1]
     return (
-        init_linear("row", features, first, sqrt(2), generator)
-        | init_linear("mix", first * views, last, sqrt(2), generator)
+        init_linear("row", own, first, sqrt(2), generator)
+        | init_linear("mix", first * (1 + views), last, sqrt(2), generator)
         | init_linear("out", last, n_out, out_gain, generator)
+        | init_linear("direct", direct, n_out, 0.0, generator)
     )
 
 
-def set_encoder(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
-    """Permutation-equivariant features, one row for each action component: `[..., B, O]` → `[..., B, A, H]`."""
-    h = torch.tanh(linear_of_parts(net, "row", grid_features(spec, obs)))
-    h = torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
-    return h.flatten(-3, -2)
-
-
 def set_rows(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
-    """Outputs for each action component: `[..., B, O]` → `[..., B, A, n_out]`."""
-    h = set_encoder(net, spec, obs)
-    *lead, b, a, width = h.shape
-    return linear(net, "out", h.reshape(*lead, b * a, width)).reshape(*lead, b, a, -1)
+    """Outputs for each action component, equivariant to their order: `[..., B, O]` → `[..., B, A, n_out]`.
+
+    Beside the layers of encoded rows there is a linear path from the features themselves (Cheng et al. 2016, wide and
+    deep, arXiv:1606.07792): rules like a target utilisation are nearly linear in them and are found at once.
+    """
+    features = grid_features(spec, obs)
+    h = torch.tanh(linear_of_parts(net, "row", features))
+    h = torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
+    direct = linear_of_parts(net, "direct", [*features, *pools(spec, features[0])])
+    return (linear_of_parts(net, "out", [h]) + direct).flatten(-3, -2)
 
 
 def set_value(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
-    """One number for each observation from the mean row: `[..., B, O]` → `[..., B]`."""
-    return linear(net, "out", set_encoder(net, spec, obs).mean(-2)).squeeze(-1)
+    """One number for each observation, the mean of the rows': `[..., B, O]` → `[..., B]`."""
+    return set_rows(net, spec, obs).mean(-2).squeeze(-1)

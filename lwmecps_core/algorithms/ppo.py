@@ -30,6 +30,8 @@ class PPO:
     """
 
     memory_size = 0
+    inner_groups: tuple[str, ...] = ("actor",)
+    """The critic stays: the linear fit in `whole` is its adaptation, in closed form."""
 
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec

@@ -27,11 +27,12 @@ def meta_gradient(
 ) -> MetaGradient:  # fmt: skip
     """Gradient of the mean loss over K tasks after one inner step per support batch.
 
-    `params` and `rates` have no task axis, batches do. `support[j]` was collected by the parameters after j steps,
-    `query` by those after the last. `step_weights` (one per inner step and one for the end) also weigh the loss at
-    every intermediate point on the data collected there, which keeps the start and each step of adaptation good
-    (multi-step loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by default the end alone counts.
-    First-order takes the inner gradients as constants (Finn et al. 2017, arXiv:1703.03400, section 5.2).
+    `params` and `rates` have no task axis, batches do; only the groups in `rates` take inner steps. `support[j]` was
+    collected by the parameters after j steps, `query` by those after the last. `step_weights` (one per inner step and
+    one for the end) also weigh the loss at every intermediate point on the data collected there, which keeps the start
+    and each step of adaptation good (multi-step loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by
+    default the end alone counts. First-order takes the inner gradients as constants (Finn et al. 2017,
+    arXiv:1703.03400, section 5.2).
     """
     points = [*support, query]
     weights = tuple(step_weights) if step_weights is not None else (0.0,) * len(support) + (1.0,)
@@ -56,7 +57,7 @@ def _second_order(
         if weight:
             objective = objective + weight * total.mean()
         if j < len(points) - 1:
-            current = inner_step(current, learnt, gradients(losses, current, create_graph=True))
+            current = inner_step(current, learnt, gradients(losses, current, learnt, create_graph=True))
     wanted = [*leaves(start), *leaves(learnt)]
     found = torch.autograd.grad(objective, wanted, allow_unused=True)
     grads = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
@@ -70,16 +71,17 @@ def _first_order(
     """One plain gradient per point: with constant inner gradients g, dθⱼ/dθ₀ = 1 and dθⱼ/dα = −Σ g of earlier steps."""
     tasks = points[0]["weight"].shape[0]
     current = tree_map(lambda leaf: leaf.detach().clone(), expanded(params, tasks))
-    travelled = tree_map(torch.zeros_like, current)
-    of_params, of_rates = tree_map(torch.zeros_like, params), tree_map(torch.zeros_like, params)
+    travelled = tree_map(torch.zeros_like, {group: current[group] for group in rates})
+    of_params, of_rates = tree_map(torch.zeros_like, params), tree_map(torch.zeros_like, rates)
     values: list[Tensor] = []
     for batch, weight in zip(points, weights, strict=True):
         live = tree_map(lambda leaf: leaf.requires_grad_(), current)
         losses = algo.losses(live, extra, batch)
         values.append(torch.stack([losses[group].detach() for group in live]).sum(0))
         grads = gradients(losses, live)
+        moving = {group: grads[group] for group in rates}
         of_params = tree_map(lambda total, g, w=weight: total + w * g.mean(0), of_params, grads)
-        of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, grads, travelled)
-        travelled = tree_map(torch.add, travelled, grads)
+        of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, moving, travelled)
+        travelled = tree_map(torch.add, travelled, moving)
         current = tree_map(lambda leaf: leaf.detach(), inner_step(current, rates, grads))
     return MetaGradient(of_params, of_rates, values[0], values[-1])

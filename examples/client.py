@@ -30,7 +30,9 @@ def main(policy_id: str, file: str, env: str = "127.0.0.1:50052", learner: str =
         session = envs.CreateSession(env_pb2.CreateSessionRequest(task=convert.task_to_message(task)))
         seen = envs.ResetSession(env_pb2.ResetSessionRequest(session_id=session.session_id)).transition
         for step in range(task.horizon):
-            question = learner_pb2.ActRequest(policy_id=policy_id, observation=seen.observation, mask=seen.mask)
+            question = learner_pb2.ActRequest(
+                policy_id=policy_id, observation=seen.observation, mask=seen.mask, env_spec=session.env_spec
+            )
             action = learners.Act(question).action
             seen = envs.StepSession(
                 env_pb2.StepSessionRequest(session_id=session.session_id, action=action, with_info=True)

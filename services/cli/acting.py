@@ -14,6 +14,7 @@ from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.learner.v1 import learner_pb2
+from protos.lwmecps.task.v1 import task_pb2
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.options import read_yaml
@@ -63,8 +64,12 @@ def act(
         render.console.print(render.table(f"policy {policy_id}", list(lines[0]), cells))
 
 
-def _act(clients: Clients, policy_id: str, observation: Array, mask: Array | None) -> Array:
-    request = learner_pb2.ActRequest(policy_id=policy_id, observation=tensor_to_proto(observation))
+def _act(
+    clients: Clients, policy_id: str, observation: Array, mask: Array | None, env_spec: task_pb2.EnvSpec | None = None
+) -> Array:
+    request = learner_pb2.ActRequest(
+        policy_id=policy_id, observation=tensor_to_proto(observation), env_spec=env_spec
+    )
     if mask is not None:
         request.mask.CopyFrom(tensor_to_proto(mask))
     action: Array = tensor_from_proto(clients.learner("Act", request).action)
@@ -82,7 +87,8 @@ def _drive(clients: Clients, policy_id: str, task: str, task_seed: int, steps: i
         seen = clients.env("ResetSession", reset, SESSION_S).transition
         for step in range(1, steps + 1):
             mask = tensor_from_proto(seen.mask)
-            action = _act(clients, policy_id, tensor_from_proto(seen.observation), mask if mask.size else None)
+            observation = tensor_from_proto(seen.observation)
+            action = _act(clients, policy_id, observation, mask if mask.size else None, session.env_spec)
             move = env_pb2.StepSessionRequest(
                 session_id=session.session_id, action=tensor_to_proto(action), with_info=True
             )

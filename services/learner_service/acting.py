@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,49 +15,95 @@ from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.tree import tree_map
+
+Ready = tuple[PolicyData, Algorithm]
+MAX_CHOICES = 2**24
+"""How many choices, over all observations and action components, one call may weigh."""
 
 
 class Actor:
-    """Acts with stored policies, keeping the `capacity` last used ones in memory; any number of threads may call it."""
+    """Acts with stored policies, keeping the `capacity` last used ones in memory; any number of threads may call it.
+
+    One that acts on clusters of several sizes counts once for each.
+    """
 
     def __init__(self, load_policy: Callable[[str], PolicyData], capacity: int = 16) -> None:
         self._load, self._capacity = load_policy, capacity
         self._lock = threading.Lock()
-        self._ready: OrderedDict[str, tuple[PolicyData, Algorithm]] = OrderedDict()
+        self._ready: OrderedDict[tuple[str, EnvSpec | None], Ready] = OrderedDict()
 
     def act(
-        self, policy_id: str, obs: NDArray[Any], mask: NDArray[Any] | None, *, greedy: bool, seed: int = 0
-    ) -> NDArray[Any]:
+        self, policy_id: str, obs: NDArray[Any], mask: NDArray[Any] | None, spec: EnvSpec | None = None, *,
+        greedy: bool, seed: int = 0,
+    ) -> NDArray[Any]:  # fmt: skip
         """Actions `[B, A]` for observations `[B, O]` under masks `[B, M]` (None: everything is allowed).
 
-        Without `greedy` they are drawn from the policy with `seed`. Raises `NotFound` for an unknown policy,
-        `ModelFileNotFound` when its weights are missing, `InvalidInput` naming the field that does not fit.
+        They are those of the environment `spec` (None: of the one that the policy was made for). Without `greedy` they
+        are drawn from the policy with `seed`. Raises `NotFound` for an unknown policy, `ModelFileNotFound` when its
+        weights are missing, `InvalidInput` naming the field that does not fit.
         """
-        policy, algorithm = self._get(policy_id)
-        mask = check_observations(policy.env_spec, obs, mask)
+        policy, algorithm = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
+        if spec is not None and spec != policy.env_spec:
+            mask = check_observations(spec, obs, mask)
+            policy, algorithm = self._keep((policy_id, spec), lambda: (policy, resized(policy, spec)))
+        else:
+            mask = check_observations(policy.env_spec, obs, mask)
         size = algorithm.noise_size
         noise = None if greedy else torch.rand(len(obs), size, generator=torch.Generator().manual_seed(seed))
         with torch.inference_mode():
             out = algorithm.act(policy.params, policy.extra, torch.tensor(obs), torch.tensor(mask), noise)
         return out.action.numpy()
 
-    def _get(self, policy_id: str) -> tuple[PolicyData, Algorithm]:
+    def _keep(self, key: tuple[str, EnvSpec | None], make: Callable[[], Ready]) -> Ready:
         with self._lock:
-            if policy_id in self._ready:
-                self._ready.move_to_end(policy_id)
-                return self._ready[policy_id]
-        policy = self._load(policy_id)  # outside the lock: a slow load must not hold up other policies
-        pair = policy, algorithms.make(policy.algorithm, policy.env_spec)
+            if key in self._ready:
+                self._ready.move_to_end(key)
+                return self._ready[key]
+        made = make()  # outside the lock: a slow load must not hold up other policies
         with self._lock:
-            self._ready[policy_id] = pair
+            self._ready[key] = made
             while len(self._ready) > self._capacity:
                 self._ready.popitem(last=False)
-        return pair
+        return made
+
+
+def _ready(policy: PolicyData) -> Ready:
+    return policy, algorithms.make(policy.algorithm, policy.env_spec)
+
+
+def resized(policy: PolicyData, spec: EnvSpec) -> Algorithm:
+    """The policy's algorithm for a cluster of another size; raises `InvalidInput` when its weights don't fit there."""
+    if policy.algorithm.network == "set" and spec == _of_size(policy.env_spec, spec):
+        algorithm = algorithms.make(policy.algorithm, spec)
+        fresh, _ = algorithm.init(torch.Generator())
+        if tree_map(lambda leaf: leaf.shape, fresh) == tree_map(lambda leaf: leaf.shape, policy.params):
+            return algorithm
+    reason = f"the policy was made for {policy.env_spec} and can't act in {spec}"
+    raise InvalidInput("request", [Violation("env_spec", reason)])
+
+
+def _of_size(made_for: EnvSpec, wanted: EnvSpec) -> EnvSpec:
+    """`made_for` with the numbers of deployments, nodes and choices, and the horizon, of `wanted`."""
+    rows = {name: shape[0] for name, shape in wanted.blocks if shape}
+    d, n = rows.get("deployment", 0), rows.get("node", 0)
+    sizes = {"global": (), "deployment": (d,), "node": (n,), "pair": (d, n)}
+    actions = {"deployment": d, "pair": d * n}.get(made_for.action_entity, made_for.action_size)
+    return replace(
+        made_for,
+        blocks=tuple((name, (*sizes[name], shape[-1])) for name, shape in made_for.blocks),
+        nvec=wanted.nvec[:1] * actions if made_for.discrete else (),
+        action_size=actions,
+        horizon=wanted.horizon,
+    )
 
 
 def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:
-    """The mask to act under; raises `InvalidInput` naming what does not fit the environment the policy was made for."""
+    """The mask to act under; raises `InvalidInput` naming what does not fit the environment."""
     wrong: list[Violation] = []
+    if obs.ndim and len(obs) * spec.mask_size > MAX_CHOICES:
+        reason = f"{len(obs)} observations have {spec.mask_size} choices each; at most {MAX_CHOICES} in all"
+        raise InvalidInput("request", [Violation("observation", reason)])
     if obs.ndim != 2 or obs.shape[1] != spec.obs_size or obs.dtype != np.float32:
         wrong.append(_misfit("observation", obs, f"float32 [B, {spec.obs_size}] ({spec.env_id})"))
     elif not np.isfinite(obs).all():

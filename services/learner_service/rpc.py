@@ -85,7 +85,8 @@ class LearnerRpc(LearnerServiceServicer):
         """Choose actions."""
         obs = tensor_from_proto(request.observation, "observation")
         mask = tensor_from_proto(request.mask, "mask") if request.HasField("mask") else None
-        action = self._actor.act(request.policy_id, obs, mask, greedy=not request.sample, seed=request.seed)
+        spec = convert.env_spec_from_message(request.env_spec) if request.HasField("env_spec") else None
+        action = self._actor.act(request.policy_id, obs, mask, spec, greedy=not request.sample, seed=request.seed)
         return pb.ActResponse(action=tensor_to_proto(action))
 
     def _start(self, kind: str, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:

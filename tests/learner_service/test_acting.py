@@ -1,5 +1,7 @@
 """Acting with stored policies: what is refused, and what is kept in memory."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,15 +9,17 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
 from services.learner_service.acting import Actor
 
 SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
 
 
-def _policy() -> PolicyData:
-    config = PPOConfig()
+PPO = PPOConfig()
+
+
+def _policy(config: AlgorithmConfig = PPO) -> PolicyData:
     params, extra = algorithms.make(config, SPEC).init(torch.Generator().manual_seed(1))
     return PolicyData(config, SPEC, params, extra)
 
@@ -86,3 +90,35 @@ def test_missing_weights_are_named() -> None:
 
     with pytest.raises(ModelFileNotFound, match="Model file not found: p7"):
         Actor(load).act("p7", _obs(1), None, greedy=True)
+
+
+LARGER = replace(SPEC, blocks=(("global", (3,)), ("deployment", (5, 4))), nvec=(4,) * 5, action_size=5, horizon=9)
+
+
+def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: Actor) -> None:
+    obs = np.random.default_rng(0).random((7, LARGER.obs_size), dtype=np.float32)
+    assert actor.act("p", obs, None, LARGER, greedy=True).shape == (7, 5)
+    assert actor.act("p", _obs(2), None, SPEC, greedy=True).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "spec"),
+    [
+        (PPOConfig(network="mlp"), LARGER),
+        (PPOConfig(), replace(LARGER, env_id="lwmecps-v4")),
+        (PPOConfig(), replace(LARGER, blocks=(("global", (2,)), ("deployment", (5, 4))))),
+        (PPOConfig(), replace(LARGER, nvec=(4,) * 4)),
+        (PPOConfig(), replace(LARGER, nvec=(), action_size=5)),
+        (DQNConfig(), LARGER),
+    ],
+)
+def test_an_environment_that_a_policy_cannot_act_in_is_refused(config: AlgorithmConfig, spec: EnvSpec) -> None:
+    obs = np.zeros((1, spec.obs_size), np.float32)
+    with pytest.raises(InvalidInput, match="env_spec: the policy was made for"):
+        Actor(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
+
+
+def test_more_choices_than_fit_in_memory_are_refused(actor: Actor) -> None:
+    spec = replace(LARGER, nvec=(2**30,) * 5)
+    with pytest.raises(InvalidInput, match="observation: 1 observations have"):
+        actor.act("p", np.zeros((1, spec.obs_size), np.float32), None, spec, greedy=True)

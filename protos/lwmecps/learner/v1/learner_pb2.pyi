@@ -3,6 +3,7 @@ from protos.lwmecps.common.v1 import settings_pb2 as _settings_pb2
 from protos.lwmecps.common.v1 import tensor_pb2 as _tensor_pb2
 from protos.lwmecps.registry.v1 import policy_pb2 as _policy_pb2
 from protos.lwmecps.registry.v1 import run_pb2 as _run_pb2
+from protos.lwmecps.task.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -231,18 +232,20 @@ class GetResultsResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[_run_pb2.Row, _Mapping]]] = ..., trace: _Optional[_Union[_run_pb2.Trace, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ActRequest(_message.Message):
-    __slots__ = ("policy_id", "observation", "mask", "sample", "seed")
+    __slots__ = ("policy_id", "observation", "mask", "sample", "seed", "env_spec")
     POLICY_ID_FIELD_NUMBER: _ClassVar[int]
     OBSERVATION_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    ENV_SPEC_FIELD_NUMBER: _ClassVar[int]
     policy_id: str
     observation: _tensor_pb2.Tensor
     mask: _tensor_pb2.Tensor
     sample: bool
     seed: int
-    def __init__(self, policy_id: _Optional[str] = ..., observation: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., sample: _Optional[bool] = ..., seed: _Optional[int] = ...) -> None: ...
+    env_spec: _task_pb2.EnvSpec
+    def __init__(self, policy_id: _Optional[str] = ..., observation: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., sample: _Optional[bool] = ..., seed: _Optional[int] = ..., env_spec: _Optional[_Union[_task_pb2.EnvSpec, _Mapping]] = ...) -> None: ...
 
 class ActResponse(_message.Message):
     __slots__ = ("action",)

@@ -56,7 +56,7 @@ def norm_by_task(tree: Tree) -> Tensor:
 
 
 def flatten(tree: Tree, prefix: str) -> dict[str, Tensor]:
-    """Flat `prefix/group/name` → tensor."""
+    """Flat `prefix/group/name` → tensor; groups may hold slashes, names must not."""
     return {f"{prefix}/{g}/{n}": leaf for g, group in tree.items() for n, leaf in group.items()}
 
 
@@ -65,6 +65,6 @@ def unflatten(flat: dict[str, Tensor], prefix: str) -> Tree:
     tree: Tree = {}
     for key, leaf in flat.items():
         if key.startswith(prefix + "/"):
-            group, name = key[len(prefix) + 1 :].split("/", 1)
+            group, name = key[len(prefix) + 1 :].rsplit("/", 1)
             tree.setdefault(group, {})[name] = leaf
     return tree

@@ -12,6 +12,8 @@ import yaml
 
 from lwmecps_core.errors import InvalidInput, Violation
 
+ALIASES = {"meta_lr": "outer_lr"}
+"""Other names of settings, as options and in files."""
 PLAIN = (int, float, bool, str, Path)
 Given = dict[str, dict[str, Any]]
 """Section title → field → value, for the options that were on the command line."""
@@ -120,8 +122,7 @@ def _help(hint: Any) -> str:
 def _parameter(name: str, field: _Field, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
-    if name == "outer_lr":
-        names.append("--meta-lr")
+    names += ["--" + alias.replace("_", "-") for alias, known in ALIASES.items() if known == name]
     default = field.default
     shown = "" if default in (None, "", (), False) else f"default {_text(default)}"
     text = "; ".join(part for part in (field.help, shown) if part)

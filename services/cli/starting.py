@@ -20,7 +20,7 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.following import follow, report
-from services.cli.options import Given, Section, read_yaml, with_options
+from services.cli.options import ALIASES, Given, Section, read_yaml, with_options
 from services.cli.tasks import Json, resolve
 from services.common import convert
 
@@ -104,6 +104,7 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     if not options.task:
         raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
     from_file = read_yaml(options.settings) if options.settings else {}
+    from_file = {ALIASES.get(name, name): value for name, value in from_file.items()}
     source = str(options.settings) if options.settings else "options"
     learnt = "algorithm" in request.DESCRIPTOR.fields_by_name
     algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if learnt else None

@@ -67,6 +67,14 @@ def test_unknown_setting_in_a_file_is_refused_with_its_name(tmp_path: Path) -> N
     assert f"{file}: inner_learning_rate" in result.stderr
 
 
+def test_a_file_may_use_a_settings_other_name(tmp_path: Path) -> None:
+    file = tmp_path / "meta.yaml"
+    file.write_text("meta_lr: -1\n")
+    result = _run("meta-train", "--task", "t1", "--settings", str(file))
+    assert result.exit_code == 2
+    assert f"{file}: outer_lr" in result.stderr
+
+
 def test_setting_of_another_algorithm_is_refused() -> None:
     result = _run("train", "--task", "t1", "--algorithm", "ppo", "--epsilon", "0.2")
     assert result.exit_code == 2

@@ -15,7 +15,7 @@ from lwmecps_core.envs.vector import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.run_config import DQNConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
@@ -164,6 +164,18 @@ def test_a_policy_made_for_another_environment_is_refused(
     code, text = _refusal(lambda: learner.stub.StartTransfer(request))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "the policy was made for lwmecps-v1, the tasks are lwmecps-v3" in text
+
+
+def test_an_algorithm_that_cannot_act_in_the_environment_is_refused(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    city = convert.distribution_to_message(TaskDistribution(env_id="lwmecps-v3-continuous"))
+    city_id = registry.stub.CreateTask(registry_pb2.CreateTaskRequest(distribution=city)).task.id
+    dqn = convert.algorithm_to_message(DQNConfig())
+    stub = start_learner(_learning_loop).stub
+    code, text = _refusal(lambda: stub.StartTraining(pb.StartTrainingRequest(task_ids=[city_id], algorithm=dqn)))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "dqn needs discrete actions" in text
 
 
 def _slow(total: int = 60) -> Any:

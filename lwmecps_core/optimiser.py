@@ -1,5 +1,7 @@
 """Adam over a parameter tree, with its state as flat tensors for checkpoints."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,13 +11,18 @@ from lwmecps_core.tree import Tree, expanded, flatten, leaves, norm_by_task, tre
 class Optimiser:
     """Owns leaf tensors with a leading task axis, steps them by Adam, and clips gradients task by task.
 
-    Adam works leaf by leaf, so that tasks don't touch one another. `params` are updated in place.
+    Adam works leaf by leaf, so that tasks don't touch one another. `params` are updated in place. `other_rates` are the
+    learning rates of groups that have their own.
     """
 
-    def __init__(self, params: Tree, learning_rate: float, max_grad_norm: float) -> None:
+    def __init__(
+        self, params: Tree, learning_rate: float, max_grad_norm: float, other_rates: Mapping[str, float] | None = None
+    ) -> None:
         self.params = tree_map(lambda leaf: leaf.detach().clone().requires_grad_(), params)
         self._limit = max_grad_norm
-        self._adam = torch.optim.Adam(leaves(self.params), lr=learning_rate, foreach=True)
+        rates = {group: learning_rate for group in params} | dict(other_rates or {})
+        groups = [{"params": list(names.values()), "lr": rates[group]} for group, names in self.params.items()]
+        self._adam = torch.optim.Adam(groups, foreach=True)
 
     def step(self, grads: Tree) -> Tensor:
         """One step against `grads`; returns their norms before clipping, one per task `[K]`."""

@@ -62,6 +62,8 @@ class MetaConfig:
     episodes_per_step: Count = 4
     learn_inner_lr: bool = True
     """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
+    rate_lr: Positive = 0.03
+    """Step size of the outer optimiser on the logarithm of the inner rates."""
     max_grad_norm: Positive = 1.0
     multi_step_loss: Share = 0.5
     """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""

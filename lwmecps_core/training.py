@@ -106,7 +106,8 @@ def meta_train(
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
         params, extra = warmup.snapshot(0).params, warmup.snapshot(0).extra
         start = None
-    outer = Optimiser(with_task_axis(_joined(params, rates), 1), cfg.outer_lr, cfg.max_grad_norm)
+    joined = with_task_axis(_joined(params, rates), 1)
+    outer = Optimiser(joined, cfg.outer_lr, cfg.max_grad_norm, {g: cfg.rate_lr for g in joined if g not in params})
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
@@ -249,8 +250,11 @@ def _meta_descend(
                 algo, params, extra, rates, part[:-1], part[-1],
                 first_order=cfg.method == "fomaml", step_weights=weights,
             )  # fmt: skip
-            slope = found.rates if cfg.learn_inner_lr else tree_map(torch.zeros_like, found.rates)
-            norms.append(outer.step(with_task_axis(_joined(found.params, slope), 1)))
+            grads = dict(found.params)
+            for group, names in found.rates.items():
+                learnt = {n: x * rates[group][n] * cfg.learn_inner_lr for n, x in names.items()}
+                grads[f"rate/{group}"] = learnt
+            norms.append(outer.step(with_task_axis(grads, 1)))
             if epoch == 0:
                 before.append(found.loss_before)
                 after.append(found.loss_after)
@@ -262,12 +266,14 @@ def _meta_descend(
 
 
 def _joined(params: Params, rates: Params) -> Params:
-    return params | {f"rate/{group}": names for group, names in rates.items()}
+    """One tree to optimise: parameters, and rates as logarithms, so that they stay positive and change by factors."""
+    return params | {f"rate/{group}": {n: x.log() for n, x in names.items()} for group, names in rates.items()}
 
 
 def _parted(joined: Params) -> tuple[Params, Params]:
     params = {g: names for g, names in joined.items() if not g.startswith("rate/")}
-    return params, {g: joined[f"rate/{g}"] for g in params if f"rate/{g}" in joined}
+    logarithms = {g: joined[f"rate/{g}"] for g in params if f"rate/{g}" in joined}
+    return params, tree_map(lambda x: x.detach().exp(), logarithms)
 
 
 def _equal_rates(algo: Algorithm, params: Params, rate: float) -> Params:

@@ -69,7 +69,7 @@ class Ranges:
 
     # Prices, before the weights are scaled to sum to 1. The price of a replica decides the best utilisation.
     target_services: Range = (1.5, 2.5)
-    weight_replicas: tuple[Positive, Positive] = (0.1, 60.0)  # log-uniform
+    weight_replicas: tuple[Positive, Positive] = (0.02, 100.0)  # log-uniform
     # A failed request against a served one: times the weights of its latency and of the replicas deployed to serve the
     # mean load (log-uniform). Below 1 it would pay to serve nobody.
     weight_sla: tuple[Positive, Positive] = (1.2, 4.0)

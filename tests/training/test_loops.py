@@ -1,0 +1,149 @@
+"""The training loops: what they yield, that they can be interrupted anywhere, and their controls."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.optimiser import Optimiser
+from lwmecps_core.policy import from_bytes, to_bytes
+from lwmecps_core.progress import LoopState, Progress
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    DQNConfig,
+    EvaluateConfig,
+    MetaConfig,
+    PPOConfig,
+    TrainConfig,
+    TransferConfig,
+)
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from lwmecps_core.tree import flatten, leaves
+
+PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
+DQN = DQNConfig(hidden_size=(8, 8), updates_per_batch=3, memory_size=100)
+CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8)
+TASKS: tuple[TaskSpec, ...] = tuple(draw(CITY, seed) for seed in range(3))
+COLLECTOR = LocalCollector()
+META = MetaConfig(
+    num_meta_epochs=4, warmup_epochs=2, adaptation_steps=2, meta_batch_size=3, episodes_per_step=2, outer_epochs=2,
+    tasks_per_update=2,
+)  # fmt: skip
+
+Loop = Callable[[LoopState | None], Iterator[Progress]]
+LOOPS: dict[str, Loop] = {
+    "meta_train": lambda start: meta_train(CITY, PPO, META, COLLECTOR, seed=1, start=start),
+    "meta_train_dqn": lambda start: meta_train(CITY, DQN, META, COLLECTOR, seed=1, start=start),
+    "train": lambda start: train(
+        CITY, PPO, TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2), COLLECTOR, seed=1,
+        start=start,
+    ),
+    "train_dqn": lambda start: train(
+        CITY, DQN, TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2), COLLECTOR, seed=1,
+        start=start,
+    ),
+    "independent": lambda start: train(
+        TASKS, PPO, TrainConfig(total_episodes=8, episodes_per_batch=2, independent=True, evaluation_episodes=2),
+        COLLECTOR, seed=1, start=start,
+    ),
+}  # fmt: skip
+
+
+def _copied(state: LoopState) -> LoopState:
+    return LoopState(state.step, {name: x.clone() for name, x in state.tensors.items()}, dict(state.scalars))
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_interrupted_after_any_step_ends_with_the_same_bits(name: str) -> None:
+    states = [(_copied(p.state), p.metrics) for p in LOOPS[name](None)]
+    assert len(states) == 4
+    for state, _ in states[:-1]:
+        resumed = [(_copied(p.state), p.metrics) for p in LOOPS[name](state)]
+        assert resumed[-1][1] == states[-1][1]
+        final, expected = resumed[-1][0].tensors, states[-1][0].tensors
+        assert final.keys() == expected.keys()
+        assert all(torch.equal(final[key], expected[key]) for key in expected)
+
+
+def test_meta_training_teaches_rates_and_a_policy_file_keeps_them() -> None:
+    *_, last = LOOPS["meta_train"](None)
+    assert last.policy is not None
+    assert set(last.policy.inner_lr) == {"actor"}
+    assert any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.inner_lr))
+    again = from_bytes(to_bytes(last.policy), "test")
+    kept, given = flatten(again.params, "p"), flatten(last.policy.params, "p")
+    assert kept.keys() == given.keys() and all(torch.equal(kept[name], given[name]) for name in given)
+    assert again.algorithm == PPO and again.env_spec == last.policy.env_spec
+
+
+def test_adaptation_reports_every_step_for_every_task_and_its_data() -> None:
+    *_, meta = LOOPS["meta_train"](None)
+    assert meta.policy is not None
+    cfg = AdaptConfig(adaptation_steps=2, episodes_per_step=3, evaluation_episodes=2, compare_oracle=True)
+    steps = list(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))
+    assert [[(r.task, r.inner_steps, r.env_steps) for r in p.rows] for p in steps] == [
+        [(t.name, j, j * 3 * CITY.horizon) for t in TASKS] for j in range(3)
+    ]
+    assert {"test_avg_reward", "test_avg_length", "adaptation_speed", "adaptation_accuracy"} <= steps[-1].metrics.keys()
+
+
+def test_the_first_row_of_adaptation_equals_an_evaluation_of_the_policy() -> None:
+    *_, meta = LOOPS["meta_train"](None)
+    cfg = AdaptConfig(adaptation_steps=1, evaluation_episodes=2)
+    unadapted = next(iter(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))).rows  # type: ignore[arg-type]
+    (evaluated,) = evaluate(meta.policy, TASKS, EvaluateConfig(episodes=2), COLLECTOR, seed=5)
+    assert [r.reward for r in unadapted] == pytest.approx([r.reward for r in evaluated.rows], rel=1e-5)
+
+
+def test_random_weights_are_a_control_and_not_the_policy() -> None:
+    *_, meta = LOOPS["meta_train"](None)
+    assert meta.policy is not None
+    starts = []
+    for random_weights in (False, True):
+        cfg = AdaptConfig(adaptation_steps=1, random_weights=random_weights)
+        first = next(iter(adapt(meta.policy, TASKS[:1], cfg, COLLECTOR, seed=5)))
+        assert first.policy is not None
+        starts.append(leaves(first.policy.params))
+    assert all(torch.equal(a, b) for a, b in zip(starts[0], leaves(meta.policy.params), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(*starts, strict=True))
+
+
+def test_transfer_starts_from_the_given_weights() -> None:
+    *_, source = LOOPS["train"](None)
+    assert source.policy is not None
+    cfg = TransferConfig(total_episodes=1, episodes_per_batch=1, learning_rate=1e-9)
+    *_, moved = transfer(source.policy, TASKS, cfg, COLLECTOR, seed=2)
+    assert moved.policy is not None
+    for a, b in zip(leaves(moved.policy.params), leaves(source.policy.params), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+
+
+def test_a_policy_is_refused_on_an_environment_it_was_not_made_for() -> None:
+    *_, source = LOOPS["train"](None)
+    elsewhere = draw(TaskDistribution(env_id="lwmecps-v4", nodes=2, deployments=2, max_replicas=3, horizon=8), 0)
+    with pytest.raises(InvalidInput, match="env_id"):
+        next(iter(evaluate(source.policy, (elsewhere,), EvaluateConfig(), COLLECTOR, seed=0)))
+
+
+def test_independent_policies_learn_side_by_side_as_they_would_alone() -> None:
+    together = list(LOOPS["independent"](None))[-1].rows
+    assert [r.task for r in together] == [t.name for t in TASKS]
+    assert len({r.reward for r in together}) > 1
+
+
+def test_adam_steps_each_task_as_it_would_alone() -> None:
+    gen = torch.Generator().manual_seed(0)
+    start = {"g": {"w": torch.randn(3, 4, generator=gen)}}
+    pulls = [{"g": {"w": torch.randn(3, 4, generator=gen) * scale}} for scale in (0.1, 10.0, 1.0)]
+    together = Optimiser(start, 0.1, 1.0)
+    alone = [Optimiser({"g": {"w": start["g"]["w"][k : k + 1]}}, 0.1, 1.0) for k in range(3)]
+    for pull in pulls:
+        together.step(pull)
+        for k in range(3):
+            alone[k].step({"g": {"w": pull["g"]["w"][k : k + 1]}})
+    for k in range(3):
+        torch.testing.assert_close(together.params["g"]["w"][k], alone[k].params["g"]["w"][0])

@@ -120,6 +120,11 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         infos = {**info, "action_mask": self.action_mask()}
         return self._observe(self._state, last), reward(info), terminated, truncated, infos
 
+    def place(self, desired: NDArray[np.int32]) -> None:
+        """State the desired replicas `[D, N]` beside the actions: the next action goes on from them."""
+        self._desired = desired.copy()
+        self.backend.apply(self._desired)
+
     def close(self) -> None:
         self.backend.close()
 

@@ -1,12 +1,28 @@
-"""What stands behind a session: the simulator, the simulator under recorded load, or a real cluster."""
+"""What stands behind a session: the simulator, the simulator under recorded load, or a cluster of its own."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from lwmecps_core.cluster.base import ClusterBackend
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
 from protos.lwmecps.env.v1 import env_pb2
+from services.env_service.cluster_session import ClusterSession
+from services.env_service.session import Session
+
+CLUSTERS: dict[int, Callable[[TaskSpec], ClusterBackend]] = {}
+"""Value of `Backend` → how to get at that cluster for a task; simulated backends need none."""
+
+
+def open_session(backend: int, task: TaskSpec, size: int, seed: int) -> Session | ClusterSession:
+    """A session of `size` environments; raises `InvalidInput` for more than one on a cluster of its own."""
+    if backend not in CLUSTERS:
+        return Session(task, size, seed)
+    if size != 1:
+        raise InvalidInput("request", [Violation("num_envs", f"must be 1 on a cluster, not {size}")])
+    return ClusterSession(CLUSTERS[backend](task), seed)
 
 
 def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path | None) -> TaskSpec:
@@ -15,7 +31,7 @@ def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path
     Raises `InvalidInput` for a profile that is not the backend's or does not fit the task, `NotFound` for one that the
     service does not have, `NotImplementedError` for a backend that is not built in.
     """
-    if backend == env_pb2.BACKEND_KUBERNETES:
+    if backend == env_pb2.BACKEND_KUBERNETES and backend not in CLUSTERS:
         raise NotImplementedError("BACKEND_KUBERNETES is not built into this service; use BACKEND_SIMULATED")
     if backend != env_pb2.BACKEND_LOAD_PROFILE:
         if profile:

@@ -13,7 +13,8 @@ from lwmecps_core.specs import ALL_ENV_IDS, CONTINUOUS_SUFFIX, TaskSpec
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common import convert
-from services.env_service.backends import backend_task, check_size
+from services.env_service.backends import backend_task, check_size, open_session
+from services.env_service.cluster_session import ClusterSession
 from services.env_service.messages import ActionReader, FrameWriter, state_message
 from services.env_service.session import Session
 from services.env_service.sessions import SessionTable
@@ -32,7 +33,7 @@ PAGE_SIZE = 100
 class OpenSession:
     """A session and what its steps need."""
 
-    session: Session
+    session: Session | ClusterSession
     actions: ActionReader
     frames: FrameWriter
 
@@ -65,7 +66,7 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         task = backend_task(request.backend, request.profile, task, self._settings.profiles_root)
         size = request.num_envs or 1
         check_size(task, size, self._settings.max_session_numbers)
-        session_id = self._sessions.open(lambda: _open(task, size, request.seed))
+        session_id = self._sessions.open(lambda: _open(request.backend, task, size, request.seed))
         with self._sessions.use(session_id) as opened:
             return pb.CreateSessionResponse(
                 session_id=session_id,
@@ -121,8 +122,8 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         return pb.GetWorkerStatusResponse(workers=self._workers())
 
 
-def _open(task: TaskSpec, size: int, seed: int) -> OpenSession:
-    session = Session(task, size, seed)
+def _open(backend: int, task: TaskSpec, size: int, seed: int) -> OpenSession:
+    session = open_session(backend, task, size, seed)
     return OpenSession(session, ActionReader(session.spec, size), FrameWriter(session.spec, size))
 
 

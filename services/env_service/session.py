@@ -109,18 +109,7 @@ class Session:
         Raises `InvalidInput` where more is asked for than a node or a deployment can ever hold.
         """
         self._check_index(index)
-        limit = self.env.params.limit[0]
-        if replicas.dtype.kind != "i":
-            _refuse("placement.replicas.dtype", f"must be integers, not {replicas.dtype}")
-        if replicas.shape != limit.shape:
-            _refuse("placement.replicas", f"shape must be {list(limit.shape)}, not {list(replicas.shape)}")
-        if (replicas < 0).any() or (replicas > limit).any():
-            d, n = np.argwhere((replicas < 0) | (replicas > limit))[0]
-            _refuse("placement.replicas", f"[{d}][{n}] must be in [0, {limit[d, n]}], not {replicas[d, n]}")
-        total, most = replicas.sum(axis=1), [d.max_replicas for d in self.task.deployments]
-        if (total > most).any():
-            d = int(np.argmax(total > most))
-            _refuse("placement.replicas", f"row {d} must sum to at most {most[d]}, not {total[d]}")
+        check_placement(self.task, replicas, self.env.params.limit[0])
         self.env.state.pools["desired"][index] = replicas
         return self.view(index)
 
@@ -136,6 +125,21 @@ class Session:
 
     def _seeds(self) -> NDArray[np.uint64]:
         return self._rng.integers(0, 2**63, self.size, dtype=np.uint64)
+
+
+def check_placement(task: TaskSpec, replicas: NDArray[Any], limit: NDArray[Any]) -> None:
+    """Raise `InvalidInput` unless `replicas` `[D, N]` are within `limit` and sum to no more than max_replicas."""
+    if replicas.dtype.kind != "i":
+        _refuse("placement.replicas.dtype", f"must be integers, not {replicas.dtype}")
+    if replicas.shape != limit.shape:
+        _refuse("placement.replicas", f"shape must be {list(limit.shape)}, not {list(replicas.shape)}")
+    if (replicas < 0).any() or (replicas > limit).any():
+        d, n = np.argwhere((replicas < 0) | (replicas > limit))[0]
+        _refuse("placement.replicas", f"[{d}][{n}] must be in [0, {limit[d, n]}], not {replicas[d, n]}")
+    total, most = replicas.sum(axis=1), [d.max_replicas for d in task.deployments]
+    if (total > most).any():
+        d = int(np.argmax(total > most))
+        _refuse("placement.replicas", f"row {d} must sum to at most {most[d]}, not {total[d]}")
 
 
 def info_rows(info: Mapping[str, Floats]) -> Floats:

@@ -37,9 +37,10 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     steps = settings.adaptation.adaptation_steps
     training, held_out = distributions(settings, order.env, order.profile)
     order.out.mkdir(parents=True, exist_ok=True)
+    tracking = (order.out / "tracking").resolve()
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
-        running(Plan(Path(state), redis_url=order.redis_url)) as system,
+        running(Plan(Path(state), redis_url=order.redis_url, tracking=tracking)) as system,
     ):
         clients = Clients(system.addresses)
         training_id = register(clients, training, "demo-training").id

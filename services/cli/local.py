@@ -35,6 +35,8 @@ class Plan:
     """Collection worker processes."""
     slots: int = 2
     """Runs that the learner works on at once."""
+    tracking: Path | None = None
+    """Where the trackers write; None: in a folder under `state`."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tup
         "REGISTRY": addresses.registry,
         "REDIS_URL": redis_url,
         "SLOTS": str(plan.slots),
-        "WORK_DIRECTORY": str(plan.state / "learner"),
+        "WORK_DIRECTORY": str(plan.tracking or plan.state / "learner"),
     }
     return {
         "registry": ("services.task_registry", threads | _prefixed("LWMECPS_REGISTRY_", registry)),

@@ -40,6 +40,8 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tree import detached, expanded, expanded_extra, flatten, row, tree_map, unflatten
 
 CALIBRATION_TASKS = 32
+LARGEST_RATE = 1.0
+"""Of inner steps: parameters that seldom have a gradient would otherwise learn to leap when they have one."""
 
 
 def train(
@@ -273,7 +275,7 @@ def _joined(params: Params, rates: Params) -> Params:
 def _parted(joined: Params) -> tuple[Params, Params]:
     params = {g: names for g, names in joined.items() if not g.startswith("rate/")}
     logarithms = {g: joined[f"rate/{g}"] for g in params if f"rate/{g}" in joined}
-    return params, tree_map(lambda x: x.detach().exp(), logarithms)
+    return params, tree_map(lambda x: x.detach().exp().clamp_max(LARGEST_RATE), logarithms)
 
 
 def _equal_rates(algo: Algorithm, params: Params, rate: float) -> Params:

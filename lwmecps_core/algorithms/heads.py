@@ -15,8 +15,8 @@ from lwmecps_core.specs import EnvSpec
 
 FORBIDDEN = -1e9
 LOG_SCALE_RANGE = 2.0
-INITIAL_LOG_ODDS_OF_NONE = -1.0
-"""Of no replica at all against some: often enough to be tried, seldom enough that all at once is rare."""
+INITIAL_LOG_ODDS_OF_NONE = 0.0
+"""Of no replica at all against some: often enough to be tried."""
 
 
 def choices(spec: EnvSpec) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
 
-TASKS_PER_CHUNK = 8
+TASKS_PER_CHUNK = 20
 
 
 def chunks(

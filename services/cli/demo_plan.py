@@ -16,7 +16,7 @@ from services.cli.demo_settings import BASELINES, DemoSettings
 from services.cli.following import check_completed, results
 from services.common import convert
 
-POLL_S = 0.25
+POLL_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
 
     training: dict[str, Any] = {"task_ids": [problem.training_id]}
     meta_train = pb.StartMetaTrainingRequest(
-        label="meta", algorithm=convert.algorithm_to_message(settings.meta_algorithm),
+        label="meta", algorithm=convert.algorithm_to_message(settings.algorithm),
         settings=convert.to_message(settings.meta, settings_pb2.MetaConfig), **training, **common,
     )  # fmt: skip
-    multi_task = train("multi_task", settings.multi_task_algorithm, settings.multi_task, training)
+    multi_task = train("multi_task", settings.algorithm, settings.multi_task, training)
     scratch = train("scratch_100_episodes", settings.scratch_algorithm, settings.scratch, held_out)
     return [
         Step("meta_train", "StartMetaTraining", lambda _: meta_train),

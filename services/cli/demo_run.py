@@ -40,7 +40,9 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     tracking = (order.out / "tracking").resolve()
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
-        running(Plan(Path(state), redis_url=order.redis_url, tracking=tracking)) as system,
+        running(
+            Plan(Path(state), redis_url=order.redis_url, workers=2, learners=2, slots=1, tracking=tracking)
+        ) as system,
     ):
         clients = Clients(system.addresses)
         training_id = register(clients, training, "demo-training").id

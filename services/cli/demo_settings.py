@@ -14,16 +14,23 @@ class DemoSettings:
 
     nodes: int = 4
     deployments: int = 4
-    evaluation_episodes: int = 8
+    evaluation_episodes: int = 4
 
-    meta_algorithm: AlgorithmConfig = PPOConfig(entropy_coef=0.0)
+    algorithm: AlgorithmConfig = PPOConfig(
+        learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, entropy_coef=0.01, n_epochs=4, batch_size=2400,
+        hidden_size=(32, 32),
+    )  # fmt: skip
     meta: MetaConfig = MetaConfig(
-        inner_lr=0.05, outer_lr=1e-3, adaptation_steps=5, meta_batch_size=16, num_meta_epochs=200, episodes_per_step=4
-    )
-    multi_task_algorithm: AlgorithmConfig = PPOConfig()
-    multi_task: TrainConfig = TrainConfig(total_episodes=6400, episodes_per_batch=4, tasks_per_batch=16)
-    scratch_algorithm: AlgorithmConfig = PPOConfig(learning_rate=1e-3)
+        method="fomaml", inner_lr=0.03, outer_lr=1e-3, rate_lr=0.06, adaptation_steps=3, meta_batch_size=20,
+        episodes_per_step=2, outer_epochs=2, tasks_per_update=5, warmup_epochs=240, num_meta_epochs=310,
+    )  # fmt: skip
+    multi_task: TrainConfig = TrainConfig(total_episodes=20_800, episodes_per_batch=4, tasks_per_batch=20)
+    """As many episodes as meta-training takes: 240 × 40 in the warm-up, 70 × 4 × 40 after it."""
+    scratch_algorithm: AlgorithmConfig = PPOConfig(
+        learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, entropy_coef=0.01, n_epochs=4, batch_size=240,
+        hidden_size=(32, 32),
+    )  # fmt: skip
     scratch: TrainConfig = TrainConfig(
-        total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=8
-    )
-    adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=8)
+        total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
+    )  # fmt: skip
+    adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)

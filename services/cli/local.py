@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 START_S = 180.0
 """How long the services may take until they are healthy (the first start compiles the simulator)."""
 ENDING_ORDER = ("learner", "env", "registry")
-"""Learners let go of their runs first, while registry and workers still answer: each ends before the next is told."""
+"""Kinds of services. Learners let go of their runs first, while registry and workers still answer."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ class Plan:
     redis_url: str = ""
     workers: int = 1
     """Collection worker processes."""
+    learners: int = 1
+    """Learner processes; clients talk to the first, runs go to whichever is free."""
     slots: int = 2
-    """Runs that the learner works on at once."""
+    """Runs that each learner works on at once."""
     tracking: Path | None = None
     """Where the trackers write; None: in a folder under `state`."""
 
@@ -67,7 +69,9 @@ def running(plan: Plan) -> Iterator[System]:
         ports = [given or free_port() for given in (plan.registry_port, plan.env_port, plan.learner_port)]
         addresses = Addresses(*(f"{HOST}:{port}" for port in ports))
         children: dict[str, Child] = {}
-        stack.callback(lambda: drain([children[name] for name in ENDING_ORDER if name in children]))
+        stack.callback(
+            lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
+        )
         for name, (module, env) in _commands(plan, addresses, redis.url).items():
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)
@@ -92,11 +96,17 @@ def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tup
         "SLOTS": str(plan.slots),
         "WORK_DIRECTORY": str(plan.tracking or plan.state / "learner"),
     }
-    return {
+    commands = {
         "registry": ("services.task_registry", threads | _prefixed("LWMECPS_REGISTRY_", registry)),
         "env": ("services.env_service", threads | _prefixed("LWMECPS_ENV_", env)),
         "learner": ("services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", learner)),
     }
+    for number in range(2, plan.learners + 1):
+        another = learner | {"PORT": str(free_port())}
+        commands[f"learner-{number}"] = (
+            "services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", another)
+        )  # fmt: skip
+    return commands
 
 
 def _prefixed(prefix: str, values: dict[str, str]) -> dict[str, str]:

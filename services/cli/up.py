@@ -22,7 +22,8 @@ def up(
     learner_port: Port = 50053,
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
     workers: Annotated[int, typer.Option(help="Collection worker processes.", min=1)] = 1,
-    slots: Annotated[int, typer.Option(help="Runs that the learner works on at once.", min=1)] = 2,
+    learners: Annotated[int, typer.Option(help="Learner processes.", min=1)] = 1,
+    slots: Annotated[int, typer.Option(help="Runs that each learner works on at once.", min=1)] = 2,
     as_json: Json = False,
 ) -> None:
     """Start Redis and the three services in this terminal; ctrl-C drains them."""
@@ -30,7 +31,7 @@ def up(
 
     plan = Plan(
         state=state.expanduser().resolve(), registry_port=registry_port, env_port=env_port, learner_port=learner_port,
-        redis_url=redis_url, workers=workers, slots=slots,
+        redis_url=redis_url, workers=workers, learners=learners, slots=slots,
     )  # fmt: skip
     with running(plan) as system:
         where = vars(system.addresses) | {"redis": system.redis_url, "state": str(plan.state)}

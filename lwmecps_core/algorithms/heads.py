@@ -14,6 +14,7 @@ from torch import Tensor
 from lwmecps_core.specs import EnvSpec
 
 FORBIDDEN = -1e9
+LOG_HALF = log(0.5)
 LOG_SCALE_RANGE = 2.0
 INITIAL_LOG_ODDS_OF_NONE = 0.0
 """Of no replica at all against some: often enough to be tried."""
@@ -53,10 +54,16 @@ def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
     return torch.log_softmax(logits.masked_fill(~allowed, FORBIDDEN), -1)
 
 
-def sample(all_log_probs: Tensor, noise: Tensor | None) -> Tensor:
-    """Indices `[..., A]` by inversion of the distribution function at `noise` `[..., A]`; without noise the mode."""
-    if noise is None:
+def mode(spec: EnvSpec, all_log_probs: Tensor) -> Tensor:
+    """The choice without chance `[..., A]`: for replica counts first whether any runs, then the likeliest number."""
+    if not ordinal(spec):
         return all_log_probs.argmax(-1)
+    some = 1 + all_log_probs[..., 1:].argmax(-1)
+    return torch.where(all_log_probs[..., 0] > LOG_HALF, 0, some)
+
+
+def sample(all_log_probs: Tensor, noise: Tensor) -> Tensor:
+    """Indices `[..., A]` by inversion of the distribution function at `noise` `[..., A]`."""
     n = all_log_probs.shape[-1]
     index = (all_log_probs.exp().cumsum(-1) < noise.unsqueeze(-1)).sum(-1)
     # Rounding may leave the sum short of 1: then the last possible choice is meant.

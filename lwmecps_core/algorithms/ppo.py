@@ -61,7 +61,7 @@ class PPO:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
             choices = heads.log_probs(self.spec, self._policy(params, obs), mask)
-            action = heads.sample(choices, noise)
+            action = heads.mode(self.spec, choices) if noise is None else heads.sample(choices, noise)
             return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
         mean, log_std = self._gaussian(params, obs)
         if noise is None:

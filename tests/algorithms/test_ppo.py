@@ -63,6 +63,13 @@ def test_sampling_follows_the_probabilities() -> None:
     torch.testing.assert_close(share, torch.softmax(logits[0, 0], 0), atol=5e-3, rtol=0)
 
 
+def test_no_replica_is_chosen_only_when_that_is_likelier_than_any() -> None:
+    """Likelier than each single count is not enough: three counts of 0.2 are more than 0.4."""
+    algo, _, _ = make("ppo", "rows")
+    chances = torch.tensor([[0.4, 0.2, 0.25, 0.1, 0.05], [0.6, 0.1, 0.1, 0.1, 0.1], [0.0, 0.1, 0.1, 0.1, 0.7]])
+    assert heads.mode(algo.spec, chances.log()).tolist() == [2, 0, 4]
+
+
 def test_policy_moves_to_clusters_of_another_size_with_the_same_parameters() -> None:
     algo, params, extra = make("ppo", "pairs")
     wide = type(algo.spec)(

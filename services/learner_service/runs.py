@@ -104,7 +104,7 @@ class StoppableCollector:
 class Pace:
     """How often a run talks to the registry; checkpoints are made when either bound is reached."""
 
-    report_every_s: float = 0.25
+    report_every_s: float = 0.5
     heartbeat_every_s: float = 1.0
     checkpoint_every_s: float = 20.0
     checkpoint_every_steps: int = 100

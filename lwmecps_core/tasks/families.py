@@ -82,6 +82,7 @@ RANGES = Ranges()
 DAY_S = 86_400.0
 SPEEDUP = 72.0
 """A day in 1,200 s: 120 intervals of 10 s."""
+INTERVAL_S = 10.0
 HOME_REQUEST_INTERVAL_S = 10.0
 CITY_REQUEST_INTERVAL_S = 1.0
 """Where pods may run anywhere, requests come more often and cost less, so that links matter beside service times."""
@@ -214,8 +215,11 @@ def _recorded(d: TaskDistribution, rng: np.random.Generator, r: Ranges, users: F
     """Recorded users `[step, node]` from another moment on, with the stations exchanged and scaled."""
     moved = np.roll(users, int(rng.integers(len(users))), axis=0)[:, rng.permutation(users.shape[1])]
     scaled = np.round(moved * rng.uniform(*r.profile_scale, users.shape[1]), 2)
+    # A control interval takes the recorded step at its moment; those between two intervals are never looked at.
+    stride = SPEEDUP * INTERVAL_S / d.recorded_step_s
+    every = int(stride) if stride >= 1 and stride == int(stride) and len(users) % int(stride) == 0 else 1
     return {
-        "pattern": "recorded", "recorded_users": _rows(scaled), "recorded_step_s": d.recorded_step_s,
+        "pattern": "recorded", "recorded_users": _rows(scaled[::every]), "recorded_step_s": d.recorded_step_s * every,
         "noise": 0.0, "period_s": DAY_S,
     }  # fmt: skip
 

@@ -6,7 +6,8 @@ Settings are environment variables, `LWMECPS_ENV_` + the name of a field of `Env
 import os
 import threading
 
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
+if __name__ == "__main__":  # whoever imports this has an environment of his own
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
 
 import structlog
 from prometheus_client import Gauge

@@ -4,7 +4,8 @@ import os
 import secrets
 import socket
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors are faster on one thread
+if __name__ == "__main__":  # whoever imports this has an environment of his own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors are faster on one thread
 
 import torch
 

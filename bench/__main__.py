@@ -4,7 +4,8 @@ import os
 
 from bench.processes import ONE_THREAD
 
-os.environ.update(ONE_THREAD)  # before numba and torch are imported: every figure here is for one core
+if __name__ == "__main__":  # before numba and torch are imported: every figure here is for one core
+    os.environ.update(ONE_THREAD)
 
 import argparse
 import importlib

@@ -28,8 +28,9 @@ class Optimiser:
         """One step against `grads`; returns their norms before clipping, one per task `[K]`."""
         norms = norm_by_task(grads)
         scale = (self._limit / (norms + 1e-6)).clamp_max(1.0)
-        for leaf, grad in zip(leaves(self.params), leaves(grads), strict=True):
-            leaf.grad = grad * scale.reshape(-1, *[1] * (grad.dim() - 1))
+        for group, names in self.params.items():
+            for name, leaf in names.items():
+                leaf.grad = grads[group][name] * scale.reshape(-1, *[1] * (leaf.dim() - 1))
         self._adam.step()
         return norms
 

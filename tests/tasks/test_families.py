@@ -11,6 +11,7 @@ from lwmecps_core.specs import ALL_ENV_IDS, FAMILIES, TaskDistribution, TaskSpec
 from lwmecps_core.tasks import city
 from lwmecps_core.tasks.families import RANGES, draw
 from lwmecps_core.tasks.profiles import synthetic
+from lwmecps_core.tasks.workload import users_table
 
 
 def load(task: TaskSpec) -> np.ndarray:
@@ -152,3 +153,13 @@ def test_what_a_family_is_told_is_not_drawn():
 def test_a_parameter_of_another_family_is_refused():
     with pytest.raises(InvalidInput, match="latency_threshold is a parameter of load_balancing"):
         parse(TaskDistribution, {"family": "mec_city", "latency_threshold": 100.0}, "request")
+
+
+def test_a_recording_keeps_just_the_steps_that_control_intervals_look_at() -> None:
+    ramp = tuple((float(t), float(2 * t)) for t in range(8640))
+    task = draw(TaskDistribution(family="load_profile", nodes=2, deployments=2, recorded_users=ramp), 3)
+    kept = np.array(task.workload.recorded_users)
+    assert kept.shape == (120, 2) and task.workload.recorded_step_s == 720.0
+    np.testing.assert_allclose(users_table(task), kept, rtol=1e-6)
+    steps = np.diff(kept, axis=0) / np.diff(kept, axis=0).max(axis=0)
+    assert ((steps > 0.99).sum(axis=0) >= 118).all(), "every 72nd recorded step, over the end of the day once"

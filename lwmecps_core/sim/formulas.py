@@ -4,7 +4,7 @@ Sources: splitmix64 (Steele et al. 2014); Pollaczek–Khinchine; Sakasegawa (197
 """
 
 from collections.abc import Callable
-from math import exp, sqrt
+from math import sqrt
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,15 +16,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 def compiled(function: F) -> F:
     """Compile a part of the model with numba.
 
-    Inlining spares the reference counting of every array at every call: twice as fast.
+    Inlining makes it twice as fast. Nothing here allocates, so numba's runtime for that (`_nrt`), which would count the
+    references of every view of an array, is off.
     """
     fast = {"contract", "arcp", "nsz", "reassoc"}
-    return cast(F, njit(nogil=True, error_model="numpy", forceinline=True, fastmath=fast)(function))
+    untyped: dict[str, Any] = {"_nrt": False}
+    return cast(F, njit(nogil=True, error_model="numpy", forceinline=True, fastmath=fast, **untyped)(function))
 
 
 MAX_UTILISATION = 0.98
 NO_TAIL = 35.0
-"""An exponential tail below exp(-35) counts as zero."""
+"""A tail of exp(-35) is as good as none: exponents are taken no further."""
 
 REQUEST_UNITS, DECAY_UNITS, CPU_UNITS, RAM_UNITS = 3.5, 100.0, 200.0, 256.0
 """The test application: mean units a request adds, units one decay removes, limits of its two counters."""
@@ -69,19 +71,30 @@ def waiting(rho: float, servers: float, service_ms: float, variability: float) -
 
 
 @compiled
+def exp_minus(x: float) -> float:
+    """exp(-x) for x >= 0, at most 1e-12 off: seven terms of Taylor's series for exp(-x / 64), squared six times.
+
+    The innermost loop needs it, and a call of the library's exp there saves and restores every register: 10 % slower.
+    """
+    y = -min(x, NO_TAIL) / 64.0
+    power = 1.0 + y / 5.0 * (1.0 + y / 6.0 * (1.0 + y / 7.0))
+    power = 1.0 + y * (1.0 + y / 2.0 * (1.0 + y / 3.0 * (1.0 + y / 4.0 * power)))
+    for _ in range(6):
+        power *= power
+    return power
+
+
+@compiled
 def outcome(base_ms: float, wait_ms: float, p: float, decay: float, timeout_ms: float, burst: int) -> Any:
     """Mean latency (ms), at most the timeout, and probability that it exceeds the timeout; `base_ms` is certain."""
-    left = timeout_ms - base_ms
-    if left <= 0.0:
-        return timeout_ms, 1.0
+    left = max(0.0, timeout_ms - base_ms)
     if burst == 1:
-        if left >= 2.0 * wait_ms:
-            return base_ms + wait_ms, 0.0
-        return base_ms + left - left * left / (4.0 * wait_ms), 1.0 - left / (2.0 * wait_ms)
-    if left * decay > NO_TAIL:
-        return base_ms + wait_ms, 0.0
-    tail = exp(-left * decay)
-    return base_ms + wait_ms * (1.0 - tail), p * tail
+        over = max(0.0, 1.0 - left / (2.0 * wait_ms)) if wait_ms > 0.0 else 0.0
+        mean_ms, fails = wait_ms * (1.0 - over * over), over
+    else:
+        tail = exp_minus(left * decay)
+        mean_ms, fails = wait_ms * (1.0 - tail), p * tail
+    return min(base_ms, timeout_ms) + mean_ms, (fails if left > 0.0 else 1.0)
 
 
 @compiled

@@ -1,6 +1,7 @@
 """The cluster model: one control interval of one environment, in scalar loops compiled by numba.
 
-`run_interval` is the model. Everything works in place on row `b` of the state; nothing is allocated.
+`run_interval` is the model. Everything works in place on row `b` of the state; nothing is allocated. What differs
+from pool to pool at random is computed without branches where that is as clear: mispredicted branches cost the most.
 """
 
 from math import cos, log, pi, sin, sqrt
@@ -40,23 +41,21 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
         dep = p.deployments[k, d]
         for n in range(n_nodes):
             pool = pools[d, n]
-            if pool.starting > 0:
-                due = ring[d, n, t & last]
-                pool.ready += due
-                pool.starting -= due
-                ring[d, n, t & last] = 0
-            surplus = pool.ready + pool.starting - pool.desired
-            if surplus > 0:
-                moves += surplus
-                later = dep.startup - 1
-                while pool.starting > 0 and surplus > 0:
-                    slot = (t + later) & last
-                    gone = min(surplus, ring[d, n, slot])
-                    ring[d, n, slot] -= gone
-                    pool.starting -= gone
-                    surplus -= gone
-                    later -= 1
-                pool.ready -= surplus
+            due = ring[d, n, t & last]
+            pool.ready += due
+            pool.starting -= due
+            ring[d, n, t & last] = 0
+            surplus = max(0, pool.ready + pool.starting - pool.desired)
+            moves += surplus
+            later = dep.startup - 1
+            while min(surplus, pool.starting) > 0:
+                slot = (t + later) & last
+                gone = min(surplus, ring[d, n, slot])
+                ring[d, n, slot] -= gone
+                pool.starting -= gone
+                surplus -= gone
+                later -= 1
+            pool.ready -= surplus
             pods = pool.ready + pool.starting
             s.nodes[b, n].cpu_requested += pods * dep.cpu
             s.nodes[b, n].ram_requested += pods * dep.ram
@@ -133,18 +132,14 @@ def find_pools(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> Non
         for n in range(pools.shape[1]):
             pool = pools[d, n]
             pool.utilisation = 0.0
-            if pool.ready > 0:
-                flow = w.flows[worker, d, count]
-                flow.node = n
-                flow.ready = pool.ready
-                flow.requests = 0.0
-                count += 1
+            flow = w.flows[worker, d, count]  # the next pool's, if this one has no replicas
+            flow.node, flow.ready, flow.requests = n, pool.ready, 0.0
+            count += 1 if pool.ready > 0 else 0
             ready += pool.ready
             queued += pool.backlog
             queued_ram += pool.backlog_ram
-            if pool.ready == 0:
-                pool.backlog = 0.0
-                pool.backlog_ram = 0.0
+            pool.backlog = pool.backlog if pool.ready > 0 else 0.0
+            pool.backlog_ram = pool.backlog_ram if pool.ready > 0 else 0.0
         w.active[worker, d] = count
         if p.tasks[k].routing == LEAST_CONNECTIONS and ready > 0:
             for i in range(count):
@@ -229,9 +224,9 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
                 if task.burst == 0 and flow.requests > 0.0:
                     flow.dropped = min(1.0, (offered - served - pool.backlog) / flow.requests)
         busy = pool.utilisation * pool.ready
-        node.cpu_used += busy * dep.busy_cpu / p.nodes[k, flow.node].cpu
-        node.tx_used += busy * dep.tx / p.nodes[k, flow.node].tx
-        node.rx_used += busy * dep.rx / p.nodes[k, flow.node].rx
+        node.cpu_used += busy * dep.busy_cpu
+        node.tx_used += busy * dep.tx
+        node.rx_used += busy * dep.rx
 
 
 @compiled
@@ -254,8 +249,6 @@ def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
         kept = 1.0 - flow.dropped
         for m in range(n_nodes):
             amount = w.sent[worker, d, i, m] if task.routing == LOCAL_FIRST else w.arrivals[worker, d, m] * part
-            if amount <= 0.0:
-                continue
             base_ms = here_ms + p.nodes[k, m].access_ms + p.rtt_ms[k, n, m]
             mean_ms, fails = outcome(base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst)
             latency += amount * (flow.dropped * dep.timeout_ms + kept * mean_ms)
@@ -295,6 +288,10 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
         elif ready > 0.0:
             spread(w, worker, d, ready)
         queue(p, s, w, k, b, worker, d, ready)
+    for n in range(n_nodes):
+        s.nodes[b, n].cpu_used /= p.nodes[k, n].cpu
+        s.nodes[b, n].tx_used /= p.nodes[k, n].tx
+        s.nodes[b, n].rx_used /= p.nodes[k, n].rx
     requests, latency, failed, p95, timeouts, replicas = 0.0, 0.0, 0.0, 0.0, 0.0, 0
     for d in range(n_deps):
         ready = 0.0

@@ -46,7 +46,7 @@ def problem(network: str, transitions: int) -> tuple[Callable[[], Any], Callable
         seeds = tuple(range(step * TASKS, (step + 1) * TASKS))
         plan = CollectionPlan(seeds=seeds, episodes=1, length=transitions)
         data = stacked(unroll([task] * TASKS, snapshot(task, network), plan))
-        batches.append({k: v.detach() for k, v in algo.whole(start, extras, data).items()})
+        batches.append({k: v.detach() for k, v in algo.whole(start, extras, data, torch.Generator()).items()})
     rates = tree_map(lambda leaf: torch.full_like(leaf, 0.01), params)
 
     def gradient(of: list[Batch]) -> Any:

@@ -1,6 +1,7 @@
 """Plain training: descent of one policy on many tasks, or of one policy per task side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,9 +15,31 @@ from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.sampling import given_tasks, seeds, some_tasks, torch_generator
-from lwmecps_core.tree import expanded, expanded_extra, row, tree_map
+from lwmecps_core.tree import detached, expanded, expanded_extra, row
+
+Losses = dict[str, Tensor]
+"""Parameter group → loss `[K]`."""
+AddedLoss = Callable[[Params, Losses, Batch], Losses]
+"""(parameters, the algorithm's losses, minibatch) → the losses to descend."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a descent differs from plain training.
+
+    `helpers` are parameter groups that are trained beside the policy's and are no part of it. `trained` (params, step,
+    total) returns the part of the tree that learns in a step: the rest stays bit-identical. `added` (policy, step) is
+    asked at the start of a step for what to add to the losses.
+    """
+
+    helpers: Params = field(default_factory=dict)
+    trained: Callable[[Params, int, int], Params] = lambda params, step, total: params
+    added: Callable[[PolicySnapshot, int], AddedLoss] = lambda policy, step: lambda params, losses, batch: losses
+
+
+PLAIN = Method()
 
 
 class Descent:
@@ -24,11 +47,13 @@ class Descent:
 
     def __init__(
         self, algo: Algorithm, algorithm: AlgorithmConfig, collector: Collector, seed: int, *,
-        params: Params, extra: Extra, sets: int = 1, learning_rate: float | None = None,
+        params: Params, extra: Extra, sets: int = 1, learning_rate: float | None = None, method: Method = PLAIN,
     ) -> None:  # fmt: skip
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
-        self._outer = Optimiser(with_task_axis(params, sets), rate, algo.max_grad_norm)
+        self._method = method
+        start = with_task_axis(params | method.helpers, sets)
+        self._outer = Optimiser(start, rate, algo.max_grad_norm, method=algo.optimiser)
         self._extra = expanded_extra(extra, sets)
         self._memory: Batch = {}
 
@@ -43,41 +68,48 @@ class Descent:
                 tasks = given_tasks(source, "independent training")
             else:
                 tasks = some_tasks(source, width, self._seed, step)
-            plan = CollectionPlan(seeds=seeds(self._seed, f"train-{step}", len(tasks)), episodes=episodes)
+            plan = CollectionPlan(
+                seeds=seeds(self._seed, f"train-{step}", len(tasks)), episodes=episodes,
+                length=rollout_length(self._algorithm),
+            )  # fmt: skip
             batches = self._collector.collect(tasks, self.snapshot(step), plan)
-            metrics = self._learn(batches, step) | summary(batches)
+            metrics = self._learn(batches, step, total) | summary(batches)
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
 
     def snapshot(self, version: int) -> PolicySnapshot:
         """The policies as they are now."""
-        params = tree_map(lambda leaf: leaf.detach().clone(), self._outer.params)
+        params = detached({g: names for g, names in self._outer.params.items() if g not in self._method.helpers})
         if self._sets > 1:
             return PolicySnapshot(self._algorithm, params, self._extra, version, per_task=True)
         return PolicySnapshot(self._algorithm, row(params, 0), {k: v[0] for k, v in self._extra.items()}, version)
 
-    def _learn(self, batches: list[RolloutBatch], step: int) -> dict[str, float]:
-        batch = self._samples(batches)
+    def _learn(self, batches: list[RolloutBatch], step: int, total: int) -> dict[str, float]:
+        batch = self._samples(batches, torch_generator(self._seed, f"noise-{step}"))
         if self._algo.memory_size:
             batch = self._memory = _remember(self._memory, batch, self._algo.memory_size)
         norms: list[Tensor] = []
-        losses: dict[str, Tensor] = {}
+        own: Losses = {}
+        losses: Losses = {}
+        added = self._method.added(self.snapshot(step), step)
+        trained = self._method.trained(self._outer.params, step, total)
         for part in self._algo.minibatches(batch, torch_generator(self._seed, f"minibatches-{step}")):
-            losses = self._algo.losses(self._outer.params, self._extra, part)
-            norms.append(self._outer.step(gradients(losses, self._outer.params)))
+            own = self._algo.losses(self._outer.params, self._extra, part)
+            losses = added(self._outer.params, own, part)
+            norms.append(self._outer.step(gradients(losses, trained)))
             self._extra = self._algo.after_update(self._outer.params, self._extra)
-        return {f"{group}_loss": float(x.detach().mean()) for group, x in losses.items()} | {
+        return {f"{group}_loss": float(x.detach().mean()) for group, x in (losses | own).items()} | {
             "gradient_norm": float(torch.stack(norms).mean())
         }
 
-    def _samples(self, batches: list[RolloutBatch]) -> Batch:
+    def _samples(self, batches: list[RolloutBatch], noise: torch.Generator) -> Batch:
         """`[K, S, ...]`: each set's own samples, or all tasks' samples for the one set."""
         data = stacked(batches)
         if self._sets > 1:
-            return self._algo.whole(self._outer.params, self._extra, data)
+            return self._algo.whole(self._outer.params, self._extra, data, noise)
         # Task by task first: advantages are normalised within a task, since rewards differ in scale.
         shot = self.snapshot(0)
         tasks = len(batches)
-        whole = self._algo.whole(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data)
+        whole = self._algo.whole(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data, noise)
         return {name: x.flatten(0, 1).unsqueeze(0) for name, x in whole.items()}
 
     def _policy(self) -> PolicyData | None:

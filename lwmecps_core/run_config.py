@@ -21,6 +21,8 @@ class PPOConfig:
     clip_epsilon: Positive = 0.2
     entropy_coef: NonNegative = 0.01
     value_function_coef: NonNegative = 0.5
+    n_steps: Annotated[int, Field(ge=0)] = 0
+    """Control intervals of every collected rollout (0: whole episodes)."""
     n_epochs: Count = 4
     batch_size: Count = 256
     max_grad_norm: Positive = 0.5
@@ -46,14 +48,85 @@ class DQNConfig:
     network: Literal["mlp", "set"] = "set"
 
 
-AlgorithmConfig = Annotated[PPOConfig | DQNConfig, Field(discriminator="name")]
+@config
+class QLearningConfig:
+    """Tabular Q-learning on a discretised observation (Watkins and Dayan 1992, Machine Learning 8, 279–292)."""
+
+    name: Literal["q_learning"] = "q_learning"
+    learning_rate: Positive = 0.1
+    discount_factor: Share = 0.99
+    epsilon: Share = 0.1
+    bins: Annotated[int, Field(ge=2)] = 6
+    """Intervals that every feature of the observation is divided into."""
+    table_size: Count = 4096
+    """Rows of the table; observations share rows when they are more."""
+
+
+@config
+class SACConfig:
+    """Soft actor-critic with twin critics (Haarnoja et al. 2018, arXiv:1812.05905; discrete: Christodoulou 2019,
+    arXiv:1910.07207).
+    """
+
+    name: Literal["sac"] = "sac"
+    learning_rate: Positive = 3e-4
+    discount_factor: Share = 0.99
+    tau: Share = 0.005
+    """Share of the online critics that moves into the target critics after every update."""
+    alpha: Positive = 0.2
+    """Weight of the entropy: its value, or where it starts with `auto_entropy`."""
+    auto_entropy: bool = True
+    """Learn `alpha` so that the entropy stays near a target."""
+    memory_size: Count = 100_000
+    batch_size: Count = 256
+    updates_per_batch: Count = 64
+    max_grad_norm: Positive = 10.0
+    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    network: Literal["mlp", "set"] = "set"
+
+
+@config
+class TD3Config:
+    """Twin delayed deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477)."""
+
+    name: Literal["td3"] = "td3"
+    learning_rate: Positive = 1e-3
+    discount_factor: Share = 0.99
+    tau: Share = 0.005
+    policy_delay: Count = 2
+    """Updates of the critics for every update of the actor and of the target networks."""
+    target_noise: NonNegative = 0.2
+    """Standard deviation of the noise on the target's action, as a share of half the action's range."""
+    noise_clip: NonNegative = 0.5
+    exploration_noise: NonNegative = 0.1
+    memory_size: Count = 100_000
+    batch_size: Count = 256
+    updates_per_batch: Count = 64
+    max_grad_norm: Positive = 10.0
+    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    network: Literal["mlp", "set"] = "set"
+
+
+AlgorithmConfig = Annotated[
+    PPOConfig | DQNConfig | QLearningConfig | SACConfig | TD3Config, Field(discriminator="name")
+]
+
+
+def fits_any_size(algorithm: AlgorithmConfig) -> bool:
+    """Whether the number of weights depends on no number of nodes or deployments."""
+    return getattr(algorithm, "network", "mlp") == "set"
+
+
+def rollout_length(algorithm: AlgorithmConfig) -> int:
+    """Control intervals of every rollout that training collects (0: whole episodes)."""
+    return getattr(algorithm, "n_steps", 0)
 
 
 @config
 class MetaConfig:
     """Meta-learning by gradient descent through gradient descent (Finn et al. 2017, arXiv:1703.03400)."""
 
-    method: Literal["maml", "fomaml"] = "maml"
+    method: Literal["maml", "fomaml", "implicit_fomaml", "reptile"] = "maml"
     inner_lr: NonNegative = 0.01
     outer_lr: Positive = 1e-3
     adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
@@ -71,6 +144,10 @@ class MetaConfig:
     """Passes over the tasks of one collection: the ratios in the losses allow a few, as in PPO (ProMP)."""
     tasks_per_update: Annotated[int, Field(ge=0)] = 0
     """Tasks per outer update within a pass (0: all at once)."""
+    proximal: Positive = 1.0
+    """Weight λ of the proximal term ½λ‖φ − θ‖² of the inner problem of `implicit_fomaml` (iMAML: arXiv:1909.04630)."""
+    solver_steps: Count = 10
+    """Most iterations of the linear solver of `implicit_fomaml`."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """How many of the epochs come first as plain multi-task training, which costs a fraction of a meta-gradient."""
 
@@ -91,12 +168,18 @@ class TrainConfig:
 
 @config
 class TransferConfig:
-    """Fine-tuning of a stored policy on another task."""
+    """Training of a stored policy on another task."""
 
-    method: Literal["fine_tuning"] = "fine_tuning"
+    method: Literal["feature_extraction", "fine_tuning", "layer_wise", "domain_adaptation"] = "fine_tuning"
     learning_rate: Positive = 3e-4
     total_episodes: Count = 20
     episodes_per_batch: Count = 4
+    frozen_layers: Annotated[int, Field(ge=0)] = 1
+    """Layers, from the input on, that `layer_wise` begins with frozen; they thaw one by one, the last one first."""
+    domain_weight: NonNegative = 0.1
+    """Weight λ of the reversed gradient of the domain classifier of `domain_adaptation`."""
+    compare_scratch: bool = False
+    """Also train from nothing on the same task, for `transfer_metric`."""
 
 
 @config
@@ -107,6 +190,8 @@ class AdaptConfig:
     episodes_per_step: Count = 4
     inner_lr: NonNegative | None = None
     """Replaces the learnt rates by one rate for all parameters."""
+    keep_start_if_worse: bool = True
+    """At the end, go back to the start on every task where support episodes of the adapted policy are worse."""
     random_weights: bool = False
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8

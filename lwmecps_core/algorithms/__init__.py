@@ -6,10 +6,19 @@ from typing import Any
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.algorithms.dqn import DQN
 from lwmecps_core.algorithms.ppo import PPO
+from lwmecps_core.algorithms.q_learning import QLearning
+from lwmecps_core.algorithms.sac import SAC
+from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
 
-REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {"ppo": PPO, "dqn": DQN}
+REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
+    "ppo": PPO,
+    "dqn": DQN,
+    "q_learning": QLearning,
+    "sac": SAC,
+    "td3": TD3,
+}
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:

@@ -9,7 +9,7 @@ Everything takes a leading task axis: with parameters `[K, ...]` and data `[K, .
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -37,6 +37,7 @@ class Algorithm(Protocol):
 
     spec: EnvSpec
     learning_rate: float
+    optimiser: Literal["adam", "sgd"]
     max_grad_norm: float
     memory_size: int
     """How many transitions a learner keeps and learns from; 0: only those of the newest collection."""
@@ -56,18 +57,22 @@ class Algorithm(Protocol):
         Without noise the choice is deterministic (the policy's mode, the greedy action).
         """
 
-    def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
-        """All of a stacked rollout as one batch, with what the loss needs (returns, advantages).
+    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+        """All of a stacked rollout as one batch, with what the loss needs (returns, advantages, noise).
 
         `data` holds `RolloutBatch`'s fields as tensors with a task axis, time before environments: `obs`
         `[K, T+1, B, O]`, `reward` `[K, T, B]`… The result is flat: `[K, T·B, ...]`.
         """
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
-        """Shuffled minibatches of a batch made by `whole`, epoch after epoch."""
+        """Shuffled minibatches of a batch made by `whole`, epoch after epoch, with noise of their own."""
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
-        """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable."""
+        """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable.
+
+        A group without a loss stays as it is (an actor whose update is delayed). The gradient that counts is that of a
+        group's loss with respect to that group.
+        """
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """Move target networks after a step."""

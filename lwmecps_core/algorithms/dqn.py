@@ -1,14 +1,15 @@
 """Double deep Q-learning; an action of several components has one Q-function per component (branching)."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lwmecps_core.algorithms import heads, networks
+from lwmecps_core.algorithms import heads, networks, replay
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
-from lwmecps_core.algorithms.returns import flat_samples, weighted_mean
+from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import DQNConfig
 from lwmecps_core.specs import EnvSpec
@@ -21,6 +22,7 @@ class DQN:
     The target network is in `extra` and moves by `tau` after every update; within inner adaptation it stays fixed.
     """
 
+    optimiser: Literal["adam", "sgd"] = "adam"
     inner_groups: tuple[str, ...] = ("critic",)
 
     def __init__(self, cfg: DQNConfig, spec: EnvSpec) -> None:
@@ -29,7 +31,7 @@ class DQN:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
         self.memory_size = cfg.memory_size
-        self._rows = cfg.network == "set" and spec.action_entity in ("deployment", "pair")
+        self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
 
     @property
     def noise_size(self) -> int:
@@ -38,46 +40,20 @@ class DQN:
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Orthogonal weights; the target network starts as a copy."""
-        n = heads.choices(self.spec)
-        if self._rows:
-            net = networks.init_set(self.spec, self.cfg.hidden_size, n, 1.0, generator)
-        else:
-            net = networks.init_mlp(
-                self.spec.obs_size, self.cfg.hidden_size, self.spec.action_size * n, 1.0, generator
-            )  # fmt: skip
+        net = self._nets.init_components(heads.choices(self.spec), 1.0, generator)
         return {"critic": net}, {name: leaf.clone() for name, leaf in net.items()}
 
     def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
         """The greedy choice of every component, or with probability `epsilon` any allowed one."""
-        q = self._q(params["critic"], obs, mask)
-        action = q.argmax(-1)
-        if noise is not None:
-            whether, which = noise.chunk(2, -1)
-            uniform = torch.log_softmax(torch.where(q > heads.FORBIDDEN / 2, 0.0, heads.FORBIDDEN), -1)
-            action = torch.where(whether < self.cfg.epsilon, heads.sample(uniform, which), action)
-        return ActorOut(action.to(torch.int32), {})
+        return ActorOut(heads.epsilon_greedy(self._q(params["critic"], obs, mask), self.cfg.epsilon, noise), {})
 
-    def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
+    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to."""
-        lead = data["reward"].dim() - 2
-        return {
-            "obs": flat_samples(data["obs"][..., :-1, :, :], lead),
-            "mask": flat_samples(data["mask"][..., :-1, :, :], lead),
-            "next_obs": flat_samples(data["obs"][..., 1:, :, :], lead),
-            "next_mask": flat_samples(data["mask"][..., 1:, :, :], lead),
-            "action": flat_samples(data["action"], lead),
-            "reward": flat_samples(data["reward"], lead),
-            "alive": 1.0 - flat_samples(data["terminated"], lead).to(data["reward"].dtype),
-            "weight": flat_samples(data["valid"], lead).to(data["reward"].dtype),
-        }
+        return replay.transitions(data)
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`updates_per_batch` uniform samples of `batch_size` transitions from memory."""
-        axis = batch["weight"].dim() - 1
-        size = batch["weight"].shape[axis]
-        for _ in range(self.cfg.updates_per_batch):
-            index = torch.randint(size, (min(size, self.cfg.batch_size),), generator=generator)
-            yield {k: v.index_select(axis, index) for k, v in batch.items()}
+        return replay.minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator)
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Huber loss of every branch's value against the mean target of all branches."""
@@ -92,13 +68,8 @@ class DQN:
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """The target network moves towards the online network."""
-        net = params["critic"]
-        return {name: torch.lerp(old, net[name].detach(), self.cfg.tau) for name, old in extra.items()}
+        return networks.moved(extra, params["critic"], self.cfg.tau)
 
     def _q(self, net: networks.Net, obs: Tensor, mask: Tensor) -> Tensor:
-        if self._rows:
-            q = networks.set_rows(net, self.spec, obs)
-        else:
-            q = networks.mlp(net, obs)
-            q = q.reshape(*q.shape[:-1], self.spec.action_size, -1)
+        q = self._nets.components(net, obs)
         return q.masked_fill(~mask.reshape(q.shape), heads.FORBIDDEN)

@@ -6,7 +6,7 @@ run is ordered, so the rest is a discretised Gaussian: what is learnt about 4 re
 Mullahy 1986, Journal of Econometrics 33, 341–365.)
 """
 
-from math import log
+from math import log, pi
 
 import torch
 from torch import Tensor
@@ -70,6 +70,26 @@ def sample(all_log_probs: Tensor, noise: Tensor) -> Tensor:
     positions = torch.arange(n, device=index.device)
     last = torch.where(all_log_probs > FORBIDDEN / 2, positions, 0).amax(-1)
     return torch.minimum(index, last)
+
+
+def epsilon_greedy(values: Tensor, epsilon: float, noise: Tensor | None) -> Tensor:
+    """The best choice of every component, or with probability `epsilon` any allowed one: `[..., A]` int32.
+
+    `values` `[..., A, n]` are `FORBIDDEN` where a choice is; `noise` `[..., 2·A]`: first whether to explore, then which
+    choice. Without noise nothing is explored.
+    """
+    action = values.argmax(-1)
+    if noise is not None:
+        whether, which = noise.chunk(2, -1)
+        uniform = torch.log_softmax(torch.where(values > FORBIDDEN / 2, 0.0, FORBIDDEN), -1)
+        action = torch.where(whether < epsilon, sample(uniform, which), action)
+    return action.to(torch.int32)
+
+
+def normal(noise: Tensor) -> Tensor:
+    """Standard normal numbers `[..., A]` from uniform ones `[..., 2·A]` (Box and Muller 1958)."""
+    radius, angle = noise.chunk(2, -1)
+    return torch.sqrt(-2 * torch.log1p(-radius)) * torch.cos(2 * pi * angle)
 
 
 def log_prob(all_log_probs: Tensor, action: Tensor) -> Tensor:

@@ -4,8 +4,10 @@ Weights are `[..., in, out]`, biases `[..., out]`, inputs `[..., rows, in]`: wit
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from math import prod, sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,11 +40,15 @@ def init_mlp(n_in: int, hidden: Sequence[int], n_out: int, out_gain: float, gene
 
 def mlp(net: Net, x: Tensor) -> Tensor:
     """Tanh multi-layer perceptron over the last axis: `[..., rows, in]` → `[..., rows, out]`."""
+    return linear(net, "out", _hidden(net, x))
+
+
+def _hidden(net: Net, x: Tensor) -> Tensor:
     i = 0
     while f"hidden{i}.weight" in net:
         x = torch.tanh(linear(net, f"hidden{i}", x))
         i += 1
-    return linear(net, "out", x)
+    return x
 
 
 def split_blocks(spec: EnvSpec, obs: Tensor) -> dict[str, Tensor]:
@@ -55,17 +61,22 @@ def split_blocks(spec: EnvSpec, obs: Tensor) -> dict[str, Tensor]:
     }  # fmt: skip
 
 
-def grid_features(spec: EnvSpec, obs: Tensor) -> list[Tensor]:
+def grid_features(spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> list[Tensor]:
     """What describes each action component, on a grid of deployments × nodes: `[..., O]` → parts `[..., d, n, F]`.
 
     d and n are 1 where a part is the same along them. v3 (one row per deployment): deployment, global. v4: pair,
-    deployment, node, global.
+    deployment, node, global. A Box `action` `[..., A]` becomes one more feature of the first part, the components' own.
     """
     blocks = split_blocks(spec, obs)
     shared = blocks["global"].unsqueeze(-2).unsqueeze(-2)
     if spec.action_entity == "deployment":
-        return [blocks["deployment"].unsqueeze(-2), shared]
-    return [blocks["pair"], blocks["deployment"].unsqueeze(-2), blocks["node"].unsqueeze(-3), shared]
+        parts = [blocks["deployment"].unsqueeze(-2), shared]
+    else:
+        parts = [blocks["pair"], blocks["deployment"].unsqueeze(-2), blocks["node"].unsqueeze(-3), shared]
+    if action is not None:
+        own = parts[0]
+        parts[0] = torch.cat([own, action.reshape(*own.shape[:-1], 1)], -1)
+    return parts
 
 
 def pools(spec: EnvSpec, h: Tensor) -> list[Tensor]:
@@ -86,17 +97,23 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
     weight, total = net[f"{name}.weight"], net[f"{name}.bias"][..., None, None, None, :]
     start = 0
     for part in parts:
-        *lead, b, d, n, width = part.shape
-        product = part.reshape(*lead, b * d * n, width) @ weight[..., start : start + width, :]
-        total = total + product.reshape(*lead, b, d, n, -1)
+        b, d, n, width = part.shape[-4:]
+        product = part.reshape(*part.shape[:-4], b * d * n, width) @ weight[..., start : start + width, :]
+        total = total + product.reshape(*product.shape[:-2], b, d, n, -1)
         start += width
     return total
 
 
-def init_set(spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator) -> Net:
-    """Parameters of `set_rows`; their number depends on no number of nodes or deployments."""
+def init_set(
+    spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator, *,
+    of_actions: bool = False,
+) -> Net:  # fmt: skip
+    """Parameters of `set_rows` (with an action if `of_actions`); their number depends on no number of nodes or
+    deployments.
+    """
     first, last = hidden[0], hidden[-1]
-    features = grid_features(spec, torch.zeros(1, spec.obs_size))
+    action = torch.zeros(1, spec.action_size) if of_actions else None
+    features = grid_features(spec, torch.zeros(1, spec.obs_size), action)
     own = sum(part.shape[-1] for part in features)
     views = len(pools(spec, features[0]))
     direct = own + views * features[0].shape[-1]
@@ -108,19 +125,106 @@ def init_set(spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, 
     )
 
 
-def set_rows(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
+def set_rows(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
     """Outputs for each action component, equivariant to their order: `[..., B, O]` → `[..., B, A, n_out]`.
 
     Beside the layers of encoded rows there is a linear path from the features themselves (Cheng et al. 2016, wide and
     deep, arXiv:1606.07792): rules like a target utilisation are nearly linear in them and are found at once.
     """
-    features = grid_features(spec, obs)
-    h = torch.tanh(linear_of_parts(net, "row", features))
-    h = torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
+    features = grid_features(spec, obs, action)
     direct = linear_of_parts(net, "direct", [*features, *pools(spec, features[0])])
-    return (linear_of_parts(net, "out", [h]) + direct).flatten(-3, -2)
+    return (linear_of_parts(net, "out", [_encoded(net, spec, features)]) + direct).flatten(-3, -2)
 
 
-def set_value(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
-    """One number for each observation, the mean of the rows': `[..., B, O]` → `[..., B]`."""
-    return set_rows(net, spec, obs).mean(-2).squeeze(-1)
+def _encoded(net: Net, spec: EnvSpec, features: Sequence[Tensor]) -> Tensor:
+    """The last hidden layer of every component: `[..., B, d, n, H]`."""
+    h = torch.tanh(linear_of_parts(net, "row", features))
+    return torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
+
+
+def set_value(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
+    """One number for each observation (and Box action), the mean of the rows': `[..., B, O]` → `[..., B]`."""
+    return set_rows(net, spec, obs, action).mean(-2).squeeze(-1)
+
+
+def last_hidden(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:
+    """The last hidden layer of a network of either kind (of a set network the mean of the components'), which has the
+    same size on clusters of any size: `[..., B, O]` → `[..., B, H]`.
+    """
+    if "row.weight" in net:
+        return _encoded(net, spec, grid_features(spec, obs)).mean((-3, -2))
+    return _hidden(net, obs)
+
+
+def depth(name: str) -> int | None:
+    """How many layers lie below the layer that the parameter `name` belongs to; None for an output layer, and for what
+    belongs to no layer.
+    """
+    layer = name.rpartition(".")[0].rpartition(".")[2]
+    if layer.startswith("hidden"):
+        return int(layer.removeprefix("hidden"))
+    return {"row": 0, "mix": 1}.get(layer)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Kind and size of an algorithm's networks: sets of rows where `kind` says so and actions have rows, else MLPs."""
+
+    spec: EnvSpec
+    hidden: tuple[int, ...]
+    kind: Literal["mlp", "set"]
+
+    @property
+    def rows(self) -> bool:
+        """Whether networks are sets of rows."""
+        return self.kind == "set" and self.spec.action_entity in ("deployment", "pair")
+
+    def init_components(self, n_out: int, out_gain: float, generator: torch.Generator) -> Net:
+        """Parameters of `components`."""
+        if self.rows:
+            return init_set(self.spec, self.hidden, n_out, out_gain, generator)
+        return init_mlp(self.spec.obs_size, self.hidden, self.spec.action_size * n_out, out_gain, generator)
+
+    def init_policy(self, n_out: int, generator: torch.Generator) -> Net:
+        """Parameters of `components` whose last layer is small: the first policy is nearly the same everywhere."""
+        return self.init_components(n_out, 0.1 if self.rows else 0.01, generator)
+
+    def components(self, net: Net, obs: Tensor) -> Tensor:
+        """Outputs for each action component: `[..., B, O]` → `[..., B, A, n_out]`."""
+        if self.rows:
+            return set_rows(net, self.spec, obs)
+        out = mlp(net, obs)
+        return out.reshape(*out.shape[:-1], self.spec.action_size, -1)
+
+    def init_value(self, generator: torch.Generator, *, of_actions: bool = False) -> Net:
+        """Parameters of `value`, of observations alone or with Box actions."""
+        if self.rows:
+            return init_set(self.spec, self.hidden, 1, 1.0, generator, of_actions=of_actions)
+        return init_mlp(self.spec.obs_size + self.spec.action_size * of_actions, self.hidden, 1, 1.0, generator)
+
+    def value(self, net: Net, obs: Tensor, action: Tensor | None = None) -> Tensor:
+        """One number for each observation (and Box action): `[..., B, O]`, `[..., B, A]` → `[..., B]`."""
+        if self.rows:
+            return set_value(net, self.spec, obs, action)
+        return mlp(net, obs if action is None else torch.cat([obs, action], -1)).squeeze(-1)
+
+
+def moved(net: Net, online: Net, share: float | Tensor) -> Net:
+    """A target network `share` of the way (a number, or one per task `[...]`) towards the online network."""
+    if isinstance(share, float):
+        return {name: torch.lerp(leaf, online[name].detach(), share) for name, leaf in net.items()}
+    shares = {name: share.reshape(*share.shape, *[1] * (leaf.dim() - share.dim())) for name, leaf in net.items()}
+    return {name: torch.lerp(leaf, online[name].detach(), shares[name].to(leaf)) for name, leaf in net.items()}
+
+
+def twins(first: Net, second: Net) -> Net:
+    """Two networks of one shape as one, with an axis of size 2 after the task axis.
+
+    With inputs `[..., 1, rows, in]` one product serves both: `[..., 2, rows, out]`.
+    """
+    return {name: torch.stack([leaf, second[name]]) for name, leaf in first.items()}
+
+
+def first_twin(net: Net) -> Net:
+    """The first of `twins`."""
+    return {name: leaf.select(-3 if name.endswith(".weight") else -2, 0) for name, leaf in net.items()}

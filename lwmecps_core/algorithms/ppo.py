@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from math import log, pi
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms import heads, networks
+from lwmecps_core.algorithms import heads, networks, replay
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
 from lwmecps_core.algorithms.returns import (
     flat_samples,
@@ -29,6 +30,7 @@ class PPO:
     are those of the expected return (Rothfuss et al. 2019, ProMP, arXiv:1810.06784, equation 7).
     """
 
+    optimiser: Literal["adam", "sgd"] = "adam"
     memory_size = 0
     inner_groups: tuple[str, ...] = ("actor",)
     """The critic stays: the linear fit in `whole` is its adaptation, in closed form."""
@@ -36,7 +38,7 @@ class PPO:
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        self._rows = cfg.network == "set" and spec.action_entity in ("deployment", "pair")
+        self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
 
     @property
     def noise_size(self) -> int:
@@ -45,34 +47,25 @@ class PPO:
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Orthogonal weights; the actor's last layer is small: the first policy is nearly the same everywhere."""
-        spec, hidden = self.spec, self.cfg.hidden_size
-        n_out = heads.outputs(spec)
-        if self._rows:
-            actor = networks.init_set(spec, hidden, n_out, 0.1, generator)
-            critic = networks.init_set(spec, hidden, 1, 1.0, generator)
-        else:
-            actor = networks.init_mlp(spec.obs_size, hidden, spec.action_size * n_out, 0.01, generator)
-            critic = networks.init_mlp(spec.obs_size, hidden, 1, 1.0, generator)
-        if not spec.discrete:
-            actor["log_std"] = torch.full((spec.action_size,), INITIAL_LOG_STD)
+        actor = self._nets.init_policy(heads.outputs(self.spec), generator)
+        critic = self._nets.init_value(generator)
+        if not self.spec.discrete:
+            # A set network's components share one, so that the policy fits clusters of any size.
+            size = 1 if self._nets.rows else self.spec.action_size
+            actor["log_std"] = torch.full((size,), INITIAL_LOG_STD)
         return {"actor": actor, "critic": critic}, {}
 
     def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, self._policy(params, obs), mask)
+            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], obs), mask)
             action = heads.mode(self.spec, choices) if noise is None else heads.sample(choices, noise)
             return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
         mean, log_std = self._gaussian(params, obs)
-        if noise is None:
-            action = mean
-        else:
-            radius, angle = noise.chunk(2, -1)
-            normal = torch.sqrt(-2 * torch.log1p(-radius)) * torch.cos(2 * pi * angle)
-            action = mean + torch.exp(log_std) * normal
+        action = mean if noise is None else mean + torch.exp(log_std) * heads.normal(noise)
         return ActorOut(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
-    def whole(self, params: Params, extra: Extra, data: Batch) -> Batch:
+    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Advantages normalised per task, value targets, and the flattened samples.
 
         A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task
@@ -81,7 +74,7 @@ class PPO:
         obs = data["obs"]
         with torch.no_grad():
             *lead, t1, b, o = obs.shape
-            value = self._value(params, obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
+            value = self._nets.value(params["critic"], obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
             episode = (data["terminated"], data["truncated"], self.cfg.discount_factor)
             missed = generalised_advantage(data["reward"], value, *episode, 1.0)
             value = value + linear_residual(obs, missed, data["valid"])
@@ -99,18 +92,13 @@ class PPO:
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`n_epochs` passes over shuffled minibatches of `batch_size` samples."""
-        axis = batch["weight"].dim() - 1
-        size = batch["weight"].shape[axis]
-        for _ in range(self.cfg.n_epochs):
-            order = torch.randperm(size, generator=generator)
-            for index in torch.split(order, self.cfg.batch_size):
-                yield {k: v.index_select(axis, index) for k, v in batch.items()}
+        return replay.shuffled(batch, self.cfg.batch_size, self.cfg.n_epochs, generator)
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Actor: −(clipped surrogate + entropy bonus). Critic: squared error times its coefficient."""
         obs, weight, advantage = batch["obs"], batch["weight"], batch["advantage"]
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, self._policy(params, obs), batch["mask"])
+            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], obs), batch["mask"])
             new_log_prob, entropy = heads.log_prob(choices, batch["action"]), heads.entropy(choices)
         else:
             mean, log_std = self._gaussian(params, obs)
@@ -119,7 +107,7 @@ class PPO:
         ratio = torch.exp(new_log_prob - batch["log_prob"])
         epsilon = self.cfg.clip_epsilon
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon) * advantage)
-        error = self._value(params, obs) - batch["target"]
+        error = self._nets.value(params["critic"], obs) - batch["target"]
         return {
             "actor": -weighted_mean(surrogate + self.cfg.entropy_coef * entropy, weight),
             "critic": self.cfg.value_function_coef * weighted_mean(error.pow(2), weight),
@@ -129,20 +117,9 @@ class PPO:
         """PPO keeps nothing beside its parameters."""
         return extra
 
-    def _policy(self, params: Params, obs: Tensor) -> Tensor:
-        if self._rows:
-            return networks.set_rows(params["actor"], self.spec, obs)
-        out = networks.mlp(params["actor"], obs)
-        return out.reshape(*out.shape[:-1], self.spec.action_size, -1)
-
     def _gaussian(self, params: Params, obs: Tensor) -> tuple[Tensor, Tensor]:
-        mean = torch.sigmoid(self._policy(params, obs)).squeeze(-1)
+        mean = torch.sigmoid(self._nets.components(params["actor"], obs)).squeeze(-1)
         return mean, params["actor"]["log_std"].unsqueeze(-2).expand_as(mean)
-
-    def _value(self, params: Params, obs: Tensor) -> Tensor:
-        if self._rows:
-            return networks.set_value(params["critic"], self.spec, obs)
-        return networks.mlp(params["critic"], obs).squeeze(-1)
 
 
 def _gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:

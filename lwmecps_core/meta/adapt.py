@@ -11,14 +11,15 @@ from lwmecps_core.tree import tree_map
 
 
 def gradients(
-    losses: dict[str, Tensor], params: Params, groups: Collection[str] | None = None, *, create_graph: bool = False
-) -> Params:
-    """Each group's gradient of its own loss, summed over tasks (they share no parameters), for all or some groups."""
-    wanted = [group for group in params if groups is None or group in groups]
+    losses: dict[str, Tensor], params: Params, groups: Collection[str] | None = None, *,
+    create_graph: bool = False, retain_graph: bool = False,
+) -> Params:  # fmt: skip
+    """Each group's gradient of its own loss, summed over tasks (they share no parameters), where it has one."""
+    wanted = [group for group in params if group in losses and (groups is None or group in groups)]
     result: Params = {}
     for group in wanted:
         names = params[group]
-        keep = create_graph or group != wanted[-1]  # the graph is freed with the last group
+        keep = create_graph or retain_graph or group != wanted[-1]  # the graph is freed with the last group
         grads = torch.autograd.grad(
             losses[group].sum(), list(names.values()), create_graph=create_graph, retain_graph=keep
         )  # fmt: skip
@@ -49,11 +50,22 @@ def adapt(
     return params
 
 
-def adapted_once(algo: Algorithm, params: Params, extra: Extra, rates: Params, batch: Batch) -> Params:
-    """One inner step whose result is outside every graph: what a policy does when it meets a new cluster."""
+def adapted_once(
+    algo: Algorithm, params: Params, extra: Extra, rates: Params, batch: Batch, *,
+    start: Params | None = None, proximal: float = 0.0,
+) -> Params:  # fmt: skip
+    """One inner step whose result is outside every graph: what a policy does when it meets a new cluster.
+
+    With `start` the step also descends `proximal`/2 · ‖params − start‖² (Rajeswaran et al. 2019, arXiv:1909.04630,
+    equation 3).
+    """
     fresh = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
-    stepped = inner_step(fresh, rates, gradients(algo.losses(fresh, extra, batch), fresh, rates))
-    return tree_map(lambda leaf: leaf.detach(), stepped)
+    grads = gradients(algo.losses(fresh, extra, batch), fresh, rates)
+    if start is not None:
+        grads = {
+            g: {n: x + proximal * (fresh[g][n] - start[g][n]) for n, x in names.items()} for g, names in grads.items()
+        }
+    return tree_map(lambda leaf: leaf.detach(), inner_step(fresh, rates, grads))
 
 
 def stacked(batches: Sequence[RolloutBatch]) -> Batch:

@@ -7,81 +7,119 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.meta.adapt import gradients, inner_step
+from lwmecps_core.meta.adapt import adapted_once, gradients, inner_step
+from lwmecps_core.meta.base import MetaGradient, point_weights
+from lwmecps_core.run_config import MetaConfig
 from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map, with_leaves
 
 
 @dataclass(frozen=True)
-class MetaGradient:
-    """Gradients for the shared start and the inner rates, and the losses `[K]` before and after adaptation."""
+class MAML:
+    """One plain gradient step for every collection, and the gradient through all of them (Finn et al. 2017,
+    arXiv:1703.03400), or with inner gradients held constant (`first_order`, section 5.2 there).
+    """
 
-    params: Params
-    rates: Params
-    loss_before: Tensor
-    loss_after: Tensor
+    first_order: bool = False
+    frozen_support: bool = False
+
+    def step(
+        self, algo: Algorithm, start: Params, params: Params, extra: Extra, rates: Params, batch: Batch, cfg: MetaConfig
+    ) -> Params:
+        """θ′ = θ − α ∘ ∇L."""
+        return adapted_once(algo, params, extra, rates, batch)
+
+    def meta_gradient(
+        self, algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], cfg: MetaConfig
+    ) -> MetaGradient:
+        """See `meta_gradient`."""
+        return meta_gradient(
+            algo, params, extra, rates, points[:-1], points[-1],
+            first_order=self.first_order, step_weights=point_weights(cfg, len(points)),
+        )  # fmt: skip
 
 
 def meta_gradient(
     algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], query: Batch,
     *, first_order: bool = False, step_weights: Sequence[float] | None = None,
 ) -> MetaGradient:  # fmt: skip
-    """Gradient of the mean loss over K tasks after one inner step per support batch.
+    """Mean over K tasks of Σ wⱼ (dφⱼ/dθ)ᵀ vⱼ, where φⱼ are the parameters after j inner steps and vⱼ each group's
+    gradient there of its own loss.
+
+    With one group, or groups whose losses don't meet, that is the gradient of the mean loss. An actor's loss also
+    depends on the critic, but a critic must not learn to flatter its actor: so vⱼ has no cross-terms, while dφⱼ/dθ has
+    all, since inner steps move groups together and each sees the others.
 
     `params` and `rates` have no task axis, batches do; only the groups in `rates` take inner steps. `support[j]` was
     collected by the parameters after j steps, `query` by those after the last. `step_weights` (one per inner step and
-    one for the end) also weigh the loss at every intermediate point on the data collected there, which keeps the start
-    and each step of adaptation good (multi-step loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by
-    default the end alone counts. First-order takes the inner gradients as constants (Finn et al. 2017,
-    arXiv:1703.03400, section 5.2).
+    one for the end) also weigh the intermediate points on the data collected there, which keeps the start and each
+    step of adaptation good (multi-step loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by default
+    the end alone counts. First-order takes the inner gradients as constants (Finn et al. 2017, arXiv:1703.03400,
+    section 5.2).
     """
     points = [*support, query]
     weights = tuple(step_weights) if step_weights is not None else (0.0,) * len(support) + (1.0,)
     many_extra = expanded_extra(extra, query["weight"].shape[0])
-    compute = _first_order if first_order else _second_order
+    compute = constant_steps if first_order else _second_order
     return compute(algo, params, many_extra, rates, points, weights)
+
+
+def total_loss(losses: dict[str, Tensor]) -> Tensor:
+    """The sum of all groups' losses `[K]`, outside every graph: a figure to watch, not to descend."""
+    return torch.stack([loss.detach() for loss in losses.values()]).sum(0)
 
 
 def _second_order(
     algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float]
 ) -> MetaGradient:
-    """Backpropagation through the whole chain of inner steps."""
-    start = with_leaves(params, (leaf.detach().requires_grad_() for leaf in leaves(params)))
-    learnt = with_leaves(rates, (leaf.detach().requires_grad_() for leaf in leaves(rates)))
-    current = expanded(start, points[0]["weight"].shape[0])
-    objective = torch.zeros((), dtype=leaves(params)[0].dtype)
+    """Backpropagation of all vⱼ through the whole chain of inner steps, in one pass."""
+    start, learnt = (tree_map(lambda leaf: leaf.detach().requires_grad_(), tree) for tree in (params, rates))
+    tasks = points[0]["weight"].shape[0]
+    current = expanded(start, tasks)
+    reached: list[Tensor] = []
+    pulls: list[Tensor] = []
     values: list[Tensor] = []
     for j, (batch, weight) in enumerate(zip(points, weights, strict=True)):
+        last = j == len(points) - 1
         losses = algo.losses(current, extra, batch)
-        total = torch.stack([losses[group] for group in current]).sum(0)
-        values.append(total.detach())
+        values.append(total_loss(losses))
+        moving = {} if last else gradients(losses, current, learnt, create_graph=True)
         if weight:
-            objective = objective + weight * total.mean()
-        if j < len(points) - 1:
-            current = inner_step(current, learnt, gradients(losses, current, learnt, create_graph=True))
+            others = [group for group in current if group not in moving]
+            found = moving | gradients(losses, current, others, retain_graph=not last)
+            reached += leaves({group: current[group] for group in found})
+            pulls += [x.detach() * (weight / tasks) for x in leaves(found)]
+        if not last:
+            # A view where nothing moves: else the next point's own gradients would run back through this step.
+            current = inner_step(tree_map(lambda leaf: leaf.view_as(leaf), current), learnt, moving)
     wanted = [*leaves(start), *leaves(learnt)]
-    found = torch.autograd.grad(objective, wanted, allow_unused=True)
-    grads = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, found, strict=True)]
+    pulled = torch.autograd.grad(reached, wanted, pulls, allow_unused=True)
+    grads = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, pulled, strict=True)]
     size = len(leaves(start))
     return MetaGradient(with_leaves(params, grads[:size]), with_leaves(rates, grads[size:]), values[0], values[-1])
 
 
-def _first_order(
+def constant_steps(
     algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float]
 ) -> MetaGradient:
-    """One plain gradient per point: with constant inner gradients g, dθⱼ/dθ₀ = 1 and dθⱼ/dα = −Σ g of earlier steps."""
+    """One plain gradient per point: with constant inner gradients g, dθⱼ/dθ₀ = 1 and dθⱼ/dα = −Σ g of earlier steps.
+
+    `extra` has a task axis, `params` and `rates` have none.
+    """
     tasks = points[0]["weight"].shape[0]
     current = tree_map(lambda leaf: leaf.detach().clone(), expanded(params, tasks))
     travelled = tree_map(torch.zeros_like, {group: current[group] for group in rates})
     of_params, of_rates = tree_map(torch.zeros_like, params), tree_map(torch.zeros_like, rates)
     values: list[Tensor] = []
-    for batch, weight in zip(points, weights, strict=True):
+    for j, (batch, weight) in enumerate(zip(points, weights, strict=True)):
         live = tree_map(lambda leaf: leaf.requires_grad_(), current)
         losses = algo.losses(live, extra, batch)
-        values.append(torch.stack([losses[group].detach() for group in live]).sum(0))
+        values.append(total_loss(losses))
         grads = gradients(losses, live)
         moving = {group: grads[group] for group in rates}
-        of_params = tree_map(lambda total, g, w=weight: total + w * g.mean(0), of_params, grads)
-        of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, moving, travelled)
-        travelled = tree_map(torch.add, travelled, moving)
-        current = tree_map(lambda leaf: leaf.detach(), inner_step(current, rates, grads))
+        if weight:
+            of_params = tree_map(lambda total, g, w=weight: total + w * g.mean(0), of_params, grads)
+            of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, moving, travelled)
+        if j < len(points) - 1:
+            travelled = tree_map(torch.add, travelled, moving)
+            current = tree_map(lambda leaf: leaf.detach(), inner_step(current, rates, grads))
     return MetaGradient(of_params, of_rates, values[0], values[-1])

@@ -2,7 +2,7 @@
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,7 +12,7 @@ import yaml
 
 from lwmecps_core.errors import InvalidInput, Violation
 
-ALIASES = {"meta_lr": "outer_lr"}
+ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
 """Other names of settings, as options and in files."""
 PLAIN = (int, float, bool, str, Path)
 Given = dict[str, dict[str, Any]]
@@ -34,8 +34,9 @@ class Section:
 @dataclass(frozen=True)
 class _Field:
     kind: Any
-    default: Any
     help: str
+    defaults: dict[str, list[str]]
+    """Default as shown → names of the classes that have it."""
 
 
 def with_options(*sections: Section) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -84,6 +85,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return dict(data)
 
 
+def by_known_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings from a file under the names of their fields."""
+    return {ALIASES.get(name, name): value for name, value in settings.items()}
+
+
 def _fields(section: Section) -> dict[str, _Field]:
     result: dict[str, _Field] = {}
     for cls in section.classes:
@@ -92,10 +98,8 @@ def _fields(section: Section) -> dict[str, _Field]:
             kind = _kind(hints[field.name])
             if kind is None or field.name in section.leave_out:
                 continue
-            default = None if field.default is MISSING else field.default
-            if field.name in result and result[field.name].default != default:
-                default = None
-            result[field.name] = _Field(kind, default, _help(hints[field.name]))
+            known = result.setdefault(field.name, _Field(kind, _help(hints[field.name]), {}))
+            known.defaults.setdefault(_text(field.default), []).append(getattr(cls, "name", cls.__name__))
     return result
 
 
@@ -123,14 +127,23 @@ def _parameter(name: str, field: _Field, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
     names += ["--" + alias.replace("_", "-") for alias, known in ALIASES.items() if known == name]
-    default = field.default
-    shown = "" if default in (None, "", (), False) else f"default {_text(default)}"
-    text = "; ".join(part for part in (field.help, shown) if part)
+    text = "; ".join(part for part in (field.help, _shown(field.defaults)) if part)
     option = typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[field.kind | None, option]
     )
 
 
+def _shown(defaults: Mapping[str, Sequence[str]]) -> str:
+    """The default, or every class's own where they disagree."""
+    if len(defaults) == 1:
+        (text,) = defaults
+        return f"default {text}" if text else ""
+    return "default " + ", ".join(f"{text} ({', '.join(names)})" for text, names in defaults.items() if text)
+
+
 def _text(default: Any) -> str:
+    """A default as an option's value; nothing where there is none to show."""
+    if default is MISSING or default is None or default is False:
+        return ""
     return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -1,5 +1,6 @@
 """`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.following import follow, report
-from services.cli.options import ALIASES, Given, Section, read_yaml, with_options
+from services.cli.options import Given, Section, by_known_names, read_yaml, with_options
 from services.cli.tasks import Json, resolve
 from services.common import convert
 
@@ -68,9 +69,19 @@ def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -
 
 @app.command()
 @with_options(RUN, Section("Transfer", (TransferConfig,)))
-def transfer(context: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+def transfer(
+    context: typer.Context,
+    policy: Policy,
+    source_task: Annotated[
+        list[str] | None, typer.Option(help="Task that stands for where the policy comes from (domain_adaptation).")
+    ] = None,
+    as_json: Json = False,
+    *,
+    given: Given,
+) -> None:
     """Go on training a stored policy on other tasks."""
-    _start(context.obj, "StartTransfer", pb.StartTransferRequest(policy_id=policy), TransferConfig, given, as_json)
+    request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(context.obj, source_task or []))
+    _start(context.obj, "StartTransfer", request, TransferConfig, given, as_json)
 
 
 @app.command()
@@ -103,8 +114,7 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     options: RunOptions = parse(RunOptions, given["Run"], "options")
     if not options.task:
         raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
-    from_file = read_yaml(options.settings) if options.settings else {}
-    from_file = {ALIASES.get(name, name): value for name, value in from_file.items()}
+    from_file = by_known_names(read_yaml(options.settings)) if options.settings else {}
     source = str(options.settings) if options.settings else "options"
     learnt = "algorithm" in request.DESCRIPTOR.fields_by_name
     algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if learnt else None
@@ -126,7 +136,7 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
 
 def _algorithm(from_file: Any, given: dict[str, Any], source: str) -> Any:
     """The algorithm's settings: the file's, overridden by options."""
-    data = {"name": from_file} if isinstance(from_file, str) else dict(from_file)
+    data = by_known_names(from_file) if isinstance(from_file, Mapping) else {"name": from_file}
     data |= {name: value for name, value in given.items() if name != "algorithm"}
     data["name"] = given.get("algorithm", data.get("name", "ppo"))
     return parse(AlgorithmConfig, data, source)

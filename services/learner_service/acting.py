@@ -14,6 +14,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.run_config import fits_any_size
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import tree_map
 
@@ -74,7 +75,7 @@ def _ready(policy: PolicyData) -> Ready:
 
 def resized(policy: PolicyData, spec: EnvSpec) -> Algorithm:
     """The policy's algorithm for a cluster of another size; raises `InvalidInput` when its weights don't fit there."""
-    if policy.algorithm.network == "set" and spec == _of_size(policy.env_spec, spec):
+    if fits_any_size(policy.algorithm) and spec == _of_size(policy.env_spec, spec):
         algorithm = algorithms.make(policy.algorithm, spec)
         fresh, _ = algorithm.init(torch.Generator())
         if tree_map(lambda leaf: leaf.shape, fresh) == tree_map(lambda leaf: leaf.shape, policy.params):

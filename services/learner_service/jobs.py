@@ -51,6 +51,7 @@ class Job:
     num_tasks: int = 0
     task_seed: int = 0
     calibration_task_ids: tuple[str, ...] = ()
+    source_task_ids: tuple[str, ...] = ()
     policy_id: str = ""
     seed: int = 0
 
@@ -72,12 +73,16 @@ class StepReport:
 
 @dataclass(frozen=True)
 class LoopInput:
-    """All that a loop gets: the claimed run, the policy and tasks that it names, the collector, and where to start."""
+    """All that a loop gets: the claimed run, the policy and tasks that it names, the collector, and where to start.
+
+    `origin` are the source tasks of a transfer.
+    """
 
     job: Job
     policy: PolicyData | None
     source: TaskSource
     calibration: TaskSource
+    origin: TaskSource
     collector: Collector
     start: LoopState | None
 

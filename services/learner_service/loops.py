@@ -1,6 +1,7 @@
 """Which loop does which kind of run: the one table that a new kind of run is added to."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from lwmecps_core import training
 from lwmecps_core.progress import Progress
@@ -21,6 +22,10 @@ def _from_policy(loop: Callable[..., Iterator[Progress]]) -> Loop:
     return run
 
 
+def _transfer(x: LoopInput) -> Iterator[Progress]:
+    return _from_policy(partial(training.transfer, origin=x.origin))(x)
+
+
 def _evaluate(x: LoopInput) -> Iterator[Progress]:
     settings, seed = x.job.settings, x.job.seed
     return training.evaluate(
@@ -31,7 +36,7 @@ def _evaluate(x: LoopInput) -> Iterator[Progress]:
 LOOPS: Mapping[str, Loop] = {
     "train": _from_nothing(training.train),
     "meta_train": _from_nothing(training.meta_train),
-    "transfer": _from_policy(training.transfer),
+    "transfer": _transfer,
     "adapt": _from_policy(training.adapt),
     "evaluate": _evaluate,
 }

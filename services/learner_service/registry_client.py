@@ -189,6 +189,7 @@ def job_from_run(run: run_pb2.Run, token: int) -> Job:
         num_tasks=spec.num_tasks,
         task_seed=spec.task_seed,
         calibration_task_ids=tuple(spec.calibration_task_ids),
+        source_task_ids=tuple(spec.source_task_ids),
         policy_id=spec.policy_id,
         seed=spec.seed,
     )

@@ -15,9 +15,10 @@ from lwmecps_core import algorithms, baselines
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import EvaluateConfig
+from lwmecps_core.run_config import EvaluateConfig, TransferConfig
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.transfer.domain import check_origin
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
@@ -107,6 +108,9 @@ class LearnerRpc(LearnerServiceServicer):
         check_source(kind, tasks, spec.num_tasks)
         for task_id in spec.calibration_task_ids:
             self._registry.get_task(task_id)
+        if isinstance(settings, TransferConfig):
+            origin = [self._registry.get_task(task_id) for task_id in spec.source_task_ids]
+            check_origin(settings, origin, tasks[0].env_id)
         if kind in ("train", "meta_train"):
             first = draw(tasks[0], 0) if isinstance(tasks[0], TaskDistribution) else tasks[0]
             algorithms.make(convert.algorithm_or_default(spec), env_spec(first))

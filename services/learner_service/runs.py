@@ -188,20 +188,22 @@ class RunSession:
         start = self._load_checkpoint()
         self._given = policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
         source = resolve_source(job.kind, self._registry.load_tasks(job.task_ids), job.num_tasks, job.task_seed)
-        calibration: TaskSource = ()
-        if job.calibration_task_ids:
-            calibration = resolve_source("calibration", self._registry.load_tasks(job.calibration_task_ids), 0, 0)
+        calibration, origin = self._others(job.calibration_task_ids), self._others(job.source_task_ids)
         method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
         self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
         self._collector = self._shop.open_collector(job.run_id, self._stop)
         collector = StoppableCollector(self._collector, self._stop)
         loop = _loop(self._shop.loops, job.kind)
-        for progress in loop(LoopInput(job, policy, source, calibration, collector, start)):
+        for progress in loop(LoopInput(job, policy, source, calibration, origin, collector, start)):
             self._take_in(progress)
             if self._must_stop(progress):
                 return False
         return True
+
+    def _others(self, task_ids: Sequence[str]) -> TaskSource:
+        """Tasks that the run names beside those it works on."""
+        return resolve_source("beside", self._registry.load_tasks(task_ids), 0, 0) if task_ids else ()
 
     def _must_stop(self, progress: Progress) -> bool:
         """Whether to stop now; a pause that comes during the last step comes too late."""

@@ -54,6 +54,7 @@ class RunSpec:
     num_tasks: int = 0
     task_seed: int = 0
     calibration_task_ids: tuple[str, ...] = ()
+    source_task_ids: tuple[str, ...] = ()
     policy_id: str = ""
     seed: int = 0
     algorithm: AlgorithmConfig | None = None

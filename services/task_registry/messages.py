@@ -73,7 +73,8 @@ def run_spec_to_message(spec: RunSpec) -> run_pb2.RunSpec:
     """The message of what a run does."""
     message = run_pb2.RunSpec(
         label=spec.label, task_ids=spec.task_ids, num_tasks=spec.num_tasks, task_seed=spec.task_seed,
-        calibration_task_ids=spec.calibration_task_ids, policy_id=spec.policy_id, seed=spec.seed,
+        calibration_task_ids=spec.calibration_task_ids, source_task_ids=spec.source_task_ids,
+        policy_id=spec.policy_id, seed=spec.seed,
     )  # fmt: skip
     convert.set_run_settings(message, spec.settings)
     if spec.algorithm is not None:
@@ -90,7 +91,8 @@ def run_spec_from_message(message: run_pb2.RunSpec) -> RunSpec:
     return RunSpec(
         settings=settings, task_ids=tuple(message.task_ids), label=message.label, num_tasks=message.num_tasks,
         task_seed=message.task_seed, calibration_task_ids=tuple(message.calibration_task_ids),
-        policy_id=message.policy_id, seed=message.seed, algorithm=algorithm,
+        source_task_ids=tuple(message.source_task_ids), policy_id=message.policy_id, seed=message.seed,
+        algorithm=algorithm,
     )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ import torch
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
+from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, QLearningConfig, SACConfig, TD3Config
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import tree_map
 
@@ -34,22 +35,49 @@ BOX = EnvSpec(
     horizon=6,
     action_entity="deployment",
 )
-SPECS = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": BOX}
+PAIR_BOX = EnvSpec("lwmecps-v4-continuous", PAIRS.blocks, (), PAIRS.action_size, PAIRS.horizon, PAIRS.action_entity)
+SPECS = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": BOX, "pair_box": PAIR_BOX}
 
 SETTINGS: dict[str, AlgorithmConfig] = {
     "ppo": PPOConfig(hidden_size=(8, 6), batch_size=8),
     "dqn": DQNConfig(hidden_size=(8, 6)),
+    "q_learning": QLearningConfig(bins=2),  # so few rows that one rollout visits what another did
+    "sac": SACConfig(hidden_size=(8, 6)),
+    "td3": TD3Config(hidden_size=(8, 6)),
 }
 
 
 def cases() -> list[tuple[str, str]]:
     """Every registered algorithm on every spec that it accepts."""
-    return [(a, s) for a in algorithms.REGISTRY for s in SPECS if not (a == "dqn" and not SPECS[s].discrete)]
+    return [(a, s) for a in algorithms.REGISTRY for s in SPECS if _accepts(a, s)]
+
+
+def first_cases() -> list[tuple[str, str]]:
+    """Every registered algorithm on the first spec that it accepts."""
+    return [next((a, s) for a, s in cases() if a == name) for name in algorithms.REGISTRY]
+
+
+def _accepts(name: str, spec: str) -> bool:
+    try:
+        algorithms.make(_settings(name), SPECS[spec])
+    except InvalidInput:
+        return False
+    return True
+
+
+def _settings(name: str) -> AlgorithmConfig:
+    settings: AlgorithmConfig = SETTINGS.get(name) or ALGORITHMS[name]()
+    return settings
+
+
+def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
+    """A rollout as one batch, with the same noise every time."""
+    return algo.whole(params, extra, data, torch.Generator().manual_seed(0))
 
 
 def make(name: str, spec: str) -> tuple[Algorithm, Params, Extra]:
     """The algorithm with float64 parameters."""
-    algo = algorithms.make(SETTINGS.get(name) or ALGORITHMS[name](), SPECS[spec])
+    algo = algorithms.make(_settings(name), SPECS[spec])
     params, extra = algo.init(torch.Generator().manual_seed(1))
     return algo, tree_map(lambda leaf: leaf.double(), params), {k: v.double() for k, v in extra.items()}
 

@@ -4,7 +4,7 @@ import torch
 
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
-from tests.algorithms.factory import make, rollout
+from tests.algorithms.factory import make, rollout, whole
 
 
 def test_generalised_advantage_equals_the_brute_force_sum() -> None:
@@ -47,7 +47,7 @@ def test_ratio_is_one_at_the_sampling_parameters() -> None:
     for spec in ("rows", "pairs", "flat", "box"):
         algo, params, extra = make("ppo", spec)
         data = {k: v[0] for k, v in rollout(algo, params, extra, 1, tasks=1).items()}
-        batch = algo.whole(params, extra, data)
+        batch = whole(algo, params, extra, data)
         again = algo.act(params, extra, batch["obs"], batch["mask"], None)
         assert again.action.shape == batch["action"].shape
         losses = algo.losses(params, extra, {**batch, "advantage": torch.ones_like(batch["advantage"])})

@@ -153,7 +153,7 @@ PACE = Pace(report_every_s=0.0, heartbeat_every_s=0.02, checkpoint_every_s=1e9, 
 
 
 def workshop(registry: Any, loop: Loop, pace: Pace = PACE, collector: Any = None) -> Workshop:
-    return Workshop(registry, {"train": loop}, collector or NoCollector(), lambda: Trackers([]), pace)
+    return Workshop(registry, {"train": loop, "transfer": loop}, collector or NoCollector(), lambda: Trackers([]), pace)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 import torch
 
+from lwmecps_core.algorithms import make
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import AdaptConfig, DQNConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import AdaptConfig, DQNConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
 from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.families import draw
 from lwmecps_core.tracking import Trackers
 from services.learner_service.jobs import End, Job, StepReport, Wish
 from services.learner_service.loops import LOOPS
@@ -41,6 +45,7 @@ class PausingRegistry(FakeRegistry):
 def _run(what: Job, pause_after: int = -1) -> PausingRegistry:
     registry = PausingRegistry(what, (CITY,))
     registry.pause_after = pause_after
+    registry.policies["p1"] = _untrained()
     shop = Workshop(
         registry, LOOPS, OpenLocal(), lambda: Trackers([]), Pace(report_every_s=0, checkpoint_every_steps=2)
     )
@@ -52,9 +57,22 @@ def _run(what: Job, pause_after: int = -1) -> PausingRegistry:
     return registry
 
 
+def _untrained() -> PolicyData:
+    spec = env_spec(draw(CITY, 0))
+    return PolicyData(PPOConfig(), spec, *make(PPOConfig(), spec).init(torch.Generator().manual_seed(0)))
+
+
 JOBS: dict[str, Callable[[], Job]] = {
     "train ppo": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=PPOConfig()),
     "train dqn": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=DQNConfig()),
+    "transfer": lambda: job(
+        kind="transfer",
+        settings=TransferConfig(
+            method="domain_adaptation", total_episodes=8, episodes_per_batch=2, compare_scratch=True
+        ),
+        policy_id="p1",
+        source_task_ids=("t1",),
+    ),
     "meta-train": lambda: job(
         kind="meta_train",
         settings=MetaConfig(num_meta_epochs=4, meta_batch_size=2, adaptation_steps=2, episodes_per_step=2),

@@ -17,6 +17,7 @@ from lwmecps_core.progress import LoopState, Progress, Row
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import DQNConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution
+from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.common import convert
@@ -164,6 +165,39 @@ def test_a_policy_made_for_another_environment_is_refused(
     code, text = _refusal(lambda: learner.stub.StartTransfer(request))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "the policy was made for lwmecps-v1, the tasks are lwmecps-v3" in text
+
+
+def test_domain_adaptation_needs_source_tasks_that_fit_and_its_loop_gets_them(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    origins: list[Any] = []
+
+    def loop(x: Any) -> Any:
+        origins.append(x.origin)
+        return _learning_loop(x)
+
+    learner, task_id = start_learner(loop), registry.create_task()
+    run = learner.stub.StartTraining(pb.StartTrainingRequest(task_ids=[task_id])).run
+    policy_id = registry.wait(run.id, "COMPLETED").result_policy_id
+    city = convert.distribution_to_message(TaskDistribution(env_id="lwmecps-v3"))
+    city_id = registry.stub.CreateTask(registry_pb2.CreateTaskRequest(distribution=city)).task.id
+    settings = {"method": settings_pb2.TRANSFER_METHOD_DOMAIN_ADAPTATION}
+
+    def transfer(*origin: str) -> run_pb2.Run:
+        request = pb.StartTransferRequest(
+            task_ids=[task_id], policy_id=policy_id, settings=settings, source_task_ids=origin
+        )  # fmt: skip
+        return learner.stub.StartTransfer(request).run
+
+    reasons = {(): "domain_adaptation needs source tasks", (city_id,): "must be of the target's environment"}
+    for origin, reason in reasons.items():
+        code, text = _refusal(lambda origin=origin: transfer(*origin))  # type: ignore[misc]
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert f"source_task_ids: {reason}" in text
+    run = transfer(task_id)
+    registry.wait(run.id, "COMPLETED")
+    assert list(run.spec.source_task_ids) == [task_id]
+    assert [len(origin) for origin in origins] == [0, 1], "the loop gets the source tasks"
 
 
 def test_an_algorithm_that_cannot_act_in_the_environment_is_refused(

@@ -11,6 +11,7 @@ from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, Meta
 from services.common.convert import RunSettings
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
 from services.task_registry.store import Store
+from services.task_registry.store.runs import spec_from_plain, spec_to_plain
 from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
 
 
@@ -22,11 +23,19 @@ def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings:
     tasks = [store.tasks.create(make_task(name)).id for name in "ab"]
     spec = make_run_spec(
         tasks[1], tasks[0], settings=settings, label="x", num_tasks=3, task_seed=4, seed=5,
-        calibration_task_ids=(tasks[0],), policy_id=make_policy(store).id, algorithm=DQNConfig(tau=0.5),
+        calibration_task_ids=(tasks[0],), source_task_ids=(tasks[1],), policy_id=make_policy(store).id,
+        algorithm=DQNConfig(tau=0.5),
     )  # fmt: skip
     run = store.runs.create(spec, {"team": "edge"})
     assert store.runs.get(run.id) == run
     assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)
+
+
+def test_a_run_stored_before_there_were_source_tasks_has_none() -> None:
+    spec = make_run_spec("t1", kind="transfer", policy_id="p1")
+    plain = spec_to_plain(spec)
+    del plain["source_task_ids"]
+    assert spec_from_plain(plain) == spec
 
 
 def test_a_run_on_an_unknown_task_or_policy_is_refused(store: Store) -> None:

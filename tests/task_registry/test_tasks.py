@@ -115,11 +115,15 @@ def test_deletion_with_a_stale_etag_is_refused(store: Store) -> None:
 def test_task_in_use_by_an_unfinished_run_stays(store: Store) -> None:
     task = store.tasks.create(make_task())
     other = store.tasks.create(make_task("calibration"))
-    run = store.runs.create(make_run_spec(task.id, calibration_task_ids=(other.id,)))
+    origin = store.tasks.create(make_task("source"))
+    run = store.runs.create(
+        make_run_spec(task.id, calibration_task_ids=(other.id,), source_task_ids=(origin.id,))
+    )  # fmt: skip
     with pytest.raises(WrongState, match=run.id):
         store.tasks.delete(task.id)
-    with pytest.raises(WrongState, match=run.id):
-        store.tasks.delete(other.id)
+    for beside in (other, origin):
+        with pytest.raises(WrongState, match=run.id):
+            store.tasks.delete(beside.id)
     held = store.runs.claim("learner")
     assert held is not None
     store.runs.report(held.id, held.token, Report(state=RunState.COMPLETED))

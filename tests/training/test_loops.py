@@ -1,20 +1,27 @@
 """The training loops: what they yield, that they can be interrupted anywhere, and their controls."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from lwmecps_core.algorithms import make
+from lwmecps_core.algorithms import REGISTRY, make
+from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.meta import REGISTRY as METHODS
 from lwmecps_core.optimiser import Optimiser
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.progress import LoopState, Progress
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
     AdaptConfig,
+    AlgorithmConfig,
     DQNConfig,
     EvaluateConfig,
     MetaConfig,
@@ -22,13 +29,17 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
+from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
-from lwmecps_core.tree import flatten, leaves
+from lwmecps_core.tree import flatten, leaves, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 DQN = DQNConfig(hidden_size=(8, 8), updates_per_batch=3, memory_size=100)
+TINY = {
+    "hidden_size": (8, 8), "batch_size": 64, "n_epochs": 2, "updates_per_batch": 3, "memory_size": 100, "table_size": 64
+}  # fmt: skip
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8)
 TASKS: tuple[TaskSpec, ...] = tuple(draw(CITY, seed) for seed in range(3))
 COLLECTOR = LocalCollector()
@@ -37,10 +48,39 @@ META = MetaConfig(
     tasks_per_update=2,
 )  # fmt: skip
 
+
+def _tiny(name: str) -> AlgorithmConfig:
+    """Any algorithm in a small size."""
+    settings = ALGORITHMS[name]()
+    found: AlgorithmConfig = replace(settings, **{k: v for k, v in TINY.items() if hasattr(settings, k)})
+    return found
+
+
+def _city_for(algorithm: AlgorithmConfig) -> TaskDistribution:
+    """The city in the first kind of environment that the algorithm accepts."""
+    for env_id in ("lwmecps-v3", "lwmecps-v1", "lwmecps-v3-continuous"):
+        city = replace(CITY, env_id=env_id)
+        try:
+            make(algorithm, env_spec(draw(city, 0)))
+        except InvalidInput:
+            continue
+        return city
+    raise LookupError(algorithm.name)
+
+
+def _meta(method: str, algorithm: AlgorithmConfig, start: LoopState | None) -> Iterator[Progress]:
+    cfg = replace(META, method=method)
+    return meta_train(_city_for(algorithm), algorithm, cfg, COLLECTOR, seed=1, start=start)
+
+
+def _adapt(policy: Callable[[], PolicyData], start: LoopState | None) -> Iterator[Progress]:
+    return adapt(policy(), TASKS, AdaptConfig(adaptation_steps=3, inner_lr=0.5), COLLECTOR, seed=1, start=start)
+
+
 Loop = Callable[[LoopState | None], Iterator[Progress]]
 LOOPS: dict[str, Loop] = {
-    "meta_train": lambda start: meta_train(CITY, PPO, META, COLLECTOR, seed=1, start=start),
-    "meta_train_dqn": lambda start: meta_train(CITY, DQN, META, COLLECTOR, seed=1, start=start),
+    **{f"{method}_ppo": partial(_meta, method, PPO) for method in METHODS},
+    **{f"maml_{name}": partial(_meta, "maml", _tiny(name)) for name in REGISTRY},
     "train": lambda start: train(
         CITY, PPO, TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2), COLLECTOR, seed=1,
         start=start,
@@ -56,16 +96,15 @@ LOOPS: dict[str, Loop] = {
     "transfer": lambda start: transfer(
         _untrained(), TASKS, TransferConfig(total_episodes=8, episodes_per_batch=2), COLLECTOR, seed=1, start=start
     ),
-    "adapt": lambda start: adapt(
-        _untrained(), TASKS, AdaptConfig(adaptation_steps=3, inner_lr=0.05), COLLECTOR, seed=1, start=start
-    ),
+    "adapt": partial(_adapt, lambda: _untrained()),
+    "adapt_implicitly": partial(_adapt, lambda: _untrained({"meta_method": "implicit_fomaml", "proximal": 0.1})),
 }  # fmt: skip
 
 
-def _untrained() -> PolicyData:
+def _untrained(metadata: dict[str, object] | None = None) -> PolicyData:
     spec = env_spec(TASKS[0])
     params, extra = make(PPO, spec).init(torch.Generator().manual_seed(0))
-    return PolicyData(PPO, spec, params, extra)
+    return PolicyData(PPO, spec, params, extra, metadata=metadata or {})
 
 
 def _copied(state: LoopState) -> LoopState:
@@ -86,7 +125,7 @@ def test_a_loop_interrupted_after_any_step_ends_with_the_same_bits(name: str) ->
 
 
 def test_meta_training_teaches_rates_and_a_policy_file_keeps_them() -> None:
-    *_, last = LOOPS["meta_train"](None)
+    *_, last = LOOPS["maml_ppo"](None)
     assert last.policy is not None
     assert set(last.policy.inner_lr) == {"actor"}
     assert any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.inner_lr))
@@ -97,18 +136,81 @@ def test_meta_training_teaches_rates_and_a_policy_file_keeps_them() -> None:
 
 
 def test_adaptation_reports_every_step_for_every_task_and_its_data() -> None:
-    *_, meta = LOOPS["meta_train"](None)
+    *_, meta = LOOPS["maml_ppo"](None)
     assert meta.policy is not None
     cfg = AdaptConfig(adaptation_steps=2, episodes_per_step=3, evaluation_episodes=2, compare_oracle=True)
     steps = list(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))
     assert [[(r.task, r.inner_steps, r.env_steps) for r in p.rows] for p in steps] == [
-        [(t.name, j, j * 3 * CITY.horizon) for t in TASKS] for j in range(3)
-    ]
+        [(t.name, j, used * 3 * CITY.horizon) for t in TASKS] for j, used in enumerate((0, 1, 3))
+    ]  # the last step also asks whether the start was better
     assert {"test_avg_reward", "test_avg_length", "adaptation_speed", "adaptation_accuracy"} <= steps[-1].metrics.keys()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_meta_training_measures_every_method_by_the_same_metrics(method: str) -> None:
+    *_, last = LOOPS[f"{method}_ppo"](None)
+    assert last.policy is not None
+    common = {"meta_loss", "gradient_norm", "adaptation_speed", "task_performance"}
+    own = {"inner_gradient_norm", "solver_residual"} if method == "implicit_fomaml" else set()
+    assert common | own <= last.metrics.keys()
+    learnt = any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.inner_lr))
+    assert learnt == (method in ("maml", "fomaml"))
+    assert from_bytes(to_bytes(last.policy), "test").metadata["meta_method"] == method
+
+
+class Watched(LocalCollector):
+    """Remembers the plans of what it collects with chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plans: list[CollectionPlan] = []
+
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+        """See `Collector.collect`."""
+        if not plan.greedy:
+            self.plans.append(plan)
+        return super().collect(tasks, snapshot, plan)
+
+
+def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
+    distances = []
+    for proximal in (1e-9, 50.0):
+        watched = Watched()
+        policy = _untrained({"meta_method": "implicit_fomaml", "proximal": proximal})
+        cfg = AdaptConfig(adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False)
+        *_, last = adapt(policy, TASKS[:1], cfg, watched, seed=5)
+        assert len(watched.plans) == 1  # one frozen support batch
+        assert last.rows[0].env_steps == cfg.episodes_per_step * CITY.horizon
+        assert last.policy is not None
+        moved = tree_map(torch.sub, last.policy.params, policy.params)
+        distances.append(float(sum(x.square().sum() for x in leaves(moved))))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_the_start_is_kept_on_every_task_where_adapted_support_episodes_are_worse() -> None:
+    policy, watched = _untrained(), Watched()
+    cfg = AdaptConfig(adaptation_steps=1, inner_lr=3.0, episodes_per_step=2)
+    tasks = tuple(draw(CITY, seed) for seed in range(6))
+    start, safe = adapt(policy, tasks, cfg, watched, seed=5)
+    _, bold = adapt(policy, tasks, replace(cfg, keep_start_if_worse=False), COLLECTOR, seed=5)
+    assert [plan.seeds for plan in watched.plans] == [seeds(5, "support-1", len(tasks))] * 2
+
+    def support(state: LoopState) -> list[float]:
+        params = {g: {n: state.tensors[f"params/{g}/{n}"] for n in names} for g, names in policy.params.items()}
+        batches = COLLECTOR.collect(tasks, PolicySnapshot(PPO, params, {}, 0, per_task=True), watched.plans[0])
+        return [float(b.reward.sum(0).mean()) for b in batches]
+
+    worse = [after < before for before, after in zip(support(start.state), support(bold.state), strict=True)]
+    assert any(worse) and not all(worse)
+    assert safe.metrics["kept_start"] == pytest.approx(sum(worse) / len(worse))
+    for name, x in safe.state.tensors.items():
+        for task, back in enumerate(worse):
+            assert torch.equal(x[task], (start if back else bold).state.tensors[name][task])
+    assert "kept_start" not in bold.metrics
+
+
 def test_the_first_row_of_adaptation_equals_an_evaluation_of_the_policy() -> None:
-    *_, meta = LOOPS["meta_train"](None)
+    *_, meta = LOOPS["maml_ppo"](None)
     cfg = AdaptConfig(adaptation_steps=1, evaluation_episodes=2)
     unadapted = next(iter(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))).rows  # type: ignore[arg-type]
     (evaluated,) = evaluate(meta.policy, TASKS, EvaluateConfig(episodes=2), COLLECTOR, seed=5)
@@ -116,7 +218,7 @@ def test_the_first_row_of_adaptation_equals_an_evaluation_of_the_policy() -> Non
 
 
 def test_random_weights_are_a_control_and_not_the_policy() -> None:
-    *_, meta = LOOPS["meta_train"](None)
+    *_, meta = LOOPS["maml_ppo"](None)
     assert meta.policy is not None
     starts = []
     for random_weights in (False, True):

@@ -48,7 +48,7 @@ class RunStore:
         def work(session: Session) -> Run:
             if made := creation.replay(session):
                 return _run(_find(session, made))
-            task_ids = {*spec.task_ids, *spec.calibration_task_ids}
+            task_ids = {*spec.task_ids, *spec.calibration_task_ids, *spec.source_task_ids}
             hold_tasks(session, task_ids)
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
@@ -193,6 +193,7 @@ def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
     return RunSpec(**rest | {
         "task_ids": tuple(plain["task_ids"]),
         "calibration_task_ids": tuple(plain["calibration_task_ids"]),
+        "source_task_ids": tuple(plain.get("source_task_ids", ())),  # runs stored before there was the field lack it
         "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
         "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
     })  # fmt: skip

@@ -19,30 +19,46 @@ class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     META_METHOD_UNSPECIFIED: _ClassVar[MetaMethod]
     META_METHOD_MAML: _ClassVar[MetaMethod]
     META_METHOD_FOMAML: _ClassVar[MetaMethod]
+    META_METHOD_IMPLICIT_FOMAML: _ClassVar[MetaMethod]
+    META_METHOD_REPTILE: _ClassVar[MetaMethod]
 
 class TransferMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TRANSFER_METHOD_UNSPECIFIED: _ClassVar[TransferMethod]
     TRANSFER_METHOD_FINE_TUNING: _ClassVar[TransferMethod]
+    TRANSFER_METHOD_FEATURE_EXTRACTION: _ClassVar[TransferMethod]
+    TRANSFER_METHOD_LAYER_WISE: _ClassVar[TransferMethod]
+    TRANSFER_METHOD_DOMAIN_ADAPTATION: _ClassVar[TransferMethod]
 NETWORK_UNSPECIFIED: Network
 NETWORK_MLP: Network
 NETWORK_SET: Network
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod
+META_METHOD_IMPLICIT_FOMAML: MetaMethod
+META_METHOD_REPTILE: MetaMethod
 TRANSFER_METHOD_UNSPECIFIED: TransferMethod
 TRANSFER_METHOD_FINE_TUNING: TransferMethod
+TRANSFER_METHOD_FEATURE_EXTRACTION: TransferMethod
+TRANSFER_METHOD_LAYER_WISE: TransferMethod
+TRANSFER_METHOD_DOMAIN_ADAPTATION: TransferMethod
 
 class AlgorithmConfig(_message.Message):
-    __slots__ = ("ppo", "dqn")
+    __slots__ = ("ppo", "dqn", "q_learning", "sac", "td3")
     PPO_FIELD_NUMBER: _ClassVar[int]
     DQN_FIELD_NUMBER: _ClassVar[int]
+    Q_LEARNING_FIELD_NUMBER: _ClassVar[int]
+    SAC_FIELD_NUMBER: _ClassVar[int]
+    TD3_FIELD_NUMBER: _ClassVar[int]
     ppo: PPOConfig
     dqn: DQNConfig
-    def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ...) -> None: ...
+    q_learning: QLearningConfig
+    sac: SACConfig
+    td3: TD3Config
+    def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ...) -> None: ...
 
 class PPOConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network")
+    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     GAE_LAMBDA_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +70,7 @@ class PPOConfig(_message.Message):
     MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    N_STEPS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     gae_lambda: float
@@ -65,7 +82,8 @@ class PPOConfig(_message.Message):
     max_grad_norm: float
     hidden_size: _containers.RepeatedScalarFieldContainer[int]
     network: Network
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+    n_steps: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ...) -> None: ...
 
 class DQNConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network")
@@ -91,8 +109,78 @@ class DQNConfig(_message.Message):
     network: Network
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
 
+class QLearningConfig(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "epsilon", "bins", "table_size")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    BINS_FIELD_NUMBER: _ClassVar[int]
+    TABLE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    epsilon: float
+    bins: int
+    table_size: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ...) -> None: ...
+
+class SACConfig(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    AUTO_ENTROPY_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    tau: float
+    alpha: float
+    auto_entropy: bool
+    memory_size: int
+    batch_size: int
+    updates_per_batch: int
+    max_grad_norm: float
+    hidden_size: _containers.RepeatedScalarFieldContainer[int]
+    network: Network
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., alpha: _Optional[float] = ..., auto_entropy: _Optional[bool] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+
+class TD3Config(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "tau", "policy_delay", "target_noise", "noise_clip", "exploration_noise", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    TAU_FIELD_NUMBER: _ClassVar[int]
+    POLICY_DELAY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_NOISE_FIELD_NUMBER: _ClassVar[int]
+    NOISE_CLIP_FIELD_NUMBER: _ClassVar[int]
+    EXPLORATION_NOISE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    tau: float
+    policy_delay: int
+    target_noise: float
+    noise_clip: float
+    exploration_noise: float
+    memory_size: int
+    batch_size: int
+    updates_per_batch: int
+    max_grad_norm: float
+    hidden_size: _containers.RepeatedScalarFieldContainer[int]
+    network: Network
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+
 class MetaConfig(_message.Message):
-    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr")
+    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
     OUTER_LR_FIELD_NUMBER: _ClassVar[int]
@@ -107,6 +195,8 @@ class MetaConfig(_message.Message):
     TASKS_PER_UPDATE_FIELD_NUMBER: _ClassVar[int]
     WARMUP_EPOCHS_FIELD_NUMBER: _ClassVar[int]
     RATE_LR_FIELD_NUMBER: _ClassVar[int]
+    PROXIMAL_FIELD_NUMBER: _ClassVar[int]
+    SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
     method: MetaMethod
     inner_lr: float
     outer_lr: float
@@ -121,7 +211,9 @@ class MetaConfig(_message.Message):
     tasks_per_update: int
     warmup_epochs: int
     rate_lr: float
-    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ...) -> None: ...
+    proximal: float
+    solver_steps: int
+    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
     __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes")
@@ -138,32 +230,40 @@ class TrainConfig(_message.Message):
     def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
 
 class TransferConfig(_message.Message):
-    __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch")
+    __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch", "frozen_layers", "domain_weight", "compare_scratch")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    FROZEN_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DOMAIN_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_SCRATCH_FIELD_NUMBER: _ClassVar[int]
     method: TransferMethod
     learning_rate: float
     total_episodes: int
     episodes_per_batch: int
-    def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ...) -> None: ...
+    frozen_layers: int
+    domain_weight: float
+    compare_scratch: bool
+    def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ...) -> None: ...
 
 class AdaptConfig(_message.Message):
-    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle")
+    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse")
     ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
     RANDOM_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
     COMPARE_ORACLE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_START_IF_WORSE_FIELD_NUMBER: _ClassVar[int]
     adaptation_steps: int
     episodes_per_step: int
     inner_lr: float
     random_weights: bool
     evaluation_episodes: int
     compare_oracle: bool
-    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ...) -> None: ...
+    keep_start_if_worse: bool
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
     __slots__ = ("episodes", "baseline")

@@ -83,7 +83,7 @@ class StartMetaTrainingResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class StartTransferRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id", "source_task_ids")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,7 @@ class StartTransferRequest(_message.Message):
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -109,7 +110,8 @@ class StartTransferRequest(_message.Message):
     settings: _settings_pb2.TransferConfig
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    source_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class StartTransferResponse(_message.Message):
     __slots__ = ("run",)

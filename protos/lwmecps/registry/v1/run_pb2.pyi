@@ -46,7 +46,7 @@ RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 
 class RunSpec(_message.Message):
-    __slots__ = ("kind", "label", "task_ids", "num_tasks", "task_seed", "calibration_task_ids", "policy_id", "seed", "algorithm", "train", "meta_train", "transfer", "adapt", "evaluate")
+    __slots__ = ("kind", "label", "task_ids", "num_tasks", "task_seed", "calibration_task_ids", "policy_id", "seed", "algorithm", "train", "meta_train", "transfer", "adapt", "evaluate", "source_task_ids")
     KIND_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class RunSpec(_message.Message):
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     ADAPT_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     kind: RunKind
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
@@ -75,7 +76,8 @@ class RunSpec(_message.Message):
     transfer: _settings_pb2.TransferConfig
     adapt: _settings_pb2.AdaptConfig
     evaluate: _settings_pb2.EvaluateConfig
-    def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., policy_id: _Optional[str] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., train: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., meta_train: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., transfer: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., adapt: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., evaluate: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ...) -> None: ...
+    source_task_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., policy_id: _Optional[str] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., train: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., meta_train: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., transfer: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., adapt: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., evaluate: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "spec", "labels", "state", "desired_state", "step", "total_steps", "latest_metrics", "error", "owner", "wandb_run_id", "result_policy_id", "create_time", "update_time", "start_time", "end_time", "etag")

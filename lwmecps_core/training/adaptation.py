@@ -1,0 +1,120 @@
+"""Adaptation of a stored policy to new tasks by a few inner steps."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from lwmecps_core.algorithms.base import Batch, Params
+from lwmecps_core.baselines.run import run_baseline
+from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.evaluation import rows, summary, trace
+from lwmecps_core.meta.adapt import stacked
+from lwmecps_core.optimiser import with_task_axis
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.progress import LoopState, Progress, TaskSource
+from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.run_config import AdaptConfig
+from lwmecps_core.sampling import given_tasks, seeds, torch_generator
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
+from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
+
+
+def adapt(
+    policy: PolicyData, source: TaskSource, cfg: AdaptConfig, collector: Collector, *, seed: int,
+    start: LoopState | None = None,
+) -> Iterator[Progress]:  # fmt: skip
+    """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
+    it after j inner steps.
+
+    With `keep_start_if_worse` the adapted policy has to prove itself at the end on support episodes under the seeds of
+    the first ones: where the start did better on these, the start is what is kept, and what the last rows measure.
+    """
+    tasks = given_tasks(source, "adaptation")
+    algo = bound_algorithm(policy, tasks[0])
+    learner, rule = inner_rule(policy)
+    params, extra = (
+        (policy.params, policy.extra) if not cfg.random_weights else algo.init(torch_generator(seed, "weights"))
+    )
+    if cfg.inner_lr is None and policy.inner_lr:
+        rates = policy.inner_lr
+    else:
+        rates = equal_rates(algo, params, rule.inner_lr if cfg.inner_lr is None else cfg.inner_lr)
+    rates = expanded(rates, len(tasks))
+    origin = current = with_task_axis(params, len(tasks))
+    many = expanded_extra(extra, len(tasks))
+
+    def episodes_by(acting: Params, step: int, of: int) -> list[RolloutBatch]:
+        """Support episodes under the seeds of collection `of`."""
+        plan = CollectionPlan(seeds=seeds(seed, f"support-{of}", len(tasks)), episodes=cfg.episodes_per_step)
+        return collector.collect(tasks, PolicySnapshot(policy.algorithm, acting, many, step, per_task=True), plan)
+
+    first, spent, collected = 0, 0.0, 0
+    rewards: list[list[float]] = []
+    of_start: list[float] = []  # what the start's own support episodes earned
+    if start is not None:
+        current = unflatten(start.tensors, "params")
+        first, spent, collected = start.step, start.scalars["wall_s"], start.scalars["collected"]
+        rewards, of_start = start.scalars["rewards"], start.scalars["of_start"]
+    support: Batch = {}
+    total = cfg.adaptation_steps + 1
+    for step in range(first, total):
+        metrics: dict[str, float] = {}
+        begun = time.perf_counter()
+        if step:
+            if not (learner.frozen_support and support):  # after a pause frozen data are collected again, and equal
+                at, acting = (1, origin) if learner.frozen_support else (step, current)
+                batches = episodes_by(acting, at, at)
+                support = algo.whole(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
+                support_rewards, collected = _rewards(batches), at
+            of_start = of_start or support_rewards
+            current = learner.step(algo, origin, current, many, rates, support, rule)
+            metrics |= {"support_reward": float(np.mean(support_rewards))}
+        if step == cfg.adaptation_steps and cfg.keep_start_if_worse:
+            again = _rewards(episodes_by(current, step, 1))
+            collected += 1
+            worse = [new < old for new, old in zip(again, of_start, strict=True)]
+            current = _replaced(current, origin, worse)
+            metrics |= {"kept_start": float(np.mean(worse))}
+        spent += (time.perf_counter() - begun) if step else 0.0
+        measured = collector.collect(
+            tasks, PolicySnapshot(policy.algorithm, current, many, step, per_task=True),
+            evaluation_plan(tasks, cfg.evaluation_episodes, seed),
+        )  # fmt: skip
+        data_used = collected * cfg.episodes_per_step * tasks[0].horizon
+        found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
+        rewards.append([r.reward for r in found])
+        metrics |= summary(measured) | {
+            "test_avg_reward": float(np.mean(rewards[-1])),
+            "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in measured])),
+            "adaptation_speed": speed(rewards, step),
+        }
+        if step == cfg.adaptation_steps and cfg.compare_oracle:
+            metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
+        kept = {"wall_s": spent, "rewards": rewards, "of_start": of_start, "collected": collected}
+        state = LoopState(step + 1, flatten(current, "params"), kept)
+        result = replace(policy, params=row(current, 0), extra=extra) if len(tasks) == 1 else None
+        yield Progress(step + 1, total, metrics, state, result, tuple(found), trace(measured[0]))
+
+
+def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:
+    """Every task's mean reward of an episode."""
+    return [float(b.reward.sum(0).mean()) for b in batches]
+
+
+def _replaced(params: Params, others: Params, where: Sequence[bool]) -> Params:
+    """`params` `[K, ...]`, and `others` for the tasks that `where` marks."""
+    marked = torch.tensor(where)
+    return tree_map(lambda x, y: torch.where(marked.reshape(-1, *[1] * (x.dim() - 1)), y, x), params, others)
+
+
+def _gap_closed(tasks: Sequence[TaskSpec], rewards: Sequence[Sequence[float]], episodes: int, seed: int) -> float:
+    """Share of the gap from the unadapted policy to the oracle that adaptation closes, on the same episodes."""
+    plan = evaluation_plan(tasks, episodes, seed)
+    best = run_baseline("oracle", tasks, plan.seeds, episodes)
+    oracle = float(np.mean([b.reward.sum(0).mean() for b in best]))
+    before, after = float(np.mean(rewards[0])), float(np.mean(rewards[-1]))
+    return (after - before) / max(oracle - before, 1e-9)

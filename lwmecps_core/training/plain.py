@@ -1,0 +1,80 @@
+"""Training from nothing, and measuring."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+
+from lwmecps_core import algorithms
+from lwmecps_core.baselines.run import run_baseline
+from lwmecps_core.descent import Descent
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.evaluation import rows, summary, trace
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.progress import LoopState, Progress, TaskSource
+from lwmecps_core.rollout.collector import Collector, PolicySnapshot
+from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
+from lwmecps_core.sampling import given_tasks, some_tasks, torch_generator
+from lwmecps_core.training.common import bound_algorithm, evaluation_plan
+
+CALIBRATION_TASKS = 32
+
+
+def train(
+    source: TaskSource, algorithm: AlgorithmConfig, cfg: TrainConfig, collector: Collector, *, seed: int,
+    start: LoopState | None = None,
+) -> Iterator[Progress]:  # fmt: skip
+    """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
+
+    `total_episodes` counts the episodes of all tasks that share a policy. Ends with rows when `evaluation_episodes`
+    asks for them.
+    """
+    spec = env_spec(some_tasks(source, 1, seed, 0)[0])
+    algo = algorithms.make(algorithm, spec)
+    params, extra = algo.init(torch_generator(seed, "weights"))
+    sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
+    width = 1 if cfg.independent else cfg.tasks_per_batch
+    loop = Descent(algo, algorithm, collector, seed, params=params, extra=extra, sets=sets)
+    total = ceil(cfg.total_episodes / (cfg.episodes_per_batch * width))
+    begun = time.perf_counter()
+    for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
+        if progress.step == total and cfg.evaluation_episodes:
+            tasks = given_tasks(source, "evaluation after training")
+            batches = collector.collect(
+                tasks, loop.snapshot(total), evaluation_plan(tasks, cfg.evaluation_episodes, seed)
+            )  # fmt: skip
+            used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
+            wall_s = (time.perf_counter() - begun) / len(tasks)
+            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s)
+            progress = replace(progress, rows=tuple(found), trace=trace(batches[0]))
+        yield progress
+
+
+def evaluate(
+    policy: PolicyData | None, source: TaskSource, cfg: EvaluateConfig, collector: Collector, *, seed: int,
+    start: LoopState | None = None, calibration: TaskSource = (),
+) -> Iterator[Progress]:  # fmt: skip
+    """Measure a stored policy, or the baseline that `cfg` names, on every task of `source`.
+
+    `calibration` are the tasks on which a calibrated baseline is tuned. Raises `InvalidInput` when neither a policy nor
+    a baseline is given.
+    """
+    tasks = given_tasks(source, "evaluation")
+    plan = evaluation_plan(tasks, cfg.episodes, seed)
+    begun = time.perf_counter()
+    if cfg.baseline:
+        tuned_on = (
+            calibration if isinstance(calibration, tuple) else some_tasks(calibration, CALIBRATION_TASKS, seed, 0)
+        )
+        batches = run_baseline(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
+    elif policy is not None:
+        bound_algorithm(policy, tasks[0])
+        batches = collector.collect(tasks, PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0), plan)
+    else:
+        raise InvalidInput("evaluation", [Violation("policy_id", "give a policy or a baseline")])
+    found = rows(batches, [t.name for t in tasks], "", 0, 0, (time.perf_counter() - begun) / len(tasks))
+    metrics = summary(batches) | {"test_avg_reward": float(np.mean([r.reward for r in found]))}
+    yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(batches[0]))

@@ -1,0 +1,101 @@
+"""Options and files know every setting of every algorithm, by each of its names and with its default."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lwmecps_core.rollout.spec_codec import ALGORITHMS
+from services.cli.main import app
+from services.cli.options import Given, Section, with_options
+
+WIDE = {"COLUMNS": "200"}
+
+
+@dataclass
+class _First:
+    name: str = "first"
+    rate: float = 0.1
+    steps: int = 0
+    size: tuple[int, ...] = (64, 32)
+
+
+@dataclass
+class _Second:
+    name: str = "second"
+    rate: float = 0.1
+    steps: int = 5
+    share: float = 0.5
+    clip: bool = True
+
+
+@dataclass
+class _Third:
+    name: str = "third"
+    steps: int = 5
+    discount_factor: float = 0.9
+
+
+@pytest.fixture
+def probe() -> tuple[typer.Typer, list[Given]]:
+    """A command with the options of three algorithms, and what it was given."""
+    seen: list[Given] = []
+    probe = typer.Typer()
+
+    @probe.command()
+    @with_options(Section("Algorithm", (_First, _Second, _Third), frozenset({"name"})))
+    def command(*, given: Given) -> None:
+        seen.append(given)
+
+    return probe, seen
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("command", ["train", "meta-train"])
+def test_help_shows_every_setting_of_every_algorithm(command: str, name: str) -> None:
+    words = CliRunner().invoke(app, [command, "--help"], env=WIDE).stdout.replace(",", " ").split()
+    wanted = {"--" + field.name.replace("_", "-") for field in fields(ALGORITHMS[name]) if field.name != "name"}
+    assert wanted <= set(words)
+
+
+def test_help_shows_the_one_default_or_that_of_each_algorithm(probe: tuple[typer.Typer, list[Given]]) -> None:
+    lines = CliRunner().invoke(probe[0], ["--help"], env=WIDE).stdout.splitlines()
+    shown = {line.split()[1].split(",")[0]: line.partition("default ")[2].strip(" │") for line in lines if "--" in line}
+    assert shown == shown | {
+        "--rate": "0.1", "--steps": "0 (first), 5 (second, third)", "--size": "64, 32", "--share": "0.5",
+        "--clip": "True", "--discount-factor": "0.9",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--gamma", "--discount-factor"])
+def test_an_option_may_use_a_settings_other_name(option: str, probe: tuple[typer.Typer, list[Given]]) -> None:
+    result = CliRunner().invoke(probe[0], [option, "0.5"])
+    assert result.exit_code == 0, result.output
+    assert probe[1] == [{"Algorithm": {"discount_factor": 0.5}}]
+
+
+@pytest.mark.parametrize("name", ["gamma", "discount_factor"])
+def test_the_algorithm_in_a_file_may_use_a_settings_other_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text(f"algorithm: {{name: q_learning, {name}: 1.5}}\n")
+    result = CliRunner().invoke(app, ["train", "--task", "t1", "--settings", str(file)])
+    assert result.exit_code == 2
+    assert f"{file}: q_learning.discount_factor: " in result.stderr
+
+
+def test_an_option_overrides_a_file_whichever_names_they_use(tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("algorithm: {name: dqn, gamma: 0.5}\n")
+    result = CliRunner().invoke(app, ["train", "--task", "t1", "--settings", str(file), "--discount-factor", "1.5"])
+    assert result.exit_code == 2
+    assert "dqn.discount_factor: " in result.stderr
+
+
+def test_an_algorithm_that_is_no_mapping_is_refused_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    file.write_text("algorithm: [1, 2]\n")
+    result = CliRunner().invoke(app, ["train", "--task", "t1", "--settings", str(file)])
+    assert result.exit_code == 2
+    assert str(file) in result.stderr

@@ -1,0 +1,208 @@
+"""The implicit gradient against closed forms, long chains of steps and finite differences; its guard; its memory."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.meta import REGISTRY
+from lwmecps_core.meta.adapt import gradients, inner_step
+from lwmecps_core.meta.solver import gmres
+from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
+from tests.algorithms.factory import first_cases, make, rollout, whole
+from tests.meta.trees import dot, own_gradients, random_like
+
+IMPLICIT = REGISTRY["implicit_fomaml"]
+PROXIMAL = 50.0
+END_ALONE = MetaConfig(method="implicit_fomaml", multi_step_loss=0.0)
+CFG = replace(END_ALONE, proximal=PROXIMAL, adaptation_steps=50, solver_steps=25)
+
+
+class Game:
+    """Two groups with quadratic losses ½xᵀHx − bᵀx, in which each sees the other; one group if the other is empty.
+
+    The losses' own gradients are A z − b with A = [[H₁, C₁], [C₂, H₂]], not symmetric. `shift` is a group that takes
+    no inner steps and is added to b.
+    """
+
+    inner_groups = ("first", "second")
+
+    def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
+        """Own gradients A z − b − shift."""
+        x, y = params["first"]["x"], params["second"]["x"]
+        a, goal = batch["a"], batch["b"] + params["shift"]["x"]
+        n = x.shape[-1]
+        own = {"first": (x, y, slice(0, n), slice(n, None)), "second": (y, x, slice(n, None), slice(0, n))}
+        found = {"shift": params["shift"]["x"].square().sum(-1)}
+        for group, (mine, other, rows, columns) in own.items():
+            quadratic = 0.5 * torch.einsum("...i,...ij,...j->...", mine, a[..., rows, rows], mine)
+            coupling = torch.einsum("...i,...ij,...j->...", mine, a[..., rows, columns], other)
+            found[group] = quadratic + coupling - (mine * goal[..., rows]).sum(-1)
+        return found
+
+
+def _game(symmetric: bool) -> tuple[Params, Params, list[Batch]]:
+    gen = torch.Generator().manual_seed(0)
+    normal = lambda *shape: torch.randn(*shape, generator=gen, dtype=torch.float64)  # noqa: E731
+    points = []
+    for _ in range(2):
+        a = normal(2, 6, 6) / 3
+        a = a @ a.mT
+        if not symmetric:
+            a[:, :3, 3:] *= -1.5
+        points.append({"a": a, "b": normal(2, 6), "weight": torch.ones(2, 1, dtype=torch.float64)})
+    params = {"first": {"x": normal(3)}, "second": {"x": normal(3)}, "shift": {"x": normal(6)}}
+    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.2), {g: params[g] for g in Game.inner_groups})
+    return params, rates, points
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_it_equals_the_closed_form_on_quadratics(symmetric: bool) -> None:
+    params, rates, (support, query) = _game(symmetric)
+    cfg = replace(END_ALONE, proximal=0.8, adaptation_steps=50, solver_steps=6)
+    rates = tree_map(lambda leaf: leaf * 2, rates)
+    found = IMPLICIT.meta_gradient(Game(), params, {}, rates, [support, query], cfg)  # type: ignore[arg-type]
+    theta, shift = torch.cat([params["first"]["x"], params["second"]["x"]]), params["shift"]["x"]
+    inverse = torch.linalg.inv(support["a"] + 0.8 * torch.eye(6, dtype=torch.float64))
+    end = torch.einsum("kij,kj->ki", inverse, support["b"] + shift + 0.8 * theta)
+    v = torch.einsum("kij,kj->ki", query["a"], end) - query["b"] - shift
+    pulled = torch.einsum("kji,kj->ki", inverse, v)
+    assert float(found.metrics["inner_gradient_norm"].max()) < 1e-6
+    assert float(found.metrics["solver_residual"].max()) < 1e-10
+    mine = torch.cat([found.params["first"]["x"], found.params["second"]["x"]])
+    torch.testing.assert_close(mine, 0.8 * pulled.mean(0), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(found.params["shift"]["x"], 2 * shift + pulled.mean(0), rtol=1e-5, atol=1e-7)
+    assert found.rates == {}
+
+
+def _settled(name: str, spec: str) -> tuple[Any, Params, Extra, Params, list[Batch], MetaConfig]:
+    """A problem whose inner steps converge, away from kinks of the losses: where they settle on one (as PPO does at the
+    edge of its clipping) there is no derivative to find.
+    """
+    algo: Any
+    algo, params, extra = make(name, spec)
+    if hasattr(algo.cfg, "clip_epsilon"):
+        algo.cfg = replace(algo.cfg, clip_epsilon=100.0)
+    params = tree_map(lambda leaf, d: leaf + 0.1 * d, params, random_like(params, 3))
+    start, many = expanded(params, 2), expanded_extra(extra, 2)
+    points = [whole(algo, start, many, rollout(algo, params, extra, 20 + j)) for j in range(2)]
+    inner = {group: params[group] for group in algo.inner_groups}
+    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.8 / PROXIMAL), inner)
+    return algo, params, extra, rates, points, CFG
+
+
+def _end(algo: Any, params: Params, extra: Extra, rates: Params, support: Batch, cfg: MetaConfig) -> Params:
+    """The converged inner problem of all tasks."""
+    start = end = expanded(params, 2)
+    for _ in range(60):
+        end = IMPLICIT.step(algo, start, end, expanded_extra(extra, 2), rates, support, cfg)
+    return end
+
+
+@pytest.mark.parametrize(("name", "spec"), first_cases())
+def test_it_equals_finite_differences_of_the_converged_inner_problem(name: str, spec: str) -> None:
+    algo, params, extra, rates, (support, query), cfg = _settled(name, spec)
+    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], cfg)
+    assert float(found.metrics["inner_gradient_norm"].max()) < 1e-8
+    v = own_gradients(algo, _end(algo, params, extra, rates, support, cfg), expanded_extra(extra, 2), query)
+    direction, h = random_like(params, 8), 1e-5
+    up, down = (
+        _end(algo, tree_map(lambda x, d, s=sign: x + s * h * d, params, direction), extra, rates, support, cfg)
+        for sign in (1, -1)
+    )
+    expected = float(dot(v, tree_map(lambda a, b: (a - b) / (2 * h), up, down))) / 2
+    assert abs(float(dot(found.params, direction)) - expected) / abs(expected) < 1e-4
+    plain = float(dot(tree_map(lambda g: g.mean(0), v), direction))
+    assert abs(plain - expected) / abs(expected) > 1e-3  # the inner problem matters
+
+
+@pytest.mark.parametrize(("name", "spec"), first_cases())
+def test_it_equals_backpropagation_through_many_proximal_steps(name: str, spec: str) -> None:
+    algo, params, extra, rates, (support, query), cfg = _settled(name, spec)
+    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], cfg)
+    many = expanded_extra(extra, 2)
+    start = tree_map(lambda leaf: leaf.clone().requires_grad_(), params)
+    centre = current = expanded(start, 2)
+    for _ in range(30):
+        grads = gradients(algo.losses(current, many, support), current, rates, create_graph=True)
+        pulled = {
+            g: {n: x + cfg.proximal * (current[g][n] - centre[g][n]) for n, x in names.items()}
+            for g, names in grads.items()
+        }
+        current = inner_step(current, rates, pulled)
+    v = own_gradients(algo, tree_map(lambda leaf: leaf.detach(), current), many, query)
+    expected = torch.autograd.grad(dot(v, current) / 2, leaves(start))
+    for mine, theirs in zip(leaves(found.params), expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_the_start_has_a_share_of_the_objective() -> None:
+    algo, params, extra, rates, points, cfg = _settled(*first_cases()[0])
+    whole_share, none, half = (
+        IMPLICIT.meta_gradient(algo, params, extra, rates, points, replace(cfg, multi_step_loss=share)).params
+        for share in (1.0, 0.0, 0.5)
+    )
+    at_start = own_gradients(algo, expanded(params, 2), expanded_extra(extra, 2), points[0])
+    for first, start, last, both in zip(*map(leaves, (whole_share, at_start, none, half)), strict=True):
+        torch.testing.assert_close(first, start.mean(0))
+        torch.testing.assert_close(both, (first + last) / 2)
+
+
+def test_the_solver_needs_no_more_products_than_asked_and_no_symmetry() -> None:
+    gen = torch.Generator().manual_seed(0)
+    a = torch.eye(40, dtype=torch.float64) + 0.05 * torch.randn(3, 40, 40, generator=gen, dtype=torch.float64)
+    b = torch.randn(3, 40, generator=gen, dtype=torch.float64)
+    asked = []
+
+    def product(x: Tensor) -> Tensor:
+        asked.append(x)
+        return torch.einsum("kij,kj->ki", a, x)
+
+    errors = []
+    for steps in (1, 4, 12, 40):
+        asked.clear()
+        errors.append(float((gmres(product, b, steps) - torch.linalg.solve(a, b)).norm()))
+        assert len(asked) == steps + 1
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-8
+
+
+def test_negative_curvature_falls_back_task_by_task() -> None:
+    curvature = torch.tensor([[3.0, 2.0], [-2.0, -0.5], [4.0, -3.0]], dtype=torch.float64)
+    goal = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 0.0]], dtype=torch.float64)
+    found = gmres(lambda x: curvature * x, goal, 5)
+    torch.testing.assert_close(found[0], goal[0] / curvature[0])
+    torch.testing.assert_close(found[1], goal[1])  # the plain gradient: no way down is known to end
+    torch.testing.assert_close(found[2], goal[2] / curvature[2])  # the bad direction is never met
+
+
+def test_memory_does_not_grow_with_the_number_of_inner_steps() -> None:
+    algo, params, extra, rates, points, cfg = _settled(*first_cases()[0])
+
+    class Held:
+        """A saved tensor that is counted while something refers to it."""
+
+        now = most = 0
+
+        def __init__(self, x: Tensor) -> None:
+            self.x = x.detach()  # the tensor itself may hold on to the node that saved it
+            Held.now += x.numel()
+            Held.most = max(Held.most, Held.now)
+
+        def __del__(self) -> None:
+            Held.now -= self.x.numel()
+
+    def peak(steps: int, method: str) -> int:
+        Held.now = Held.most = 0
+        chain = [points[0]] * steps + [points[1]] if method == "maml" else points
+        with saved_tensors_hooks(Held, lambda held: held.x):
+            REGISTRY[method].meta_gradient(algo, params, extra, rates, chain, replace(cfg, adaptation_steps=steps))
+        return Held.most
+
+    assert peak(1, "implicit_fomaml") == peak(20, "implicit_fomaml")
+    assert peak(20, "maml") > 5 * peak(1, "maml")

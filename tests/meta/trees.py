@@ -1,0 +1,29 @@
+"""Trees for tests of meta-gradients."""
+
+import torch
+from torch import Tensor
+
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.tree import Tree, leaves, tree_map
+
+
+def random_like(tree: Tree, seed: int) -> Tree:
+    """Normal random numbers in the shape of a tree."""
+    gen = torch.Generator().manual_seed(seed)
+    return tree_map(lambda leaf: torch.randn(leaf.shape, generator=gen, dtype=leaf.dtype), tree)
+
+
+def dot(first: Tree, second: Tree) -> Tensor:
+    """Σ first ∘ second over the groups of the first."""
+    parts = [(x * second[g][n]).sum() for g, names in first.items() for n, x in names.items()]
+    return torch.stack(parts).sum()
+
+
+def own_gradients(algo: Algorithm, params: Params, extra: Extra, batch: Batch) -> Params:
+    """Each group's gradient of its own loss with respect to itself, one forward pass for each."""
+    found = {}
+    for group in params:
+        live = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
+        grads = torch.autograd.grad(algo.losses(live, extra, batch)[group].sum(), leaves({group: live[group]}))
+        found[group] = dict(zip(live[group], grads, strict=True))
+    return found

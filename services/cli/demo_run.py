@@ -41,7 +41,7 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
         running(
-            Plan(Path(state), redis_url=order.redis_url, workers=2, learners=2, slots=1, tracking=tracking)
+            Plan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking)
         ) as system,
     ):
         clients = Clients(system.addresses)

@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 BUF_VERSION := 1.75.0
 BUF_HOME := .cache/buf
 BUF := $(BUF_HOME)/node_modules/.bin/buf
 ARGS ?=
+EXTRAS ?= dev
 
 .DEFAULT_GOAL := help
 
@@ -16,7 +18,11 @@ help: ## List what there is to do
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(PEERS): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,validate]'
 	touch $@
 
 .PHONY: venv
@@ -53,8 +59,24 @@ $(BUF):
 check: lint test ## Everything that must hold before a change goes in
 
 .PHONY: bench
-bench: $(READY) ## Measure speed as ratios; writes bench/results/latest.json
+bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: benchmark
+benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/benchmark.* (goes on where it was cut)
+	$(BIN)/python -m bench.placement $(ARGS)
+
+.PHONY: validate
+validate: $(PEERS) ## Known results reproduced, beside the published ones; writes docs/validation.md (ARGS="sinusoid")
+	$(BIN)/python -m bench.validation $(ARGS)
+
+.PHONY: kube-up
+kube-up: $(READY) ## A real Kubernetes control plane on loopback with fake nodes (ARGS="--nodes 10"); says how to reach it
+	@$(BIN)/python -m scripts.kube up $(ARGS)
+
+.PHONY: kube-down
+kube-down: $(READY) ## Stop what kube-up started
+	@$(BIN)/python -m scripts.kube down $(ARGS)
 
 .PHONY: protos
 protos: $(READY) ## Generate Python from the contracts again

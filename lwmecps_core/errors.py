@@ -14,6 +14,8 @@ LwmecpsError
 ├── CollectionStopped   whoever asked for rollouts does not want them any more
 ├── QueueUnavailable    the message broker can't be reached
 ├── ClusterUnavailable  the wrapped cluster can't be reached or refuses
+│   └── SourceUnavailable   what measures the cluster's use or requests does not answer
+├── AccessDenied        the wrapped cluster does not allow it to us
 └── ServiceUnavailable  another service can't be reached
 """
 
@@ -104,6 +106,14 @@ class QueueUnavailable(LwmecpsError):
 
 class ClusterUnavailable(LwmecpsError):
     """The wrapped cluster can't be reached or refuses."""
+
+
+class SourceUnavailable(ClusterUnavailable):
+    """What measures the cluster's use or its requests does not answer; the message names the source."""
+
+
+class AccessDenied(LwmecpsError):
+    """The wrapped cluster does not allow it to us; the message names the verb and the resource."""
 
 
 class ServiceUnavailable(LwmecpsError):

@@ -140,6 +140,77 @@ class ObjectiveSpec:
     moves: NonNegative = 0.01
     target_latency_ms: Positive = 100.0
 
+DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$", max_length=2000)]
+Query = Annotated[str, Field(max_length=4000)]
+
+
+@config
+class PrometheusSpec:
+    """Where a Prometheus server measures the requests of a cluster's deployments, and with which queries.
+
+    A query gives one sample per deployment, told apart by the label `label`; `$namespace` and `$interval` (such as
+    `10s`) are put in. An empty query leaves its quantity to the simulator.
+    """
+
+    base_url: HttpUrl
+    label: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")] = "deployment"
+    rate_query: Query = ""
+    """Requests per second."""
+    latency_ms_query: Query = ""
+    """Mean latency."""
+    latency_p95_ms_query: Query = ""
+    """95th percentile of the latency over all deployments: one sample, its labels ignored."""
+    failed_share_query: Query = ""
+    """Share of the requests that failed."""
+
+
+@config
+class ApplicationSpec:
+    """A MEC test application that drives the load and measures it: statistics of one group of its experiments."""
+
+    base_url: HttpUrl
+    group_id: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+@config
+class KubernetesSpec:
+    """How a task's deployments are found, driven and measured on a real cluster (`lwmecps_core.cluster.kubernetes`).
+
+    Names of the task's nodes and deployments are those of the cluster's nodes and of Deployments in `namespace` that
+    match `label_selector`. Nothing else is touched, and nothing at all without `manage`.
+    """
+
+    namespace: DnsLabel = "default"
+    label_selector: Annotated[str, Field(max_length=1000)] = ""
+    manage: bool = False
+    """Whether placements are carried out; false: it is only said what would be done."""
+    rollback: bool = False
+    """Whether closing restores the placement that the first reset found."""
+    ready_deadline_s: Positive = 60.0
+    """How long pods may take to become ready; later they count as pending."""
+    unreachable_deadline_s: Positive = 30.0
+    """How long the API server may stay away before that is an error."""
+    usage: Literal["metrics_server", "simulated"] = "metrics_server"
+    """Where the use of CPU comes from: `metrics.k8s.io`, or the simulator fed with the ready replicas."""
+    prometheus: PrometheusSpec | None = None
+    test_application: ApplicationSpec | None = None
+    """Where request rate, latency and failures come from; neither: the simulator fed with the ready replicas."""
+    fallback: Literal["none", "simulated"] = "none"
+    """What stands in for a source that does not answer; none: that is an error."""
+    max_moves_per_interval: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Most pods created and removed in one control interval."""
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Fewest replicas of each deployment over all nodes, where its limits allow so many."""
+    latency_ceiling_ms: Positive | None = None
+    """Mean latency beyond which the last placement that kept below it is restored for one interval."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.prometheus and self.test_application:
+            raise ValueError("prometheus and test_application exclude each other")
+        return self
+
 
 @config
 class TaskSpec:
@@ -157,6 +228,8 @@ class TaskSpec:
     routing: Literal["cluster", "least_connections", "local_first"] = "cluster"
     latency_model: Literal["queue", "testapp"] = "queue"
     family: str = ""
+    kubernetes: KubernetesSpec | None = None
+    """The real cluster behind the task, for backends that need one."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,6 +6,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -21,6 +23,7 @@ class ClusterState:
     requests that came; 0 without any), failed_share. Nodes `[N]`: users_rate (1/s, requests of the node's users),
     cpu_used, cpu_requested, ram_requested, network (shares of the node). Over all: latency_ms_mean, latency_ms_p95,
     failed_share_total, users, moves (pods created and removed), and turn, the time as a share of the daily cycle.
+    `simulated` names the quantities that a real cluster's state takes from the simulator.
     """
 
     ready: Counts
@@ -41,6 +44,7 @@ class ClusterState:
     users: float
     moves: float
     turn: float
+    simulated: tuple[str, ...] = ()
 
     @property
     def desired(self) -> Counts:
@@ -81,3 +85,14 @@ class ClusterBackend(Protocol):
     def advance(self) -> ClusterState: ...
 
     def close(self) -> None: ...
+
+
+def allowed_placement(placement: Counts, limit: Counts, max_replicas: NDArray[np.int64]) -> Counts:
+    """What of a placement `[D, N]` may be, by the contract of `ClusterBackend.apply`; raises `InvalidInput`."""
+    wanted = np.asarray(placement)
+    if wanted.shape != limit.shape or wanted.dtype.kind not in "iu":
+        reason = f"must be whole numbers of shape {limit.shape}, not {wanted.dtype} of shape {wanted.shape}"
+        raise InvalidInput("placement", [Violation("placement", reason)])
+    if (wanted < 0).any():
+        raise InvalidInput("placement", [Violation("placement", "must not be negative")])
+    return limit_placement(wanted, limit, max_replicas)

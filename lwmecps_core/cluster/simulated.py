@@ -3,9 +3,9 @@
 import numpy as np
 
 from lwmecps_core.batch import INFO_KEYS
-from lwmecps_core.cluster.base import ClusterState, Counts
-from lwmecps_core.errors import InvalidInput, Violation, WrongState
-from lwmecps_core.sim.simulator import Simulator, limit_placement
+from lwmecps_core.cluster.base import ClusterState, Counts, allowed_placement
+from lwmecps_core.errors import WrongState
+from lwmecps_core.sim.simulator import Simulator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.workload import turn_per_interval
 
@@ -29,14 +29,7 @@ class SimulatedCluster:
     def apply(self, placement: Counts) -> None:
         self._check_open()
         params = self._simulator.params
-        limit = params.limit[0]
-        wanted = np.asarray(placement)
-        if wanted.shape != limit.shape or wanted.dtype.kind not in "iu":
-            reason = f"must be whole numbers of shape {limit.shape}, not {wanted.dtype} of shape {wanted.shape}"
-            raise InvalidInput("placement", [Violation("placement", reason)])
-        if (wanted < 0).any():
-            raise InvalidInput("placement", [Violation("placement", "must not be negative")])
-        self._placement = limit_placement(wanted, limit, params.deployments["max_replicas"][0])
+        self._placement = allowed_placement(placement, params.limit[0], params.deployments["max_replicas"][0])
 
     def advance(self) -> ClusterState:
         self._check_open()
@@ -46,31 +39,7 @@ class SimulatedCluster:
 
     def observe(self) -> ClusterState:
         self._check_open()
-        sim = self._simulator
-        env, pools, deps, nodes = (records[0] for records in sim.state[:4])
-        spec = sim.params.nodes[0]
-        info = dict(zip(INFO_KEYS, sim.info[:, 0].astype(np.float64).tolist(), strict=True))
-        length = int(sim.params.tasks["table_length"][0])
-        return ClusterState(
-            ready=pools["ready"].copy(),
-            starting=pools["starting"].copy(),
-            pending=pools["pending"].copy(),
-            utilisation=pools["utilisation"].copy(),
-            request_rate=deps["rate"].copy(),
-            latency_ms=deps["latency_ms"].copy(),
-            failed_share=deps["failed_share"].copy(),
-            users_rate=nodes["rate"].copy(),
-            cpu_used=nodes["cpu_used"].copy(),
-            cpu_requested=nodes["cpu_requested"] / spec["cpu"],
-            ram_requested=nodes["ram_requested"] / spec["ram"],
-            network=np.maximum(nodes["tx_used"], nodes["rx_used"]),
-            latency_ms_mean=float(env["latency_ms"]),
-            latency_ms_p95=info["latency_p95_ms"],
-            failed_share_total=float(env["failed_share"]),
-            users=info["users"],
-            moves=info["moves"],
-            turn=int(env["start"] + env["t"]) % length * turn_per_interval(self.task) % 1.0,
-        )
+        return simulated_state(self.task, self._simulator)
 
     def close(self) -> None:
         self._closed = True
@@ -78,3 +47,31 @@ class SimulatedCluster:
     def _check_open(self) -> None:
         if self._closed or self._placement is None:
             raise WrongState("the cluster is closed" if self._closed else "the cluster was not reset yet")
+
+
+def simulated_state(task: TaskSpec, sim: Simulator) -> ClusterState:
+    """What the first cluster of `sim`, that of `task`, shows."""
+    env, pools, deps, nodes = (records[0] for records in sim.state[:4])
+    spec = sim.params.nodes[0]
+    info = dict(zip(INFO_KEYS, sim.info[:, 0].astype(np.float64).tolist(), strict=True))
+    length = int(sim.params.tasks["table_length"][0])
+    return ClusterState(
+        ready=pools["ready"].copy(),
+        starting=pools["starting"].copy(),
+        pending=pools["pending"].copy(),
+        utilisation=pools["utilisation"].copy(),
+        request_rate=deps["rate"].copy(),
+        latency_ms=deps["latency_ms"].copy(),
+        failed_share=deps["failed_share"].copy(),
+        users_rate=nodes["rate"].copy(),
+        cpu_used=nodes["cpu_used"].copy(),
+        cpu_requested=nodes["cpu_requested"] / spec["cpu"],
+        ram_requested=nodes["ram_requested"] / spec["ram"],
+        network=np.maximum(nodes["tx_used"], nodes["rx_used"]),
+        latency_ms_mean=float(env["latency_ms"]),
+        latency_ms_p95=info["latency_p95_ms"],
+        failed_share_total=float(env["failed_share"]),
+        users=info["users"],
+        moves=info["moves"],
+        turn=int(env["start"] + env["t"]) % length * turn_per_interval(task) % 1.0,
+    )

@@ -75,8 +75,9 @@ def action_space(task: TaskSpec) -> spaces.Space[Any]:
 class PlacementEnv(gymnasium.Env[Any, Any]):
     """One cluster as a Gymnasium environment: an action, one control interval, a reward.
 
-    `info` holds `INFO_KEYS` and `action_mask`. Works over any `ClusterBackend`; without one, over the simulator, where
-    `reset(seed=s)` begins the same episode as `BatchEnv.reset` with seed s. `backend.task` must be the task.
+    `info` holds `INFO_KEYS`, `action_mask`, and `simulated` (see `ClusterState`). Works over any `ClusterBackend`;
+    without one, over the simulator, where `reset(seed=s)` begins the same episode as `BatchEnv.reset` with seed s.
+    `backend.task` must be the task.
     """
 
     version: ClassVar[int]
@@ -106,7 +107,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._desired = state.desired
         self._elapsed = self._next_pod = 0
         self._state = state
-        return self._observe(state, None), {**measured_info(self.task, state), "action_mask": self.action_mask()}
+        return self._observe(state, None), self._info(state, measured_info(self.task, state))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         desired = self._decide(np.asarray(action, np.int64).reshape(-1))
@@ -117,7 +118,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         terminated = self.version == V2 and self._next_pod >= len(self._pods)
         truncated = self._elapsed >= self.task.horizon and not terminated
         info = measured_info(self.task, self._state)
-        infos = {**info, "action_mask": self.action_mask()}
+        infos = self._info(self._state, info)
         return self._observe(self._state, last), reward(info), terminated, truncated, infos
 
     def place(self, desired: NDArray[np.int32]) -> None:
@@ -132,6 +133,9 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         """Allowed choices, those of the first action component first."""
         mask: NDArray[np.bool_] = self._masks[self._next_pod if self.version == V2 else 0].copy()
         return mask
+
+    def _info(self, state: ClusterState, measured: dict[str, float]) -> dict[str, Any]:
+        return {**measured, "action_mask": self.action_mask(), "simulated": state.simulated}
 
     def _decide(self, action: NDArray[np.int64]) -> NDArray[np.int32]:
         """The placement `[D, N]` that an action asks for (see `lwmecps_core.envs.actions`)."""

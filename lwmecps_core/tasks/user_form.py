@@ -18,6 +18,7 @@ from lwmecps_core.specs import (
     ClusterSpec,
     DeploymentSpec,
     EnvId,
+    KubernetesSpec,
     Name,
     NodeSpec,
     NonNegative,
@@ -138,6 +139,7 @@ class UserTask:
     name: Name | None = None
     task_id: Name | None = None
     description: str = ""
+    kubernetes: KubernetesSpec | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -160,7 +162,7 @@ def to_task(user: UserTask, source: str) -> TaskSpec:
     fields = {
         "name": user.name or user.task_id or "task", "env_id": user.env_id, "episodes": user.episodes,
         "horizon": user.horizon, "interval_s": user.interval_s, "routing": user.routing,
-        "latency_model": user.latency_model, "objective": user.objective,
+        "latency_model": user.latency_model, "objective": user.objective, "kubernetes": user.kubernetes,
         "cluster": ClusterSpec(nodes=nodes, rtt_ms=rtt_ms),
         "deployments": tuple(
             _deployment(d, user, user.node_name[home] if pin else None)

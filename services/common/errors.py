@@ -23,6 +23,8 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     e.CollectionStopped: grpc.StatusCode.CANCELLED,
     e.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.ClusterUnavailable: grpc.StatusCode.UNAVAILABLE,
+    e.SourceUnavailable: grpc.StatusCode.UNAVAILABLE,
+    e.AccessDenied: grpc.StatusCode.PERMISSION_DENIED,
     e.ServiceUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.LwmecpsError: grpc.StatusCode.INTERNAL,
     NotImplementedError: grpc.StatusCode.UNIMPLEMENTED,

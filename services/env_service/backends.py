@@ -12,7 +12,15 @@ from protos.lwmecps.env.v1 import env_pb2
 from services.env_service.cluster_session import ClusterSession
 from services.env_service.session import Session
 
-CLUSTERS: dict[int, Callable[[TaskSpec], ClusterBackend]] = {}
+
+def _kubernetes(task: TaskSpec) -> ClusterBackend:
+    # Imported when first needed: the client takes long to import.
+    from lwmecps_core.cluster.kubernetes import KubernetesBackend
+
+    return KubernetesBackend(task)
+
+
+CLUSTERS: dict[int, Callable[[TaskSpec], ClusterBackend]] = {env_pb2.BACKEND_KUBERNETES: _kubernetes}
 """Value of `Backend` → how to get at that cluster for a task; simulated backends need none."""
 
 
@@ -29,10 +37,8 @@ def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path
     """The task as the backend will run it.
 
     Raises `InvalidInput` for a profile that is not the backend's or does not fit the task, `NotFound` for one that the
-    service does not have, `NotImplementedError` for a backend that is not built in.
+    service does not have.
     """
-    if backend == env_pb2.BACKEND_KUBERNETES and backend not in CLUSTERS:
-        raise NotImplementedError("BACKEND_KUBERNETES is not built into this service; use BACKEND_SIMULATED")
     if backend != env_pb2.BACKEND_LOAD_PROFILE:
         if profile:
             raise InvalidInput("request", [Violation("profile", "only BACKEND_LOAD_PROFILE takes a profile")])

@@ -237,7 +237,7 @@ def main() -> None:
     worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
     working = threading.Thread(target=worker.run, name="worker")
     parent = os.getppid()
-    log.info("worker started", redis=args.redis_url)
+    log.info("worker started", redis=args.redis_url.rpartition("@")[2])  # without the password
     working.start()
     while working.is_alive():
         beat()

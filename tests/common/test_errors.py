@@ -23,6 +23,8 @@ TABLE = [
     (e.CollectionStopped("stopped"), grpc.StatusCode.CANCELLED),
     (e.QueueUnavailable("no Redis"), grpc.StatusCode.UNAVAILABLE),
     (e.ClusterUnavailable("no cluster"), grpc.StatusCode.UNAVAILABLE),
+    (e.SourceUnavailable("no Prometheus"), grpc.StatusCode.UNAVAILABLE),
+    (e.AccessDenied("may not patch deployments"), grpc.StatusCode.PERMISSION_DENIED),
     (e.ServiceUnavailable("no registry"), grpc.StatusCode.UNAVAILABLE),
     (e.LwmecpsError("odd"), grpc.StatusCode.INTERNAL),
 ]

@@ -235,11 +235,11 @@ def test_impossible_placement_is_refused(
     assert list(fields) == [field]
 
 
-def test_kubernetes_is_not_built_in(serve: Callable[..., Served]) -> None:
+def test_a_real_cluster_needs_a_task_that_says_where_it_is(serve: Callable[..., Served]) -> None:
     served = serve()
-    code, _, message = _refused(lambda: _create(served, backend=pb.BACKEND_KUBERNETES))
-    assert code is grpc.StatusCode.UNIMPLEMENTED
-    assert "not built in" in message
+    code, fields, _ = _refused(lambda: _create(served, backend=pb.BACKEND_KUBERNETES))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert list(fields) == ["task.kubernetes"]
 
 
 def _write_profile(folder: Path) -> None:

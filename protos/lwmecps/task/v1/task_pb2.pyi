@@ -38,6 +38,18 @@ class LatencyModel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LATENCY_MODEL_QUEUE: _ClassVar[LatencyModel]
     LATENCY_MODEL_TESTAPP: _ClassVar[LatencyModel]
 
+class Usage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    USAGE_UNSPECIFIED: _ClassVar[Usage]
+    USAGE_METRICS_SERVER: _ClassVar[Usage]
+    USAGE_SIMULATED: _ClassVar[Usage]
+
+class Fallback(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FALLBACK_UNSPECIFIED: _ClassVar[Fallback]
+    FALLBACK_NONE: _ClassVar[Fallback]
+    FALLBACK_SIMULATED: _ClassVar[Fallback]
+
 class Family(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FAMILY_UNSPECIFIED: _ClassVar[Family]
@@ -77,6 +89,12 @@ ROUTING_LOCAL_FIRST: Routing
 LATENCY_MODEL_UNSPECIFIED: LatencyModel
 LATENCY_MODEL_QUEUE: LatencyModel
 LATENCY_MODEL_TESTAPP: LatencyModel
+USAGE_UNSPECIFIED: Usage
+USAGE_METRICS_SERVER: Usage
+USAGE_SIMULATED: Usage
+FALLBACK_UNSPECIFIED: Fallback
+FALLBACK_NONE: Fallback
+FALLBACK_SIMULATED: Fallback
 FAMILY_UNSPECIFIED: Family
 FAMILY_KUBERNETES_SCALING: Family
 FAMILY_LOAD_BALANCING: Family
@@ -147,8 +165,62 @@ class ObjectiveSpec(_message.Message):
     target_latency_ms: float
     def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ...) -> None: ...
 
+class PrometheusSpec(_message.Message):
+    __slots__ = ("base_url", "label", "rate_query", "latency_ms_query", "latency_p95_ms_query", "failed_share_query")
+    BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    RATE_QUERY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_MS_QUERY_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_P95_MS_QUERY_FIELD_NUMBER: _ClassVar[int]
+    FAILED_SHARE_QUERY_FIELD_NUMBER: _ClassVar[int]
+    base_url: str
+    label: str
+    rate_query: str
+    latency_ms_query: str
+    latency_p95_ms_query: str
+    failed_share_query: str
+    def __init__(self, base_url: _Optional[str] = ..., label: _Optional[str] = ..., rate_query: _Optional[str] = ..., latency_ms_query: _Optional[str] = ..., latency_p95_ms_query: _Optional[str] = ..., failed_share_query: _Optional[str] = ...) -> None: ...
+
+class ApplicationSpec(_message.Message):
+    __slots__ = ("base_url", "group_id")
+    BASE_URL_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    base_url: str
+    group_id: str
+    def __init__(self, base_url: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
+
+class KubernetesSpec(_message.Message):
+    __slots__ = ("namespace", "label_selector", "manage", "rollback", "ready_deadline_s", "unreachable_deadline_s", "usage", "prometheus", "test_application", "fallback", "max_moves_per_interval", "min_replicas", "latency_ceiling_ms")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
+    MANAGE_FIELD_NUMBER: _ClassVar[int]
+    ROLLBACK_FIELD_NUMBER: _ClassVar[int]
+    READY_DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROMETHEUS_FIELD_NUMBER: _ClassVar[int]
+    TEST_APPLICATION_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    MAX_MOVES_PER_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_CEILING_MS_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    label_selector: str
+    manage: bool
+    rollback: bool
+    ready_deadline_s: float
+    unreachable_deadline_s: float
+    usage: Usage
+    prometheus: PrometheusSpec
+    test_application: ApplicationSpec
+    fallback: Fallback
+    max_moves_per_interval: int
+    min_replicas: int
+    latency_ceiling_ms: float
+    def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ...) -> None: ...
+
 class TaskSpec(_message.Message):
-    __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family")
+    __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family", "kubernetes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
@@ -161,6 +233,7 @@ class TaskSpec(_message.Message):
     ROUTING_FIELD_NUMBER: _ClassVar[int]
     LATENCY_MODEL_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
+    KUBERNETES_FIELD_NUMBER: _ClassVar[int]
     name: str
     env_id: str
     cluster: _cluster_pb2.ClusterSpec
@@ -173,7 +246,8 @@ class TaskSpec(_message.Message):
     routing: Routing
     latency_model: LatencyModel
     family: str
-    def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ...) -> None: ...
+    kubernetes: KubernetesSpec
+    def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ..., kubernetes: _Optional[_Union[KubernetesSpec, _Mapping]] = ...) -> None: ...
 
 class TaskDistribution(_message.Message):
     __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight")

@@ -1,0 +1,228 @@
+"""What is needed of nodes, Deployments and pods, from their JSON; and where a task's pods are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from kubernetes.utils import parse_quantity
+from numpy.typing import NDArray
+
+from lwmecps_core.cluster.base import Counts, Floats
+from lwmecps_core.cluster.kubernetes_api import Json
+
+MIB = float(2**20)
+POD_HASH = "pod-template-hash"
+
+
+class Node(NamedTuple):
+    """Whether a node is Ready, what of it pods may request (millicores, MiB), and its label for selectors."""
+
+    ready: bool
+    cpu_millicores: float
+    ram_mib: float
+    hostname: str
+
+
+class Deployment(NamedTuple):
+    """Replicas asked for, the generation of that wish and the one that the controller has seen.
+
+    `managed`: a pool that lwmecps made; `mark`: what it was made from.
+    """
+
+    replicas: int
+    generation: int
+    observed: int
+    managed: bool
+    mark: str
+
+
+class Pod(NamedTuple):
+    """A pod: its Deployment (empty: none), node (empty: not scheduled), since when (s), and what it requests.
+
+    `gone`: being deleted, or ended; `refused`: why the scheduler found no node for it.
+    """
+
+    uid: str
+    deployment: str
+    node: str
+    ready: bool
+    gone: bool
+    refused: str
+    created_s: float
+    cpu_millicores: float
+    ram_mib: float
+
+
+MANAGED_BY = ("app.kubernetes.io/managed-by", "lwmecps")
+POOL = "lwmecps.io/pool"
+"""Label of a pool's Deployment and of its pods: the pool's name."""
+MARK = "lwmecps.io/template"
+"""Annotation of a pool's Deployment: a digest of what it was made from."""
+
+
+def node_of(raw: Json) -> Node:
+    """A node from its JSON."""
+    status = raw.get("status", {})
+    can = status.get("allocatable") or status.get("capacity") or {}
+    meta = raw["metadata"]
+    return Node(
+        ready=_condition(status, "Ready") == "True",
+        cpu_millicores=1000.0 * quantity(can.get("cpu", "0")),
+        ram_mib=quantity(can.get("memory", "0")) / MIB,
+        hostname=meta.get("labels", {}).get("kubernetes.io/hostname", meta["name"]),
+    )
+
+
+def deployment_of(raw: Json) -> Deployment:
+    """A Deployment from its JSON."""
+    meta = raw["metadata"]
+    labels = meta.get("labels", {})
+    return Deployment(
+        replicas=int(raw["spec"].get("replicas", 1)),
+        generation=int(meta.get("generation", 0)),
+        observed=int(raw.get("status", {}).get("observedGeneration", 0)),
+        managed=labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and labels.get(POOL) == meta["name"],
+        mark=meta.get("annotations", {}).get(MARK, ""),
+    )
+
+
+def pod_of(raw: Json) -> Pod:
+    """A pod from its JSON."""
+    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
+    cpu = ram = 0.0
+    for container in spec["containers"]:
+        requests = container.get("resources", {}).get("requests", {})
+        cpu += quantity(requests.get("cpu", "0"))
+        ram += quantity(requests.get("memory", "0"))
+    return Pod(
+        uid=meta["uid"],
+        deployment=_owner(meta),
+        node=spec.get("nodeName", ""),
+        ready=_condition(status, "Ready") == "True",
+        gone="deletionTimestamp" in meta or status.get("phase") in ("Succeeded", "Failed"),
+        refused=_refusal(status),
+        created_s=datetime.fromisoformat(meta["creationTimestamp"]).timestamp(),
+        cpu_millicores=1000.0 * cpu,
+        ram_mib=ram / MIB,
+    )
+
+
+@lru_cache(maxsize=4096)
+def quantity(text: str) -> float:
+    """A quantity such as `500m` or `2Gi` in its base unit."""
+    return float(parse_quantity(text))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where a task's pods are: ready, starting, pending `[D, N]` (see `ClusterState`), and what nodes are asked for.
+
+    cpu_requested, ram_requested `[N]` are shares of the node. `scheduled`: uids of the pods that have a node;
+    `unsettled`: Deployments whose pods the cluster has not yet created, removed or tried to place as asked; `refused`:
+    why pods are not scheduled.
+    """
+
+    ready: Counts
+    starting: Counts
+    pending: Counts
+    cpu_requested: Floats
+    ram_requested: Floats
+    scheduled: frozenset[str]
+    unsettled: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+Place = tuple[int, int]
+
+
+def summarise(
+    task_nodes: tuple[str, ...],
+    pools: Mapping[str, Place],
+    size: Place,
+    nodes: Mapping[str, Node],
+    deployments: Mapping[str, Deployment],
+    pods: Mapping[str, Pod],
+    now_s: float,
+    ready_deadline_s: float,
+) -> Summary:
+    """Count a task's pods: `pools` says for which (deployment, node) of `size` a Deployment of this name stands.
+
+    A pod counts as pending that has no node, whose node is away or not Ready, or that is not ready in time.
+    """
+    columns = {name: n for n, name in enumerate(task_nodes)}
+    ready, starting, pending = (np.zeros(size, np.int32) for _ in range(3))
+    cpu, ram = np.zeros(size[1]), np.zeros(size[1])
+    live: dict[str, int] = {}
+    scheduled: set[str] = set()
+    undecided: set[str] = set()
+    refused: set[str] = set()
+    for pod in pods.values():
+        if pod.gone:
+            continue
+        n = columns.get(pod.node, -1)
+        if n >= 0:
+            cpu[n] += pod.cpu_millicores
+            ram[n] += pod.ram_mib
+        place = pools.get(pod.deployment)
+        if place is None:
+            continue
+        live[pod.deployment] = live.get(pod.deployment, 0) + 1
+        d, home = place
+        if pod.node:
+            scheduled.add(pod.uid)
+        elif pod.refused:
+            refused.add(f"{pod.deployment}: {pod.refused}")
+        else:
+            undecided.add(pod.deployment)
+        node = nodes.get(pod.node)
+        if node is None or not node.ready:
+            pending[d, n if n >= 0 else home] += 1
+        elif pod.ready:
+            ready[d, n if n >= 0 else home] += 1
+        else:
+            late = now_s - pod.created_s > ready_deadline_s
+            (pending if late else starting)[d, n if n >= 0 else home] += 1
+    unsettled = []
+    for name, (d, n) in pools.items():
+        found = deployments.get(name)
+        if found is None:
+            continue
+        missing = found.replicas - live.get(name, 0)
+        pending[d, n] += max(0, missing)
+        if missing or found.observed < found.generation or name in undecided:
+            unsettled.append(name)
+    can = [nodes.get(name) for name in task_nodes]
+    return Summary(
+        ready, starting, pending,
+        cpu / _capacity([node.cpu_millicores if node else 0.0 for node in can]),
+        ram / _capacity([node.ram_mib if node else 0.0 for node in can]),
+        frozenset(scheduled), tuple(unsettled), tuple(sorted(refused)),
+    )  # fmt: skip
+
+
+def _capacity(values: list[float]) -> NDArray[np.float64]:
+    """What nodes have; of one that is away, so much that nothing seems to be used."""
+    return np.array([value or np.inf for value in values])
+
+
+def _owner(meta: Json) -> str:
+    """The Deployment behind a pod: its ReplicaSet is named after it and the hash of its template."""
+    suffix = "-" + meta.get("labels", {}).get(POD_HASH, "")
+    for owner in meta.get("ownerReferences", ()):
+        if owner["kind"] == "ReplicaSet" and owner["name"].endswith(suffix):
+            return str(owner["name"]).removesuffix(suffix)
+    return ""
+
+
+def _condition(status: Json, kind: str) -> str:
+    return next((str(c["status"]) for c in status.get("conditions") or () if c["type"] == kind), "Unknown")
+
+
+def _refusal(status: Json) -> str:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return str(condition.get("message") or condition.get("reason") or "not scheduled")
+    return ""

@@ -1,0 +1,97 @@
+import copy
+from typing import Any
+
+import pytest
+
+from tests.deploy.rendering import CHART, SECRETS, containers, helm, helm_python, of_kind, render
+
+PRODUCTION = {"secrets": {"existingSecret": "lwmecps"}}
+NAMES_OF_ITS_OWN = ("ClusterRole", "ClusterRoleBinding")
+
+
+def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Without what only one of the two ways has: labels of the release, the namespace, the image's tag."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        dropped = ("app.kubernetes.io/instance", "namespace", "imagePullPolicy")
+        return {key: clean(item) for key, item in value.items() if key not in dropped}
+
+    plain: dict[str, Any] = clean(copy.deepcopy(manifest))
+    for box in plain.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
+        if box["image"].startswith("lwmecps:"):
+            box["image"] = "lwmecps"
+        box["env"] = [entry for entry in box["env"] if entry["name"] != "WANDB_PROJECT"]
+    return plain
+
+
+def test_the_chart_renders_what_the_kustomize_base_holds() -> None:
+    base = {(m["kind"], m["metadata"]["name"]): _plain(m) for m in render("base") if m["kind"] != "Namespace"}
+    chart = {(m["kind"], m["metadata"]["name"]): _plain(m) for m in helm(PRODUCTION)}
+    rights = {key for key in chart if key[0] in (*NAMES_OF_ITS_OWN, "Role", "RoleBinding")}
+    assert chart.keys() - rights == base.keys()
+    for key, manifest in base.items():
+        assert chart[key] == manifest, key
+
+
+def test_the_chart_grants_what_kustomize_grants() -> None:
+    rules = {
+        way: {m["kind"]: m["rules"] for m in of_kind(manifests, "Role", "ClusterRole")}
+        for way, manifests in (("helm", helm(SECRETS)), ("kustomize", render("managed")))
+    }
+    assert rules["helm"] == rules["kustomize"] and set(rules["helm"]) == {"Role", "ClusterRole"}
+
+
+def test_the_values_that_users_know_are_honoured() -> None:
+    resources = {"requests": {"cpu": "1500m", "memory": "3Gi"}, "limits": {"memory": "5Gi"}}
+    manifests = helm({
+        **SECRETS,
+        "image": {"repository": "registry.example.com/edge/lwmecps", "tag": "7", "pullPolicy": "Always"},
+        "wandb": {"enabled": True, "apiKey": "k", "projectName": "city", "entity": "team"},
+        "resources": resources,
+        "kubernetes": {"namespace": "mec"},
+    })  # fmt: skip
+    learner = containers(manifests)["lwmecps-learner"]
+    assert (learner["image"], learner["imagePullPolicy"]) == ("registry.example.com/edge/lwmecps:7", "Always")
+    assert all(
+        containers(manifests)[f"lwmecps-{n}"]["resources"] == resources for n in ("registry", "env", "collector")
+    )
+    values = {entry["name"]: entry.get("value") for entry in learner["env"]}
+    assert (values["WANDB_PROJECT"], values["WANDB_ENTITY"]) == ("city", "team") and "WANDB_API_KEY" in values
+    assert of_kind(manifests, "Secret")[0]["stringData"]["wandb-api-key"] == "k"
+    assert {m["metadata"]["namespace"] for m in of_kind(manifests, "Role", "RoleBinding")} == {"mec"}
+
+
+def test_without_wandb_metrics_stay_in_files() -> None:
+    learner = containers(helm({**SECRETS, "wandb": {"enabled": False}}))["lwmecps-learner"]
+    values = {entry["name"]: entry.get("value") for entry in learner["env"]}
+    assert values["LWMECPS_TRACKING"] == "jsonl" and not [name for name in values if name.startswith("WANDB")]
+
+
+def test_a_mistyped_value_is_refused_by_name() -> None:
+    with pytest.raises(helm_python.HelmValuesError, match="apikey"):
+        helm({**SECRETS, "wandb": {"apikey": "k"}})
+
+
+def test_without_secrets_the_chart_says_what_to_set() -> None:
+    with pytest.raises(helm_python.HelmRenderError, match=r"set secrets\.token, or secrets\.existingSecret"):
+        helm({})
+
+
+def test_two_releases_do_not_get_in_each_others_way() -> None:
+    chart = helm_python.Chart.load(CHART)
+    texts = [
+        "\n".join(
+            text for path, text in chart.render(SECRETS, name=name, namespace=namespace).items() if "rbac" in path
+        )
+        for name, namespace in (("a", "x"), ("b", "x"), ("a", "y"))
+    ]
+    assert "name: x-a-env" in texts[0] and "name: x-b-env" in texts[1] and "name: y-a-env" in texts[2]
+
+
+def test_helm_finds_nothing_to_say_but_that_an_icon_would_be_nice() -> None:
+    report = helm_python.chart.lint(CHART, SECRETS, strict=True)
+    assert report["errors"] == [] and [m["error"] for m in report["messages"]] == ["icon is recommended"]

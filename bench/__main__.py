@@ -28,6 +28,10 @@ BENCHMARKS = (
     "step_unary",
     "step_stream",
     "inner_loop",
+    "meta_speed",
+    "meta_loop",
+    "meta_first_order",
+    "meta_memory",
 )
 DEFAULT_OUT = Path(__file__).resolve().parent / "results" / "latest.json"
 

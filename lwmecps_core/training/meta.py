@@ -39,10 +39,17 @@ def meta_train(
     metadata hold the inner rule, by which it adapts later. An epoch takes `adaptation_steps` + 1 collections (two, if
     the method freezes the support data), whatever the number of tasks.
     """
-    learner = meta.REGISTRY[cfg.method]
+    algo = algorithms.make(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
+    yield from meta_descent(algo, source, algorithm, cfg, collector, seed=seed, start=start)
+
+
+def meta_descent(
+    algo: Algorithm, source: TaskSource, algorithm: AlgorithmConfig, cfg: MetaConfig, collector: Collector, *,
+    seed: int, start: LoopState | None = None,
+) -> Iterator[Progress]:  # fmt: skip
+    """Meta-training of `algo`, whatever its environment: `source` holds what `collector` takes for tasks."""
+    learner, spec = meta.REGISTRY[cfg.method], algo.spec
     rule = {"meta_method": cfg.method, "proximal": cfg.proximal}
-    spec = env_spec(some_tasks(source, 1, seed, 0)[0])
-    algo = algorithms.make(algorithm, spec)
     params, extra = algo.init(torch_generator(seed, "weights"))
     rates = equal_rates(algo, params, cfg.inner_lr)
     if start is None or start.step <= cfg.warmup_epochs:

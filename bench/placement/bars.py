@@ -1,0 +1,119 @@
+"""The bars that the benchmark is judged by."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bench.placement.view import (
+    ALONE,
+    FRUGAL,
+    HEADLINE,
+    META,
+    ORACLE,
+    RANDOM_WEIGHTS,
+    TRANSFERS,
+    View,
+    difference,
+)
+from services.cli.results import interval
+
+LEAST_GAP_CLOSED = 0.85
+LARGEST_DATA_SHARE = 0.05
+FOMAML_SLACK = 0.05
+WHERE = "mec_city"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A demand on a method (on one family, or on all where none is named), what was measured, and if that meets it."""
+
+    number: int
+    method: str
+    family: str
+    demand: str
+    figure: str
+    met: bool
+
+
+def bars(view: View) -> list[Bar]:
+    """All bars that the rows have figures for."""
+    return [*_support(view), *_headline(view), *_from_random_weights(view), *_first_order(view), *_improvement(view)]
+
+
+def _support(view: View) -> Iterator[Bar]:
+    for family in view.families:
+        found = view.over_static(family, HEADLINE)
+        if found:
+            yield Bar(
+                1, HEADLINE, family, f"{family}: support episodes of {HEADLINE} earn no less than `static`",
+                f"{found.mean:+.2f} ± {found.ci95:.2f}", found.mean >= 0,
+            )  # fmt: skip
+    pairs = [(f, m, d) for f in view.families for m in META if (d := view.over_static(f, m))]
+    if pairs:
+        below = [p for p in pairs if p[2].mean < 0]
+        family, method, least = min(pairs, key=lambda p: p[2].mean)
+        yield Bar(
+            1, method, family, "the same for every meta-learner on every family",
+            f"{len(pairs) - len(below)} of {len(pairs)}; least: {method} on {family}, {least.mean:+.2f}", not below,
+        )  # fmt: skip
+
+
+def _headline(view: View) -> Iterator[Bar]:
+    for method in (HEADLINE, FRUGAL):
+        last, alone = view.last(WHERE, method), view.last(WHERE, ALONE)
+        if not last or not alone:
+            continue
+        share = view.share(last) or 0.0
+        name = f"{WHERE}: {method}, {last['inner_steps']} inner steps"
+        ahead = interval(difference(last["task_rewards"], alone["task_rewards"]))
+        data = last["env_steps"] / alone["env_steps"]
+        yield Bar(
+            2, method, WHERE, f"{name}: ≥ {LEAST_GAP_CLOSED:.0%} of the gap from the untrained policy to the oracle",
+            f"{share:.1%}", share >= LEAST_GAP_CLOSED,
+        )  # fmt: skip
+        yield Bar(
+            2, method, WHERE, f"{name}: not below {ALONE}", f"{ahead.mean:+.2f} ± {ahead.ci95:.2f}", ahead.mean >= 0
+        )  # fmt: skip
+        yield Bar(
+            2, method, WHERE, f"{name}: ≤ {LARGEST_DATA_SHARE:.0%} of the data of {ALONE}", f"{data:.1%}",
+            data <= LARGEST_DATA_SHARE + 1e-9,
+        )  # fmt: skip
+
+
+def _from_random_weights(view: View) -> Iterator[Bar]:
+    """The demo's measure of the gap, whose lower end has taken the same inner steps."""
+    last, low, oracle = (view.last(WHERE, name) for name in (HEADLINE, RANDOM_WEIGHTS, ORACLE))
+    if last and low and oracle:
+        gap = oracle["reward_mean"] - low["reward_mean"]
+        closed = (last["reward_mean"] - low["reward_mean"]) / gap
+        yield Bar(
+            2, HEADLINE, WHERE,
+            f"{WHERE}: {HEADLINE}: ≥ {LEAST_GAP_CLOSED:.0%} of the gap from random weights after the same inner steps",
+            f"{closed:.1%}", closed >= LEAST_GAP_CLOSED,
+        )  # fmt: skip
+
+
+def _first_order(view: View) -> Iterator[Bar]:
+    for family in view.families:
+        second, first, gap = view.last(family, "meta_ppo_maml"), view.last(family, "meta_ppo_fomaml"), view.gap(family)
+        if second and first and gap:
+            behind = interval(difference(second["task_rewards"], first["task_rewards"]))
+            yield Bar(
+                3, "meta_ppo_fomaml", family,
+                f"{family}: FOMAML behind MAML (with PPO) by ≤ {FOMAML_SLACK:.0%} of the gap",
+                f"{behind.mean / gap:+.1%} ± {behind.ci95 / gap:.1%}", behind.mean / gap <= FOMAML_SLACK,
+            )  # fmt: skip
+
+
+def _improvement(view: View) -> Iterator[Bar]:
+    for method in (*META, *TRANSFERS):
+        pooled = view.gains(method)
+        if not pooled:
+            continue
+        gain = interval(pooled)
+        each = [interval(x) for family in view.families if (x := view.gains(method, [family]))]
+        significant = sum(g.mean > g.ci95 for g in each)
+        yield Bar(
+            4, method, "", f"{method} improves on its own unadapted start",
+            f"{gain.mean:+.2f} ± {gain.ci95:.2f} over {len(pooled)} tasks; significant on {significant} of {len(each)} "
+            "families alone", gain.mean > gain.ci95,
+        )  # fmt: skip

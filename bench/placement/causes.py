@@ -1,0 +1,95 @@
+"""What fell short and why, in words that the measured rows choose and fill in."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
+from bench.placement.results import Results
+from bench.placement.view import ALONE, META, STATIC, View, difference
+from services.cli.results import interval
+
+EQUAL_DATA = "multi_task_ppo_equal_data"
+
+
+def section(results: Results, view: View) -> Iterator[str]:
+    """A line for every cause of missed bars and every job that failed; one sentence where there is none."""
+    yield "\n## What fell short, and why\n"
+    missed = [bar for bar in bars(view) if not bar.met]
+    if not missed and not results["failed"]:
+        yield "Nothing: every bar above is met."
+    by_cause: dict[str, list[Bar]] = {}
+    for bar in missed:
+        by_cause.setdefault(CAUSES[bar.number](view, bar), []).append(bar)
+    for cause, together in by_cause.items():
+        demands = "; ".join(f"{bar.demand}: {bar.figure}" for bar in together)
+        yield f"- **Bar {together[0].number}: {demands}.** {cause}"
+    for failure in results["failed"]:
+        yield f"- {failure['family']}, {failure['job']}: not measured ({failure['error']})."
+
+
+def _support(view: View, bar: Bar) -> str:
+    """Which pairs are below static, and how much of that is exploration and how much the start itself."""
+    pairs = [(f, m) for f in view.families for m in META if (d := view.over_static(f, m)) and d.mean < 0]
+    if bar.method and bar.demand.startswith(bar.family):
+        pairs = [(bar.family, bar.method)]
+    parts = []
+    for family, method in pairs:
+        start, after_one, static = view.first(family, method), view.steps(family, method)[1], view.last(family, STATIC)
+        assert start and static
+        exploring = interval(difference(after_one["task_support_rewards"], start["task_rewards"])).mean
+        ahead = start["reward_mean"] - static["reward_mean"]
+        parts.append(f"{method} on {family} (start {ahead:+.2f}, exploring {exploring:+.2f})")
+    return (
+        "Of each pair below `static`, how far the start without chance is above it, and what acting by chance (which "
+        f"learning needs) changes in the first support episodes: {'; '.join(parts)}."
+    )
+
+
+def _headline(view: View, bar: Bar) -> str:
+    """How much the start, the steps and a multi-task policy with equal data each close, and where the rest is lost."""
+    first, last, equal = (view.first(bar.family, bar.method), view.last(bar.family, bar.method),
+                          view.last(bar.family, EQUAL_DATA))  # fmt: skip
+    alone, oracle = view.last(bar.family, ALONE), view.last(bar.family, "oracle")
+    assert first and last and alone and oracle
+    if last["env_steps"] > LARGEST_DATA_SHARE * alone["env_steps"] and "of the data" in bar.demand:
+        return "By design: it is measured for comparison with the method that takes one episode for each inner step."
+    text = f"The start closes {view.share(first):.1%}, the inner steps {view.share(last) - view.share(first):+.1%}"
+    if equal:
+        text += f"; a multi-task policy with as much training data closes {view.share(equal):.1%}"
+    text += f", {ALONE} {view.share(alone):.1%}."
+    behind = sorted(difference(oracle["task_rewards"], last["task_rewards"]), reverse=True)
+    few = max(1, len(behind) // 5)
+    lost = sum(behind[:few]) / sum(behind)
+    return (
+        f"{text} The fifth of the tasks that is farthest from the oracle makes up {lost:.0%} of what is missing; "
+        f"without it the mean distance to the oracle is {sum(behind[few:]) / max(1, len(behind) - few):.2f} instead of "
+        f"{sum(behind) / len(behind):.2f}; {LEAST_GAP_CLOSED:.0%} would be "
+        f"{(1 - LEAST_GAP_CLOSED) * (view.gap(bar.family) or 0.0):.2f}."
+    )
+
+
+def _first_order(view: View, bar: Bar) -> str:
+    """Whether the difference is of the starts or of the steps."""
+    second, first = (view.steps(bar.family, name) for name in ("meta_ppo_maml", "meta_ppo_fomaml"))
+    starts = interval(difference(second[0]["task_rewards"], first[0]["task_rewards"]))
+    return (
+        f"Of the difference {starts.mean:+.2f} ± {starts.ci95:.2f} is there before the first step; the steps gain "
+        f"{second[-1]['gain_mean']:+.2f} with MAML and {first[-1]['gain_mean']:+.2f} with FOMAML. One training seed."
+    )
+
+
+def _improvement(view: View, bar: Bar) -> str:
+    """How much moved at all, how often the method went back, and what the start left to gain."""
+    gains = view.gains(bar.method)
+    moved = [g for g in gains if g]
+    better = sum(g > 0 for g in moved)
+    shares = [s for f in view.families if (row := view.first(f, bar.method)) and (s := view.share(row)) is not None]
+    start = f"; the start already closes {sum(shares) / len(shares):.0%} of the gap" if shares else ""
+    size = sum(abs(g) for g in moved) / max(1, len(moved))
+    return (
+        f"On {view.kept_start(bar.method):.0%} of the tasks the reward is exactly that of the start (the method went "
+        f"back to it, or its steps changed no action); on the others it changes by {size:.2f} on average, upwards on "
+        f"{better} of {len(moved)}{start}."
+    )
+
+
+CAUSES: Mapping[int, Callable[[View, Bar], str]] = {1: _support, 2: _headline, 3: _first_order, 4: _improvement}

@@ -1,0 +1,134 @@
+"""What the placement benchmark trains, with which settings; found by trial on tasks of seeds that it doesn't report."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from math import ceil
+from typing import Any
+
+from lwmecps_core.config import config
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    AlgorithmConfig,
+    DQNConfig,
+    MetaConfig,
+    PPOConfig,
+    QLearningConfig,
+    SACConfig,
+    TD3Config,
+    TrainConfig,
+    TransferConfig,
+)
+
+FIRST_HELD_OUT_SEED = 1000
+"""Held-out tasks are drawn by the seeds from this one on; what settings were tried on came from seeds below it."""
+TRAINING_SEED = 1
+EVALUATION_SEED = 1000
+HIDDEN = (32, 32)
+META_METHODS = ("maml", "fomaml", "implicit_fomaml", "reptile")
+TRANSFER_METHODS = ("fine_tuning", "feature_extraction", "layer_wise", "domain_adaptation")
+RULES = (
+    "random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa", "hpa_calibrated",
+)  # fmt: skip
+V1_RULES = ("random", "static", "hpa_calibrated")
+"""Those that make sense in lwmecps-v1, where one deployment is scaled by one replica at a time."""
+
+OFF_POLICY: dict[str, Any] = {"discount_factor": 0.6, "memory_size": 100_000, "hidden_size": HIDDEN}
+"""A short horizon: what these can learn in so few updates is the value of the next intervals."""
+MANY: Mapping[str, AlgorithmConfig] = {
+    "ppo": PPOConfig(
+        learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, n_epochs=4, batch_size=2400, hidden_size=HIDDEN
+    ),
+    "dqn": DQNConfig(learning_rate=3e-3, epsilon=0.03, batch_size=256, updates_per_batch=48, **OFF_POLICY),
+    "sac": SACConfig(
+        learning_rate=2e-3, tau=0.05, alpha=0.003, auto_entropy=False, batch_size=256, updates_per_batch=48,
+        **OFF_POLICY,
+    ),
+    # The actor moves slowly beside its critics, or it saturates before they are right, and then it has no gradient.
+    "td3": TD3Config(
+        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.2, batch_size=128, updates_per_batch=96,
+        **OFF_POLICY,
+    ),
+}  # fmt: skip
+"""Algorithms that learn one policy from many tasks at once."""
+ONE: Mapping[str, AlgorithmConfig] = {
+    "ppo": replace(MANY["ppo"], batch_size=240),
+    "dqn": replace(MANY["dqn"], batch_size=64, updates_per_batch=24),
+    "sac": replace(MANY["sac"], batch_size=64, updates_per_batch=24),
+    "td3": replace(MANY["td3"], batch_size=64, updates_per_batch=48, policy_delay=16),
+    "q_learning": QLearningConfig(discount_factor=0.9),
+}
+"""The same for a policy that learns from one task's few episodes."""
+
+
+@config
+class Settings:
+    """Sizes of everything; `scaled` shrinks them."""
+
+    tasks: int = 20
+    """Held-out tasks of each family."""
+    evaluation_episodes: int = 4
+    multi_task: TrainConfig = TrainConfig(total_episodes=8000, episodes_per_batch=4, tasks_per_batch=20)
+    """Of the policy that meta-learning with PPO goes on from."""
+    multi_task_off_policy: TrainConfig = TrainConfig(total_episodes=1600, episodes_per_batch=4, tasks_per_batch=20)
+    """The same for DQN, SAC and TD3, which make more updates of the same data."""
+    meta_epochs: int = 10
+    meta_epochs_off_policy: int = 4
+    meta: MetaConfig = MetaConfig(
+        inner_lr=0.03, outer_lr=3e-4, rate_lr=0.1, adaptation_steps=3, meta_batch_size=20, episodes_per_step=4,
+        outer_epochs=2, tasks_per_update=5,
+    )  # fmt: skip
+    adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
+    frugal_epochs: int = 16
+    frugal: AdaptConfig = AdaptConfig(adaptation_steps=4, episodes_per_step=1, evaluation_episodes=4)
+    """One episode for each inner step and one for the last check: 5 % of what `alone` takes."""
+    alone: TrainConfig = TrainConfig(
+        total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
+    )  # fmt: skip
+    source: TrainConfig = TrainConfig(total_episodes=200, episodes_per_batch=4)
+    """The policy that transfer starts from: trained on one other task of the family."""
+    transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)
+
+
+META: Mapping[str, Mapping[str, Any]] = {
+    "ppo": {}, "dqn": {}, "sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1},
+}  # fmt: skip
+"""What differs from `Settings.meta` for one algorithm."""
+META_OF_METHOD: Mapping[str, Mapping[str, Any]] = {"maml": {}, "fomaml": {}, "implicit_fomaml": {}, "reptile": {}}
+"""What differs from it for one meta-learner."""
+
+
+def multi_task_settings(settings: Settings, algorithm: str) -> TrainConfig:
+    """The multi-task training that meta-training with `algorithm` goes on from."""
+    return settings.multi_task if algorithm == "ppo" else settings.multi_task_off_policy
+
+
+def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig:
+    """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
+    warmup = steps(multi_task_settings(settings, algorithm))
+    epochs = settings.meta_epochs if algorithm == "ppo" else settings.meta_epochs_off_policy
+    changes = {**META[algorithm], **META_OF_METHOD[method]}
+    return replace(
+        settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **changes
+    )  # fmt: skip
+
+
+def steps(cfg: TrainConfig) -> int:
+    """Collections that a training on many tasks consists of."""
+    return ceil(cfg.total_episodes / (cfg.episodes_per_batch * cfg.tasks_per_batch))
+
+
+def scaled(settings: Settings, scale: float) -> Settings:
+    """All training shrunk to the share `scale`, with at least one collection of each."""
+
+    def part(count: int, least: int = 1) -> int:
+        return max(least, round(count * scale))
+
+    changed: dict[str, Any] = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if "_epochs" in field.name:
+            changed[field.name] = part(value)
+        elif isinstance(value, TrainConfig | TransferConfig):
+            batch = value.episodes_per_batch * getattr(value, "tasks_per_batch", 1)
+            changed[field.name] = replace(value, total_episodes=part(value.total_episodes, batch))
+    return replace(settings, **changed)

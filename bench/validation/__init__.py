@@ -1,0 +1,1 @@
+"""Known results reproduced: `python -m bench.validation` (see docs/validation.md)."""

@@ -1,0 +1,80 @@
+"""Result files of the validation, and the tables of docs/validation.md made from them."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "bench" / "results"
+DOCS = ROOT / "docs" / "validation.md"
+
+
+def mean_ci95(values: NDArray[np.floating[Any]]) -> dict[str, float]:
+    """Mean and half the width of its 95 % interval over tasks (normal approximation)."""
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    return {"mean": round(float(values.mean()), 3), "ci95": round(half, 3)}
+
+
+def write(rows: Sequence[Mapping[str, Any]], path: Path, packages: Sequence[str] = ("numpy", "torch")) -> None:
+    """Rows with the versions that they were measured with."""
+    versions = {"python": platform.python_version(), **{name: version(name) for name in packages}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"versions": versions, "rows": rows}, indent=2) + "\n")
+
+
+def refresh(docs: Path = DOCS, results: Path = RESULTS) -> None:
+    """Put tables of all result files that there are between their marks in `docs`: `<!-- NAME -->` … `<!-- end -->`."""
+    text = docs.read_text()
+    for name, table in TABLES.items():
+        path = results / f"validation-{name}.json"
+        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
+        if path.is_file() and begin in text:
+            before, rest = text.split(begin, 1)
+            after = rest.split(end, 1)[1]
+            text = before + begin + table(json.loads(path.read_text())["rows"]) + end + after
+    docs.write_text(text)
+
+
+def table_by_steps(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Ours beside the published figure, one column for each number of inner steps."""
+    steps = list(rows[0]["ours"])
+    lines = [["", *(f"after {s}" for s in steps), "meta-iterations", "seed"]]
+    for row in rows:
+        cells = []
+        for step in steps:
+            published = row["published"].get(step)
+            beside = "" if published is None else f" ({published})"
+            cells.append(f"{_interval(row['ours'][step])}{beside}")
+        lines.append([row["name"], *cells, f"{row['iterations']:,}", ", ".join(map(str, row["seeds"]))])
+    return _markdown(lines)
+
+
+def table_of_control(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Ours beside Stable-Baselines3, with the ratio of speeds."""
+    lines = [["", "ours", "Stable-Baselines3", "difference", "not lower", "speed ratio", "by CPU", "budget", "seeds"]]
+    for row in rows:
+        gap = row["difference"]
+        lines.append([
+            row["name"], _interval(row["ours"]), _interval(row["stable_baselines3"]),
+            f"{gap['low']:g} to {gap['high']:g}", "yes" if row["not_lower"] else "no", f"{row['speed_ratio']:g}",
+            f"{row['cpu_ratio']:g}", f"{row['budget']:,}", ", ".join(map(str, row["seeds"])),
+        ])  # fmt: skip
+    return _markdown(lines)
+
+
+TABLES = {"sinusoid": table_by_steps, "navigation": table_by_steps, "control": table_of_control}
+
+
+def _interval(value: Mapping[str, Any]) -> str:
+    return f"{value['mean']:.4g} ± {value['ci95']:.2g}"
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    head, *rest = (f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n".join([head, "|" + " --- |" * len(lines[0]), *rest]) + "\n"

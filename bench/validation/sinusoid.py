@@ -1,0 +1,163 @@
+"""Sinusoids from a few points (Finn et al. 2017, arXiv:1703.03400, section 5.1), by every meta-learner."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import pi, sqrt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.validation.results import RESULTS, mean_ci95, write
+from lwmecps_core import meta
+from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.networks import linear
+from lwmecps_core.algorithms.returns import weighted_mean
+from lwmecps_core.meta.base import collections
+from lwmecps_core.meta.compiled import Compiled
+from lwmecps_core.meta.maml import meta_gradient
+from lwmecps_core.optimiser import Optimiser, with_task_axis
+from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.sampling import torch_generator
+from lwmecps_core.tree import detached, expanded, row, tree_map
+
+OUT = RESULTS / "validation-sinusoid.json"
+HIDDEN = 40
+META_BATCH = 25
+STEPS = (1, 5, 10)
+TEST_TASKS, TEST_POINTS = 1000, 100
+
+
+class SquaredError:
+    """Mean squared error of an MLP 1-40-40-1 of rectified linear units: what of an `Algorithm` meta-learners need."""
+
+    inner_groups = ("net",)
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Weights and biases uniform within 1/√(inputs), without a task axis."""
+        net: dict[str, Tensor] = {}
+        for name, n_in, n_out in (("hidden0", 1, HIDDEN), ("hidden1", HIDDEN, HIDDEN), ("out", HIDDEN, 1)):
+            for part, shape in (("weight", (n_in, n_out)), ("bias", (n_out,))):
+                net[f"{name}.{part}"] = torch.empty(shape).uniform_(-1, 1, generator=generator) / sqrt(n_in)
+        return {"net": net}
+
+    def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
+        """`x`, `y` `[..., S, 1]` and `weight` `[..., S]` → one loss `[...]`."""
+        x = torch.relu(linear(params["net"], "hidden0", batch["x"]))
+        x = torch.relu(linear(params["net"], "hidden1", x))
+        error = linear(params["net"], "out", x) - batch["y"]
+        return {"net": weighted_mean(error.square().squeeze(-1), batch["weight"])}
+
+
+@dataclass(frozen=True)
+class Waves:
+    """K sinusoids: `amplitude` in [0.1, 5], `phase` in [0, π], `[K, 1, 1]` each."""
+
+    amplitude: Tensor
+    phase: Tensor
+
+    @classmethod
+    def draw(cls, tasks: int, generator: torch.Generator) -> "Waves":
+        """New tasks."""
+        amplitude, phase = torch.rand(2, tasks, 1, 1, generator=generator)
+        return cls(0.1 + 4.9 * amplitude, pi * phase)
+
+    def points(self, count: int, generator: torch.Generator) -> Batch:
+        """`count` points of every task at x in [-5, 5]."""
+        x = 10 * torch.rand(len(self.phase), count, 1, generator=generator) - 5
+        return {"x": x, "y": self.amplitude * torch.sin(x - self.phase), "weight": torch.ones(x.shape[:-1])}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to learn a start; `published` has the mean squared error after 1, 5 and 10 steps where one is known."""
+
+    name: str
+    shots: int
+    cfg: MetaConfig
+    published: tuple[float | None, float | None, float | None] = (None, None, None)
+    iterations: int = 70_000
+    pretraining: bool = False
+    compiled: bool = True
+
+
+def _config(method: str, **others: Any) -> MetaConfig:
+    plain = {"adaptation_steps": 1, "inner_lr": 0.01, "multi_step_loss": 0.0, "learn_inner_lr": False}
+    return MetaConfig(method=method, outer_lr=1e-3, **(plain | others))
+
+
+IMPLICIT = _config("implicit_fomaml", adaptation_steps=10, proximal=2.0, solver_steps=5)
+REPTILE = _config("reptile", adaptation_steps=4)
+CASES = (
+    Case("MAML", 5, _config("maml"), (0.60, 0.46, None)),
+    Case("MAML", 10, _config("maml"), (0.35, 0.17, 0.12)),
+    Case("FOMAML", 5, _config("fomaml"), (0.67, 0.37, 0.34)),
+    Case("FOMAML", 10, _config("fomaml"), (0.40, 0.14, 0.11)),
+    Case("Reptile", 10, REPTILE, iterations=30_000),
+    Case("iMAML", 10, IMPLICIT, iterations=10_000, compiled=False),
+    Case("multi-task pretraining", 10, _config("maml"), (2.56, 2.26, 2.17), iterations=20_000, pretraining=True),
+)
+
+
+def meta_train(case: Case, seed: int) -> Params:
+    """The start after `case.iterations` iterations of Adam at 1e-3, 25 new tasks each."""
+    problem, learner = SquaredError(), meta.REGISTRY[case.cfg.method]
+    if case.compiled:
+        learner = Compiled(learner)
+    generator = torch_generator(seed, "sinusoid")
+    params = problem.init(generator)
+    rates = _rates(params, case.cfg)
+    outer = Optimiser(with_task_axis(params, 1), case.cfg.outer_lr, max_grad_norm=float("inf"))
+    for _ in range(case.iterations):
+        waves = Waves.draw(META_BATCH, generator)
+        support, query = (waves.points(case.shots, generator) for _ in range(2))
+        start = row(outer.params, 0)
+        if case.pretraining:
+            found = meta_gradient(problem, start, {}, rates, [], query)
+        else:
+            points = [support] * (collections(learner, case.cfg) - 1) + [query]
+            found = learner.meta_gradient(problem, start, {}, rates, points, case.cfg)
+        outer.step(with_task_axis(found.params, 1))
+    return detached(row(outer.params, 0))
+
+
+def errors(case: Case, start: Params, seed: int) -> list[Tensor]:
+    """Mean squared errors `[TEST_TASKS]` of new tasks, before adaptation and after each of 10 inner steps."""
+    problem, learner = SquaredError(), meta.REGISTRY[case.cfg.method]
+    generator = torch_generator(seed, "sinusoid-test")
+    waves = Waves.draw(TEST_TASKS, generator)
+    support, test = waves.points(case.shots, generator), waves.points(TEST_POINTS, generator)
+    origin = current = expanded(start, TEST_TASKS)
+    rates = _rates(origin, case.cfg)
+    measured = [problem.losses(current, {}, test)["net"]]
+    for _ in range(max(STEPS)):
+        current = learner.step(problem, origin, current, {}, rates, support, case.cfg)
+        measured.append(problem.losses(current, {}, test)["net"])
+    return [x.detach() for x in measured]
+
+
+def run(
+    cases: Sequence[Case] = CASES, seed: int = 0, out: Path = OUT, say: Callable[[str], None] = lambda line: None,
+    iterations: int | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Train and measure every case; one row per case, written to `out` after each. `iterations` shortens all."""
+    torch.set_num_threads(1)
+    rows: list[dict[str, Any]] = []
+    for case in cases:
+        case = replace(case, iterations=iterations or case.iterations)
+        found = errors(case, meta_train(case, seed), seed)
+        rows.append({
+            "name": f"{case.name}, {case.shots} shots",
+            "ours": {str(step): mean_ci95(found[step].numpy()) for step in (0, *STEPS)},
+            "published": {str(s): x for s, x in zip(STEPS, case.published, strict=True) if x is not None},
+            "iterations": case.iterations, "seeds": [seed], "test_tasks": TEST_TASKS,
+        })  # fmt: skip
+        say(f"{rows[-1]['name']}: " + ", ".join(f"{step} {np.mean(found[step].numpy()):.2f}" for step in (0, *STEPS)))
+        write(rows, out)
+    return rows
+
+
+def _rates(params: Params, cfg: MetaConfig) -> Params:
+    return tree_map(lambda leaf: torch.full_like(leaf, cfg.inner_lr), params)

@@ -1,0 +1,60 @@
+"""A meta-learner's gradient as one compiled program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.meta.base import MetaGradient, MetaLearner
+from lwmecps_core.run_config import MetaConfig
+
+Program = Callable[..., Any]
+
+
+class Compiled:
+    """The same meta-learner; each `meta_gradient` for new settings or shapes is first traced, with all the passes
+    backwards in it, and compiled.
+
+    That takes up to a minute and needs a C++ compiler, and then saves most of the time where tensors are small: between
+    fused operations nothing goes through Python or memory. So it pays for thousands of iterations of unchanging shape.
+    Results differ from uncompiled ones by rounding. `backend` is that of `torch.compile`.
+    """
+
+    def __init__(self, learner: MetaLearner, backend: str = "inductor") -> None:
+        self._learner, self._backend = learner, backend
+        self._programs: dict[Any, Program] = {}
+
+    @property
+    def frozen_support(self) -> bool:
+        """The learner's own."""
+        return self._learner.frozen_support
+
+    def step(
+        self, algo: Algorithm, start: Params, params: Params, extra: Extra, rates: Params, batch: Batch, cfg: MetaConfig
+    ) -> Params:
+        """The learner's own step, not compiled."""
+        return self._learner.step(algo, start, params, extra, rates, batch, cfg)
+
+    def meta_gradient(
+        self, algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], cfg: MetaConfig
+    ) -> MetaGradient:
+        """See `MetaLearner.meta_gradient`."""
+        leaves, structure = pytree.tree_flatten((params, extra, rates, list(points)))
+        inputs = [leaf.detach() for leaf in leaves]
+        key = (algo, cfg, structure, tuple((x.shape, x.stride(), x.dtype) for x in inputs))
+        if key not in self._programs:
+
+            def whole(*flat: Tensor) -> tuple[Any, ...]:
+                params, extra, rates, points = pytree.tree_unflatten(flat, structure)
+                found = self._learner.meta_gradient(algo, params, extra, rates, points, cfg)
+                return found.params, found.rates, found.loss_before, found.loss_after, found.metrics
+
+            self._programs[key] = torch.compile(
+                make_fx(whole)(*inputs), dynamic=False, backend=self._backend
+            )  # fmt: skip
+        with torch.no_grad():
+            return MetaGradient(*self._programs[key](*inputs))

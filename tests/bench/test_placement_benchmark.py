@@ -1,0 +1,173 @@
+"""The placement benchmark: jobs and their keys, an interrupted run, and figures that come from rows alone."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.placement import methods, report
+from bench.placement.bars import bars
+from bench.placement.jobs import Job, jobs
+from bench.placement.measure import Entry
+from bench.placement.results import collect
+from bench.placement.run import Cache, carry_out
+from bench.placement.settings import Settings, scaled
+from bench.placement.view import META, TRANSFERS, View
+from lwmecps_core.results import Row
+from lwmecps_core.run_config import AdaptConfig, MetaConfig
+from lwmecps_core.specs import FAMILIES
+
+TINY = scaled(
+    Settings(
+        tasks=2, evaluation_episodes=1, meta=MetaConfig(meta_batch_size=2, episodes_per_step=1, adaptation_steps=1),
+        adaptation=AdaptConfig(adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
+    ), 0.0,
+)  # fmt: skip
+
+
+def job(name: str, settings: Settings = TINY) -> Job:
+    return next(j for j in jobs(["mec_city"], settings) if j.name == name)
+
+
+def test_every_meta_combination_and_transfer_type_has_a_job_on_every_family() -> None:
+    found = {(j.family, j.name) for j in jobs(FAMILIES, Settings())}
+    assert {(family, name) for family in FAMILIES for name in (*META, *TRANSFERS)} <= found
+    assert len(META) == 16
+    assert Settings().tasks >= 20
+
+
+def test_a_key_follows_the_settings_of_the_job_and_of_those_before_it() -> None:
+    longer = replace(TINY, multi_task=replace(TINY.multi_task, total_episodes=TINY.multi_task.total_episodes + 80))
+    assert job("meta_ppo_maml").key == job("meta_ppo_maml").key
+    assert job("meta_ppo_maml").key != job("meta_ppo_maml", longer).key
+    assert job("transfer_fine_tuning").key == job("transfer_fine_tuning", longer).key
+
+
+def test_jobs_come_after_those_that_they_go_on_from() -> None:
+    seen: set[str] = set()
+    for each in jobs(["mec_city", "load_profile"], Settings()):
+        assert each.before is None or each.before.key in seen
+        seen.add(each.key)
+
+
+def test_meta_training_with_one_episode_for_each_step_stays_within_a_twentieth_of_the_data() -> None:
+    frugal, alone = Settings().frugal, Settings().alone
+    episodes = frugal.episodes_per_step * (frugal.adaptation_steps + frugal.keep_start_if_worse)
+    assert episodes <= 0.05 * alone.total_episodes
+
+
+def test_transfer_measures_the_start_and_the_end_and_counts_the_data_of_the_target_alone() -> None:
+    source = methods.run(job("source"), None)
+    found = methods.run(job("transfer_domain_adaptation"), source).entries
+    assert [(e.row.inner_steps, e.row.env_steps) for e in found] == [(0, 0)] * 2 + [(1, 4 * 120)] * 2
+    assert [e.support_reward is None for e in found] == [True, True, False, False]
+    assert found[0].row.wall_s == 0 < found[2].row.wall_s
+
+
+def test_finished_jobs_are_not_done_again(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    rules = replace(job("rules"), baselines=("static",))
+    ended: list[str] = []
+    assert carry_out([rules], cache, 1, lambda j, error: ended.append(j.name + error)) == {}
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert carry_out([rules], cache, 1, lambda j, error: ended.append(j.name + error)) == {}
+    assert ended == ["rules", "rules"]
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_job_that_fails_takes_along_what_waits_for_it_and_nothing_else(tmp_path: Path) -> None:
+    broken = replace(job("rules"), baselines=("no_such_rule",))
+    after = replace(broken, name="after", before=broken)
+    sound = replace(broken, name="sound", baselines=("static",))
+    errors = carry_out([broken, after, sound], Cache(tmp_path), 1, lambda j, error: None)
+    assert set(errors) == {broken.key, after.key}
+    results = collect([broken, after, sound], Cache(tmp_path), TINY, errors)
+    assert [f["job"] for f in results["failed"]] == ["rules", "after"]
+    assert [row["method"] for row in results["rows"]] == ["static"]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A result file of two tasks with the given rewards after no step and after the last, by method."""
+
+    def make(**rewards: tuple[list[float], list[float], int]) -> dict[str, Any]:
+        cache = Cache(tmp_path)
+        made = []
+        for name, (first, last, env_steps) in rewards.items():
+            each = replace(job("rules"), name=name)
+            entries = [
+                {"row": vars(_row(name, steps, f"task-{k}", value, used)), "support_reward": value if steps else None}
+                for steps, values, used in ((0, first, 0), (5, last, env_steps))
+                for k, value in enumerate(values)
+            ]
+            cache.save(
+                each, {"family": "mec_city", "job": name, "entries": entries, "env_steps": 0, "wall_s": 0.0,
+                       "took_s": 1.0}, None,
+            )  # fmt: skip
+            made.append(each)
+        return collect(made, cache, TINY, {})
+
+    return make
+
+
+def test_rows_have_the_demos_columns_the_family_the_gain_and_every_tasks_reward(results: Any) -> None:
+    row = results(meta_ppo_maml=([-10.0, -20.0], [-9.0, -18.0], 2400))["rows"][1]
+    demo = (
+        "method", "inner_steps", "reward_mean", "reward_ci95", "latency_mean_ms", "latency_p95_ms", "replicas_mean",
+        "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s",
+    )  # fmt: skip
+    assert set(demo) < set(row)
+    assert (row["family"], row["inner_steps"], row["env_steps"]) == ("mec_city", 5, 2400)
+    assert row["task_rewards"] == [-9.0, -18.0] == row["task_support_rewards"]
+    assert (row["reward_mean"], row["gain_mean"]) == (-13.5, 1.5)
+
+
+def test_bars_follow_from_the_rows(results: Any) -> None:
+    known: dict[str, tuple[list[float], list[float], int]] = {
+        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
+        "static": ([-40.0, -40.0], [-40.0, -40.0], 0),
+        "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
+        "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
+        "meta_ppo_fomaml": ([-20.0, -20.0], [-20.0, -21.0], 600),
+    }  # fmt: skip
+    found = {bar.demand: bar for bar in bars(View(results(**known)["rows"]))}
+
+    def met(text: str) -> tuple[str, bool]:
+        bar = next(bar for demand, bar in found.items() if text in demand)
+        return bar.figure, bar.met
+
+    assert met("meta_ppo_maml, 5 inner steps: ≥ 85 % of the gap".replace("85 %", "85%")) == ("92.5%", True)
+    assert met("not below ppo_100_episodes") == ("+17.00 ± 12.71", True)
+    assert met("of the data of ppo_100_episodes") == ("5.0%", True)
+    assert met("FOMAML behind MAML")[1] is False
+    assert met("support episodes of meta_ppo_maml") == ("+27.00 ± 12.71", True)
+    assert met("meta_ppo_maml improves")[1] is True
+    assert met("meta_ppo_fomaml improves")[1] is False
+
+
+def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, tmp_path: Path) -> None:
+    known = {
+        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
+        "static": ([-40.0, -40.0], [-40.0, -40.0], 0), "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
+        "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600),
+        "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
+    }  # fmt: skip
+    report.write(results(**known), tmp_path / "first")
+    report.write(json.loads((tmp_path / "first" / "benchmark.json").read_text()), tmp_path / "second")
+    for name in ("benchmark.json", "benchmark.md"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    page = (tmp_path / "first" / "benchmark.md").read_text()
+    assert "| meta_ppo_maml | 5 | -13.00 ± 12.71 | +6.00 ± 0.00* | 92% |" in page
+    assert "On 100% of the tasks the reward is exactly that of the start" in page
+    for picture in ("reward", "adaptation", "gains", "support"):
+        assert (tmp_path / "second" / "benchmark" / f"{picture}.png").stat().st_size > 0
+
+
+def _row(method: str, steps: int, task: str, reward: float, env_steps: int) -> Row:
+    return Entry(
+        Row(task=task, method=method, inner_steps=steps, reward=reward, latency_mean_ms=1.0, latency_p95_ms=2.0,
+            replicas_mean=3.0, sla_miss_share=0.1, moves_mean=0.0, load_correlation=0.5, env_steps=env_steps)
+    ).row  # fmt: skip

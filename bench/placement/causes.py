@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
 from bench.placement.results import Results
+from bench.placement.settings import MANY
 from bench.placement.view import ALONE, META, STATIC, View, difference
 from services.cli.results import interval
 
@@ -27,20 +28,31 @@ def section(results: Results, view: View) -> Iterator[str]:
 
 
 def _support(view: View, bar: Bar) -> str:
-    """Which pairs are below static, and how much of that is exploration and how much the start itself."""
+    """What the pairs below static owe to their start, to acting by chance, and to the steps, by algorithm."""
     pairs = [(f, m) for f in view.families for m in META if (d := view.over_static(f, m)) and d.mean < 0]
-    if bar.method and bar.demand.startswith(bar.family):
+    if bar.family in bar.demand:
         pairs = [(bar.family, bar.method)]
     parts = []
-    for family, method in pairs:
-        start, after_one, static = view.first(family, method), view.steps(family, method)[1], view.last(family, STATIC)
-        assert start and static
-        exploring = interval(difference(after_one["task_support_rewards"], start["task_rewards"])).mean
-        ahead = start["reward_mean"] - static["reward_mean"]
-        parts.append(f"{method} on {family} (start {ahead:+.2f}, exploring {exploring:+.2f})")
+    for algorithm in MANY:
+        own = [_owed(view, f, m) for f, m in pairs if m.startswith(f"meta_{algorithm}_")]
+        if own:
+            start, exploring, stepping = (sum(column) / len(own) for column in zip(*own, strict=True))
+            parts.append(f"{algorithm}, {len(own)}: {start:+.2f}, {exploring:+.2f}, {stepping:+.2f}")
     return (
-        "Of each pair below `static`, how far the start without chance is above it, and what acting by chance (which "
-        f"learning needs) changes in the first support episodes: {'; '.join(parts)}."
+        "For each algorithm the number of pairs below `static`, and what adds up to the difference, on average: how "
+        "far the start is above `static` when it acts without chance; what acting by chance, which learning needs, changes "
+        f"in the first support episodes; what the inner steps change in the later ones. {'; '.join(parts)}."
+    )
+
+
+def _owed(view: View, family: str, method: str) -> tuple[float, float, float]:
+    start, after_one, last = view.first(family, method), view.steps(family, method)[1], view.last(family, method)
+    static = view.last(family, STATIC)
+    assert start and static and last
+    return (
+        start["reward_mean"] - static["reward_mean"],
+        after_one["support_mean"] - start["reward_mean"],
+        last["support_mean"] - after_one["support_mean"],
     )
 
 

@@ -9,10 +9,10 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from bench.placement.settings import MANY, META_METHODS
-from bench.placement.view import ALONE, HEADLINE, META, TRANSFERS, UNTRAINED, View, difference
+from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, View, difference
 from services.cli.results import interval
 
 REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_calibrated", ALONE, "static")
@@ -34,14 +34,15 @@ def draw_all(view: View, folder: Path) -> None:
 
 
 def _reward(view: View) -> plt.Figure:
-    """Bars of the share of the gap, one panel for each family."""
+    """Bars of the share of the way from static to the oracle, one panel for each family."""
     figure, panels = _panels(view, 3.1, 5.2)
     for k, (axes, family) in enumerate(zip(panels, view.families, strict=True)):
-        oracle, gap = view.last(family, "oracle"), view.gap(family)
+        oracle, static = view.last(family, ORACLE), view.last(family, STATIC)
         for i, method in enumerate(LADDER):
             row = view.last(family, method)
-            if row is None or oracle is None or not gap:
+            if row is None or oracle is None or static is None:
                 continue
+            gap = oracle["reward_mean"] - static["reward_mean"]
             behind = interval(difference(row["task_rewards"], oracle["task_rewards"]))
             share = 1 + behind.mean / gap
             axes.barh(i, max(share, LEAST_SHOWN), xerr=behind.ci95 / gap, color=_kind_colour(method), ecolor="0.3")
@@ -53,7 +54,7 @@ def _reward(view: View) -> plt.Figure:
         axes.axvline(0, color="0.2", linewidth=0.8)
         axes.grid(axis="x", alpha=0.3)
     figure.suptitle(
-        "Share of the gap from the untrained policy (0 %) to the oracle (100 %) that each method closes\n"
+        "How far each method gets from leaving replicas as deployed (static, 0 %) to the oracle (100 %)\n"
         "on held-out tasks (95 % interval of the distance to the oracle; green: meta-learnt, orange: other ways to use "
         "other tasks)"
     )
@@ -95,6 +96,7 @@ def _gains(view: View) -> plt.Figure:
     axes.set_yticks(range(len(names)), list(reversed(names)), fontsize="small")
     axes.axvline(0, color="0.2", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=1.0)
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_xlabel("reward after all steps minus reward before the first (linear up to ±1, then logarithmic)")
     axes.set_title(
         "What adaptation to the held-out task gains over the method's own start\n"

@@ -108,9 +108,9 @@ def test_training_updates_the_weights_and_keeps_to_its_budget(
 ) -> None:
     ends: list[PolicySnapshot] = []
 
-    def watched(task: GymTask, snapshot: PolicySnapshot) -> object:
+    def watched(task: GymTask, snapshot: PolicySnapshot, units: tuple[float, ...]) -> object:
         ends.append(snapshot)
-        return greedy(task, snapshot)
+        return greedy(task, snapshot, units)
 
     monkeypatch.setattr(control, "greedy", watched)
     case = replace(control.CASES[0], ours=ours, budget=128)

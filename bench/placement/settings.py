@@ -79,8 +79,6 @@ class Settings:
     )  # fmt: skip
     adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
     frugal_epochs: int = 16
-    frugal_inner_lr: float = 0.003
-    """Of gradients from one episode, which are noisier."""
     frugal: AdaptConfig = AdaptConfig(adaptation_steps=4, episodes_per_step=1, evaluation_episodes=4)
     """One episode for each inner step and one for the last check: 5 % of what `alone` takes."""
     alone: TrainConfig = TrainConfig(
@@ -92,10 +90,11 @@ class Settings:
 
 
 META: Mapping[str, Mapping[str, Any]] = {
-    "ppo": {"inner_lr": 0.01}, "ppo_implicit_fomaml": {"inner_lr": 0.003},
-    "sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1},
+    "ppo": {}, "dqn": {}, "sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1},
 }  # fmt: skip
-"""What differs from `Settings.meta` for an algorithm, or for an algorithm and a meta-learner."""
+"""What differs from `Settings.meta` for one algorithm."""
+META_OF_METHOD: Mapping[str, Mapping[str, Any]] = {"maml": {}, "fomaml": {}, "implicit_fomaml": {}, "reptile": {}}
+"""What differs from it for one meta-learner."""
 
 
 def multi_task_settings(settings: Settings, algorithm: str) -> TrainConfig:
@@ -107,7 +106,7 @@ def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
     warmup = steps(multi_task_settings(settings, algorithm))
     epochs = settings.meta_epochs if algorithm == "ppo" else settings.meta_epochs_off_policy
-    changes = {**META.get(algorithm, {}), **META.get(f"{algorithm}_{method}", {})}
+    changes = {**META[algorithm], **META_OF_METHOD[method]}
     return replace(
         settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **changes
     )  # fmt: skip

@@ -81,6 +81,10 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
+    deadline = time.monotonic() + 20
+    while not all(_tied(pid) for pid in pids):
+        assert time.monotonic() < deadline, "the children never began"
+        time.sleep(0.02)
     assert len(pids) == 2 and all(_alive(pid) for pid in pids)
     parent.kill()
     parent.wait()
@@ -88,6 +92,11 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while any(_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "a child outlives its parent"
         time.sleep(0.05)
+
+
+def _tied(pid: int) -> bool:
+    """Whether setpriv has done its work, after which it becomes the command itself."""
+    return b"setpriv" not in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _alive(pid: int) -> bool:

@@ -40,8 +40,8 @@ def _support(view: View, bar: Bar) -> str:
             parts.append(f"{algorithm}, {len(own)}: {start:+.2f}, {exploring:+.2f}, {stepping:+.2f}")
     return (
         "For each algorithm the number of pairs below `static`, and what adds up to the difference, on average: how "
-        "far the start is above `static` when it acts without chance; what acting by chance, which learning needs, changes "
-        f"in the first support episodes; what the inner steps change in the later ones. {'; '.join(parts)}."
+        "far the start is above `static` when it acts without chance; what acting by chance, which learning needs, "
+        f"changes in the first support episodes; what the inner steps change in the later ones. {'; '.join(parts)}."
     )
 
 

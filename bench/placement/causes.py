@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
 from bench.placement.results import Results
 from bench.placement.settings import MANY
-from bench.placement.view import ALONE, META, STATIC, View, difference
+from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Row, View, difference
 from services.cli.results import interval
 
 EQUAL_DATA = "multi_task_ppo_equal_data"
@@ -61,13 +61,19 @@ def _headline(view: View, bar: Bar) -> str:
     first, last, equal = (view.first(bar.family, bar.method), view.last(bar.family, bar.method),
                           view.last(bar.family, EQUAL_DATA))  # fmt: skip
     alone, oracle = view.last(bar.family, ALONE), view.last(bar.family, "oracle")
-    assert first and last and alone and oracle
+    low = view.last(bar.family, RANDOM_WEIGHTS if "random weights" in bar.demand else UNTRAINED)
+    assert first and last and alone and oracle and low
     if last["env_steps"] > LARGEST_DATA_SHARE * alone["env_steps"] and "of the data" in bar.demand:
         return "By design: it is measured for comparison with the method that takes one episode for each inner step."
-    text = f"The start closes {view.share(first):.1%}, the inner steps {view.share(last) - view.share(first):+.1%}"
+    bottom, gap = low["reward_mean"], oracle["reward_mean"] - low["reward_mean"]
+
+    def share(row: Row) -> float:
+        return (row["reward_mean"] - bottom) / gap
+
+    text = f"Of this gap the start closes {share(first):.1%}, the inner steps {share(last) - share(first):+.1%}"
     if equal:
-        text += f"; a multi-task policy with as much training data closes {view.share(equal):.1%}"
-    text += f", {ALONE} {view.share(alone):.1%}."
+        text += f"; a multi-task policy with as much training data closes {share(equal):.1%}"
+    text += f", {ALONE} {share(alone):.1%}."
     behind = sorted(difference(oracle["task_rewards"], last["task_rewards"]), reverse=True)
     few = max(1, len(behind) // 5)
     lost = sum(behind[:few]) / sum(behind)
@@ -75,7 +81,7 @@ def _headline(view: View, bar: Bar) -> str:
         f"{text} The fifth of the tasks that is farthest from the oracle makes up {lost:.0%} of what is missing; "
         f"without it the mean distance to the oracle is {sum(behind[few:]) / max(1, len(behind) - few):.2f} instead of "
         f"{sum(behind) / len(behind):.2f}; {LEAST_GAP_CLOSED:.0%} would be "
-        f"{(1 - LEAST_GAP_CLOSED) * (view.gap(bar.family) or 0.0):.2f}."
+        f"{(1 - LEAST_GAP_CLOSED) * gap:.2f}."
     )
 
 

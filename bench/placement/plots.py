@@ -45,7 +45,8 @@ def _reward(view: View) -> plt.Figure:
             gap = oracle["reward_mean"] - static["reward_mean"]
             behind = interval(difference(row["task_rewards"], oracle["task_rewards"]))
             share = 1 + behind.mean / gap
-            axes.barh(i, max(share, LEAST_SHOWN), xerr=behind.ci95 / gap, color=_kind_colour(method), ecolor="0.3")
+            half = behind.ci95 / gap if share >= LEAST_SHOWN else 0.0
+            axes.barh(i, max(share, LEAST_SHOWN), xerr=half, color=_kind_colour(method), ecolor="0.3")
             if share < LEAST_SHOWN:
                 axes.text(LEAST_SHOWN + 0.03, i, f"{share:.0%}", va="center", fontsize="small", color="white")
         axes.set_yticks(range(len(LADDER)), LADDER if k == 0 else [], fontsize="small")
@@ -63,7 +64,7 @@ def _reward(view: View) -> plt.Figure:
 
 def _adaptation(view: View) -> plt.Figure:
     """Reward against inner steps with PPO, one panel for each family."""
-    figure, panels = _panels(view, 3.0, 4.2)
+    figure, panels = _panels(view, 3.0, 4.5)
     for axes, family in zip(panels, view.families, strict=True):
         for i, method in enumerate(META_METHODS):
             rows = view.steps(family, f"meta_ppo_{method}")
@@ -80,7 +81,10 @@ def _adaptation(view: View) -> plt.Figure:
     panels[0].set_ylabel("reward per episode")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
-    figure.suptitle("Reward on held-out tasks after 0 to 5 inner steps (higher is better; mean over tasks)")
+    figure.suptitle(
+        "Reward on held-out tasks after 0 to 5 inner steps (higher is better; mean over tasks)\n"
+        "After the last step a policy goes back to its start on every task where its own episodes had got worse"
+    )
     return figure
 
 

@@ -89,12 +89,8 @@ class Settings:
     transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)
 
 
-META: Mapping[str, Mapping[str, Any]] = {
-    "ppo": {}, "dqn": {}, "sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1},
-}  # fmt: skip
-"""What differs from `Settings.meta` for one algorithm."""
-META_OF_METHOD: Mapping[str, Mapping[str, Any]] = {"maml": {}, "fomaml": {}, "implicit_fomaml": {}, "reptile": {}}
-"""What differs from it for one meta-learner."""
+META: Mapping[str, Mapping[str, Any]] = {"sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1}}
+"""What differs from `Settings.meta` for an algorithm."""
 
 
 def multi_task_settings(settings: Settings, algorithm: str) -> TrainConfig:
@@ -106,9 +102,8 @@ def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
     warmup = steps(multi_task_settings(settings, algorithm))
     epochs = settings.meta_epochs if algorithm == "ppo" else settings.meta_epochs_off_policy
-    changes = {**META[algorithm], **META_OF_METHOD[method]}
     return replace(
-        settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **changes
+        settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **META.get(algorithm, {})
     )  # fmt: skip
 
 

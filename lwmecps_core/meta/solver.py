@@ -39,9 +39,11 @@ def gmres(product: Callable[[Tensor], Tensor], goal: Tensor, steps: int) -> Tens
         basis[:, j + 1] = _unit(new, left)
         hessenberg[:, j + 1, j] = left
         tall = hessenberg[:, : j + 2, : j + 1]
-        settles = torch.linalg.eigvals(tall[:, :-1]).real.amin(-1) > 0
+        known = tall.isfinite().all(-1).all(-1)  # a task that diverged keeps `goal` and must not stop the others
+        tall = torch.where(known[:, None, None], tall, 0.0)
+        settles = known & (torch.linalg.eigvals(tall[:, :-1]).real.amin(-1) > 0)
         target = goal.new_zeros(tasks, j + 2, 1)
-        target[:, 0, 0] = length
+        target[:, 0, 0] = torch.where(known, length, 0.0)
         share = torch.linalg.lstsq(tall, target).solution.squeeze(-1)
         best = torch.where(settles.unsqueeze(-1), goal + torch.einsum("kj,kjn->kn", share, seen), best)
     return best

@@ -152,7 +152,7 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
     known = {
         "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
         "static": ([-40.0, -40.0], [-40.0, -40.0], 0), "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
-        "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600),
+        "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600), "uniform": ([-14.254996] * 2, [-14.254996] * 2, 0),
         "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
     }  # fmt: skip
     report.write(results(**known), tmp_path / "first")

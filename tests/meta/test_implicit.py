@@ -181,6 +181,15 @@ def test_negative_curvature_falls_back_task_by_task() -> None:
     torch.testing.assert_close(found[2], goal[2] / curvature[2])  # the bad direction is never met
 
 
+def test_a_task_that_diverged_does_not_stop_the_others() -> None:
+    gen = torch.Generator().manual_seed(5)
+    goal = torch.randn(2, 4, generator=gen, dtype=torch.float64)
+    scale = torch.tensor([[2.0], [float("nan")]], dtype=torch.float64)
+    found = gmres(lambda x: scale * x, goal, 4)
+    torch.testing.assert_close(found[0], goal[0] / 2)
+    assert torch.equal(found[1], goal[1])
+
+
 def test_memory_does_not_grow_with_the_number_of_inner_steps() -> None:
     algo, params, extra, rates, points, cfg = _settled(*first_cases()[0])
 

@@ -22,10 +22,10 @@ class DemoSettings:
     )  # fmt: skip
     meta: MetaConfig = MetaConfig(
         method="fomaml", inner_lr=0.03, outer_lr=3e-4, rate_lr=0.1, adaptation_steps=3, meta_batch_size=20,
-        episodes_per_step=4, outer_epochs=2, tasks_per_update=5, warmup_epochs=200, num_meta_epochs=222,
+        episodes_per_step=4, outer_epochs=2, tasks_per_update=5, warmup_epochs=240, num_meta_epochs=262,
     )  # fmt: skip
-    multi_task: TrainConfig = TrainConfig(total_episodes=23_040, episodes_per_batch=4, tasks_per_batch=20)
-    """As many episodes as meta-training takes: 200 × 80 in the warm-up, 22 × 4 × 80 after it."""
+    multi_task: TrainConfig = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20)
+    """As many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80 after it."""
     scratch_algorithm: AlgorithmConfig = PPOConfig(
         learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, entropy_coef=0.01, n_epochs=4, batch_size=240,
         hidden_size=(32, 32),

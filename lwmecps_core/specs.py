@@ -140,6 +140,7 @@ class ObjectiveSpec:
     moves: NonNegative = 0.01
     target_latency_ms: Positive = 100.0
 
+
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$", max_length=2000)]
 Query = Annotated[str, Field(max_length=4000)]

@@ -11,13 +11,14 @@ from bench.placement.measure import Entry, Watch, entries, mean_row, measured
 from bench.placement.settings import EVALUATION_SEED, FIRST_HELD_OUT_SEED, TRAINING_SEED
 from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.policy import PolicyData
+from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.progress import LoopState, Progress
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, TransferConfig
 from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from services.learner_service import checkpoints
 
 SOURCE_TASK_SEED = 100
 """Of the one other task that transfer's source policy is trained on."""
@@ -30,6 +31,15 @@ class Artefact:
 
     policy: PolicyData
     state: LoopState
+
+    def files(self) -> dict[str, bytes]:
+        """Both in their own file formats."""
+        return {"policy": to_bytes(self.policy), "state": checkpoints.to_bytes(self.state)}
+
+    @classmethod
+    def read(cls, files: Mapping[str, bytes]) -> "Artefact":
+        """Inverse of `files`."""
+        return cls(from_bytes(files["policy"], "policy"), checkpoints.from_bytes(files["state"], "state"))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Carry out jobs in a pool of processes; every finished job stays in a folder, so that an interrupted run goes on."""
 
 import json
-import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -12,10 +11,12 @@ from typing import Any
 
 from bench.placement.jobs import Job
 
+PARTS = ("policy", "state")
+
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder with one JSON file for each finished job, and a file with weights for jobs that others go on from."""
+    """A folder with one JSON file for each finished job, and `PARTS` of the artefact of jobs that others go on from."""
 
     folder: Path
 
@@ -24,18 +25,18 @@ class Cache:
         path = self._path(job, "json")
         return json.loads(path.read_text()) if path.is_file() else None
 
-    def artefact(self, job: Job) -> Any:
-        """The weights that the job left."""
-        return pickle.loads(self._path(job, "pickle").read_bytes())
+    def artefact(self, job: Job) -> dict[str, bytes]:
+        """The files of the artefact that the job left, by part."""
+        return {part: self._path(job, f"{part}.safetensors").read_bytes() for part in PARTS}
 
-    def save(self, job: Job, result: Mapping[str, Any], artefact: Any) -> None:
+    def save(self, job: Job, result: Mapping[str, Any], artefact: Mapping[str, bytes]) -> None:
         """Keep a result; the JSON file comes last, since it says that the job is finished."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if artefact is not None:
-            self._path(job, "pickle").write_bytes(pickle.dumps(artefact))
-        part = self._path(job, "part")
-        part.write_text(json.dumps(result, indent=1) + "\n")
-        part.replace(self._path(job, "json"))
+        for part, data in artefact.items():
+            self._path(job, f"{part}.safetensors").write_bytes(data)
+        unfinished = self._path(job, "part")
+        unfinished.write_text(json.dumps(result, indent=1) + "\n")
+        unfinished.replace(self._path(job, "json"))
 
     def _path(self, job: Job, suffix: str) -> Path:
         return self.folder / f"{job.family}-{job.name.replace(' ', '-')}-{job.key}.{suffix}"
@@ -92,7 +93,9 @@ def _do(job: Job, cache: Cache) -> str:
         if job.before:
             found = cache.result(job.before)
             assert found is not None
-            before = methods.Outcome([], found["env_steps"], found["wall_s"], cache.artefact(job.before))
+            before = methods.Outcome(
+                [], found["env_steps"], found["wall_s"], methods.Artefact.read(cache.artefact(job.before))
+            )  # fmt: skip
         outcome = methods.run(job, before)
     except Exception as error:  # one method's failure must not end the others
         return f"{type(error).__name__}: {error}"
@@ -100,5 +103,5 @@ def _do(job: Job, cache: Cache) -> str:
         "family": job.family, "job": job.name, "entries": [asdict(e) for e in outcome.entries],
         "env_steps": outcome.env_steps, "wall_s": outcome.wall_s, "took_s": time.perf_counter() - begun,
     }  # fmt: skip
-    cache.save(job, result, outcome.artefact)
+    cache.save(job, result, outcome.artefact.files() if outcome.artefact else {})
     return ""

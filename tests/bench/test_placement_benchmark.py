@@ -105,7 +105,7 @@ def results(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             ]
             cache.save(
                 each, {"family": "mec_city", "job": name, "entries": entries, "env_steps": 0, "wall_s": 0.0,
-                       "took_s": 1.0}, None,
+                       "took_s": 1.0}, {},
             )  # fmt: skip
             made.append(each)
         return collect(made, cache, TINY, {})

@@ -191,7 +191,8 @@ class AdaptConfig:
     inner_lr: NonNegative | None = None
     """Replaces the learnt rates by one rate for all parameters."""
     keep_start_if_worse: bool = True
-    """At the end, go back to the start on every task where support episodes of the adapted policy are worse."""
+    """Go back to the start on every task where support episodes of the adapted policy are worse: on the way when they
+    lose a fifth (and go on with half the rates), at the end when they lose anything."""
     random_weights: bool = False
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8

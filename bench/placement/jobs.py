@@ -88,6 +88,7 @@ def _only_ppo(settings: s.Settings, blank: Job, many: Job, meta: Job) -> Iterato
     frugal = replace(
         meta.meta, num_meta_epochs=meta.meta.warmup_epochs + settings.frugal_epochs,
         adaptation_steps=settings.frugal.adaptation_steps, episodes_per_step=settings.frugal.episodes_per_step,
+        inner_lr=settings.frugal_inner_lr,
     )  # fmt: skip
     yield replace(meta, name="meta_ppo_maml_one_episode", meta=frugal, adaptation=settings.frugal)
     collections = settings.meta_epochs * (settings.meta.adaptation_steps + 1)

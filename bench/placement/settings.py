@@ -79,6 +79,8 @@ class Settings:
     )  # fmt: skip
     adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
     frugal_epochs: int = 16
+    frugal_inner_lr: float = 0.003
+    """One episode's gradient is noisier than that of four."""
     frugal: AdaptConfig = AdaptConfig(adaptation_steps=4, episodes_per_step=1, evaluation_episodes=4)
     """One episode for each inner step and one for the last check: 5 % of what `alone` takes."""
     alone: TrainConfig = TrainConfig(
@@ -89,8 +91,12 @@ class Settings:
     transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)
 
 
-META: Mapping[str, Mapping[str, Any]] = {"sac": {"outer_epochs": 1}, "td3": {"outer_epochs": 1}}
-"""What differs from `Settings.meta` for an algorithm."""
+META: Mapping[str, Mapping[str, Any]] = {
+    "ppo": {"inner_lr": 0.01}, "ppo_implicit_fomaml": {"inner_lr": 0.003}, "sac": {"outer_epochs": 1},
+    "td3": {"outer_epochs": 1},
+}  # fmt: skip
+"""What differs from `Settings.meta` for an algorithm, and for one of its methods. PPO's steps follow whole episodes, so
+longer ones than these ruin a policy before the rates are learnt."""
 
 
 def multi_task_settings(settings: Settings, algorithm: str) -> TrainConfig:
@@ -102,9 +108,8 @@ def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
     warmup = steps(multi_task_settings(settings, algorithm))
     epochs = settings.meta_epochs if algorithm == "ppo" else settings.meta_epochs_off_policy
-    return replace(
-        settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **META.get(algorithm, {})
-    )  # fmt: skip
+    own = {**META.get(algorithm, {}), **META.get(f"{algorithm}_{method}", {})}
+    return replace(settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **own)
 
 
 def steps(cfg: TrainConfig) -> int:

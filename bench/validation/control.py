@@ -125,7 +125,7 @@ CASES = (
             DQNConfig(
                 learning_rate=2e-3, batch_size=128, memory_size=50_000, discount_factor=0.99, epsilon=0.05,
                 updates_per_batch=48, tau=0.05, hidden_size=(64, 64), network="mlp",
-            ), envs=16, steps=16, warm_up=64, units=(1.0, 1.0, 0.1, 1.0),
+            ), envs=16, steps=16, warm_up=64, reward_scale=0.05, units=(1.0, 1.0, 0.1, 1.0),
         ),
         Theirs(
             "DQN",

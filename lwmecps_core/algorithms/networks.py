@@ -211,10 +211,12 @@ class Architecture:
 
 def moved(net: Net, online: Net, share: float | Tensor) -> Net:
     """A target network `share` of the way (a number, or one per task `[...]`) towards the online network."""
-    if isinstance(share, float):
-        return {name: torch.lerp(leaf, online[name].detach(), share) for name, leaf in net.items()}
-    shares = {name: share.reshape(*share.shape, *[1] * (leaf.dim() - share.dim())) for name, leaf in net.items()}
-    return {name: torch.lerp(leaf, online[name].detach(), shares[name].to(leaf)) for name, leaf in net.items()}
+    shares = torch.as_tensor(share)
+
+    def part(leaf: Tensor) -> Tensor:
+        return shares.reshape(*shares.shape, *[1] * (leaf.dim() - shares.dim())).to(leaf)
+
+    return {name: torch.lerp(leaf, online[name].detach(), part(leaf)) for name, leaf in net.items()}
 
 
 def twins(first: Net, second: Net) -> Net:

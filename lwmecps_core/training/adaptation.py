@@ -22,6 +22,10 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
 from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
 
+SETBACK = 0.2
+"""Share of what the start's support episodes earned that a step may lose before it is undone: smaller ones are mostly
+chance (found on tasks that no result is reported on)."""
+
 
 def adapt(
     policy: PolicyData, source: TaskSource, cfg: AdaptConfig, collector: Collector, *, seed: int,
@@ -30,8 +34,10 @@ def adapt(
     """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
     it after j inner steps.
 
-    With `keep_start_if_worse` the adapted policy has to prove itself at the end on support episodes under the seeds of
-    the first ones: where the start did better on these, the start is what is kept, and what the last rows measure.
+    With `keep_start_if_worse`, a task whose support episodes earn less than the start's by more than `SETBACK` goes on
+    from the start, with half the rates. At the end the adapted policy has to prove itself on support episodes under the
+    seeds of the first ones: where the start did better on these, the start is what is kept and what the last rows
+    measure.
     """
     tasks = given_tasks(source, "adaptation")
     algo = bound_algorithm(policy, tasks[0])
@@ -55,10 +61,11 @@ def adapt(
     first, spent, collected = 0, 0.0, 0
     rewards: list[list[float]] = []
     of_start: list[float] = []  # what the start's own support episodes earned
+    shares = [1.0] * len(tasks)  # of the rates that each task's steps take
     if start is not None:
         current = unflatten(start.tensors, "params")
         first, spent, collected = start.step, start.scalars["wall_s"], start.scalars["collected"]
-        rewards, of_start = start.scalars["rewards"], start.scalars["of_start"]
+        rewards, of_start, shares = (start.scalars[name] for name in ("rewards", "of_start", "shares"))
     support: Batch = {}
     total = cfg.adaptation_steps + 1
     for step in range(first, total):
@@ -71,8 +78,14 @@ def adapt(
                 support = algo.whole(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
                 support_rewards, collected = _rewards(batches), at
             of_start = of_start or support_rewards
-            current = learner.step(algo, origin, current, many, rates, support, rule)
-            metrics |= {"support_reward": float(np.mean(support_rewards))}
+            fell = [
+                cfg.keep_start_if_worse and now < before - SETBACK * abs(before)
+                for now, before in zip(support_rewards, of_start, strict=True)
+            ]
+            shares = [share / 2 if down else share for share, down in zip(shares, fell, strict=True)]
+            stepped = learner.step(algo, origin, current, many, _scaled(rates, shares), support, rule)
+            current = _replaced(stepped, origin, fell)
+            metrics |= {"support_reward": float(np.mean(support_rewards)), "undone": float(np.mean(fell))}
         if step == cfg.adaptation_steps and cfg.keep_start_if_worse:
             again = _rewards(episodes_by(current, step, 1))
             collected += 1
@@ -94,7 +107,7 @@ def adapt(
         }
         if step == cfg.adaptation_steps and cfg.compare_oracle:
             metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
-        kept = {"wall_s": spent, "rewards": rewards, "of_start": of_start, "collected": collected}
+        kept = {"wall_s": spent, "rewards": rewards, "of_start": of_start, "shares": shares, "collected": collected}
         state = LoopState(step + 1, flatten(current, "params"), kept)
         result = replace(policy, params=row(current, 0), extra=extra) if len(tasks) == 1 else None
         yield Progress(step + 1, total, metrics, state, result, tuple(found), trace(measured[0]))
@@ -108,7 +121,18 @@ def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:
 def _replaced(params: Params, others: Params, where: Sequence[bool]) -> Params:
     """`params` `[K, ...]`, and `others` for the tasks that `where` marks."""
     marked = torch.tensor(where)
-    return tree_map(lambda x, y: torch.where(marked.reshape(-1, *[1] * (x.dim() - 1)), y, x), params, others)
+    return tree_map(lambda x, y: torch.where(_by_task(marked, x), y, x), params, others)
+
+
+def _scaled(rates: Params, shares: Sequence[float]) -> Params:
+    """`rates` `[K, ...]`, each task's times its share."""
+    factor = torch.tensor(shares)
+    return tree_map(lambda x: x * _by_task(factor, x), rates)
+
+
+def _by_task(values: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+    """One value for each task `[K]`, shaped so that it meets a leaf `[K, ...]`."""
+    return values.reshape(-1, *[1] * (leaf.dim() - 1))
 
 
 def _gap_closed(tasks: Sequence[TaskSpec], rewards: Sequence[Sequence[float]], episodes: int, seed: int) -> float:

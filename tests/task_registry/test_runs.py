@@ -31,13 +31,6 @@ def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings:
     assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)
 
 
-def test_a_run_stored_before_there_were_source_tasks_has_none() -> None:
-    spec = make_run_spec("t1", kind="transfer", policy_id="p1")
-    plain = spec_to_plain(spec)
-    del plain["source_task_ids"]
-    assert spec_from_plain(plain) == spec
-
-
 def test_a_run_on_an_unknown_task_or_policy_is_refused(store: Store) -> None:
     with pytest.raises(NotFound, match="task not found: task-x"):
         store.runs.create(make_run_spec("task-x"))

@@ -33,6 +33,7 @@ from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from lwmecps_core.training.adaptation import SETBACK
 from lwmecps_core.tree import flatten, leaves, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
@@ -164,12 +165,15 @@ class Watched(LocalCollector):
     def __init__(self) -> None:
         super().__init__()
         self.plans: list[CollectionPlan] = []
+        self.collected: list[list[RolloutBatch]] = []
 
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`."""
+        batches = super().collect(tasks, snapshot, plan)
         if not plan.greedy:
             self.plans.append(plan)
-        return super().collect(tasks, snapshot, plan)
+            self.collected.append(batches)
+        return batches
 
 
 def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
@@ -207,6 +211,24 @@ def test_the_start_is_kept_on_every_task_where_adapted_support_episodes_are_wors
         for task, back in enumerate(worse):
             assert torch.equal(x[task], (start if back else bold).state.tensors[name][task])
     assert "kept_start" not in bold.metrics
+
+
+def test_a_step_after_which_support_episodes_lose_a_fifth_is_undone_and_the_next_is_half_as_long() -> None:
+    policy, watched = _untrained(), Watched()
+    cfg = AdaptConfig(adaptation_steps=3, inner_lr=3.0, episodes_per_step=2)
+    tasks = tuple(draw(CITY, seed) for seed in range(6))
+    start, one, two, _ = adapt(policy, tasks, cfg, watched, seed=5)
+    _, bold_one, bold_two, _ = adapt(policy, tasks, replace(cfg, keep_start_if_worse=False), COLLECTOR, seed=5)
+
+    before, after = ([float(b.reward.sum(0).mean()) for b in batches] for batches in watched.collected[:2])
+    lost = [new < old - SETBACK * abs(old) for old, new in zip(before, after, strict=True)]
+    assert any(lost) and not all(lost)
+    assert two.metrics["undone"] == pytest.approx(sum(lost) / len(lost))
+    for name, x in two.state.tensors.items():
+        for task, back in enumerate(lost):
+            assert torch.equal(one.state.tensors[name][task], bold_one.state.tensors[name][task])
+            assert torch.equal(x[task], (start if back else bold_two).state.tensors[name][task])
+    assert two.state.scalars["shares"] == [0.5 if down else 1.0 for down in lost]
 
 
 def test_the_first_row_of_adaptation_equals_an_evaluation_of_the_policy() -> None:

@@ -193,7 +193,7 @@ def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
     return RunSpec(**rest | {
         "task_ids": tuple(plain["task_ids"]),
         "calibration_task_ids": tuple(plain["calibration_task_ids"]),
-        "source_task_ids": tuple(plain.get("source_task_ids", ())),  # runs stored before there was the field lack it
+        "source_task_ids": tuple(plain["source_task_ids"]),
         "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
         "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
     })  # fmt: skip

@@ -11,7 +11,6 @@ from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, Meta
 from services.common.convert import RunSettings
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
 from services.task_registry.store import Store
-from services.task_registry.store.runs import spec_from_plain, spec_to_plain
 from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
 
 

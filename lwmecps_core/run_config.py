@@ -1,8 +1,8 @@
 """Settings of algorithms and runs, by the names that users know."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
 from lwmecps_core.specs import NonNegative, Positive, Share
@@ -182,6 +182,9 @@ class TransferConfig:
     """Also train from nothing on the same task, for `transfer_metric`."""
 
 
+SIMULATED = "simulated"
+
+
 @config
 class AdaptConfig:
     """Adaptation of a stored policy to one task by inner steps."""
@@ -199,6 +202,15 @@ class AdaptConfig:
     """Episodes per task that measure the policy before the first step and after every step."""
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
+    backend: Literal["simulated", "kubernetes"] = "simulated"
+    """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes. Episodes of a
+    real cluster take their time: they follow one another, and only the start and the end are measured."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.compare_oracle and self.backend != SIMULATED:
+            raise ValueError("compare_oracle: only a simulated cluster has an oracle")
+        return self
 
 
 @config

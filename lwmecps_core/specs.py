@@ -205,11 +205,15 @@ class KubernetesSpec:
     """Fewest replicas of each deployment over all nodes, where its limits allow so many."""
     latency_ceiling_ms: Positive | None = None
     """Mean latency beyond which the last placement that kept below it is restored for one interval."""
+    pace: Annotated[float, Field(ge=1.0, le=10_000.0)] = 1.0
+    """Seconds of the task's time that pass in one second; above 1 where the simulator stands in for all measurement."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.prometheus and self.test_application:
             raise ValueError("prometheus and test_application exclude each other")
+        if self.pace > 1.0 and (self.prometheus or self.test_application or self.usage != "simulated"):
+            raise ValueError("pace: what is measured takes its time; above 1 only where everything is simulated")
         return self
 
 

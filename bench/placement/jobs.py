@@ -56,7 +56,7 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[Job]:
     for algorithm in s.MANY:
         many = replace(
             blank, name=f"multi_task_{algorithm}", kind="multi_task", algorithm=s.MANY[algorithm],
-            training=s.multi_task_settings(settings, algorithm), env_id=_env_id(algorithm),
+            training=settings.multi_task, env_id=_env_id(algorithm),
         )  # fmt: skip
         yield many
         for method in s.META_METHODS:

@@ -83,9 +83,7 @@ def _page(results: Results, view: View) -> Iterator[str]:
         f"Inner steps take {adaptation['episodes_per_step']} episodes each "
         f"(`{HEADLINE}_one_episode`: {frugal['episodes_per_step']}); rewards are per episode, higher is better. "
         f"Networks are small (two layers of {HIDDEN[0]}) and training short: multi-task training has "
-        f"{settings['multi_task']['total_episodes']:,} episodes with PPO and "
-        f"{settings['multi_task_off_policy']['total_episodes']:,} with the others, meta-training after it "
-        f"{settings['meta_epochs']} and {settings['meta_epochs_off_policy']} epochs of "
+        f"{settings['multi_task']['total_episodes']:,} episodes, meta-training after it {settings['meta_epochs']} epochs of "
         f"{settings['meta']['meta_batch_size']} tasks. All jobs together took {_minutes(results):.0f} minutes of wall "
         "time, two at a time; wall times below depend on what else the machine did.\n"
     )

@@ -45,7 +45,7 @@ MANY: Mapping[str, AlgorithmConfig] = {
     ),
     # The actor moves slowly beside its critics, or it saturates before they are right, and then it has no gradient.
     "td3": TD3Config(
-        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.2, batch_size=128, updates_per_batch=96,
+        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.05, batch_size=128, updates_per_batch=96,
         **OFF_POLICY,
     ),
 }  # fmt: skip
@@ -54,7 +54,7 @@ ONE: Mapping[str, AlgorithmConfig] = {
     "ppo": replace(MANY["ppo"], batch_size=240),
     "dqn": replace(MANY["dqn"], batch_size=64, updates_per_batch=24),
     "sac": replace(MANY["sac"], batch_size=64, updates_per_batch=24),
-    "td3": replace(MANY["td3"], batch_size=64, updates_per_batch=48, policy_delay=16),
+    "td3": replace(MANY["td3"], batch_size=64, updates_per_batch=48, policy_delay=16, exploration_noise=0.2),
     "q_learning": QLearningConfig(discount_factor=0.9),
 }
 """The same for a policy that learns from one task's few episodes."""
@@ -68,11 +68,8 @@ class Settings:
     """Held-out tasks of each family."""
     evaluation_episodes: int = 4
     multi_task: TrainConfig = TrainConfig(total_episodes=8000, episodes_per_batch=4, tasks_per_batch=20)
-    """Of the policy that meta-learning with PPO goes on from."""
-    multi_task_off_policy: TrainConfig = TrainConfig(total_episodes=1600, episodes_per_batch=4, tasks_per_batch=20)
-    """The same for DQN, SAC and TD3, which make more updates of the same data."""
+    """Of the policy that meta-learning goes on from."""
     meta_epochs: int = 10
-    meta_epochs_off_policy: int = 4
     meta: MetaConfig = MetaConfig(
         inner_lr=0.03, outer_lr=3e-4, rate_lr=0.1, adaptation_steps=3, meta_batch_size=20, episodes_per_step=4,
         outer_epochs=2, tasks_per_update=5,
@@ -99,17 +96,11 @@ META: Mapping[str, Mapping[str, Any]] = {
 longer ones than these ruin a policy before the rates are learnt."""
 
 
-def multi_task_settings(settings: Settings, algorithm: str) -> TrainConfig:
-    """The multi-task training that meta-training with `algorithm` goes on from."""
-    return settings.multi_task if algorithm == "ppo" else settings.multi_task_off_policy
-
-
 def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig:
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
-    warmup = steps(multi_task_settings(settings, algorithm))
-    epochs = settings.meta_epochs if algorithm == "ppo" else settings.meta_epochs_off_policy
+    warmup = steps(settings.multi_task)
     own = {**META.get(algorithm, {}), **META.get(f"{algorithm}_{method}", {})}
-    return replace(settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + epochs, **own)
+    return replace(settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + settings.meta_epochs, **own)
 
 
 def steps(cfg: TrainConfig) -> int:

@@ -36,10 +36,10 @@ class KubernetesBackend:
     The pods of deployment d at node n belong to a Deployment of their own (`pool_names`), made from the template of the
     task's Deployment d, which itself is scaled to 0. Pods without a node, or on a node that is away or not Ready, or
     not ready in time, are pending: the share that they are of what is desired counts as failed requests, if more than
-    that have not failed anyway. An interval lasts `task.interval_s`, and longer where the cluster has not yet created
-    and removed the pods by then, up to `ready_deadline_s`. A state always shows what the cluster says, never what was
-    only asked for. Without `manage`, nothing is changed: `planned` and the log say what would be, and a reset leaves
-    the placement as it is.
+    that have not failed anyway. An interval lasts `task.interval_s / pace`, and longer where the cluster has not yet
+    created and removed the pods by then, up to `ready_deadline_s`. A state always shows what the cluster says, never
+    what was only asked for. Without `manage`, nothing is changed: `planned` and the log say what would be, and a reset
+    leaves the placement as it is.
 
     Needs list and watch of nodes, and in the namespace of pods and Deployments; with `manage` also patch (create,
     delete) of Deployments and get, create, update of Leases. Raises, beside what the contract says: `AccessDenied`
@@ -204,7 +204,7 @@ class KubernetesBackend:
 
     def _pass_interval(self, began: float) -> None:
         """Let the interval pass, and wait until the pods that were asked for are created and the others removed."""
-        while (left_s := began + self.task.interval_s - time.monotonic()) > 0.0:
+        while (left_s := began + self.task.interval_s / self._spec.pace - time.monotonic()) > 0.0:
             time.sleep(min(left_s, 1.0))
             self._check_watches()
         if self._spec.manage and not self._wait(lambda s: not s.unsettled):

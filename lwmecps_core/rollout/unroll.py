@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,16 +16,36 @@ from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks, take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.seeding import generator
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import EnvSpec, TaskSpec
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+
+class Environments(Protocol):
+    """B environments that `drive` steps; see `BatchEnv`. What a call returns may be overwritten by the next."""
+
+    @property
+    def spec(self) -> EnvSpec: ...
+
+    def reset(self, seeds: NDArray[np.uint64]) -> tuple[Floats, Bools]: ...
+
+    def reset_where(self, which: Bools, seeds: NDArray[np.uint64]) -> tuple[Floats, Bools]: ...
+
+    def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]: ...
 
 
 def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
-    """Run `plan.episodes` episodes of every task side by side: one batch `[T, episodes]` per task.
+    """Run `plan.episodes` episodes of every task side by side in the simulator: one batch `[T, episodes]` per task."""
+    return drive(BatchEnv(tasks, np.repeat(np.arange(len(tasks)), plan.episodes)), snapshot, plan)
+
+
+def drive(env: Environments, snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+    """Run `plan.episodes` episodes for each of the plan's seeds in as many environments: one batch per seed.
 
     An episode that ends before `length` is followed by a reset step (`valid` false) and another episode.
     """
-    k, e = len(tasks), plan.episodes
-    env = BatchEnv(tasks, np.repeat(np.arange(k), e))
+    k, e = len(plan.seeds), plan.episodes
     algo = algorithms.make(snapshot.algorithm, env.spec)
     length = plan.length or env.spec.horizon
     rngs = [generator(seed) for seed in plan.seeds]

@@ -15,8 +15,9 @@ from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.optimiser import with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, TaskSource
+from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import AdaptConfig
+from lwmecps_core.run_config import SIMULATED, AdaptConfig
 from lwmecps_core.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
@@ -93,24 +94,28 @@ def adapt(
             current = _replaced(current, origin, worse)
             metrics |= {"kept_start": float(np.mean(worse))}
         spent += (time.perf_counter() - begun) if step else 0.0
-        measured = collector.collect(
-            tasks, PolicySnapshot(policy.algorithm, current, many, step, per_task=True),
-            evaluation_plan(tasks, cfg.evaluation_episodes, seed),
-        )  # fmt: skip
-        data_used = collected * cfg.episodes_per_step * tasks[0].horizon
-        found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
-        rewards.append([r.reward for r in found])
-        metrics |= summary(measured) | {
-            "test_avg_reward": float(np.mean(rewards[-1])),
-            "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in measured])),
-            "adaptation_speed": speed(rewards, step),
-        }
+        found: list[Row] = []
+        series: dict[str, tuple[float, ...]] = {}
+        if cfg.backend == SIMULATED or step in (0, cfg.adaptation_steps):
+            measured = collector.collect(
+                tasks, PolicySnapshot(policy.algorithm, current, many, step, per_task=True),
+                evaluation_plan(tasks, cfg.evaluation_episodes, seed),
+            )  # fmt: skip
+            data_used = collected * cfg.episodes_per_step * tasks[0].horizon
+            found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
+            rewards.append([r.reward for r in found])
+            series = trace(measured[0])
+            metrics |= summary(measured) | {
+                "test_avg_reward": float(np.mean(rewards[-1])),
+                "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in measured])),
+                "adaptation_speed": speed(rewards, step),
+            }
         if step == cfg.adaptation_steps and cfg.compare_oracle:
             metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
         kept = {"wall_s": spent, "rewards": rewards, "of_start": of_start, "shares": shares, "collected": collected}
         state = LoopState(step + 1, flatten(current, "params"), kept)
         result = replace(policy, params=row(current, 0), extra=extra) if len(tasks) == 1 else None
-        yield Progress(step + 1, total, metrics, state, result, tuple(found), trace(measured[0]))
+        yield Progress(step + 1, total, metrics, state, result, tuple(found), series)
 
 
 def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:

@@ -1,7 +1,7 @@
 """`lwmecps demo`: meta-train through the services, adapt to held-out clusters, and compare with everything else."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,10 +22,22 @@ def demo(
     profile: Annotated[
         Path | None, typer.Option(help="Folder of recorded load profiles: the load of the held-out clusters.")
     ] = None,
+    backend: Annotated[
+        Literal["simulated", "kubernetes"],
+        typer.Option(help="Where the policy is adapted: on held-out simulated clusters, or on a real one."),
+    ] = "simulated",
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(envvar="KUBECONFIG", help="The real cluster; default: the one that make kube-up started."),
+    ] = None,
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
     as_json: Json = False,
 ) -> None:
     """Start the system, meta-train, adapt to held-out clusters in 5 gradient steps, and print the comparison."""
-    from services.cli import demo_run  # here, because it loads matplotlib and SciPy, which no other command needs
+    # Imported here, because these load matplotlib, SciPy and the Kubernetes client, which no other command needs.
+    from services.cli import demo_cluster, demo_run
 
-    demo_run.run(demo_run.Order(out, seed, env, tasks, profile, redis_url), as_json)
+    if backend == "kubernetes":
+        demo_cluster.run(demo_cluster.Order(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url), as_json)
+    else:
+        demo_run.run(demo_run.Order(out, seed, env, tasks, profile, redis_url), as_json)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lwmecps_core.results import Row
-from lwmecps_core.run_config import EvaluateConfig
+from lwmecps_core.run_config import AdaptConfig, EvaluateConfig
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
@@ -37,6 +37,27 @@ class Step:
     rpc: str
     request: Callable[[Mapping[str, str]], Any]
     after: tuple[str, ...] = ()
+
+
+def meta_training(training_id: str, seed: int, settings: DemoSettings) -> Step:
+    """The run that learns how to adapt."""
+    request = pb.StartMetaTrainingRequest(
+        label="meta", algorithm=convert.algorithm_to_message(settings.algorithm),
+        settings=convert.to_message(settings.meta, settings_pb2.MetaConfig), task_ids=[training_id], seed=seed,
+    )  # fmt: skip
+    return Step("meta_train", "StartMetaTraining", lambda _: request)
+
+
+def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
+    """Adaptation of the meta-trained policy to one task."""
+    message = convert.to_message(config, settings_pb2.AdaptConfig)
+
+    def request(policies: Mapping[str, str]) -> pb.StartAdaptationRequest:
+        return pb.StartAdaptationRequest(
+            label="adapted", policy_id=policies["meta_train"], settings=message, task_ids=[task_id], seed=seed
+        )
+
+    return Step("adapted", "StartAdaptation", request, ("meta_train",))
 
 
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
@@ -70,14 +91,10 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
         return lambda _: request
 
     training: dict[str, Any] = {"task_ids": [problem.training_id]}
-    meta_train = pb.StartMetaTrainingRequest(
-        label="meta", algorithm=convert.algorithm_to_message(settings.algorithm),
-        settings=convert.to_message(settings.meta, settings_pb2.MetaConfig), **training, **common,
-    )  # fmt: skip
     multi_task = train("multi_task", settings.algorithm, settings.multi_task, training)
     scratch = train("scratch_100_episodes", settings.scratch_algorithm, settings.scratch, held_out)
     return [
-        Step("meta_train", "StartMetaTraining", lambda _: meta_train),
+        meta_training(problem.training_id, problem.seed, settings),
         Step("multi_task_train", "StartTraining", multi_task),
         Step("scratch_100_episodes", "StartTraining", scratch),
         *(Step(name, "StartEvaluation", evaluate(name)) for name in BASELINES),

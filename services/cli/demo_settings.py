@@ -34,3 +34,9 @@ class DemoSettings:
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )  # fmt: skip
     adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
+    real_adaptation: AdaptConfig = AdaptConfig(
+        adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
+    )  # fmt: skip
+    real_horizon: int = 60
+    """Control intervals of an episode on a real cluster; with `real_pace` it takes some 20 seconds."""
+    real_pace: float = 40.0

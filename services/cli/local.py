@@ -92,6 +92,7 @@ def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tup
     learner = {
         "PORT": _port(addresses.learner),
         "REGISTRY": addresses.registry,
+        "ENV": addresses.env,
         "REDIS_URL": redis_url,
         "SLOTS": str(plan.slots),
         "WORK_DIRECTORY": str(plan.tracking or plan.state / "learner"),

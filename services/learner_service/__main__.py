@@ -11,7 +11,9 @@ import torch
 
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
+from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.tracking import make_trackers
+from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceServicer_to_server
 from services.common.client import connect
@@ -23,6 +25,7 @@ from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
 from services.learner_service.runs import Pace, Workshop
+from services.learner_service.session_collector import EnvService, SessionCollector
 from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
 from services.learner_service.slots import Slots
 
@@ -35,10 +38,15 @@ def main() -> None:
     channel = connect(settings.registry, read(ClientSettings, CLIENT_PREFIX))
     registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)
     collecting = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
+    env_channel = connect(settings.env, read(ClientSettings, CLIENT_PREFIX))
+    sessions = EnvService(EnvServiceStub(env_channel), settings.env)  # type: ignore[no-untyped-call]
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
-        open_collector=RedisCollectors(connect_redis(settings.redis_url), collecting),
+        collectors={
+            SIMULATED: RedisCollectors(connect_redis(settings.redis_url), collecting),
+            "kubernetes": lambda _, stop: SessionCollector(sessions, stop),
+        },
         make_tracker=lambda: make_trackers(settings.work_directory),
         pace=Pace(
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps

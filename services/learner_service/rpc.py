@@ -6,7 +6,7 @@ rules of the proto can't say about a request is checked here, before a run exist
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -15,8 +15,8 @@ from lwmecps_core import algorithms, baselines
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import EvaluateConfig, TransferConfig
-from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.run_config import SIMULATED, AdaptConfig, EvaluateConfig, TransferConfig
+from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.transfer.domain import check_origin
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
@@ -114,6 +114,8 @@ class LearnerRpc(LearnerServiceServicer):
         if kind in ("train", "meta_train"):
             first = draw(tasks[0], 0) if isinstance(tasks[0], TaskDistribution) else tasks[0]
             algorithms.make(convert.algorithm_or_default(spec), env_spec(first))
+        if isinstance(settings, AdaptConfig) and settings.backend != SIMULATED:
+            _check_are_real(tasks)
         if isinstance(settings, EvaluateConfig):
             _check_what_is_measured(settings.baseline, spec.policy_id)
         if spec.policy_id:
@@ -183,6 +185,16 @@ def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             yield item
     finally:
         news.cancel()
+
+
+def _check_are_real(tasks: Sequence[TaskSpec | TaskDistribution]) -> None:
+    wrong = [
+        Violation(f"task_ids[{i}]", "must be a task with `kubernetes`, which says where its cluster is")
+        for i, task in enumerate(tasks)
+        if isinstance(task, TaskDistribution) or task.kubernetes is None
+    ]
+    if wrong:
+        raise InvalidInput("request", wrong)
 
 
 def _check_what_is_measured(baseline: str, policy_id: str) -> None:

@@ -22,6 +22,7 @@ from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, Lwmec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
 from services.learner_service import checkpoints
@@ -116,7 +117,8 @@ class Workshop:
 
     registry: JobRegistry
     loops: Mapping[str, Loop]
-    open_collector: OpenCollector
+    collectors: Mapping[str, OpenCollector]
+    """Who collects, by `backend` of a run's settings (those without one are for the simulator)."""
     make_tracker: Callable[[], Tracker]
     pace: Pace = Pace()
 
@@ -192,7 +194,8 @@ class RunSession:
         method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
         self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
-        self._collector = self._shop.open_collector(job.run_id, self._stop)
+        backend = getattr(job.settings, "backend", SIMULATED)
+        self._collector = self._shop.collectors[backend](job.run_id, self._stop)
         collector = StoppableCollector(self._collector, self._stop)
         loop = _loop(self._shop.loops, job.kind)
         for progress in loop(LoopInput(job, policy, source, calibration, origin, collector, start)):

@@ -20,6 +20,8 @@ class LearnerSettings(ServerSettings):
     port: Port = 50053
     registry: str = "127.0.0.1:50051"
     """Address of the task-registry, `host:port`."""
+    env: str = "127.0.0.1:50052"
+    """Address of the env-service, `host:port`: what adapts to a real cluster works through its sessions."""
     redis_url: str = "redis://127.0.0.1:6379/0"
     """Where rollouts are asked for."""
     slots: Annotated[int, Field(ge=0, le=64)] = 2

@@ -10,7 +10,7 @@ import torch
 from lwmecps_core.errors import Conflict, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row
-from lwmecps_core.run_config import PPOConfig, TrainConfig
+from lwmecps_core.run_config import SIMULATED, PPOConfig, TrainConfig
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskDistribution, TaskSpec, WorkloadSpec
 from lwmecps_core.tracking import Trackers
 from services.learner_service.jobs import End, Job, Loop, LoopInput, StepReport, Wish
@@ -153,7 +153,8 @@ PACE = Pace(report_every_s=0.0, heartbeat_every_s=0.02, checkpoint_every_s=1e9, 
 
 
 def workshop(registry: Any, loop: Loop, pace: Pace = PACE, collector: Any = None) -> Workshop:
-    return Workshop(registry, {"train": loop, "transfer": loop}, collector or NoCollector(), lambda: Trackers([]), pace)
+    collectors = {SIMULATED: collector or NoCollector()}
+    return Workshop(registry, {"train": loop, "transfer": loop}, collectors, lambda: Trackers([]), pace)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:

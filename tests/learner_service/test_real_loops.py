@@ -11,7 +11,15 @@ from lwmecps_core.algorithms import make
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import AdaptConfig, DQNConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import (
+    SIMULATED,
+    AdaptConfig,
+    DQNConfig,
+    MetaConfig,
+    PPOConfig,
+    TrainConfig,
+    TransferConfig,
+)
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tracking import Trackers
@@ -47,8 +55,9 @@ def _run(what: Job, pause_after: int = -1) -> PausingRegistry:
     registry.pause_after = pause_after
     registry.policies["p1"] = _untrained()
     shop = Workshop(
-        registry, LOOPS, OpenLocal(), lambda: Trackers([]), Pace(report_every_s=0, checkpoint_every_steps=2)
-    )
+        registry, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]),
+        Pace(report_every_s=0, checkpoint_every_steps=2),
+    )  # fmt: skip
     RunSession(registry.job, shop, threading.Event()).work()
     if pause_after >= 0:
         assert registry.end is End.PAUSED, registry.error
@@ -103,7 +112,7 @@ def test_adaptation_of_a_trained_policy_reports_a_row_for_every_task_and_step() 
     )
     registry = FakeRegistry(what, (CITY,))
     registry.policies["p1"] = trained
-    shop = Workshop(registry, LOOPS, OpenLocal(), lambda: Trackers([]))
+    shop = Workshop(registry, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]))
     RunSession(what, shop, threading.Event()).work()
     assert registry.end is End.COMPLETED, registry.error
     assert sorted((r.inner_steps, r.method) for r in registry.rows) == [

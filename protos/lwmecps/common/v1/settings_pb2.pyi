@@ -29,6 +29,12 @@ class TransferMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSFER_METHOD_FEATURE_EXTRACTION: _ClassVar[TransferMethod]
     TRANSFER_METHOD_LAYER_WISE: _ClassVar[TransferMethod]
     TRANSFER_METHOD_DOMAIN_ADAPTATION: _ClassVar[TransferMethod]
+
+class AdaptationBackend(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ADAPTATION_BACKEND_UNSPECIFIED: _ClassVar[AdaptationBackend]
+    ADAPTATION_BACKEND_SIMULATED: _ClassVar[AdaptationBackend]
+    ADAPTATION_BACKEND_KUBERNETES: _ClassVar[AdaptationBackend]
 NETWORK_UNSPECIFIED: Network
 NETWORK_MLP: Network
 NETWORK_SET: Network
@@ -42,6 +48,9 @@ TRANSFER_METHOD_FINE_TUNING: TransferMethod
 TRANSFER_METHOD_FEATURE_EXTRACTION: TransferMethod
 TRANSFER_METHOD_LAYER_WISE: TransferMethod
 TRANSFER_METHOD_DOMAIN_ADAPTATION: TransferMethod
+ADAPTATION_BACKEND_UNSPECIFIED: AdaptationBackend
+ADAPTATION_BACKEND_SIMULATED: AdaptationBackend
+ADAPTATION_BACKEND_KUBERNETES: AdaptationBackend
 
 class AlgorithmConfig(_message.Message):
     __slots__ = ("ppo", "dqn", "q_learning", "sac", "td3")
@@ -248,7 +257,7 @@ class TransferConfig(_message.Message):
     def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ...) -> None: ...
 
 class AdaptConfig(_message.Message):
-    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse")
+    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse", "backend")
     ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +265,7 @@ class AdaptConfig(_message.Message):
     EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
     COMPARE_ORACLE_FIELD_NUMBER: _ClassVar[int]
     KEEP_START_IF_WORSE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     adaptation_steps: int
     episodes_per_step: int
     inner_lr: float
@@ -263,7 +273,8 @@ class AdaptConfig(_message.Message):
     evaluation_episodes: int
     compare_oracle: bool
     keep_start_if_worse: bool
-    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ...) -> None: ...
+    backend: AdaptationBackend
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[AdaptationBackend, str]] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
     __slots__ = ("episodes", "baseline")

@@ -190,7 +190,7 @@ class ApplicationSpec(_message.Message):
     def __init__(self, base_url: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
 
 class KubernetesSpec(_message.Message):
-    __slots__ = ("namespace", "label_selector", "manage", "rollback", "ready_deadline_s", "unreachable_deadline_s", "usage", "prometheus", "test_application", "fallback", "max_moves_per_interval", "min_replicas", "latency_ceiling_ms")
+    __slots__ = ("namespace", "label_selector", "manage", "rollback", "ready_deadline_s", "unreachable_deadline_s", "usage", "prometheus", "test_application", "fallback", "max_moves_per_interval", "min_replicas", "latency_ceiling_ms", "pace")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     MANAGE_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +204,7 @@ class KubernetesSpec(_message.Message):
     MAX_MOVES_PER_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_CEILING_MS_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     label_selector: str
     manage: bool
@@ -217,7 +218,8 @@ class KubernetesSpec(_message.Message):
     max_moves_per_interval: int
     min_replicas: int
     latency_ceiling_ms: float
-    def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ...) -> None: ...
+    pace: float
+    def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ..., pace: _Optional[float] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
     __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family", "kubernetes")

@@ -1,0 +1,212 @@
+"""`lwmecps demo --backend kubernetes`: meta-train on simulated clusters, then adapt to a real one and move its pods."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+
+from lwmecps_core.cluster.kubernetes_objects import node_of
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.results import Row
+from lwmecps_core.specs import DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from services.cli.clients import Clients
+from services.cli.demo_plan import adaptation_to, carry_out, meta_training
+from services.cli.demo_settings import DemoSettings
+from services.cli.local import Plan, running
+from services.cli.render import console, print_json, table
+from services.cli.tasks import register
+from services.common import convert
+
+KUBE_UP = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lwmecps" / "kube" / "kubeconfig"
+"""The kubeconfig that `make kube-up` writes. The demo takes a cluster of somebody's own only when it is told to."""
+NAMESPACE = "lwmecps-demo"
+IMAGE = "registry.k8s.io/pause:3.9"
+FIELD_MANAGER = "lwmecps-demo"
+SETTLE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command was asked for; an empty `redis_url` means a Redis of our own."""
+
+    out: Path
+    seed: int
+    env: EnvId
+    kubeconfig: Path
+    redis_url: str
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A Deployment with replicas: how many are ready of those asked for, and the nodes that its pods are on."""
+
+    name: str
+    ready: int
+    replicas: int
+    nodes: tuple[str, ...]
+    image: str
+
+
+def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
+    """Deploy the services of a task, adapt a policy to the cluster, and show what it changed there."""
+    began = time.monotonic()
+    os.environ["KUBECONFIG"] = str(order.kubeconfig)  # what the env-service reads
+    order.out.mkdir(parents=True, exist_ok=True)
+    training = TaskDistribution(
+        family="mec_city", env_id=order.env, nodes=settings.nodes, deployments=settings.deployments
+    )
+    with closing(Cluster(order.kubeconfig)) as cluster:
+        task = on_cluster(draw(training, order.seed), cluster.nodes(settings.nodes), settings)
+        cluster.deploy(task.deployments)
+        before = cluster.deployed()
+        with (
+            tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
+            running(Plan(Path(state), redis_url=order.redis_url, workers=2, slots=1)) as system,
+        ):
+            clients = Clients(system.addresses)
+            training_id, task_id = register(clients, training, "demo-training").id, register(clients, task).id
+            steps = [
+                meta_training(training_id, order.seed, settings),
+                adaptation_to(task_id, order.seed, settings.real_adaptation),
+            ]
+            done = carry_out(clients, steps, system.check)
+        after = cluster.deployed()
+    rows = [convert.row_from_message(row) for row in done["adapted"].rows]
+    wall_s = time.monotonic() - began
+    result = {
+        "seed": order.seed, "namespace": NAMESPACE, "wall_s": wall_s, "rows": [asdict(row) for row in rows],
+        "before": [asdict(x) for x in before], "after": [asdict(x) for x in after],
+    }  # fmt: skip
+    (order.out / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
+    if as_json:
+        print_json(result)
+        return
+    console.print(_deployments("before", before))
+    console.print(_deployments("after adaptation", after))
+    console.print(_rows(rows))
+    console.print(f"kubectl get deploy,pods -n {NAMESPACE} -o wide shows the same (KUBECONFIG={order.kubeconfig})",
+                  highlight=False, soft_wrap=True)  # fmt: skip
+    console.print(f"cluster.json is in {order.out}; took {wall_s:.0f} s", highlight=False)
+
+
+def on_cluster(task: TaskSpec, nodes: Sequence[NodeSpec], settings: DemoSettings) -> TaskSpec:
+    """The task with the cluster's nodes in place of its own; their users and distances stay those that were drawn."""
+    given = [replace(drawn, name=real.name, cpu_millicores=real.cpu_millicores, ram_mib=real.ram_mib)
+             for drawn, real in zip(task.cluster.nodes, nodes, strict=True)]  # fmt: skip
+    names = {drawn.name: real.name for drawn, real in zip(task.cluster.nodes, nodes, strict=True)}
+    deployments = tuple(
+        replace(d, allowed_nodes=tuple(names[name] for name in d.allowed_nodes)) for d in task.deployments
+    )
+    return replace(
+        task, cluster=replace(task.cluster, nodes=tuple(given)), deployments=deployments,
+        horizon=settings.real_horizon,
+        kubernetes=KubernetesSpec(namespace=NAMESPACE, manage=True, usage="simulated", pace=settings.real_pace),
+    )  # fmt: skip
+
+
+class Cluster:
+    """The real cluster as somebody sees it who deploys services there; raises `InvalidInput` naming the kubeconfig."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+        try:
+            self._api = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError) as error:
+            raise self._wrong(f"no cluster there ({error}); make kube-up starts one") from None
+        self._core, self._apps = client.CoreV1Api(self._api), client.AppsV1Api(self._api)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._api.close()
+
+    def nodes(self, count: int) -> list[NodeSpec]:
+        """The first `count` Ready nodes by name, with what pods may request of them."""
+        found = [
+            NodeSpec(name=raw["metadata"]["name"], cpu_millicores=node.cpu_millicores, ram_mib=node.ram_mib)
+            for raw in self._plain(self._core.list_node())
+            if (node := node_of(raw)).ready
+        ]
+        if len(found) < count:
+            raise self._wrong(f"has {len(found)} nodes that are Ready; the demo needs {count}")
+        return sorted(found, key=lambda node: node.name)[:count]
+
+    def deploy(self, deployments: Sequence[DeploymentSpec]) -> None:
+        """Make the namespace with these services and no others, as they are deployed at first, and wait for them."""
+        try:
+            self._core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
+        except ApiException as error:
+            if error.status != 409:
+                raise
+        for name in {d.name for d in self.deployed()} - {d.name for d in deployments}:
+            self._apps.delete_namespaced_deployment(name, NAMESPACE)
+        for spec in deployments:
+            self._apps.patch_namespaced_deployment(
+                spec.name, NAMESPACE, _manifest(spec), field_manager=FIELD_MANAGER, force=True,
+                _content_type="application/apply-patch+yaml",
+            )  # fmt: skip
+        end = time.monotonic() + SETTLE_S
+        while any(d.ready < d.replicas for d in self.deployed()):
+            if time.monotonic() > end:
+                raise self._wrong(f"pods in namespace {NAMESPACE} were not ready within {SETTLE_S:.0f} s")
+            time.sleep(0.2)
+
+    def deployed(self) -> list[Deployed]:
+        """The namespace's Deployments that have replicas, by name."""
+        pods = self._plain(self._core.list_namespaced_pod(NAMESPACE))
+        found = []
+        for raw in self._plain(self._apps.list_namespaced_deployment(NAMESPACE)):
+            selector, wanted = raw["spec"]["selector"]["matchLabels"].items(), raw["spec"]["replicas"]
+            on = {p["spec"].get("nodeName", "") for p in pods
+                  if selector <= p["metadata"].get("labels", {}).items()
+                  and "deletionTimestamp" not in p["metadata"]}  # fmt: skip
+            if wanted:
+                ready, image = raw["status"].get("readyReplicas", 0), raw["spec"]["template"]["spec"]["containers"][0]
+                found.append(Deployed(raw["metadata"]["name"], ready, wanted, tuple(sorted(on - {""})), image["image"]))
+        return sorted(found, key=lambda d: d.name)
+
+    def _plain(self, listed: Any) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self._api.sanitize_for_serialization(listed.items)
+        return items
+
+    def _wrong(self, reason: str) -> InvalidInput:
+        return InvalidInput(str(self._kubeconfig), [Violation(".", reason)])
+
+
+def _manifest(spec: DeploymentSpec) -> dict[str, Any]:
+    """A service as a user would deploy it, wherever the scheduler likes."""
+    labels = {"app": spec.name}
+    requests = {"cpu": f"{spec.cpu_millicores:.0f}m", "memory": f"{spec.ram_mib:.0f}Mi"}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": spec.name, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": spec.initial_replicas, "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "main", "image": IMAGE, "resources": {"requests": requests}}]},
+            },
+        },
+    }  # fmt: skip
+
+
+def _deployments(title: str, deployed: Sequence[Deployed]) -> Any:
+    lines = ([d.name, f"{d.ready}/{d.replicas}", ", ".join(d.nodes), d.image] for d in deployed)
+    return table(f"Deployments in namespace {NAMESPACE}, {title}", ("name", "ready", "nodes", "image"), lines)
+
+
+def _rows(rows: Sequence[Row]) -> Any:
+    columns = ("inner steps", "reward", "latency ms", "replicas", "SLA misses", "moves", "load correlation")
+    lines = (
+        [f"{r.inner_steps}", f"{r.reward:.2f}", f"{r.latency_mean_ms:.0f}", f"{r.replicas_mean:.2f}",
+         f"{100 * r.sla_miss_share:.1f} %", f"{r.moves_mean:.2f}", f"{r.load_correlation:.2f}"]
+        for r in rows
+    )  # fmt: skip
+    return table("one episode on the cluster, before and after adaptation", columns, lines)

@@ -100,7 +100,8 @@ def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
     warmup = steps(settings.multi_task)
     own = {**META.get(algorithm, {}), **META.get(f"{algorithm}_{method}", {})}
-    return replace(settings.meta, method=method, warmup_epochs=warmup, num_meta_epochs=warmup + settings.meta_epochs, **own)
+    own |= {"method": method, "warmup_epochs": warmup, "num_meta_epochs": warmup + settings.meta_epochs}
+    return replace(settings.meta, **own)
 
 
 def steps(cfg: TrainConfig) -> int:

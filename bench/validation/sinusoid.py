@@ -88,7 +88,7 @@ def _config(method: str, **others: Any) -> MetaConfig:
     return MetaConfig(method=method, outer_lr=1e-3, **(plain | others))
 
 
-# Nothing in an implicit gradient keeps the inner problem's curvature low: at a rate of 0.01 descent diverges before long.
+# Nothing in an implicit gradient keeps the inner problem's curvature low: at a rate of 0.01 descent soon diverges.
 IMPLICIT = _config("implicit_fomaml", adaptation_steps=16, inner_lr=0.003, proximal=2.0, solver_steps=5)
 REPTILE = _config("reptile", adaptation_steps=4)
 CASES = (

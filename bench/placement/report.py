@@ -84,8 +84,8 @@ def _page(results: Results, view: View) -> Iterator[str]:
         f"(`{HEADLINE}_one_episode`: {frugal['episodes_per_step']}); rewards are per episode, higher is better. "
         f"Networks are small (two layers of {HIDDEN[0]}) and training short: multi-task training has "
         f"{settings['multi_task']['total_episodes']:,} episodes, meta-training after it {settings['meta_epochs']} "
-        f"epochs of {settings['meta']['meta_batch_size']} tasks. All jobs together took {_minutes(results):.0f} minutes of wall "
-        "time, two at a time; wall times below depend on what else the machine did.\n"
+        f"epochs of {settings['meta']['meta_batch_size']} tasks. All jobs took {_minutes(results):.0f} minutes "
+        "of wall time; wall times below depend on what else the machine did.\n"
     )
     yield "| method | what it is |\n| --- | --- |"
     for name, text in METHODS:

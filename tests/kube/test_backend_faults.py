@@ -70,6 +70,20 @@ def test_a_restart_of_the_api_server_in_mid_episode_is_waited_out(bench: Bench) 
         assert settle(backend, [[0, 2, 0, 0]]).ready.tolist() == [[0, 2, 0, 0]]
 
 
+def test_a_stop_of_etcd_in_mid_episode_is_waited_out(bench: Bench) -> None:
+    with bench.backend(task_of(NODES, (WEB,), unreachable_deadline_s=60.0)) as backend:
+        backend.reset(1)
+        bench.plane.stop("etcd", kill=True)
+        back = threading.Timer(3.0, bench.plane.start, args=("etcd",))
+        back.start()
+        try:
+            backend.apply(np.array([[0, 2, 0, 0]], np.int32))
+            backend.advance()
+        finally:
+            back.join()
+        assert settle(backend, [[0, 2, 0, 0]]).ready.tolist() == [[0, 2, 0, 0]]
+
+
 def test_a_server_that_stays_away_is_an_error_and_the_last_state_stays(bench: Bench) -> None:
     with bench.backend(task_of(NODES, (WEB,), unreachable_deadline_s=1.0)) as backend:
         state = backend.reset(1)

@@ -1,17 +1,25 @@
 """A session of the env-service on a real cluster, over gRPC."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import grpc
 import numpy as np
 import pytest
 
+from lwmecps_core import algorithms
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
+from lwmecps_core.run_config import AdaptConfig, PPOConfig
+from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.training import adapt
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from scripts.kube import ControlPlane
 from services.common import convert
 from services.env_service.settings import EnvServiceSettings
+from services.learner_service.session_collector import EnvService, SessionCollector
 from tests.env_service.conftest import Served, tensor
 from tests.kube.cluster import Bench, in_namespace, namespace, task_of
 
@@ -57,6 +65,22 @@ def test_a_session_moves_pods_on_the_real_cluster_and_closing_it_moves_them_back
     assert bench.replicas() == {"web": 0, "web-node-0": 0, "web-node-1": 2}
     stub.CloseSession(pb.CloseSessionRequest(session_id=session_id))
     assert bench.replicas() == {"web": 1}
+
+
+def test_a_policy_adapts_to_the_real_cluster_through_a_session(bench: Bench, services: list[Served]) -> None:
+    task = in_namespace(task_of(["node-0", "node-1"], (WEB,), rollback=True, min_replicas=1), bench.namespace)
+    task = replace(task, env_id="lwmecps-v3", horizon=4)
+    spec, algorithm = env_spec(task), PPOConfig(hidden_size=(8, 8))
+    params, extra = algorithms.make(algorithm, spec).init(torch_generator(1, "weights"))
+    collector = SessionCollector(EnvService(services[0].stub, "env"), lambda: False)
+    cfg = AdaptConfig(adaptation_steps=1, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes")
+    before, after = adapt(PolicyData(algorithm, spec, params, extra), (task,), cfg, collector, seed=1)
+    assert sum(bench.replicas().values()) == len(bench.pods_at()) > 0
+    assert set(bench.replicas()) == {"web", "web-node-0"}  # v3 places at home
+    collector.close(ended=True)
+    assert bench.replicas() == {"web": 1}
+    assert (before.rows[0].inner_steps, after.rows[0].inner_steps) == (0, 1)
+    assert np.isfinite(after.rows[0].reward) and after.policy is not None
 
 
 def test_of_two_services_on_one_namespace_the_second_is_told_who_controls_it(

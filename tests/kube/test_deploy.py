@@ -10,13 +10,19 @@ import pytest
 from kubernetes import client, config, dynamic
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
+from lwmecps_core.cluster.kubernetes import KubernetesBackend
+from lwmecps_core.errors import AccessDenied
+from lwmecps_core.specs import DeploymentSpec
 from scripts.kube import ControlPlane
+from tests.cluster.conformance import settle
 from tests.deploy.rendering import Manifest, render
+from tests.kube.cluster import Bench, in_namespace, task_of
 
 pytestmark = pytest.mark.kube
 
 NAMESPACES = ("lwmecps", "edge", "elsewhere")
 ENV_SERVICE = "system:serviceaccount:lwmecps:lwmecps-env"
+WEB = DeploymentSpec(name="web", max_replicas=4, startup_s=0.0)
 ALLOWED = [
     *(("edge", "apps", "deployments", verb, "") for verb in ("get", "list", "watch", "create", "patch", "delete")),
     *(("edge", "", "pods", verb, "") for verb in ("get", "list", "watch")),
@@ -106,6 +112,27 @@ def test_whoever_has_the_rights_of_the_env_service_can_use_them(
         assert client.AppsV1Api(api).list_namespaced_deployment("edge").items == []
         with pytest.raises(client.ApiException, match="403"):
             client.AppsV1Api(api).list_namespaced_deployment("elsewhere")
+
+
+def test_the_backend_places_and_rolls_back_with_exactly_these_rights(
+    admin: client.ApiClient, control_plane: ControlPlane
+) -> None:
+    bench = Bench(control_plane, "edge")
+    bench.deploy(WEB, 2)
+    task = in_namespace(task_of(["node-0", "node-1"], (WEB,), rollback=True), "edge")
+    backend = KubernetesBackend(task, control_plane.user_kubeconfig(ENV_SERVICE))
+    try:
+        assert backend.reset(1).ready.tolist() == [[1, 0]]
+        assert settle(backend, [[0, 3]]).ready.tolist() == [[0, 3]]
+    finally:
+        backend.close()
+    assert bench.replicas() == {"web": 2}
+    bench.apps.delete_namespaced_deployment("web", "edge")
+
+    elsewhere = KubernetesBackend(in_namespace(task, "elsewhere"), control_plane.user_kubeconfig(ENV_SERVICE))
+    with pytest.raises(AccessDenied, match="in namespace elsewhere"):
+        elsewhere.reset(1)
+    elsewhere.close()
 
 
 def _may(api: client.ApiClient, namespace: str, group: str, resource: str, verb: str, name: str) -> bool:

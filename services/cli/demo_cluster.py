@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from lwmecps_core.cluster.kubernetes_objects import node_of
-from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.results import Row
 from lwmecps_core.specs import DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from services.cli.clients import Clients
+from services.cli.cluster import Cluster
 from services.cli.demo_plan import adaptation_to, carry_out, meta_training
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import Plan, running
@@ -64,8 +63,8 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     training = TaskDistribution(
         family="mec_city", env_id=order.env, nodes=settings.nodes, deployments=settings.deployments
     )
-    with closing(Cluster(order.kubeconfig)) as cluster:
-        task = on_cluster(draw(training, order.seed), cluster.nodes(settings.nodes), settings)
+    with closing(DemoCluster(order.kubeconfig)) as cluster:
+        task = on_cluster(draw(training, order.seed), cluster.ready_nodes(settings.nodes), settings)
         cluster.deploy(task.deployments)
         before = cluster.deployed()
         with (
@@ -115,57 +114,41 @@ def on_cluster(task: TaskSpec, nodes: Sequence[NodeSpec], settings: DemoSettings
     )  # fmt: skip
 
 
-class Cluster:
-    """The real cluster as somebody sees it who deploys services there; raises `InvalidInput` naming the kubeconfig."""
+class DemoCluster(Cluster):
+    """The real cluster, with the demo's services in a namespace of their own."""
 
-    def __init__(self, kubeconfig: Path) -> None:
-        self._kubeconfig = kubeconfig
-        try:
-            self._api = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
-        except (config.ConfigException, OSError) as error:
-            raise self._wrong(f"no cluster there ({error}); make kube-up starts one") from None
-        self._core, self._apps = client.CoreV1Api(self._api), client.AppsV1Api(self._api)
-
-    def close(self) -> None:
-        """Drop the connections."""
-        self._api.close()
-
-    def nodes(self, count: int) -> list[NodeSpec]:
-        """The first `count` Ready nodes by name, with what pods may request of them."""
-        found = [
-            NodeSpec(name=raw["metadata"]["name"], cpu_millicores=node.cpu_millicores, ram_mib=node.ram_mib)
-            for raw in self._plain(self._core.list_node())
-            if (node := node_of(raw)).ready
-        ]
+    def ready_nodes(self, count: int) -> list[NodeSpec]:
+        """The first `count` Ready nodes; raises `InvalidInput` where there are fewer."""
+        found = self.nodes()
         if len(found) < count:
-            raise self._wrong(f"has {len(found)} nodes that are Ready; the demo needs {count}")
-        return sorted(found, key=lambda node: node.name)[:count]
+            raise self.wrong(f"has {len(found)} nodes that are Ready; the demo needs {count}")
+        return found[:count]
 
     def deploy(self, deployments: Sequence[DeploymentSpec]) -> None:
         """Make the namespace with these services and no others, as they are deployed at first, and wait for them."""
         try:
-            self._core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
+            self.core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=NAMESPACE)))
         except ApiException as error:
             if error.status != 409:
                 raise
         for name in {d.name for d in self.deployed()} - {d.name for d in deployments}:
-            self._apps.delete_namespaced_deployment(name, NAMESPACE)
+            self.apps.delete_namespaced_deployment(name, NAMESPACE)
         for spec in deployments:
-            self._apps.patch_namespaced_deployment(
+            self.apps.patch_namespaced_deployment(
                 spec.name, NAMESPACE, _manifest(spec), field_manager=FIELD_MANAGER, force=True,
                 _content_type="application/apply-patch+yaml",
             )  # fmt: skip
         end = time.monotonic() + SETTLE_S
         while any(d.ready < d.replicas for d in self.deployed()):
             if time.monotonic() > end:
-                raise self._wrong(f"pods in namespace {NAMESPACE} were not ready within {SETTLE_S:.0f} s")
+                raise self.wrong(f"pods in namespace {NAMESPACE} were not ready within {SETTLE_S:.0f} s")
             time.sleep(0.2)
 
     def deployed(self) -> list[Deployed]:
         """The namespace's Deployments that have replicas, by name."""
-        pods = self._plain(self._core.list_namespaced_pod(NAMESPACE))
+        pods = self.plain(self.core.list_namespaced_pod(NAMESPACE))
         found = []
-        for raw in self._plain(self._apps.list_namespaced_deployment(NAMESPACE)):
+        for raw in self.plain(self.apps.list_namespaced_deployment(NAMESPACE)):
             selector, wanted = raw["spec"]["selector"]["matchLabels"].items(), raw["spec"]["replicas"]
             on = {p["spec"].get("nodeName", "") for p in pods
                   if selector <= p["metadata"].get("labels", {}).items()
@@ -174,13 +157,6 @@ class Cluster:
                 ready, image = raw["status"].get("readyReplicas", 0), raw["spec"]["template"]["spec"]["containers"][0]
                 found.append(Deployed(raw["metadata"]["name"], ready, wanted, tuple(sorted(on - {""})), image["image"]))
         return sorted(found, key=lambda d: d.name)
-
-    def _plain(self, listed: Any) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self._api.sanitize_for_serialization(listed.items)
-        return items
-
-    def _wrong(self, reason: str) -> InvalidInput:
-        return InvalidInput(str(self._kubeconfig), [Violation(".", reason)])
 
 
 def _manifest(spec: DeploymentSpec) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """`lwmecps task`: register tasks and distributions, and look at them."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.specs import EnvId, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.files import load_task, task_to_yaml
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.clients import Clients
@@ -13,6 +14,10 @@ from services.cli.render import console, plain, print_json, table
 from services.common import convert
 
 app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
+DISCOVERED = """\
+# Nodes and Deployments are those of the cluster. Fill in what no API server knows: `cluster.rtt_ms`,
+# `deployments.cpu_time_ms`, `workload` and `objective`. Nothing is changed until `kubernetes.manage` is true.
+"""
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 
@@ -29,6 +34,23 @@ def create(
         print_json(plain(task))
     else:
         console.print(f"{task.id}  {task.name}", highlight=False)
+
+
+@app.command()
+def discover(
+    namespace: Annotated[str, typer.Option(help="Whose Deployments to manage.")] = "default",
+    selector: Annotated[str, typer.Option(help="Only Deployments with these labels, as kubectl takes them.")] = "",
+    env: Annotated[EnvId, typer.Option(help="Environment version.")] = "lwmecps-v3",
+    kubeconfig: Annotated[
+        Path, typer.Option(envvar="KUBECONFIG", help="How to reach the cluster.")
+    ] = Path("~/.kube/config"),
+) -> None:
+    """Write a task file of a real cluster's nodes and Deployments; what no cluster knows is left to be filled in."""
+    from services.cli.cluster import Cluster, discovered  # the Kubernetes client takes long to import
+
+    with closing(Cluster(kubeconfig.expanduser())) as cluster:
+        task = discovered(cluster, namespace, selector, env)
+    print(DISCOVERED + task_to_yaml(task), end="")
 
 
 @app.command("list")

@@ -6,11 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.tasks.files import load_task
 from scripts.kube import ControlPlane
 from services.cli import demo_cluster
 from services.cli.demo_settings import DemoSettings
+from services.cli.main import app
+from tests.kube.cluster import namespace
 
 pytestmark = [pytest.mark.kube, pytest.mark.timeout(300)]
 
@@ -45,4 +50,28 @@ def test_the_demo_deploys_services_and_adapts_a_policy_that_moves_their_pods(
 
 def test_without_a_cluster_the_demo_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="make kube-up"):
-        demo_cluster.Cluster(tmp_path / "kubeconfig")
+        demo_cluster.DemoCluster(tmp_path / "kubeconfig")
+
+
+def test_a_task_file_is_made_of_what_the_cluster_has(control_plane: ControlPlane, tmp_path: Path) -> None:
+    web, api = (DeploymentSpec(name=name, cpu_millicores=250.0, ram_mib=128.0) for name in ("web", "api"))
+    command = ["task", "discover", "--kubeconfig", str(control_plane.kubeconfig), "--env", "lwmecps-v4", "--namespace"]
+    with namespace(control_plane) as bench:
+        refused = CliRunner().invoke(app, [*command, bench.namespace])
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert f"0 Deployments in '{bench.namespace}'" in refused.stderr
+        bench.deploy(web, 3, {"tier": "edge"})
+        bench.deploy(api, 1)
+        made = CliRunner().invoke(app, [*command, bench.namespace, "--selector", "tier=edge"])
+        assert made.exit_code == 0, made.stderr
+        file = tmp_path / "task.yaml"
+        file.write_text(made.stdout)
+        task = load_task(file)
+        assert isinstance(task, TaskSpec) and task.kubernetes is not None and not task.kubernetes.manage
+        assert {node.name for node in task.cluster.nodes} >= {f"node-{i}" for i in range(4)}
+        assert task.cluster.nodes[0].cpu_millicores == 8000.0
+        (found,) = task.deployments
+        assert (found.name, found.cpu_millicores, found.ram_mib, found.initial_replicas) == ("web", 250.0, 128.0, 3)
+        dry = replace(task, kubernetes=replace(task.kubernetes, usage="simulated"))
+        with bench.backend(dry) as backend:
+            assert backend.reset(1).desired.sum() == 3

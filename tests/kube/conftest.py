@@ -6,6 +6,15 @@ import pytest
 
 from scripts.kube import BinariesMissing, ControlPlane, control_plane, find_binaries
 
+START_S = 600
+"""Timeout of a test, whose first one starts the servers; a thousand nodes take their time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("kube"):
+            item.add_marker(pytest.mark.timeout(START_S))
+
 
 @pytest.fixture(scope="session")
 def control_plane_binaries() -> None:

@@ -1,6 +1,7 @@
 """Adam or plain descent over a parameter tree, with its state as flat tensors for checkpoints."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Literal
 
 import torch
@@ -26,7 +27,7 @@ class Optimiser:
         self._limit = max_grad_norm
         rates = {group: learning_rate for group in params} | dict(other_rates or {})
         groups = [{"params": list(names.values()), "lr": rates[group]} for group, names in self.params.items()]
-        self._method = torch.optim.Adam(groups, foreach=True) if method == "adam" else torch.optim.SGD(groups)
+        self._method = torch.optim.Adam(groups, fused=True) if method == "adam" else torch.optim.SGD(groups)
 
     def step(self, grads: Tree) -> Tensor:
         """One step against `grads`; returns their norms before clipping, one per task `[K]`.
@@ -34,11 +35,13 @@ class Optimiser:
         What has no gradient stays, and so do its moments: Adam would move it even by a zero gradient.
         """
         norms = norm_by_task(grads)
-        scale = (self._limit / (norms + 1e-6)).clamp_max(1.0)
+        scale = None if self._limit == inf else (self._limit / (norms + 1e-6)).clamp_max(1.0)
         for group, names in self.params.items():
             for name, leaf in names.items():
                 grad = grads.get(group, {}).get(name)
-                leaf.grad = None if grad is None else grad * scale.reshape(-1, *[1] * (leaf.dim() - 1))
+                if grad is not None and scale is not None:
+                    grad = grad * scale.reshape(-1, *[1] * (leaf.dim() - 1))
+                leaf.grad = grad
         self._method.step()
         return norms
 

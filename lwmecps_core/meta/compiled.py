@@ -43,10 +43,14 @@ class Compiled:
         self, algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], cfg: MetaConfig
     ) -> MetaGradient:
         """See `MetaLearner.meta_gradient`."""
-        leaves, structure = pytree.tree_flatten((params, extra, rates, list(points)))
-        inputs = [leaf.detach() for leaf in leaves]
-        key = (algo, cfg, structure, tuple((x.shape, x.stride(), x.dtype) for x in inputs))
+        # Flat by hand: what comes with PyTorch for any structure takes longer than the gradient itself.
+        given = [*params.values(), extra, *rates.values(), *points]
+        inputs = [leaf.detach() for part in given for leaf in part.values()]
+        names = tuple(name for part in given for name in part)
+        shapes = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
+        key = (algo, cfg, tuple(params), tuple(rates), len(points), names, shapes)
         if key not in self._programs:
+            _, structure = pytree.tree_flatten((params, extra, rates, list(points)))
 
             def whole(*flat: Tensor) -> tuple[Any, ...]:
                 params, extra, rates, points = pytree.tree_unflatten(flat, structure)

@@ -8,6 +8,7 @@ import typer
 
 from services.cli.render import console, print_json
 from services.cli.tasks import Json
+from services.common.settings import without_password
 
 app = typer.Typer()
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.", rich_help_panel="Ports")]
@@ -34,7 +35,7 @@ def up(
         redis_url=redis_url, workers=workers, learners=learners, slots=slots,
     )  # fmt: skip
     with running(plan) as system:
-        where = vars(system.addresses) | {"redis": system.redis_url, "state": str(plan.state)}
+        where = vars(system.addresses) | {"redis": without_password(system.redis_url), "state": str(plan.state)}
         if as_json:
             print_json(where)
         else:

@@ -26,6 +26,7 @@ CHART = ROOT / "deploy" / "helm" / "lwmecps"
 SECRETS = {
     "secrets": {"token": "t", "redisPassword": "r", "postgresPassword": "p"},
     "kubernetes": {"namespace": "edge"},
+    "tls": {"insecure": True},
 }
 EVERYTHING = {
     "secrets": {"existingSecret": "lwmecps"}, "tls": {"existingSecret": "lwmecps-tls"}, "collector": {"keda": True},

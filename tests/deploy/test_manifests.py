@@ -50,6 +50,7 @@ def test_each_service_reads_its_environment_and_listens_where_its_pod_says(name:
         ports = {port["name"]: port["containerPort"] for port in box["ports"]}
         assert (settings.port, settings.metrics_port) == (ports["grpc"], ports["metrics"])
         assert (settings.host, settings.token) == ("0.0.0.0", "secret")
+        assert settings.insecure is not bool(settings.tls_cert_file)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
@@ -13,8 +13,6 @@ from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
 Port = Annotated[int, Field(ge=0, le=65_535)]
-Secret = Annotated[str, Field(repr=False)]
-"""Text that must not be shown where settings are."""
 
 
 @config
@@ -33,7 +31,7 @@ class ServerSettings:
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long calls may go on after the process was told to end."""
-    token: Secret = ""
+    token: str = field(default="", repr=False)
     """A bearer token with the scope admin, for simple set-ups; empty: none."""
     tokens_file: str = ""
     """Bearer tokens as SHA-256, with names and scopes (see `tokens`); read again when it changes; empty: none."""
@@ -82,7 +80,7 @@ class ServerSettings:
 class ClientSettings:
     """How a client reaches our services."""
 
-    token: Secret = ""
+    token: str = field(default="", repr=False)
     """Bearer token that every call carries; empty: none."""
     token_file: str = ""
     """A file that holds it instead; read again when it changes."""

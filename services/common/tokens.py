@@ -38,7 +38,7 @@ class TokenEntry:
     """One token in the file."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     scope: ScopeName
     expires: AwareDatetime | None = None
 

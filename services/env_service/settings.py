@@ -1,5 +1,6 @@
 """Settings of the env-service (environment variables `LWMECPS_ENV_…`)."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from lwmecps_core.config import config
 from lwmecps_core.specs import Positive
-from services.common.settings import Port, Secret, ServerSettings
+from services.common.settings import Port, ServerSettings
 
 PREFIX = "LWMECPS_ENV_"
 
@@ -26,5 +27,5 @@ class EnvServiceSettings(ServerSettings):
     """Folder with one folder for each recorded load profile; None: clients can't name profiles."""
     collection_workers: Annotated[int, Field(ge=0, le=256)] = 1
     """Collection worker processes; 0: sessions only, and Redis is not needed."""
-    redis_url: Secret = "redis://127.0.0.1:6379/0"
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where the workers get their requests."""

@@ -142,7 +142,8 @@ class ObjectiveSpec:
 
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$", max_length=2000)]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+([/?#]\S*)?$", max_length=2000)]
+"""No user and password: tasks are shown to everybody."""
 Query = Annotated[str, Field(max_length=4000)]
 
 

@@ -14,8 +14,11 @@ from services.cli.clients import Addresses
 from services.cli.processes import Child, ProcessFailed, drain, free_port, start_module
 from services.common.client import connect
 from services.common.local_redis import LocalRedis
+from services.common.settings import ClientSettings, read
 
 HOST = "127.0.0.1"
+EVERYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}
+"""Hosts that mean every interface, and where a service that listens there is reached on this machine."""
 START_S = 180.0
 """How long the services may take until they are healthy (the first start compiles the simulator)."""
 ENDING_ORDER = ("learner", "env", "registry")
@@ -39,6 +42,10 @@ class Plan:
     """Runs that each learner works on at once."""
     tracking: Path | None = None
     """Where the trackers write; None: in a folder under `state`."""
+    host: str = HOST
+    """Where the services listen; Redis stays on loopback."""
+    insecure: bool = False
+    """Let others reach them also without TLS and tokens."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ def running(plan: Plan) -> Iterator[System]:
     with ExitStack() as stack:
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))
         ports = [given or free_port() for given in (plan.registry_port, plan.env_port, plan.learner_port)]
-        addresses = Addresses(*(f"{HOST}:{port}" for port in ports))
+        host = EVERYWHERE.get(plan.host, plan.host)
+        addresses = Addresses(*(f"{host}:{port}" for port in ports))
         children: dict[str, Child] = {}
         stack.callback(
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
@@ -83,13 +91,16 @@ def running(plan: Plan) -> Iterator[System]:
 def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
     """Service → (module, environment); Python's own threads are enough, so libraries get one each."""
     threads = {"OMP_NUM_THREADS": "1"}
-    registry = {
+    listening = {"HOST": plan.host} | ({"INSECURE": "true"} if plan.insecure else {})
+    registry = listening | {
         "PORT": _port(addresses.registry),
         "DATABASE_URL": f"sqlite:///{plan.state / 'registry.db'}",
         "ARTEFACTS_URL": str(plan.state / "artefacts"),
     }
-    env = {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers)}
-    learner = {
+    env = listening | {
+        "PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers),
+    }  # fmt: skip
+    learner = listening | {
         "PORT": _port(addresses.learner),
         "REGISTRY": addresses.registry,
         "ENV": addresses.env,
@@ -121,7 +132,7 @@ def _port(address: str) -> str:
 def _wait_until_healthy(child: Child, address: str) -> None:
     """Return when the service at `address` says SERVING; raises `ProcessFailed` when it ends or takes too long."""
     deadline = time.monotonic() + START_S
-    with connect(address) as channel:
+    with connect(address, read(ClientSettings, "LWMECPS_CLIENT_")) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() < deadline:
             child.check()

@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable
-from services.cli import acting, demo, policies, runs, starting, tasks, up
+from services.cli import acting, demo, policies, runs, starting, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.processes import ProcessFailed
@@ -67,6 +67,7 @@ for part in (up.app, demo.app, starting.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(tasks.app, name="task")
 app.add_typer(policies.app, name="policies")
+app.add_typer(tokens.app, name="token")
 
 if __name__ == "__main__":
     app()

@@ -8,6 +8,7 @@ import typer
 
 from services.cli.render import console, print_json
 from services.cli.tasks import Json
+from services.common.settings import without_password
 
 app = typer.Typer()
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.", rich_help_panel="Ports")]
@@ -24,6 +25,10 @@ def up(
     workers: Annotated[int, typer.Option(help="Collection worker processes.", min=1)] = 1,
     learners: Annotated[int, typer.Option(help="Learner processes.", min=1)] = 1,
     slots: Annotated[int, typer.Option(help="Runs that each learner works on at once.", min=1)] = 2,
+    host: Annotated[str, typer.Option(help="Where the services listen; others than loopback need TLS and tokens.")] = (
+        "127.0.0.1"
+    ),
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen there without them all the same.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start Redis and the three services in this terminal; ctrl-C drains them."""
@@ -31,10 +36,11 @@ def up(
 
     plan = Plan(
         state=state.expanduser().resolve(), registry_port=registry_port, env_port=env_port, learner_port=learner_port,
-        redis_url=redis_url, workers=workers, learners=learners, slots=slots,
+        redis_url=redis_url, workers=workers, learners=learners, slots=slots, host=host,
+        insecure=insecure,
     )  # fmt: skip
     with running(plan) as system:
-        where = vars(system.addresses) | {"redis": system.redis_url, "state": str(plan.state)}
+        where = vars(system.addresses) | {"redis": without_password(system.redis_url), "state": str(plan.state)}
         if as_json:
             print_json(where)
         else:

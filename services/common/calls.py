@@ -1,11 +1,10 @@
 """What happens to every call before and after a service's own method: one interceptor.
 
-In order: refuse calls without the token, past their deadline, or beyond the limit of streams; check the request against
-the rules in its contract; map what the method raises to a status; log and count. Everything that does not depend on the
-call is looked up once per method, because the whole must stay cheap beside an empty call.
+In order: refuse calls that the guard does not let through, past their deadline, or beyond the limit of streams; check
+the request against the rules in its contract; map what the method raises to a status; log and count. Everything that
+does not depend on the call is looked up once per method, because the whole must stay cheap beside an empty call.
 """
 
-import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from grpc_status import rpc_status
 from prometheus_client import Counter, Gauge, Histogram
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
+from services.common.auth import Guard
 from services.common.errors import code_of, from_rpc_error, to_status
 from services.common.texts import fields_with_nul
 
@@ -29,7 +29,6 @@ CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
 STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
 
 OURS = "/lwmecps."
-HEALTH = "/grpc.health.v1.Health/"
 _log = structlog.get_logger(__name__)
 _validator = protovalidate.Validator()
 
@@ -49,29 +48,24 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """The interceptor of one server; setting `draining` asks open streams to end."""
 
     max_streams: int
-    token: str = ""
+    guard: Guard | None = None
     draining: threading.Event = field(default_factory=threading.Event)
     _handlers: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._streams = threading.BoundedSemaphore(self.max_streams)
-        self._expected = f"Bearer {self.token}".encode()
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, wrapped; unknown methods are left to gRPC."""
         method = handler_call_details.method
-        if self.token and not method.startswith(HEALTH) and not self._may(handler_call_details.invocation_metadata):
-            return _refusal
+        if self.guard and (refusal := self.guard(method, handler_call_details.invocation_metadata)):
+            return refusal
         if (known := self._handlers.get(method)) is not None:
             return known
         handler = continuation(handler_call_details)
         if handler is None or not method.startswith(OURS):
             return handler
         return self._handlers.setdefault(method, self._wrap(method, handler))
-
-    def _may(self, metadata: Any) -> bool:
-        given = next((value for key, value in metadata if key == "authorization"), "")
-        return hmac.compare_digest(given.encode(), self._expected)
 
     def _wrap(self, method: str, handler: Any) -> Any:
         run = _Method(method)
@@ -219,10 +213,3 @@ def _path(path: Any) -> str:
         if element.subscript is not None:
             text += f"[{element.subscript.value}]"
     return text.lstrip(".") or "."
-
-
-def _unauthenticated(_request: Any, context: grpc.ServicerContext) -> None:
-    context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid bearer token is needed")
-
-
-_refusal = grpc.unary_unary_rpc_method_handler(_unauthenticated)

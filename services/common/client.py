@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from lwmecps_core.errors import ServiceUnavailable
+from lwmecps_core.errors import InvalidInput, ServiceUnavailable, Violation
+from services.common.reloading import Reloaded
 from services.common.settings import ClientSettings
 
 _MIB = 1024 * 1024
@@ -43,7 +44,9 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
         channel = grpc.secure_channel(address, _credentials(settings), options)
     else:
         channel = grpc.insecure_channel(address, options)
-    return grpc.intercept_channel(channel, _Token(settings.token)) if settings.token else channel
+    if settings.token or settings.token_file:
+        return grpc.intercept_channel(channel, _Token(_current_token(settings)))
+    return channel
 
 
 def wait_ready(channel: grpc.Channel, address: str, timeout_s: float) -> None:
@@ -60,6 +63,19 @@ def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
         for file in (settings.tls_ca_file, settings.tls_key_file, settings.tls_cert_file)
     )
     return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+def _current_token(settings: ClientSettings) -> Callable[[], str]:
+    if file := settings.token_file:
+        return Reloaded([file], lambda: _read_token(file))
+    return lambda: settings.token
+
+
+def _read_token(file: str) -> str:
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("token_file", [Violation(file, f"can't be read: {type(error).__name__}")]) from None
 
 
 class _Details(NamedTuple):
@@ -81,11 +97,11 @@ class _Token(
 ):
     """Adds the bearer token to every call."""
 
-    def __init__(self, token: str) -> None:
-        self._pair = ("authorization", f"Bearer {token}")
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
 
     def _with_token(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        metadata = [*(details.metadata or ()), self._pair]
+        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._token()}")]
         call = _Details(
             details.method, details.timeout, metadata, details.credentials, details.wait_for_ready, details.compression
         )

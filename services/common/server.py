@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,8 +18,10 @@ from grpc_reflection.v1alpha import reflection
 
 from lwmecps_core.errors import ServiceUnavailable
 from services.common import logs
+from services.common.auth import guard
 from services.common.calls import Calls
 from services.common.settings import ServerSettings
+from services.common.tls import server_credentials
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
@@ -39,7 +40,7 @@ class RunningServer:
     """A server that listens on `address`; `metrics_port` is None when metrics are off."""
 
     def __init__(self, settings: ServerSettings, services: Sequence[Service]) -> None:
-        self._calls = Calls(settings.max_streams, settings.token)
+        self._calls = Calls(settings.max_streams, guard(settings))
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
         self._health = health.HealthServicer()
@@ -47,9 +48,12 @@ class RunningServer:
         for service in services:
             service.add(service.servicer, self._grpc)
         names = [service.descriptor.full_name for service in services]
-        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc)
+        if settings.reflection:
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc)
         self.port = _bind(self._grpc, settings)
         self.address = f"{settings.host}:{self.port}"
+        if settings.exposed:
+            _log.warning("insecure: others can reach this server without TLS or unknown", address=self.address)
         self._grpc.start()
         self._metrics, self.metrics_port = _start_metrics(settings)
         for name in ["", *names]:
@@ -108,16 +112,10 @@ def _bind(server: grpc.Server, settings: ServerSettings) -> int:
     address = f"{settings.host}:{settings.port}"
     try:
         if settings.tls_cert_file:
-            return int(server.add_secure_port(address, _credentials(settings)))
+            return int(server.add_secure_port(address, server_credentials(settings)))
         return int(server.add_insecure_port(address))
     except RuntimeError as error:
         raise ServiceUnavailable(f"can't listen on {address}: {error}") from None
-
-
-def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
-    pair = (Path(settings.tls_key_file).read_bytes(), Path(settings.tls_cert_file).read_bytes())
-    ca = Path(settings.tls_client_ca_file).read_bytes() if settings.tls_client_ca_file else None
-    return grpc.ssl_server_credentials([pair], root_certificates=ca, require_client_auth=ca is not None)
 
 
 def _start_metrics(settings: ServerSettings) -> tuple[Any, int | None]:

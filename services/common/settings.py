@@ -1,8 +1,9 @@
 """Settings of processes, from environment variables; every setting has a default."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import Field, model_validator
@@ -30,12 +31,24 @@ class ServerSettings:
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long calls may go on after the process was told to end."""
-    token: str = ""
-    """Bearer token that every call must carry (health checks excepted); empty: none."""
+    token: str = field(default="", repr=False)
+    """A bearer token with the scope admin, for simple set-ups; empty: none."""
+    tokens_file: str = ""
+    """Bearer tokens as SHA-256, with names and scopes (see `tokens`); read again when it changes; empty: none."""
+    jwks_file: str = ""
+    """Keys of the provider whose JSON Web Tokens are bearer tokens too; read again when it changes; empty: none."""
+    jwt_audience: str = ""
+    jwt_issuer: str = ""
+    """Claims `aud` and `iss` that such a token must have."""
     tls_cert_file: str = ""
     tls_key_file: str = ""
+    """Certificate (PEM, with its chain) and key; read again when they change; empty: no TLS."""
     tls_client_ca_file: str = ""
     """Clients must show a certificate that this authority signed (mTLS); empty: they need none."""
+    insecure: bool = False
+    """Listen on other addresses than loopback also without TLS or without knowing who calls."""
+    reflection: bool = True
+    """Tell clients the contracts by gRPC reflection."""
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -47,15 +60,30 @@ class ServerSettings:
             raise ValueError("tls_cert_file and tls_key_file go together")
         if self.tls_client_ca_file and not self.tls_cert_file:
             raise ValueError("tls_client_ca_file needs tls_cert_file")
+        if len({bool(self.jwks_file), bool(self.jwt_audience), bool(self.jwt_issuer)}) > 1:
+            raise ValueError("jwks_file, jwt_audience and jwt_issuer go together")
+        if self.exposed and not self.insecure:
+            raise ValueError(
+                f"host {self.host} can be reached from elsewhere: that needs TLS (tls_cert_file, tls_key_file) and "
+                "callers that are known (tokens_file, jwks_file, token or tls_client_ca_file), or insecure=true"
+            )
         return self
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others than this machine's users reach a server without TLS, or one that does not know who calls."""
+        known = self.token or self.tokens_file or self.jwks_file or self.tls_client_ca_file
+        return not _is_loopback(self.host) and not (self.tls_cert_file and known)
 
 
 @config
 class ClientSettings:
     """How a client reaches our services."""
 
-    token: str = ""
+    token: str = field(default="", repr=False)
     """Bearer token that every call carries; empty: none."""
+    token_file: str = ""
+    """A file that holds it instead; read again when it changes."""
     tls_ca_file: str = ""
     """Authority that signed the servers' certificates; empty: no TLS."""
     tls_cert_file: str = ""
@@ -67,6 +95,8 @@ class ClientSettings:
     def _check(self) -> Self:
         if bool(self.tls_cert_file) != bool(self.tls_key_file) or (self.tls_cert_file and not self.tls_ca_file):
             raise ValueError("tls_cert_file and tls_key_file go together, and need tls_ca_file")
+        if self.token and self.token_file:
+            raise ValueError("token and token_file exclude each other")
         return self
 
 
@@ -87,6 +117,19 @@ def read(cls: type[T], prefix: str, environ: Mapping[str, str] = os.environ) -> 
     except InvalidInput as error:
         violations = [Violation(prefix + v.field.strip(".").upper(), v.reason) for v in error.violations]
         raise InvalidInput("environment", violations) from None
+
+
+def without_password(url: str) -> str:
+    """`scheme://host:port/…` of a URL that may hold a user and a password."""
+    scheme, slashes, rest = url.rpartition("://")
+    return scheme + slashes + rest.rpartition("@")[2]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _split(kind: object, value: str) -> Any:

@@ -1,5 +1,6 @@
 """Settings of the env-service (environment variables `LWMECPS_ENV_…`)."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -26,5 +27,5 @@ class EnvServiceSettings(ServerSettings):
     """Folder with one folder for each recorded load profile; None: clients can't name profiles."""
     collection_workers: Annotated[int, Field(ge=0, le=256)] = 1
     """Collection worker processes; 0: sessions only, and Redis is not needed."""
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where the workers get their requests."""

@@ -28,7 +28,7 @@ from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, R
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from lwmecps_core.specs import Positive, TaskSpec
 from services.common import logs
-from services.common.settings import read
+from services.common.settings import read, without_password
 from services.env_service.worker_reports import State, WorkerReport, send_report
 
 log = structlog.get_logger(__name__)
@@ -237,7 +237,7 @@ def main() -> None:
     worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
     working = threading.Thread(target=worker.run, name="worker")
     parent = os.getppid()
-    log.info("worker started", redis=args.redis_url.rpartition("@")[2])  # without the password
+    log.info("worker started", redis=without_password(args.redis_url))
     working.start()
     while working.is_alive():
         beat()

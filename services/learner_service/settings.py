@@ -1,5 +1,6 @@
 """Settings of the learner-service (environment variables `LWMECPS_LEARNER_…`)."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,7 @@ class LearnerSettings(ServerSettings):
     """Address of the task-registry, `host:port`."""
     env: str = "127.0.0.1:50052"
     """Address of the env-service, `host:port`: what adapts to a real cluster works through its sessions."""
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where rollouts are asked for."""
     slots: Annotated[int, Field(ge=0, le=64)] = 2
     """Runs that are worked on at once; 0: start runs and act only."""

@@ -2,7 +2,10 @@ import pytest
 
 from lwmecps_core.config import config
 from lwmecps_core.errors import InvalidInput
-from services.common.settings import ServerSettings, read
+from services.common.settings import ClientSettings, ServerSettings, read, without_password
+from services.env_service.settings import EnvServiceSettings
+from services.learner_service.settings import LearnerSettings
+from services.task_registry.settings import RegistrySettings
 
 
 @config
@@ -44,8 +47,49 @@ def test_a_bad_variable_is_named(environ, blamed) -> None:
         ({"workers": 8, "max_streams": 8}, "max_streams must be below workers"),
         ({"tls_cert_file": "c"}, "go together"),
         ({"tls_client_ca_file": "c"}, "needs tls_cert_file"),
+        ({"jwks_file": "j", "jwt_audience": "a"}, "go together"),
+        ({"jwt_issuer": "i"}, "go together"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(settings, reason) -> None:
     with pytest.raises(ValueError, match=reason):
         ServerSettings(**settings)
+
+
+TLS = {"tls_cert_file": "c", "tls_key_file": "k"}
+
+
+@pytest.mark.parametrize(
+    ("given", "allowed"),
+    [
+        ({"host": "127.0.0.1"}, True),
+        ({"host": "127.1.2.3"}, True),
+        ({"host": "localhost"}, True),
+        ({"host": "[::1]"}, True),
+        ({"host": "0.0.0.0"}, False),
+        ({"host": "[::]"}, False),
+        ({"host": "localhost.example.com"}, False),
+        ({"host": "10.0.0.1", "token": "t"}, False),
+        ({"host": "10.0.0.1", **TLS}, False),
+        ({"host": "10.0.0.1", **TLS, "token": "t"}, True),
+        ({"host": "10.0.0.1", **TLS, "tokens_file": "t"}, True),
+        ({"host": "10.0.0.1", **TLS, "tls_client_ca_file": "ca"}, True),
+        ({"host": "10.0.0.1", "insecure": True}, True),
+    ],
+    ids=str,
+)
+def test_who_listens_to_others_needs_tls_and_known_callers_or_says_that_he_does_not(given, allowed) -> None:
+    if allowed:
+        ServerSettings(**given)
+        return
+    with pytest.raises(InvalidInput, match=r"tls_cert_file.*tokens_file.*insecure"):
+        read(ServerSettings, "X_", {f"X_{name.upper()}": str(value) for name, value in given.items()})
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    shown = f"{ServerSettings(token='hunter2')} {ClientSettings(token='hunter2')!r}"
+    shown += str(RegistrySettings(database_url="hunter2")) + str(LearnerSettings(redis_url="hunter2"))
+    shown += str(EnvServiceSettings(redis_url="hunter2"))
+    assert "hunter2" not in shown and "port=0" in shown
+    assert without_password("redis://me:hunter@2@host:6379/0") == "redis://host:6379/0"
+    assert without_password("redis://host:6379/0") == "redis://host:6379/0"

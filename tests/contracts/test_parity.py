@@ -1,5 +1,6 @@
 """The contracts say the same as the library's classes: names, choices, ranges."""
 
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -7,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from lwmecps_core import algorithms, progress, run_config, specs
+from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS, fill
 from protos.lwmecps.cluster.v1 import cluster_pb2
@@ -117,3 +119,19 @@ def test_the_contract_has_the_range_of_the_library(
 )
 def test_the_library_defaults_satisfy_the_contract(cls: Any) -> None:
     check(fill(cls(), dict(PAIRS)[cls]()))
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("http://prometheus:9090", True), ("https://p.example/prefix/a@b", True), ("http://p?x=a@b", True),
+        ("http://somebody:hunter2@prometheus", False), ("http://token@p/", False), ("ftp://p", False),
+        ("http://", False),
+    ],
+)  # fmt: skip
+def test_addresses_in_tasks_hold_no_passwords(url: str, fits: bool) -> None:
+    assert _accepted(task_pb2.PrometheusSpec, "base_url", url) is fits
+    assert _accepted(task_pb2.ApplicationSpec, "base_url", url) is fits
+    for cls, others in ((specs.PrometheusSpec, {}), (specs.ApplicationSpec, {"group_id": "g"})):
+        with nullcontext() if fits else pytest.raises(InvalidInput, match="base_url"):
+            parse(cls, {"base_url": url} | others, "here")

@@ -26,13 +26,14 @@ CHART = ROOT / "deploy" / "helm" / "lwmecps"
 SECRETS = {
     "secrets": {"token": "t", "redisPassword": "r", "postgresPassword": "p"},
     "kubernetes": {"namespace": "edge"},
+    "tls": {"insecure": True},
 }
 EVERYTHING = {
-    "secrets": {"existingSecret": "lwmecps"}, "tls": {"existingSecret": "lwmecps-tls"}, "collector": {"keda": True},
-    "wandb": {"entity": "somebody"},
+    "secrets": {"existingSecret": "lwmecps", "tokensSecret": "lwmecps-tokens"},
+    "tls": {"existingSecret": "lwmecps-tls"}, "collector": {"keda": True}, "wandb": {"entity": "somebody"},
 }  # fmt: skip
-RENDERS = ("base", "managed", "local", "production", "keda", "helm", "helm-everything")
-SYSTEMS = ("local", "production", "helm", "helm-everything")
+RENDERS = ("base", "managed", "local", "production", "keda", "tokens", "helm", "helm-everything")
+SYSTEMS = ("local", "production", "tokens", "helm", "helm-everything")
 SETTINGS = {
     "services.task_registry": (task_registry.PREFIX, task_registry.RegistrySettings),
     "services.env_service": (env_service.PREFIX, env_service.EnvServiceSettings),
@@ -47,7 +48,10 @@ def render(name: str) -> tuple[Manifest, ...]:
         return helm(SECRETS)
     if name == "helm-everything":
         return helm(EVERYTHING)
-    folder = {"local": "overlays/local", "production": "overlays/production", "keda": "../../tests/deploy/keda"}
+    folder = {
+        "local": "overlays/local", "production": "overlays/production",
+        "keda": "../../tests/deploy/keda", "tokens": "../../tests/deploy/tokens",
+    }  # fmt: skip
     text = subprocess.run(
         [*_kustomize(), str(KUSTOMIZE / folder.get(name, name))],
         capture_output=True,

@@ -5,7 +5,7 @@ import pytest
 
 from tests.deploy.rendering import CHART, SECRETS, containers, helm, helm_python, of_kind, render
 
-PRODUCTION = {"secrets": {"existingSecret": "lwmecps"}}
+PRODUCTION = {"secrets": {"existingSecret": "lwmecps"}, "tls": {"insecure": True}}
 NAMES_OF_ITS_OWN = ("ClusterRole", "ClusterRoleBinding")
 
 
@@ -24,7 +24,10 @@ def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
     for box in plain.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
         if box["image"].startswith("lwmecps:"):
             box["image"] = "lwmecps"
-        box["env"] = [entry for entry in box["env"] if entry["name"] != "WANDB_PROJECT"]
+        ours = ("WANDB_PROJECT", "LWMECPS_REGISTRY_INSECURE", "LWMECPS_LEARNER_INSECURE")
+        box["env"] = [entry for entry in box["env"] if entry["name"] not in ours]
+        if box["name"] == "env":  # the collector's stands in both
+            box["env"] = [entry for entry in box["env"] if entry["name"] != "LWMECPS_ENV_INSECURE"]
     return plain
 
 
@@ -78,7 +81,12 @@ def test_a_mistyped_value_is_refused_by_name() -> None:
 
 def test_without_secrets_the_chart_says_what_to_set() -> None:
     with pytest.raises(helm_python.HelmRenderError, match=r"set secrets\.token, or secrets\.existingSecret"):
-        helm({})
+        helm({"tls": {"insecure": True}})
+
+
+def test_without_tls_the_chart_says_what_to_set() -> None:
+    with pytest.raises(helm_python.HelmRenderError, match=r"set tls\.existingSecret, or tls\.insecure"):
+        helm({**SECRETS, "tls": {"insecure": False}})
 
 
 def test_two_releases_do_not_get_in_each_others_way() -> None:

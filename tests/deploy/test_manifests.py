@@ -27,6 +27,9 @@ from tests.deploy.rendering import (
 )
 
 SCHEMAS = "1.37"
+LINKS = {
+    ("registry", "postgres"), ("collector", "redis"), ("learner", "redis"), ("learner", "registry"), ("learner", "env"),
+}  # fmt: skip
 ADDRESS = re.compile(r"(?:^|@)([\w.-]+):(\d+)")
 
 
@@ -50,6 +53,7 @@ def test_each_service_reads_its_environment_and_listens_where_its_pod_says(name:
         ports = {port["name"]: port["containerPort"] for port in box["ports"]}
         assert (settings.port, settings.metrics_port) == (ports["grpc"], ports["metrics"])
         assert (settings.host, settings.token) == ("0.0.0.0", "secret")
+        assert settings.insecure is not bool(settings.tls_cert_file)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -105,17 +109,14 @@ def test_the_addresses_that_services_are_given_are_services_that_policies_let_th
             assert listening[host] == int(port), f"{owner}: {host}:{port}"
             assert _may_talk(manifests, owner, host), f"{owner} can't reach {host}"
             links.add((owner.removeprefix("lwmecps-"), host.removeprefix("lwmecps-")))
-    wanted = {("registry", "postgres"), ("collector", "redis"), ("learner", "redis"), ("learner", "registry")}
-    assert links == wanted
+    assert links == LINKS
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_nobody_reaches_what_he_has_no_address_of(name: str) -> None:
     manifests = render(name)
     talk = {(a, b) for a in pods(manifests) for b in pods(manifests) if a != b and _may_talk(manifests, a, b)}
-    assert {(a.removeprefix("lwmecps-"), b.removeprefix("lwmecps-")) for a, b in talk} == {
-        ("registry", "postgres"), ("collector", "redis"), ("learner", "redis"), ("learner", "registry"),
-    }  # fmt: skip
+    assert {(a.removeprefix("lwmecps-"), b.removeprefix("lwmecps-")) for a, b in talk} == LINKS
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -136,7 +137,7 @@ def test_selectors_find_pods_and_scalers_find_deployments(name: str) -> None:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_secrets_and_volumes_that_pods_ask_for_are_there_or_made_as_the_documentation_says(name: str) -> None:
     manifests = render(name)
-    known = _documented_secrets() if name in ("production", "helm-everything") else {}
+    known = _documented_secrets() if name in ("production", "tokens", "helm-everything") else {}
     for secret in of_kind(manifests, "Secret"):
         known[secret["metadata"]["name"]] = set(secret.get("data", {})) | set(secret.get("stringData", {}))
     claims = {claim["metadata"]["name"] for claim in of_kind(manifests, "PersistentVolumeClaim")}
@@ -148,9 +149,19 @@ def test_secrets_and_volumes_that_pods_ask_for_are_there_or_made_as_the_document
         volumes = pod["spec"].get("volumes", [])
         assert {v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v} <= claims
         for volume in (v for v in volumes if "secret" in v):
-            assert {"tls.crt", "tls.key"} <= known[volume["secret"]["secretName"]], owner
+            needed = {"tls": {"tls.crt", "tls.key"}, "tokens": {"tokens.yaml"}}[volume["name"]]
+            assert needed <= known[volume["secret"]["secretName"]], owner
     if name == "production":
-        assert {"lwmecps", "lwmecps-tls"} <= set(known)
+        assert {"lwmecps", "lwmecps-tls", "lwmecps-tokens"} <= set(known)
+
+
+@pytest.mark.parametrize("name", ["tokens", "helm-everything"])
+def test_every_service_with_clients_reads_the_tokens_that_are_mounted(name: str) -> None:
+    for owner, box in services_of_ours(render(name)).items():
+        files = [value for variable, value in environment(box).items() if variable.endswith("_TOKENS_FILE")]
+        folders = [mount["mountPath"] for mount in box["volumeMounts"] if mount["name"] == "tokens"]
+        assert files == [f"{folder}/tokens.yaml" for folder in folders], owner
+        assert bool(files) is not owner.endswith("-collector")
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -48,3 +48,11 @@ livenessProbe:
   timeoutSeconds: 5
   failureThreshold: 6
 {{- end }}
+
+{{/* Something where the services listen without TLS, which must be asked for. */}}
+{{- define "lwmecps.insecure" -}}
+{{- if not .Values.tls.existingSecret }}
+{{- if not .Values.tls.insecure }}{{ fail "set tls.existingSecret, or tls.insecure=true to go without TLS" }}{{ end -}}
+true
+{{- end }}
+{{- end }}

@@ -108,9 +108,7 @@ def on_cluster(task: TaskSpec, nodes: Sequence[NodeSpec], settings: DemoSettings
     return replace(
         task, cluster=replace(task.cluster, nodes=tuple(given)), deployments=deployments,
         horizon=settings.real_horizon,
-        kubernetes=KubernetesSpec(
-            namespace=NAMESPACE, manage=True, usage="simulated", min_replicas=1, pace=settings.real_pace
-        ),
+        kubernetes=KubernetesSpec(namespace=NAMESPACE, manage=True, usage="simulated", pace=settings.real_pace),
     )  # fmt: skip
 
 

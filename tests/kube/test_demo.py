@@ -44,7 +44,7 @@ def test_the_demo_deploys_services_and_adapts_a_policy_that_moves_their_pods(
     services = {f"app-{i}" for i in range(1, 5)}
     assert {d["name"] for d in result["before"]} == services
     # The services' own Deployments gave way to one for each node where a service runs, each with its pods there.
-    assert len(result["after"]) == 4 and not services & {d["name"] for d in result["after"]}
+    assert not services & {d["name"] for d in result["after"]}
     for deployed in result["after"]:
         assert deployed["ready"] == deployed["replicas"] >= 1
         assert deployed["nodes"] == [deployed["name"].split("-", 2)[2]]

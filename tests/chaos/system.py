@@ -110,18 +110,24 @@ class System:
 
 
 @contextmanager
-def running(folder: Path, *, postgres: bool = False, volatile: bool = False) -> Iterator[System]:
-    """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context."""
+def running(
+    folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[System]:  # fmt: skip
+    """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
+
+    `more` is environment of every service.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     redis = RedisProcess(folder / "redis", volatile=volatile)
     database = PostgresProcess(folder / "postgres") if postgres else None
     addresses = Addresses(*(f"{HOST}:{free_port()}" for _ in range(3)))
-    plan = Plan(folder, workers=WORKERS, learners=LEARNERS, slots=1)
+    plan = Plan(folder, workers=WORKERS, learners=learners, slots=1)
     services = {}
     for name, (module, env) in commands(plan, addresses, redis.url).items():
-        more = QUICK | ({"LWMECPS_REGISTRY_DATABASE_URL": database.url} if name == "registry" and database else {})
-        services[name] = Service(name, module, {**env, **more}, folder / "logs" / f"{name}.log")
+        own = {"LWMECPS_REGISTRY_DATABASE_URL": database.url} if name == "registry" and database else {}
+        services[name] = Service(name, module, {**env, **QUICK, **own, **(more or {})}, folder / "logs" / f"{name}.log")
     system = System(addresses, redis, database, services)
     try:
         redis.start()

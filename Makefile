@@ -58,6 +58,10 @@ $(BUF):
 .PHONY: check
 check: lint test ## Everything that must hold before a change goes in
 
+.PHONY: chaos
+chaos: $(READY) ## The system under kills and hostile requests; writes out/chaos (ARGS="--seed 7 --postgres")
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: bench
 bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)

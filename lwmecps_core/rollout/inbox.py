@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lwmecps_core.errors import CollectionFailed, InvalidInput, NotFound, QueueUnavailable
 from lwmecps_core.rollout.assembly import Assembly
@@ -16,10 +16,12 @@ CONSUMER = "learner"
 
 @dataclass
 class Ledger:
-    """What became of the transitions that reached a learner: made = used + dropped + queued, at any time.
+    """What became of the transitions that reached a run's learner: made = used + dropped + queued, at any time.
 
-    `duplicates` and `stale` are parts of `dropped`. `damaged` counts entries that could not be read, `asked_again`
-    requests that were repeated, `released` transitions that left the stream before they were committed.
+    `duplicates`, `stale` (made by weights too old), `unfit` (of a shape that nobody asked for), `abandoned` (delivered
+    to a collection that did not end well) and `leftover` (never asked for) are the reasons in `dropped`. `damaged`
+    counts entries that could not be read, `asked_again` requests that were repeated, `released` transitions that left
+    the stream before they were committed.
     """
 
     made: int = 0
@@ -28,9 +30,20 @@ class Ledger:
     queued: int = 0
     duplicates: int = 0
     stale: int = 0
+    unfit: int = 0
+    abandoned: int = 0
+    leftover: int = 0
     damaged: int = 0
     asked_again: int = 0
     released: int = 0
+
+    def closed(self) -> "Ledger":
+        """As it is once the run has ended: what still waits is dropped, because nobody will ask for it."""
+        return replace(self, queued=0, dropped=self.dropped + self.queued, leftover=self.leftover + self.queued)
+
+    def inherited(self) -> "Ledger":
+        """As a successor goes on from it: what waits is in the stream, and is counted when it is read again."""
+        return replace(self, made=self.made - self.queued, queued=0)
 
 
 @dataclass(frozen=True)
@@ -73,6 +86,7 @@ class Inbox:
         except BaseException:
             self.ledger.queued -= self._delivered
             self.ledger.dropped += self._delivered
+            self.ledger.abandoned += self._delivered
             raise
         else:
             self.ledger.queued -= self._delivered
@@ -81,11 +95,17 @@ class Inbox:
         finally:
             self._assembly = Assembly([])
 
-    def inherit(self) -> None:
-        """Once: take over what a former learner of this run had read but not committed. Raises `CollectionFailed`."""
-        if not self._inherited:
-            self._take(self._replies.claim_stale(CONSUMER, 0, count=self._replies.limits.max_entries))
+    def inherit(self, again: bool = False) -> None:
+        """Take in what was read and not committed, but never got here; once, unless `again`. Raises `CollectionFailed`.
+
+        That is what a former learner of this run had read, or what the broker had sent when the connection broke.
+        """
+        if again or not self._inherited:
+            found = self._replies.claim_stale(CONSUMER, 0, count=self._replies.limits.max_entries)
             self._inherited = True
+            known = {entry.id for entry in self._finished} | {entry.id for entry, _ in self._unreadable}
+            known |= {held.receipt.id for held in (*self._held, *(held for _, held in self._early))}
+            self._take([entry for entry in found if entry.id not in known])
 
     def poll(self, count: int, block_ms: int) -> bool:
         """Read up to `count` entries; whether any was news to the assembly. Raises `CollectionFailed`."""
@@ -139,6 +159,7 @@ class Inbox:
         try:
             new = self._assembly.add(part)
         except InvalidInput as error:
+            self.ledger.unfit += held.transitions
             self._drop(held)
             self._finished.pop()
             self._give_up(held.receipt, error)

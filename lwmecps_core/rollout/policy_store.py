@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lwmecps_core.algorithms.base import Extra, Params
 from lwmecps_core.config import dump, parse
-from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.errors import Conflict, InvalidInput, NotFound, Violation
 from lwmecps_core.rollout.collector import PolicySnapshot
 from lwmecps_core.rollout.messages import SnapshotRef
 from lwmecps_core.rollout.redis_queue import broker_errors
@@ -124,6 +124,8 @@ class MemoryPolicyStore:
 
 
 _PUT = """
+local held = tonumber(redis.call('HGET', KEYS[3], 'token') or '0')
+if held > tonumber(ARGV[7]) then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
 local order = tonumber(redis.call('HINCRBY', KEYS[3], 'puts', 1))
 redis.call('ZADD', KEYS[2], order, ARGV[2])
@@ -132,28 +134,34 @@ for _, hash in ipairs(old) do
   redis.call('DEL', ARGV[6] .. hash)
   redis.call('ZREM', KEYS[2], hash)
 end
-redis.call('HSET', KEYS[3], 'hash', ARGV[2], 'version', ARGV[3])
+redis.call('HSET', KEYS[3], 'hash', ARGV[2], 'version', ARGV[3], 'token', ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
+return 0
 """
 
 
 class RedisPolicyStore:
-    """`PolicyStore` in Redis: a key for each snapshot, their order, and a pointer to the latest, which moves last."""
+    """`PolicyStore` in Redis: a key for each snapshot, their order, and a pointer to the latest, which moves last.
 
-    def __init__(self, client: "redis.Redis", keep: int = KEEP, ttl_s: float = TTL_S) -> None:
+    `put` under a fencing `token` lower than one that stored a snapshot of the run before raises `Conflict`.
+    """
+
+    def __init__(self, client: "redis.Redis", keep: int = KEEP, ttl_s: float = TTL_S, token: int = 0) -> None:
         self._redis: Any = client
-        self._keep, self._ttl_ms = keep, int(ttl_s * 1000)
+        self._keep, self._ttl_ms, self._token = keep, int(ttl_s * 1000), token
         self._put = client.register_script(_PUT)
 
     def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
         """Store a snapshot, then make it the latest."""
         blob, ref = _key(run_id, "blob:"), snapshot.ref
         with broker_errors("policy snapshots"):
-            self._put(
+            held = self._put(
                 keys=[blob + ref.hash, _key(run_id, "order"), _key(run_id, "latest")],
-                args=[snapshot.data, ref.hash, ref.version, self._ttl_ms, self._keep, blob],
+                args=[snapshot.data, ref.hash, ref.version, self._ttl_ms, self._keep, blob, self._token],
             )
+        if held:
+            raise Conflict(f"run {run_id}: fencing token {self._token} is stale, the newest is {held}")
 
     def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
         """The snapshot that `ref` names; `InvalidInput` when its bytes were altered."""

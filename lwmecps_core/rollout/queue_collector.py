@@ -72,8 +72,12 @@ class QueueCollector:
 
     @property
     def ledger(self) -> Ledger:
-        """What became of the transitions so far."""
+        """What became of the transitions so far, in the life of the run."""
         return self._inbox.ledger
+
+    def resume(self, ledger: Ledger) -> None:
+        """Go on counting from the ledger in the checkpoint of a former learner of this run."""
+        self._inbox.ledger = ledger.inherited()
 
     def collect(
         self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
@@ -108,7 +112,7 @@ class QueueCollector:
     def _gather(self, assembly: Assembly, payloads: Mapping[str, bytes], snapshot: FrozenSnapshot) -> None:
         """Ask, wait, and ask again until nothing is missing; a broker that goes away is waited for."""
         unsent: deque[str] = deque()
-        connected, trouble = False, "no worker answered"
+        connected, lost, trouble = False, False, "no worker answered"
         quiet_since, ask_again_s = time.monotonic(), self._cfg.ask_again_s
         while missing := assembly.missing():
             if self._stop():
@@ -116,13 +120,14 @@ class QueueCollector:
             news = False
             try:
                 if not connected:
-                    self._connect(snapshot)
+                    self._connect(snapshot, again=lost)
                     unsent.extend(assembly.missing())
+                    self.ledger.asked_again += len(unsent) if lost else 0
                     connected = True
                 self._send(unsent, payloads)
                 news = self._inbox.poll(self._cfg.read_count, self._cfg.block_ms)
             except (QueueUnavailable, NotFound) as error:
-                connected, trouble = False, str(error)
+                lost, connected, trouble = lost or connected, False, str(error)
                 unsent.clear()
                 time.sleep(random.uniform(0.05, 0.2))
             quiet_s = time.monotonic() - quiet_since
@@ -136,14 +141,13 @@ class QueueCollector:
                 )
             elif quiet_s > ask_again_s and not unsent:
                 ask_again_s *= 2
-                unsent.extend(missing)
-                self.ledger.asked_again += len(missing)
+                connected, lost = False, True  # something was lost on the way, in either direction
 
-    def _connect(self, snapshot: FrozenSnapshot) -> None:
+    def _connect(self, snapshot: FrozenSnapshot, *, again: bool) -> None:
         self._requests.open()
         self._replies.open()
         self._store.put(self._run_id, snapshot)
-        self._inbox.inherit()
+        self._inbox.inherit(again)
 
     def _send(self, unsent: deque[str], payloads: Mapping[str, bytes]) -> None:
         """Publish what there is room for now."""

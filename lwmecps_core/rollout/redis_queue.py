@@ -2,6 +2,10 @@
 
 A stream `name` is three keys, in one cluster slot: `entries` (the stream, with the group `work`), `bytes` (what its
 entries weigh) and `dead` (dead letters). Whatever changes two of them is a Lua script, so that they always agree.
+
+A stream that one reader owns at a time has a fourth, `fence`: the highest fencing token that opened it. That reader's
+group is named by its token and made when it opens the stream, which removes the group of the one before: whatever a
+reader does under an older token finds no group, and changes nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +14,7 @@ from typing import Any
 
 import redis
 
-from lwmecps_core.errors import NotFound, QueueUnavailable
+from lwmecps_core.errors import Conflict, NotFound, QueueUnavailable
 from lwmecps_core.rollout.queue import (
     DeadLetter,
     Entry,
@@ -61,6 +65,20 @@ _STATS = """
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1])[1]
 return {redis.call('XLEN', KEYS[1]), redis.call('GET', KEYS[2]) or 0, pending, redis.call('XLEN', KEYS[3])}
 """
+_OWN = """
+local held, mine = tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[1])
+if held > mine then return held end
+if held < mine then redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[2] .. '-' .. held) end
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[2] .. '-' .. mine, '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
+redis.call('SET', KEYS[2], mine)
+if ARGV[3] ~= '0' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return mine
+"""
+_NO_GROUP_NO_CHANGE = "redis.call('XPENDING', KEYS[1], ARGV[1])\n"
 _SET_IDLE = """
 for i = 4, #ARGV do
   if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2]) == 1 then
@@ -71,10 +89,14 @@ end
 
 
 def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0) -> "redis.Redis":
-    """A client for `redis://host:port/db` (or rediss://, unix://); it connects with the first command."""
+    """A client for `redis://host:port/db` (or rediss://, unix://); it connects with the first command.
+
+    It repeats nothing by itself: a repeated read would hide that entries of the first were lost with the connection.
+    """
     return redis.Redis.from_url(
-        url, protocol=2, socket_connect_timeout=connect_timeout_s, socket_timeout=timeout_s, health_check_interval=30
-    )
+        url, protocol=2, socket_connect_timeout=connect_timeout_s, socket_timeout=timeout_s, health_check_interval=30,
+        retry=None,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -93,25 +115,41 @@ def broker_errors(what: str) -> Iterator[None]:
 
 
 class RedisQueue:
-    """`WorkQueue` over one Redis stream; clients are safe to share between threads."""
+    """`WorkQueue` over one Redis stream; clients are safe to share between threads.
 
-    def __init__(self, client: "redis.Redis", name: str, limits: QueueLimits | None = None) -> None:
+    With a fencing `token` (≥ 1) the reader owns the stream: `open` raises `Conflict` when a higher token has opened it,
+    and reads and acknowledgements raise `NotFound` from then on. What the owner before had not acknowledged is unread
+    again. Publishing needs no token.
+    """
+
+    def __init__(self, client: "redis.Redis", name: str, limits: QueueLimits | None = None, token: int = 0) -> None:
         self.name = name
         self.limits = limits or QueueLimits()
         self._redis: Any = client
-        self._entries, self._bytes, self._dead = (f"lwmecps:queue:{{{name}}}:{k}" for k in ("entries", "bytes", "dead"))
+        self._entries, self._bytes, self._dead, self._fence = (
+            f"lwmecps:queue:{{{name}}}:{k}" for k in ("entries", "bytes", "dead", "fence")
+        )
+        self._token, self._group = token, f"{GROUP}-{token}" if token else GROUP
         self._ttl_ms = int(self.limits.ttl_s * 1000)
         self._offer_script = client.register_script(_OFFER)
-        self._ack_script = client.register_script(_ACK)
-        self._bury_script = client.register_script(_BURY)
+        fenced = _NO_GROUP_NO_CHANGE if token else ""
+        self._own_script = client.register_script(_OWN)
+        self._ack_script = client.register_script(fenced + _ACK)
+        self._bury_script = client.register_script(fenced + _BURY)
         self._stats_script = client.register_script(_STATS)
         self._set_idle_script = client.register_script(_SET_IDLE)
 
     def open(self) -> None:
-        """Create the stream and its group unless they exist."""
+        """Create the stream and its group unless they exist; raises `Conflict` for a fencing token that is stale."""
         with broker_errors(self.name):
+            if self._token:
+                args: list[int | str] = [self._token, GROUP, self._ttl_ms]
+                held = int(self._own_script(keys=[self._entries, self._fence], args=args))
+                if held > self._token:
+                    raise Conflict(f"queue {self.name}: fencing token {self._token} is stale, the newest is {held}")
+                return
             try:
-                self._redis.xgroup_create(self._entries, GROUP, id="0", mkstream=True)
+                self._redis.xgroup_create(self._entries, self._group, id="0", mkstream=True)
             except redis.ResponseError as error:
                 if "BUSYGROUP" not in str(error):
                     raise
@@ -145,7 +183,7 @@ class RedisQueue:
         """Up to `count` unread entries."""
         with broker_errors(self.name):
             found = self._redis.xreadgroup(
-                GROUP, consumer, {self._entries: ">"}, count=count, block=block_ms if block_ms else None
+                self._group, consumer, {self._entries: ">"}, count=count, block=block_ms if block_ms else None
             )
         return [_entry(id_, fields[b"p"], 1) for _, entries in found or () for id_, fields in entries]
 
@@ -156,14 +194,14 @@ class RedisQueue:
         of an entry that was deleted under its consumer.
         """
         with broker_errors(self.name):
-            stale = self._redis.xpending_range(self._entries, GROUP, "-", "+", count, idle=min_idle_ms)
+            stale = self._redis.xpending_range(self._entries, self._group, "-", "+", count, idle=min_idle_ms)
             if not stale:
                 return []
             seen = {item["message_id"]: item["times_delivered"] for item in stale}
-            got = dict(self._redis.xclaim(self._entries, GROUP, consumer, min_idle_ms, list(seen)))
+            got = dict(self._redis.xclaim(self._entries, self._group, consumer, min_idle_ms, list(seen)))
             for id_ in seen.keys() - got.keys():
                 if not self._redis.xrange(self._entries, id_, id_):
-                    self._redis.xack(self._entries, GROUP, id_)
+                    self._redis.xack(self._entries, self._group, id_)
         claimed = []
         for id_, deliveries in seen.items():
             if got.get(id_) is None:
@@ -181,7 +219,8 @@ class RedisQueue:
     def _set_idle(self, consumer: str, entries: Sequence[Entry], idle_ms: int) -> None:
         if entries:
             with broker_errors(self.name):
-                self._set_idle_script(keys=[self._entries], args=[GROUP, consumer, idle_ms, *(e.id for e in entries)])
+                ids = [entry.id for entry in entries]
+                self._set_idle_script(keys=[self._entries], args=[self._group, consumer, idle_ms, *ids])
 
     def ack(self, entries: Sequence[Entry]) -> int:
         """Acknowledge and delete (at most 1,000 in one script, so that the server stays responsive)."""
@@ -189,7 +228,7 @@ class RedisQueue:
         with broker_errors(self.name):
             for start in range(0, len(entries), 1000):
                 pairs = [x for e in entries[start : start + 1000] for x in (e.id, e.size)]
-                removed += int(self._ack_script(keys=[self._entries, self._bytes], args=[GROUP, *pairs]))
+                removed += int(self._ack_script(keys=[self._entries, self._bytes], args=[self._group, *pairs]))
         return removed
 
     def fail(self, consumer: str, entry: Entry, error: str, *, fatal: bool = False) -> bool:
@@ -204,7 +243,7 @@ class RedisQueue:
         with broker_errors(self.name):
             self._bury_script(
                 keys=[self._entries, self._bytes, self._dead],
-                args=[GROUP, id_, error, deliveries, self.limits.max_dead, self._ttl_ms],
+                args=[self._group, id_, error, deliveries, self.limits.max_dead, self._ttl_ms],
             )
 
     def dead_letters(self) -> list[DeadLetter]:
@@ -216,11 +255,11 @@ class RedisQueue:
     def stats(self) -> QueueStats:
         """What the stream holds now."""
         with broker_errors(self.name):
-            found = self._stats_script(keys=[self._entries, self._bytes, self._dead], args=[GROUP])
+            found = self._stats_script(keys=[self._entries, self._bytes, self._dead], args=[self._group])
         return QueueStats(*(int(x) for x in found))
 
     def delete(self) -> None:
-        """Remove the stream and all it holds."""
+        """Remove the stream and all it holds; a fence stays for its time to live."""
         with broker_errors(self.name):
             self._redis.delete(self._entries, self._bytes, self._dead)
 

@@ -80,15 +80,15 @@ def running(plan: Plan) -> Iterator[System]:
         stack.callback(
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
         )
-        for name, (module, env) in _commands(plan, addresses, redis.url).items():
+        for name, (module, env) in commands(plan, addresses, redis.url).items():
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():
-            _wait_until_healthy(children[name], address)
+            wait_until_healthy(children[name], address)
         yield system
 
 
-def _commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
+def commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
     """Service → (module, environment); Python's own threads are enough, so libraries get one each."""
     threads = {"OMP_NUM_THREADS": "1"}
     listening = {"HOST": plan.host} | ({"INSECURE": "true"} if plan.insecure else {})
@@ -129,7 +129,7 @@ def _port(address: str) -> str:
     return address.rpartition(":")[2]
 
 
-def _wait_until_healthy(child: Child, address: str) -> None:
+def wait_until_healthy(child: Child, address: str) -> None:
     """Return when the service at `address` says SERVING; raises `ProcessFailed` when it ends or takes too long."""
     deadline = time.monotonic() + START_S
     with connect(address, read(ClientSettings, "LWMECPS_CLIENT_")) as channel:

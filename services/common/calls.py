@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import protovalidate
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_status import rpc_status
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -35,8 +35,24 @@ _validator = protovalidate.Validator()
 Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 
 
-def check(message: Message) -> None:
+class _Undecodable:
+    """In place of a request whose bytes are no message of its method: gRPC itself would call that INTERNAL."""
+
+
+def _tolerant(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def read(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except DecodeError:
+            return _Undecodable()
+
+    return read
+
+
+def check(message: Message | _Undecodable) -> None:
     """Raise `InvalidInput` naming each field of `message` that breaks a rule of its contract, or holds a NUL."""
+    if isinstance(message, _Undecodable):
+        raise InvalidInput("request", [Violation(".", "the bytes are no message of this method")])
     if violations := _validator.collect_violations(message):
         raise InvalidInput("request", [Violation(_path(v.proto.field), v.proto.message) for v in violations])
     if wrong := [Violation(field, "must not hold the character NUL") for field in fields_with_nul(message)]:
@@ -69,7 +85,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap(self, method: str, handler: Any) -> Any:
         run = _Method(method)
-        codecs = {"request_deserializer": handler.request_deserializer,
+        codecs = {"request_deserializer": _tolerant(handler.request_deserializer),
                   "response_serializer": handler.response_serializer}  # fmt: skip
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(run.unary(handler.unary_unary), **codecs)

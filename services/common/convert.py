@@ -189,5 +189,8 @@ def time_to_message(time: datetime | None) -> Timestamp | None:
 
 
 def time_from_message(message: Timestamp) -> datetime:
-    """The instant in a message, in UTC."""
-    return message.ToDatetime(tzinfo=UTC)
+    """The instant in a message, in UTC; raises `InvalidInput` for one before year 1 or after year 9999."""
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput("time", [Violation(".", str(error))]) from None

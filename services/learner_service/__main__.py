@@ -45,7 +45,7 @@ def main() -> None:
         loops=LOOPS,
         collectors={
             SIMULATED: RedisCollectors(connect_redis(settings.redis_url), collecting),
-            "kubernetes": lambda _, stop: SessionCollector(sessions, stop),
+            "kubernetes": lambda _run_id, stop, _token: SessionCollector(sessions, stop),
         },
         make_tracker=lambda: make_trackers(settings.work_directory),
         pace=Pace(

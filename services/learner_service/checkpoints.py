@@ -1,14 +1,18 @@
 """The file format of a checkpoint: a loop's state as safetensors with JSON metadata, never pickle."""
 
 import json
+from dataclasses import asdict, replace
 
 import safetensors.torch
 import torch
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.progress import LoopState
+from lwmecps_core.rollout.inbox import Ledger
 
 FORMAT = "lwmecps-checkpoint-1"
+LEDGER = "lwmecps.ledger"
+"""Name of the rollouts' ledger among the scalars of a stored state."""
 
 
 def to_bytes(state: LoopState) -> bytes:
@@ -22,6 +26,17 @@ def to_bytes(state: LoopState) -> bytes:
     return safetensors.torch.save(
         {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in state.tensors.items()}, header
     )
+
+
+def with_ledger(state: LoopState, ledger: Ledger | None) -> LoopState:
+    """The state with the ledger beside the loop's own scalars, as it is stored."""
+    return state if ledger is None else replace(state, scalars=state.scalars | {LEDGER: asdict(ledger)})
+
+
+def part_ledger(state: LoopState) -> tuple[LoopState, Ledger]:
+    """The inverse of `with_ledger`; an empty ledger where none was stored."""
+    own = {name: value for name, value in state.scalars.items() if name != LEDGER}
+    return replace(state, scalars=own), Ledger(**state.scalars.get(LEDGER, {}))
 
 
 def from_bytes(data: bytes, source: str) -> LoopState:

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
 from lwmecps_core.rollout.queue_collector import (
     REPLY_LIMITS,
@@ -27,12 +28,20 @@ TRANSITIONS = Counter(
 )
 EVENTS = Counter("lwmecps_learner_rollout_events_total", "Damaged entries and repeated requests.", ["event"])
 LAG = Gauge("lwmecps_learner_lag_entries", "Rollout batches that wait unread in the stream of a run.", ["run_id"])
-_FATES = ("made", "used", "dropped", "duplicates", "stale", "released")
+_FATES = (
+    "made", "used", "dropped", "duplicates", "stale", "unfit", "abandoned", "leftover", "released"
+)  # fmt: skip
 _EVENTS = ("damaged", "asked_again")
 
 
 class RunCollector(Collector, Protocol):
     """A collector that belongs to one run."""
+
+    def ledger(self) -> Ledger | None:
+        """What became of the run's transitions so far; None where nothing can be lost on the way."""
+
+    def resume(self, ledger: Ledger) -> None:
+        """Go on counting from a former learner's ledger."""
 
     def commit(self) -> None:
         """What was delivered so far is in a checkpoint."""
@@ -41,8 +50,8 @@ class RunCollector(Collector, Protocol):
         """Let go; `ended` removes what the run holds, else another learner may go on with it."""
 
 
-OpenCollector = Callable[[str, Callable[[], bool]], RunCollector]
-"""Opens the collector of a run, given its id and a question to ask while waiting: must it stop?"""
+OpenCollector = Callable[[str, Callable[[], bool], int], RunCollector]
+"""Opens a run's collector, given its id, a question to ask while waiting (must it stop?), and the fencing token."""
 
 
 class RedisCollectors:
@@ -51,10 +60,10 @@ class RedisCollectors:
     def __init__(self, client: "redis.Redis", settings: QueueCollectorConfig) -> None:
         self._client, self._settings = client, settings
 
-    def __call__(self, run_id: str, stop: Callable[[], bool]) -> "MeteredCollector":
+    def __call__(self, run_id: str, stop: Callable[[], bool], token: int) -> "MeteredCollector":
         requests = RedisQueue(self._client, REQUEST_STREAM, REQUEST_LIMITS)
-        replies = RedisQueue(self._client, reply_stream(run_id), REPLY_LIMITS)
-        store = RedisPolicyStore(self._client)
+        replies = RedisQueue(self._client, reply_stream(run_id), REPLY_LIMITS, token)
+        store = RedisPolicyStore(self._client, token=token)
         return MeteredCollector(run_id, QueueCollector(run_id, requests, replies, store, self._settings, stop))
 
 
@@ -71,6 +80,15 @@ class MeteredCollector:
             return self._inner.collect(tasks, snapshot, plan)
         finally:
             self._publish()
+
+    def ledger(self) -> Ledger:
+        """What became of the run's transitions so far."""
+        return replace(self._inner.ledger)
+
+    def resume(self, ledger: Ledger) -> None:
+        """Go on counting from a former learner's ledger, which that learner has published."""
+        self._inner.resume(ledger)
+        self._published = replace(self._inner.ledger)
 
     def commit(self) -> None:
         """Acknowledge what was delivered."""

@@ -22,6 +22,7 @@ from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, Lwmec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, Row, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
@@ -134,6 +135,7 @@ class RunSession:
         self._last: Progress | None = None
         self._given: PolicyData | None = None
         self._collector: RunCollector | None = None
+        self._ledger: Ledger | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
         self._news = _News(job.label or job.kind)
         self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
@@ -195,7 +197,9 @@ class RunSession:
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
         self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
         backend = getattr(job.settings, "backend", SIMULATED)
-        self._collector = self._shop.collectors[backend](job.run_id, self._stop)
+        self._collector = self._shop.collectors[backend](job.run_id, self._stop, job.token)
+        if self._ledger is not None:
+            self._collector.resume(self._ledger)
         collector = StoppableCollector(self._collector, self._stop)
         loop = _loop(self._shop.loops, job.kind)
         for progress in loop(LoopInput(job, policy, source, calibration, origin, collector, start)):
@@ -214,6 +218,7 @@ class RunSession:
 
     def _take_in(self, progress: Progress) -> None:
         STEPS.labels(self._job.kind).inc()
+        progress = replace(progress, metrics=progress.metrics | self._ledger_metrics(closed=False))
         self._last = replace(progress, state=_copied(progress.state))
         self._tracker.log(progress.metrics, progress.step)
         self._news.add(progress)
@@ -236,6 +241,7 @@ class RunSession:
         if data is None:
             return None
         state = checkpoints.from_bytes(data, f"checkpoint of run {self._job.run_id}")
+        state, self._ledger = checkpoints.part_ledger(state)
         self._saved_step = state.step
         self._log.info("run resumes", step=state.step)
         return state
@@ -243,9 +249,19 @@ class RunSession:
     def _checkpoint(self) -> None:
         """Save the state after the last finished step, unless it is saved already."""
         if self._last is not None and self._last.step != self._saved_step:
-            self._registry.save_checkpoint(self._job, self._last.step, checkpoints.to_bytes(self._last.state))
+            ledger = self._collector.ledger() if self._collector is not None else None
+            state = checkpoints.with_ledger(self._last.state, ledger)
+            self._registry.save_checkpoint(self._job, self._last.step, checkpoints.to_bytes(state))
             self._saved_step, self._saved_at_s = self._last.step, time.monotonic()
             self._tell_collector(lambda collector: collector.commit())
+
+    def _ledger_metrics(self, *, closed: bool) -> dict[str, float]:
+        """What became of the run's transitions, as metrics; `closed`: none of them is waited for any more."""
+        ledger = self._collector.ledger() if self._collector is not None else None
+        if ledger is None:
+            return {}
+        final = ledger.closed() if closed else ledger
+        return {f"rollouts_{name}": float(getattr(final, name)) for name in ("made", "used", "dropped", "queued")}
 
     def _save_policy(self) -> str:
         """Publish what was learnt, if anything was: an evaluation hands back the policy that it was given."""
@@ -257,6 +273,7 @@ class RunSession:
         waited_for = end in (End.PAUSED, End.CANCELLED)
         if not waited_for:
             self._tracker.finish(end.name)
+        self._news.amend(self._ledger_metrics(closed=end is not End.PAUSED))
         news = self._news.take(self._tracker.external_id)
         self._registry.finish(self._job, end, news, error=error, policy_id=policy_id)
         if waited_for:
@@ -303,6 +320,11 @@ class _News:
         self._metrics.setdefault(progress.step, {}).update(progress.metrics)
         self._rows += tuple(replace(row, method=row.method or self._method) for row in progress.rows)
         self._trace = progress.trace or self._trace
+
+    def amend(self, metrics: Mapping[str, float]) -> None:
+        """State metrics of the last step anew."""
+        if self.progress is not None and metrics:
+            self._metrics.setdefault(self.progress.step, {}).update(metrics)
 
     def take(self, tracking_id: str) -> StepReport:
         """All that is unreported, as one report; what comes next starts from empty."""

@@ -13,6 +13,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import CollectionStopped, LwmecpsError
 from lwmecps_core.rollout.chunks import take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.rollout.unroll import Bools, Floats, drive
 from lwmecps_core.sampling import seeds
@@ -107,6 +108,12 @@ class SessionCollector:
             self._episodes(self._on(task), take_tasks(snapshot, k, k + 1), replace(plan, seeds=(plan.seeds[k],)))
             for k, task in enumerate(tasks)
         ]
+
+    def ledger(self) -> None:
+        """Nothing travels, so nothing is counted."""
+
+    def resume(self, ledger: Ledger) -> None:
+        """Nothing is counted."""
 
     def commit(self) -> None:
         """Nothing is kept that a checkpoint could free."""

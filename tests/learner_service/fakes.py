@@ -136,11 +136,15 @@ class NoCollector:
         self.commits = 0
         self.closed: list[bool] = []
 
-    def __call__(self, run_id: str, stop: Callable[[], bool]) -> "NoCollector":
+    def __call__(self, run_id: str, stop: Callable[[], bool], token: int) -> "NoCollector":
         return self
 
     def collect(self, *_: Any) -> list[Any]:
         return []
+
+    def ledger(self) -> None: ...
+
+    def resume(self, ledger: Any) -> None: ...
 
     def commit(self) -> None:
         self.commits += 1

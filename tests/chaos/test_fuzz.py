@@ -1,0 +1,56 @@
+"""Hostile requests: `LWMECPS_FUZZ=10000` is the long form, by so many requests per method."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from protos.lwmecps.common.v1 import tensor_pb2
+from protos.lwmecps.learner.v1 import learner_pb2
+from tests.chaos.fuzzing import METHODS, NO_WORK, SERVICES, Target, throw_bytes
+from tests.chaos.system import running
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600 if "LWMECPS_FUZZ" in os.environ else 120)]
+COUNT = int(os.environ.get("LWMECPS_FUZZ", "100"))
+SEED = 1
+GROWTH_MIB = 400
+"""How much a service may have grown after all of it: what it learnt to import, and the sessions that were opened."""
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """The services without workers and slots, which no request reaches."""
+    with running(tmp_path_factory.mktemp("fuzz") / "state", learners=1, more=NO_WORK) as system:
+        made = Target(system, SEED)
+        before = made.memory_mib()
+        yield made
+        grown = {name: now - before[name] for name, now in made.memory_mib().items()}
+        made.close()
+        assert max(grown.values()) < GROWTH_MIB, grown
+
+
+@pytest.mark.parametrize(("service", "method"), METHODS, ids=[method.name for _, method in METHODS])
+def test_no_request_makes_a_service_fail(target: Target, service: str, method: Any) -> None:
+    report = target.fuzz(service, method, COUNT)
+    assert not report.wrong, "\n".join(report.wrong)
+    target.still_works(service)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_bytes_that_are_no_requests_leave_a_port_usable(target: Target, service: str) -> None:
+    throw_bytes(getattr(target.system.addresses, service), SEED, min(COUNT, 200))
+    target.still_works(service)
+
+
+def test_a_message_beyond_the_limit_is_refused_before_it_is_read(target: Target) -> None:
+    huge = tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_FLOAT32, shape=[2**23], data=bytes(2**25))
+    address = target.system.addresses.learner
+    options = [("grpc.max_send_message_length", 2**26)]
+    with grpc.insecure_channel(address, options) as channel:
+        call = channel.unary_unary("/lwmecps.learner.v1.LearnerService/Act")
+        with pytest.raises(grpc.RpcError) as caught:
+            call(learner_pb2.ActRequest(policy_id="p", observation=huge).SerializeToString(), timeout=20)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    target.still_works("learner")

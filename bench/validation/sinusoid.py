@@ -88,8 +88,8 @@ def _config(method: str, **others: Any) -> MetaConfig:
     return MetaConfig(method=method, outer_lr=1e-3, **(plain | others))
 
 
-# Nothing in an implicit gradient keeps the inner problem's curvature low, so that descent diverges at last: at a rate of
-# 0.01 after some 450 iterations, at this one after some 2,400.
+# Nothing in an implicit gradient keeps the inner problem's curvature low, so that descent diverges at last: at a rate
+# of 0.01 after some 450 iterations, at this one after some 2,400.
 IMPLICIT = _config("implicit_fomaml", adaptation_steps=16, inner_lr=0.003, proximal=2.0, solver_steps=5)
 REPTILE = _config("reptile", adaptation_steps=4)
 CASES = (

@@ -67,6 +67,16 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert all(len(line["action"]) == 2 and line["latency_ms"] > 0 for line in lines)
 
+    words = [*_where(system), "act", policy, "--task", task, "--watch", "--json"]
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", *words], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert watching.stdout is not None
+    lines = [json.loads(watching.stdout.readline()) for _ in range(25)]  # more than the horizon: no new episode
+    watching.send_signal(signal.SIGINT)
+    assert watching.wait(30) == 0
+    assert [line["step"] for line in lines] == list(range(1, 26))
+
     example = [sys.executable, str(ROOT / "examples/client.py"), policy, str(city), system["env"], system["learner"]]
     printed = subprocess.run(example, capture_output=True, text=True, timeout=100, check=True).stdout
     assert len(printed.splitlines()) == 20, "the README's client prints a line for every interval of the horizon"
@@ -97,8 +107,11 @@ def _options(values: dict[str, int]) -> list[str]:
 
 
 def _run(system: dict[str, str], *arguments: str) -> Any:
-    where = [word for name in ("registry", "env", "learner") for word in (f"--{name}", system[name])]
-    return CliRunner().invoke(app, [*where, *arguments])
+    return CliRunner().invoke(app, [*_where(system), *arguments])
+
+
+def _where(system: dict[str, str]) -> list[str]:
+    return [word for name in ("registry", "env", "learner") for word in (f"--{name}", system[name])]
 
 
 def _json(system: dict[str, str], *arguments: str) -> Any:

@@ -99,6 +99,12 @@ def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0
     )  # fmt: skip
 
 
+def check_reachable(client: "redis.Redis") -> None:
+    """Raise `QueueUnavailable` when the broker can't be reached, or takes nothing more."""
+    with broker_errors("a check"):
+        client.set("lwmecps:check", 1, px=60_000)
+
+
 @contextmanager
 def broker_errors(what: str) -> Iterator[None]:
     """Turn a broker that is away, loading, full or without the stream `what` into the library's errors."""

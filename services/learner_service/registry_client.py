@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core import policy as policy_file
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, ServiceUnavailable
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CHUNK_BYTES = 2**20
+REGISTRY = registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name
 KINDS_FROM_NOTHING = frozenset({"train", "meta_train"})
 STATES: Mapping[End, run_pb2.RunState] = {
     End.PAUSED: run_pb2.RUN_STATE_PAUSED,
@@ -48,6 +50,7 @@ class RegistryClient:
         patience_s: float = 120.0, hurry_s: float = 2.0,
     ) -> None:  # fmt: skip
         self.stub = TaskRegistryServiceStub(channel)
+        self._health = health_pb2_grpc.HealthStub(channel)
         self.hurry = threading.Event()
         self._address, self._learner_id, self._timeout_s = address, learner_id, timeout_s
         self._patience_s, self._hurry_s = patience_s, hurry_s
@@ -147,6 +150,13 @@ class RegistryClient:
         request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
         data = self._once(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
         return policy_file.from_bytes(data, f"policy {policy_id}")
+
+    def check(self) -> None:
+        """Raise `ServiceUnavailable` unless the registry says that it serves."""
+        request = health_pb2.HealthCheckRequest(service=REGISTRY)
+        answer = self._once(lambda: self._health.Check(request, timeout=2.0))
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ServiceUnavailable(f"the registry at {self._address} does not serve now")
 
     def call(self, method: Callable[..., T], request: Any, timeout_s: float | None = None) -> T:
         """One call with the caller's own deadline and without repetitions."""

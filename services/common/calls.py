@@ -9,6 +9,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,8 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     max_streams: int
     token: str = ""
+    full: Callable[[], bool] = lambda: False
+    """Whether no more calls can wait."""
     draining: threading.Event = field(default_factory=threading.Event)
     _handlers: dict[str, Any] = field(default_factory=dict)
 
@@ -78,6 +81,9 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         if self.token and not method.startswith(HEALTH) and not self._may(handler_call_details.invocation_metadata):
             return _refusal
+        if self.full() and not method.startswith(HEALTH):
+            CALLS.labels("any", "RESOURCE_EXHAUSTED").inc()
+            return _overload
         if (known := self._handlers.get(method)) is not None:
             return known
         handler = continuation(handler_call_details)
@@ -241,4 +247,12 @@ def _unauthenticated(_request: Any, context: grpc.ServicerContext) -> None:
     context.abort(grpc.StatusCode.UNAUTHENTICATED, "a valid bearer token is needed")
 
 
+def _overloaded(_request: Any, context: grpc.ServicerContext) -> None:
+    error = QueueFull("too many calls wait for this server already; try again later")
+    context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+# On threads of its own: those of the server are busy when this is the answer.
+_overloaded.experimental_thread_pool = ThreadPoolExecutor(2, "refuse")  # type: ignore[attr-defined]
+_overload = grpc.unary_unary_rpc_method_handler(_overloaded)
 _refusal = grpc.unary_unary_rpc_method_handler(_unauthenticated)

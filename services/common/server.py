@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,39 @@ class Service:
     add: Callable[[Any, Any], None]
 
 
+class _Pool(ThreadPoolExecutor):
+    """Threads that know how many calls they have, those that wait included."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="rpc")
+        self.calls, self._counting = 0, threading.Lock()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """As the base class."""
+        self._count(1)
+        try:
+            future = super().submit(fn, *args, **kwargs)
+        except BaseException:
+            self._count(-1)
+            raise
+        future.add_done_callback(lambda _: self._count(-1))
+        return future
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.calls += change
+
+
+class _Health(health.HealthServicer):  # type: ignore[misc]
+    """Answers on threads of its own, so that it does when all others are busy."""
+
+    def Check(self, request: Any, context: Any) -> Any:
+        return super().Check(request, context)
+
+
+_Health.Check.experimental_thread_pool = ThreadPoolExecutor(2, "health")  # type: ignore[attr-defined]
+
+
 class RunningServer:
     """A server that listens on `address`; `metrics_port` is None when metrics are off.
 
@@ -48,10 +81,11 @@ class RunningServer:
     """
 
     def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
-        self._calls = Calls(settings.max_streams, settings.token)
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+        self._pool = _Pool(settings.workers)
+        most = settings.workers + settings.max_waiting
+        self._calls = Calls(settings.max_streams, settings.token, lambda: self._pool.calls >= most)
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
-        self._health = health.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         for service in services:
             service.add(service.servicer, self._grpc)
@@ -126,6 +160,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
+        ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.so_reuseport", 0),
         # Clients may keep idle connections alive with a ping every 10 s (see `client`).
         ("grpc.keepalive_permit_without_calls", 1),

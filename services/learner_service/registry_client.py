@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core import policy as policy_file
-from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, ServiceUnavailable
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, QueueFull, ServiceUnavailable
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
@@ -41,8 +41,9 @@ WISHES: Mapping[int, Wish] = {run_pb2.RUN_STATE_PAUSED: Wish.PAUSE, run_pb2.RUN_
 class RegistryClient:
     """`JobRegistry` over gRPC, and the plain calls that the RPCs pass on.
 
-    Calls are repeated with growing, jittered pauses while the registry is away: for `patience_s`, or `hurry_s` once
-    `hurry` is set (the learner is shutting down). All of them are idempotent or fenced, so a repetition does no harm.
+    Calls are repeated with growing, jittered pauses while the registry is away or overloaded: for `patience_s`, or
+    `hurry_s` once `hurry` is set (the learner is shutting down). All of them are idempotent or fenced, so a repetition
+    does no harm.
     """
 
     def __init__(
@@ -175,10 +176,10 @@ class RegistryClient:
         while True:
             try:
                 return self._once(call)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, QueueFull) as error:
                 waited_s = time.monotonic() - began
                 if waited_s > (self._hurry_s if self.hurry.is_set() else self._patience_s):
-                    raise
+                    raise ServiceUnavailable(str(error)) from error
                 log.debug("waiting for the registry", waited_s=round(waited_s, 1), error=str(error))
             time.sleep(pause_s * random.uniform(0.5, 1.5))
             pause_s = min(1.0, pause_s * 2)

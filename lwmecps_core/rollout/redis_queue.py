@@ -25,6 +25,7 @@ from lwmecps_core.rollout.queue import (
 )
 
 GROUP = "work"
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
 _FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
 
 _OFFER = """
@@ -117,6 +118,8 @@ def broker_errors(what: str) -> Iterator[None]:
             raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
         if any(sign in str(error) for sign in ("NOGROUP", "UNBLOCKED", "no such key")):
             raise NotFound("queue", what) from None
+        if any(sign in str(error) for sign in _PASSING):  # Redis 6.2 wraps what went wrong within a script
+            raise QueueUnavailable(f"Redis can't serve {what} now: {error}") from error
         raise
 
 

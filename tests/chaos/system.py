@@ -122,7 +122,7 @@ class System:
 @contextmanager
 def running(
     folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None, redis_binary: str | None = None,
 ) -> Iterator[System]:  # fmt: skip
     """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
 
@@ -130,7 +130,7 @@ def running(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    redis = RedisProcess(folder / "redis", volatile=volatile)
+    redis = RedisProcess(folder / "redis", volatile=volatile, binary=redis_binary)
     database = PostgresProcess(folder / "postgres") if postgres else None
     addresses = Addresses(*(f"{HOST}:{free_port()}" for _ in range(3)))
     plan = Plan(folder, workers=WORKERS, learners=learners, slots=1)

@@ -25,6 +25,7 @@ from lwmecps_core.rollout.queue import (
 )
 
 GROUP = "work"
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
 _FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
 
 _OFFER = """
@@ -99,6 +100,12 @@ def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0
     )  # fmt: skip
 
 
+def check_reachable(client: "redis.Redis") -> None:
+    """Raise `QueueUnavailable` when the broker can't be reached, or takes nothing more."""
+    with broker_errors("a check"):
+        client.set("lwmecps:check", 1, px=60_000)
+
+
 @contextmanager
 def broker_errors(what: str) -> Iterator[None]:
     """Turn a broker that is away, loading, full or without the stream `what` into the library's errors."""
@@ -111,6 +118,8 @@ def broker_errors(what: str) -> Iterator[None]:
             raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
         if any(sign in str(error) for sign in ("NOGROUP", "UNBLOCKED", "no such key")):
             raise NotFound("queue", what) from None
+        if any(sign in str(error) for sign in _PASSING):  # Redis 6.2 wraps what went wrong within a script
+            raise QueueUnavailable(f"Redis can't serve {what} now: {error}") from error
         raise
 
 

@@ -8,6 +8,7 @@ does not depend on the call is looked up once per method, because the whole must
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from grpc_status import rpc_status
 from prometheus_client import Counter, Gauge, Histogram
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
-from services.common.auth import Guard
+from services.common.auth import HEALTH, Guard
 from services.common.errors import code_of, from_rpc_error, to_status
 from services.common.texts import fields_with_nul
 
@@ -65,6 +66,8 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     max_streams: int
     guard: Guard | None = None
+    full: Callable[[], bool] = lambda: False
+    """Whether no more calls can wait."""
     draining: threading.Event = field(default_factory=threading.Event)
     _handlers: dict[str, Any] = field(default_factory=dict)
 
@@ -76,6 +79,9 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
         method = handler_call_details.method
         if self.guard and (refusal := self.guard(method, handler_call_details.invocation_metadata)):
             return refusal
+        if self.full() and not method.startswith(HEALTH):
+            CALLS.labels("any", "RESOURCE_EXHAUSTED").inc()
+            return _overload
         if (known := self._handlers.get(method)) is not None:
             return known
         handler = continuation(handler_call_details)
@@ -229,3 +235,13 @@ def _path(path: Any) -> str:
         if element.subscript is not None:
             text += f"[{element.subscript.value}]"
     return text.lstrip(".") or "."
+
+
+def _overloaded(_request: Any, context: grpc.ServicerContext) -> None:
+    error = QueueFull("too many calls wait for this server already; try again later")
+    context.abort_with_status(rpc_status.to_status(to_status(error)))
+
+
+# On threads of its own: those of the server are busy when this is the answer.
+_overloaded.experimental_thread_pool = ThreadPoolExecutor(2, "refuse")  # type: ignore[attr-defined]
+_overload = grpc.unary_unary_rpc_method_handler(_overloaded)

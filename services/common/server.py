@@ -4,8 +4,8 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,11 @@ from services.common.tls import server_credentials
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
+CHECK_EVERY_S = 1.0
+ROLLOUTS = "rollouts"
+"""What health calls the way of rollouts through Redis."""
+Checks = Mapping[str, Callable[[], None]]
+"""Name that health knows → raises when what the name stands for can't be served now."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,52 @@ class Service:
     add: Callable[[Any, Any], None]
 
 
-class RunningServer:
-    """A server that listens on `address`; `metrics_port` is None when metrics are off."""
+class _Pool(ThreadPoolExecutor):
+    """Threads that know how many calls they have, those that wait included."""
 
-    def __init__(self, settings: ServerSettings, services: Sequence[Service]) -> None:
-        self._calls = Calls(settings.max_streams, guard(settings))
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="rpc")
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, thread_name_prefix="rpc")
+        self.calls, self._counting = 0, threading.Lock()
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
+        """As the base class."""
+        self._count(1)
+        try:
+            future = super().submit(fn, *args, **kwargs)
+        except BaseException:
+            self._count(-1)
+            raise
+        future.add_done_callback(lambda _: self._count(-1))
+        return future
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self.calls += change
+
+
+class _Health(health.HealthServicer):  # type: ignore[misc]
+    """Answers on threads of its own, so that it does when all others are busy."""
+
+    def Check(self, request: Any, context: Any) -> Any:
+        return super().Check(request, context)
+
+
+_Health.Check.experimental_thread_pool = ThreadPoolExecutor(2, "health")  # type: ignore[attr-defined]
+
+
+class RunningServer:
+    """A server that listens on `address`; `metrics_port` is None when metrics are off.
+
+    Its health says under the empty name whether the process lives and is not draining, and under a name in `checks`
+    whether that works, at most `CHECK_EVERY_S` late.
+    """
+
+    def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
+        self._pool = _Pool(settings.workers)
+        most = settings.workers + settings.max_waiting
+        self._calls = Calls(settings.max_streams, guard(settings), lambda: self._pool.calls >= most)
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
-        self._health = health.HealthServicer()
+        self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         for service in services:
             service.add(service.servicer, self._grpc)
@@ -58,9 +101,28 @@ class RunningServer:
         self._metrics, self.metrics_port = _start_metrics(settings)
         for name in ["", *names]:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._drained = threading.Event()
+        for name, check in (checks or {}).items():
+            threading.Thread(target=self._watch, args=(name, check), name=f"check-{name}", daemon=True).start()
+
+    def _watch(self, name: str, check: Callable[[], None]) -> None:
+        well: bool | None = None
+        while not self._drained.is_set():
+            before, why = well, ""
+            try:
+                check()
+                well = True
+            except Exception as error:  # whatever it is, it is why this can't be served
+                well, why = False, str(error)
+            if well is not before:
+                statuses = health_pb2.HealthCheckResponse
+                self._health.set(name, statuses.SERVING if well else statuses.NOT_SERVING)
+                _log.log(20 if well else 30, "serving" if well else "not serving", what=name, error=why)
+            self._drained.wait(CHECK_EVERY_S)
 
     def drain(self, grace_s: float) -> None:
         """End gracefully: unhealthy first, then no new calls, then wait for those that run, at most `grace_s`."""
+        self._drained.set()
         self._health.enter_graceful_shutdown()
         self._calls.draining.set()
         self._grpc.stop(grace_s).wait()
@@ -70,14 +132,15 @@ class RunningServer:
             self._metrics.server_close()
 
 
-def start(settings: ServerSettings, services: Sequence[Service]) -> RunningServer:
+def start(settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> RunningServer:
     """Start serving and return; raises `ServiceUnavailable` naming the address when it can't be listened on."""
-    return RunningServer(settings, services)
+    return RunningServer(settings, services, checks)
 
 
 def serve(
-    settings: ServerSettings, services: Sequence[Service], *, name: str, on_stop: Sequence[Callable[[], None]] = ()
-) -> None:
+    settings: ServerSettings, services: Sequence[Service], *, name: str, on_stop: Sequence[Callable[[], None]] = (),
+    checks: Checks | None = None,
+) -> None:  # fmt: skip
     """Serve until SIGTERM or SIGINT, then call each of `on_stop` and drain.
 
     `on_stop` tells a process's own threads to end; they are called while open calls may still go on.
@@ -86,7 +149,7 @@ def serve(
     stop = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
-    server = start(settings, services)
+    server = start(settings, services, checks)
     _log.info("listening", address=server.address, metrics_port=server.metrics_port, pid=os.getpid())
     stop.wait()
     _log.info("draining", grace_s=settings.grace_s)
@@ -101,6 +164,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
+        ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.so_reuseport", 0),
         # Clients may keep idle connections alive with a ping every 10 s (see `client`).
         ("grpc.keepalive_permit_without_calls", 1),

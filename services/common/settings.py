@@ -28,6 +28,10 @@ class ServerSettings:
     """Threads, and so calls at once."""
     max_streams: Annotated[int, Field(ge=1, le=999)] = 24
     """Streams at once: each holds a thread for its whole life, so some must be left for other calls."""
+    max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
+    """Calls that wait for a thread; those beyond are refused at once."""
+    max_calls_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Calls at once on one client's connection; the client holds those beyond back."""
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long calls may go on after the process was told to end."""

@@ -14,8 +14,10 @@ from prometheus_client import Gauge
 
 from lwmecps_core.envs.vector import warm_up
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.rollout.redis_queue import check_reachable
+from lwmecps_core.rollout.redis_queue import connect as connect_redis
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
-from services.common.server import Service, serve
+from services.common.server import ROLLOUTS, Service, serve
 from services.common.settings import read
 from services.env_service.rpc import EnvServicer, OpenSession
 from services.env_service.sessions import SessionTable
@@ -42,12 +44,14 @@ def main() -> None:
     service = Service(
         env_pb2.DESCRIPTOR.services_by_name["EnvService"], servicer, env_pb2_grpc.add_EnvServiceServicer_to_server
     )
+    probe = connect_redis(settings.redis_url, timeout_s=2.0)
+    checks = {ROLLOUTS: lambda: check_reachable(probe)} if settings.collection_workers else {}
     stop = threading.Event()
     reaper = threading.Thread(target=_reap, args=(sessions, stop), name="reaper", daemon=True)
     try:
         supervisor.start()
         reaper.start()
-        serve(settings, [service], name="env-service", on_stop=[stop.set, supervisor.ask_to_stop])
+        serve(settings, [service], name="env-service", on_stop=[stop.set, supervisor.ask_to_stop], checks=checks)
     finally:
         supervisor.stop(settings.grace_s)
         sessions.close_all()

@@ -10,6 +10,7 @@ if __name__ == "__main__":  # whoever imports this has an environment of his own
 import torch
 
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
+from lwmecps_core.rollout.redis_queue import check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
 from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.tracking import make_trackers
@@ -17,7 +18,7 @@ from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceServicer_to_server
 from services.common.client import connect
-from services.common.server import Service, serve
+from services.common.server import ROLLOUTS, Service, serve
 from services.common.settings import ClientSettings, read
 from services.learner_service.acting import Actor
 from services.learner_service.collectors import RedisCollectors
@@ -40,11 +41,13 @@ def main() -> None:
     collecting = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
     env_channel = connect(settings.env, read(ClientSettings, CLIENT_PREFIX))
     sessions = EnvService(EnvServiceStub(env_channel), settings.env)  # type: ignore[no-untyped-call]
+    redis = connect_redis(settings.redis_url)
+    probe = connect_redis(settings.redis_url, timeout_s=2.0)
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
         collectors={
-            SIMULATED: RedisCollectors(connect_redis(settings.redis_url), collecting),
+            SIMULATED: RedisCollectors(redis, collecting),
             "kubernetes": lambda _run_id, stop, _token: SessionCollector(sessions, stop),
         },
         make_tracker=lambda: make_trackers(settings.work_directory),
@@ -63,8 +66,9 @@ def main() -> None:
         registry.hurry.set()
         slots.stop(settings.grace_s / 2)
 
+    checks = {service.descriptor.full_name: registry.check, ROLLOUTS: lambda: check_reachable(probe)}
     slots.start()
-    serve(settings, [service], name="learner-service", on_stop=[let_go])
+    serve(settings, [service], name="learner-service", on_stop=[let_go], checks=checks)
 
 
 if __name__ == "__main__":

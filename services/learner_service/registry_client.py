@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core import policy as policy_file
-from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, ServiceUnavailable
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, QueueFull, ServiceUnavailable
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
@@ -26,6 +27,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 CHUNK_BYTES = 2**20
+REGISTRY = registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name
 KINDS_FROM_NOTHING = frozenset({"train", "meta_train"})
 STATES: Mapping[End, run_pb2.RunState] = {
     End.PAUSED: run_pb2.RUN_STATE_PAUSED,
@@ -39,8 +41,9 @@ WISHES: Mapping[int, Wish] = {run_pb2.RUN_STATE_PAUSED: Wish.PAUSE, run_pb2.RUN_
 class RegistryClient:
     """`JobRegistry` over gRPC, and the plain calls that the RPCs pass on.
 
-    Calls are repeated with growing, jittered pauses while the registry is away: for `patience_s`, or `hurry_s` once
-    `hurry` is set (the learner is shutting down). All of them are idempotent or fenced, so a repetition does no harm.
+    Calls are repeated with growing, jittered pauses while the registry is away or overloaded: for `patience_s`, or
+    `hurry_s` once `hurry` is set (the learner is shutting down). All of them are idempotent or fenced, so a repetition
+    does no harm.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class RegistryClient:
         patience_s: float = 120.0, hurry_s: float = 2.0,
     ) -> None:  # fmt: skip
         self.stub = TaskRegistryServiceStub(channel)
+        self._health = health_pb2_grpc.HealthStub(channel)
         self.hurry = threading.Event()
         self._address, self._learner_id, self._timeout_s = address, learner_id, timeout_s
         self._patience_s, self._hurry_s = patience_s, hurry_s
@@ -148,6 +152,13 @@ class RegistryClient:
         data = self._once(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
         return policy_file.from_bytes(data, f"policy {policy_id}")
 
+    def check(self) -> None:
+        """Raise `ServiceUnavailable` unless the registry says that it serves."""
+        request = health_pb2.HealthCheckRequest(service=REGISTRY)
+        answer = self._once(lambda: self._health.Check(request, timeout=2.0))
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ServiceUnavailable(f"the registry at {self._address} does not serve now")
+
     def call(self, method: Callable[..., T], request: Any, timeout_s: float | None = None) -> T:
         """One call with the caller's own deadline and without repetitions."""
         return self._once(lambda: method(request, timeout=timeout_s or self._timeout_s))
@@ -165,10 +176,10 @@ class RegistryClient:
         while True:
             try:
                 return self._once(call)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, QueueFull) as error:
                 waited_s = time.monotonic() - began
                 if waited_s > (self._hurry_s if self.hurry.is_set() else self._patience_s):
-                    raise
+                    raise ServiceUnavailable(str(error)) from error
                 log.debug("waiting for the registry", waited_s=round(waited_s, 1), error=str(error))
             time.sleep(pause_s * random.uniform(0.5, 1.5))
             pause_s = min(1.0, pause_s * 2)

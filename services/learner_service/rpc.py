@@ -7,6 +7,7 @@ rules of the proto can't say about a request is checked here, before a run exist
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -28,6 +29,7 @@ from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
 
 NO_DEADLINE_S = 1e8
+WAITING = 16
 
 
 class LearnerRpc(LearnerServiceServicer):
@@ -160,16 +162,26 @@ def _left_s(context: grpc.ServicerContext) -> float | None:
 
 
 def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-    """Messages of another service's stream until it ends, the caller leaves or this server drains."""
-    items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    """Messages of another service's stream until it ends, the caller leaves or this server drains.
+
+    At most `WAITING` messages wait here for a slow caller; the others wait at their source.
+    """
+    items: queue.Queue[Any] = queue.Queue(WAITING)
+    left = threading.Event()
+
+    def put(item: Any) -> None:
+        while not left.is_set():
+            with suppress(queue.Full):
+                items.put(item, timeout=0.5)
+                return
 
     def pump() -> None:
         try:
             for item in news:
-                items.put(item)
-            items.put(None)
+                put(item)
+            put(None)
         except grpc.RpcError as error:
-            items.put(error)
+            put(error)
 
     threading.Thread(target=pump, name="watch", daemon=True).start()
     try:
@@ -184,6 +196,7 @@ def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:
                 raise item
             yield item
     finally:
+        left.set()
         news.cancel()
 
 

@@ -33,7 +33,9 @@ def main() -> None:
     store = Store(database, ArtefactStore(settings.artefacts_url))
     stop = threading.Event()
     threading.Thread(target=_tidy, args=(store, stop), name="tidy", daemon=True).start()
-    serve(settings, [registry_service(store)], name="task-registry", on_stop=[stop.set])
+    service = registry_service(store)
+    checks = {service.descriptor.full_name: database.check}
+    serve(settings, [service], name="task-registry", on_stop=[stop.set], checks=checks)
     database.close()
 
 

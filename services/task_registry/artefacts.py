@@ -87,11 +87,10 @@ class ArtefactStore:
             self._fs.mv(temporary, path)
             return
         os.replace(temporary, path)
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        folder = os.path.dirname(path)
+        while len(folder) >= len(self._root):  # a folder that is new is durable once its own folder is
+            _sync_folder(folder)
+            folder = os.path.dirname(folder)
 
     def _chunks(self, key: str) -> Iterator[bytes]:
         with self._fs.open(self._path(key), "rb") as file:
@@ -100,3 +99,11 @@ class ArtefactStore:
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+def _sync_folder(path: str) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -68,6 +68,11 @@ class Database:
                     raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
+    def check(self) -> None:
+        """Raise `ServiceUnavailable` when the database can't be reached."""
+        with self.read() as session:
+            session.execute(sa.select(1))
+
     def insert(self, table: Any) -> Any:
         """An `INSERT` that knows `ON CONFLICT`, in this database's dialect."""
         if self.engine.dialect.name == "postgresql":

@@ -19,8 +19,9 @@ ANSWER_S = 60.0
 class RedisProcess:
     """`redis-server` with an append-only file that is synced with every write, or, if `volatile`, without any."""
 
-    def __init__(self, folder: Path, *, volatile: bool) -> None:
+    def __init__(self, folder: Path, *, volatile: bool, binary: str | None = None) -> None:
         folder.mkdir(parents=True)
+        self._binary = binary or server_binary()
         self._folder, self._volatile, self._port = folder, volatile, free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.process: subprocess.Popen[bytes] | None = None
@@ -31,7 +32,7 @@ class RedisProcess:
             "--logfile": str(self._folder / "redis.log"), "--maxmemory": "512mb", "--maxmemory-policy": "noeviction",
             "--appendonly": "no" if self._volatile else "yes", "--appendfsync": "always",
         }  # fmt: skip
-        command = tied([server_binary(), *(word for pair in options.items() for word in pair)])
+        command = tied([self._binary, *(word for pair in options.items() for word in pair)])
         self.process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:

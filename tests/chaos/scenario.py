@@ -15,7 +15,7 @@ from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.cli.clients import Clients
 from services.common import convert
-from tests.chaos.system import System
+from tests.chaos.system import LEASE_S, PAUSED, System
 
 CITY = TaskDistribution(family="mec_city", env_id="lwmecps-v3", nodes=2, deployments=2, max_replicas=4, horizon=20)
 PPO = PPOConfig(hidden_size=(8, 8))
@@ -39,6 +39,7 @@ class Outcome:
 
     seed: int
     kills: int = 0
+    pauses: int = 0
     made: int = 0
     used: int = 0
     dropped: int = 0
@@ -64,14 +65,19 @@ def meta(epochs: int) -> MetaConfig:
 
 
 def schedule(seed: int, victims: list[str], kills: int, epochs: int) -> list[Kill]:
-    """The kills, by step; every victim has its turn before one has another."""
+    """The kills, by step; every victim has its turn before one has another. A fifth as many pauses come on top."""
     rng = random.Random(seed)
     turns = [name for _ in range(kills // len(victims) + 1) for name in rng.sample(victims, len(victims))]
     steps = sorted(rng.randrange(0, max(1, epochs * 9 // 10)) for _ in range(kills))
-    return [
+    plan = [
         Kill(step, victim, rng.uniform(0, 0.5), rng.uniform(0, LONGEST_DOWN_S))
         for step, victim in zip(steps, turns, strict=False)
     ]
+    learners = [name + PAUSED for name in victims if name.startswith("learner")]
+    for number in range(kills // 5 if learners else 0):
+        step, down_s = rng.randrange(0, max(1, epochs * 9 // 10)), LEASE_S + rng.uniform(1, 3)
+        plan.append(Kill(step, learners[number % len(learners)], rng.uniform(0, 0.5), down_s))
+    return sorted(plan, key=lambda kill: kill.step)
 
 
 class Storm:
@@ -95,12 +101,14 @@ class Storm:
             kill = self._waiting.pop(0)
             self._due.append((now + kill.after_s, kill))
         for at, kill in [x for x in self._due if x[0] <= now]:
-            if self._is_down(kill.victim) or not self._system.kill(kill.victim):
+            down = self._is_down(kill.victim) or self._is_down(kill.victim.rstrip(PAUSED))
+            if down or not self._system.kill(kill.victim):
                 continue  # still down from the last time: its turn comes once it is up
             self._due.remove((at, kill))
             self.killed[kill.victim] = self.killed.get(kill.victim, 0) + 1
             self._down.append((time.monotonic() + kill.down_s, kill.victim))
-            self._say(f"step {step:4}  killed {kill.victim}, down for {kill.down_s:.1f} s")
+            what = "paused" if kill.victim.endswith(PAUSED) else "killed"
+            self._say(f"step {step:4}  {what} {kill.victim}, down for {kill.down_s:.1f} s")
         for back_at, name in [x for x in self._down if x[0] <= now]:
             self._down.remove((back_at, name))
             self._system.start(name)
@@ -179,7 +187,9 @@ def storm(
     for name, value in ledger(run).items():
         setattr(outcome, name, value)
     outcome.balanced = outcome.made == outcome.used + outcome.dropped + outcome.queued
-    outcome.killed, outcome.kills = weather.killed, sum(weather.killed.values())
+    outcome.killed = weather.killed
+    outcome.pauses = sum(n for name, n in weather.killed.items() if name.endswith(PAUSED))
+    outcome.kills = sum(weather.killed.values()) - outcome.pauses
     outcome.ended_by_themselves = system.restarts
     outcome.database = "postgresql" if system.postgres else "sqlite"
     outcome.wall_s = round(time.monotonic() - began, 1)

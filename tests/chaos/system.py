@@ -24,6 +24,9 @@ QUICK = {
 }
 """Times of every service, so short that many faults fit into minutes."""
 LEARNERS, WORKERS = 2, 2
+PAUSED = "~"
+"""Ends the name of a victim that is to be paused for longer than its lease, and not killed."""
+LEASE_S = 3.0
 
 
 @dataclass
@@ -64,22 +67,29 @@ class System:
         return [*self.services, "worker", *databases]
 
     def kill(self, name: str) -> bool:
-        """SIGKILL; whether there was something to kill."""
+        """SIGKILL, or SIGSTOP for a name that ends in `PAUSED`; whether there was something to kill."""
         if name == "worker":
             workers = _children(self.services["env"].process)
             if workers:
                 os.kill(workers[0], signal.SIGKILL)
             return bool(workers)
-        process = self._member(name).process
+        process = self._member(name.rstrip(PAUSED)).process
         if process is None or process.poll() is not None:
             return False
+        if name.endswith(PAUSED):
+            process.send_signal(signal.SIGSTOP)
+            return True
         process.kill()
         process.wait()
         return True
 
     def start(self, name: str) -> None:
-        """Start what was killed; workers are started by their supervisor."""
-        if name != "worker":
+        """Start what was killed, or let go on what was paused; workers are started by their supervisor."""
+        if name.endswith(PAUSED):
+            process = self._member(name.rstrip(PAUSED)).process
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+        elif name != "worker":
             self._member(name).start()
         if name == "postgres" and self.postgres is not None:
             self.postgres.wait()
@@ -112,7 +122,7 @@ class System:
 @contextmanager
 def running(
     folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str] | None = None, redis_binary: str | None = None,
 ) -> Iterator[System]:  # fmt: skip
     """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
 
@@ -120,7 +130,7 @@ def running(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    redis = RedisProcess(folder / "redis", volatile=volatile)
+    redis = RedisProcess(folder / "redis", volatile=volatile, binary=redis_binary)
     database = PostgresProcess(folder / "postgres") if postgres else None
     addresses = Addresses(*(f"{HOST}:{free_port()}" for _ in range(3)))
     plan = Plan(folder, workers=WORKERS, learners=learners, slots=1)

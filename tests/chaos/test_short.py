@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.scenario import Kill, Storm, create_task, follow, ledger, schedule, start_run, weights
-from tests.chaos.system import running
+from tests.chaos.system import LEASE_S, PAUSED, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
 
@@ -15,8 +15,10 @@ KILLS = [
     Kill(step=8, victim="learner", after_s=0.1, down_s=1.0),
     Kill(step=14, victim="registry", after_s=0.0, down_s=0.3),
     Kill(step=20, victim="learner-2", after_s=0.1, down_s=1.0),
+    Kill(step=28, victim="learner" + PAUSED, after_s=0.0, down_s=LEASE_S + 1.5),
+    Kill(step=28, victim="learner-2" + PAUSED, after_s=0.0, down_s=LEASE_S + 0.5),
 ]
-"""Whichever learner holds the run, it dies once."""
+"""Whichever learner holds the run, it dies once, and once is paused for longer than its lease."""
 
 
 def test_a_run_outlives_its_processes_and_learns_what_an_undisturbed_one_does(tmp_path: Path) -> None:

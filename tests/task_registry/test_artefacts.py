@@ -1,5 +1,6 @@
 """Stored files are whole or absent, and damage is noticed."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,14 @@ def test_a_truncated_or_altered_file_is_refused_by_name(tmp_path: Path, content:
     (tmp_path / "policies/p1.safetensors").write_bytes(content)
     with pytest.raises(DamagedArtefact, match=f"policies/p1.safetensors is damaged: .*{reason}"):
         files.read(artefact)
+
+
+def test_a_file_and_every_folder_above_it_are_synced_before_it_counts_as_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))[1])
+    ArtefactStore(str(tmp_path / "files")).write("runs/r1/c1", [b"state"])
+    assert synced[0].startswith(str(tmp_path / "files/runs/r1/c1.")) and synced[0].endswith(".tmp")
+    assert synced[1:] == [str(tmp_path / name) for name in ("files/runs/r1", "files/runs", "files")]

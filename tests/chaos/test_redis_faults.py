@@ -18,9 +18,9 @@ from services.common.server import ROLLOUTS
 from tests.chaos.scenario import create_task, follow, ledger, start_run, weights
 from tests.chaos.system import System, running
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-EPOCHS, SEED = 60, 5
+EPOCHS, SEED = 150, 5
 FAULT_S = 3.0
 Fault = tuple[int, str, Callable[[], Any], Callable[[], Any]]
 
@@ -59,7 +59,7 @@ def test_services_live_through_every_fault_of_redis_and_the_run_goes_on(tmp_path
         clients = system.clients
         client: Any = redis.Redis.from_url(system.redis.url)
         task_id = create_task(clients)
-        calm = follow(clients, start_run(clients, task_id, SEED, EPOCHS, "calm"), 60)
+        calm = follow(clients, start_run(clients, task_id, SEED, EPOCHS, "calm"), 150)
         learner = system.addresses.learner
         _wait_for(learner, health_pb2.HealthCheckResponse.SERVING)
         waiting, told = _faults(system, client), list[str]()
@@ -76,7 +76,7 @@ def test_services_live_through_every_fault_of_redis_and_the_run_goes_on(tmp_path
                 told.append(name)
                 _wait_for(learner, health_pb2.HealthCheckResponse.SERVING)
 
-        stormy = follow(clients, start_run(clients, task_id, SEED, EPOCHS, "stormy"), 140, tick)
+        stormy = follow(clients, start_run(clients, task_id, SEED, EPOCHS, "stormy"), 240, tick)
         assert told == ["full", "read-only", "hangs", "empty"]
         assert weights(clients, stormy) == weights(clients, calm)
         found = ledger(stormy)

@@ -53,7 +53,7 @@ def _storm(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _bombard(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with running(folder / "state", learners=1, more=NO_WORK) as system:
-        return bombard(system, args.seed, args.fuzz)
+        return bombard(system, args.seed, args.fuzz, lambda text: print(text, flush=True))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,7 +203,7 @@ def _small_task() -> Any:
     return draw(CITY, 0)
 
 
-def bombard(system: System, seed: int, count: int) -> dict[str, Any]:
+def bombard(system: System, seed: int, count: int, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Everything, with `count` requests for every method; raises `AssertionError` naming what went wrong."""
     began, target = time.monotonic(), Target(system, seed)
     try:
@@ -213,6 +213,7 @@ def bombard(system: System, seed: int, count: int) -> dict[str, Any]:
             report = target.fuzz(service, method, count)
             codes.update(Counter(code for (_, code), n in report.answers.items() for _ in range(n)))
             wrong += report.wrong
+            say(f"{method.name:24} {sum(report.answers.values()):6} requests, {len(report.wrong)} answered wrongly")
             target.still_works(service)
         for name, address in vars(system.addresses).items():
             throw_bytes(address, seed, min(count, 200))

@@ -11,7 +11,7 @@ build=$(mktemp -d "$target.build-XXXXXX")
 trap 'chmod -R u+w "$build" && rm -rf "$build"' EXIT
 
 # An apt of its own: the machine's Debian sources, with source packages switched on.
-mkdir -p "$build"/{sources,lists/partial,cache/archives/partial,packages,root,bin,home,go/src/k8s.io}
+mkdir -p "$build"/{sources,lists/partial,cache/archives/partial,packages,unpacked,bin,home,go/src/k8s.io}
 sed 's/^Types: deb$/Types: deb deb-src/' /etc/apt/sources.list.d/debian.sources >"$build/sources/debian.sources"
 cat >"$build/apt.conf" <<EOF
 Dir::Etc::sourcelist "/dev/null";
@@ -25,18 +25,18 @@ apt-get --quiet update
 
 cd "$build/packages"
 apt-get --quiet download golang-1.19-go golang-1.19-src golang-github-modern-go-reflect2-dev etcd-server
-for package in *.deb; do dpkg --extract "$package" "$build/root"; done
+for package in *.deb; do dpkg --extract "$package" "$build/unpacked"; done
 kubernetes=$build/go/src/k8s.io/kubernetes
 apt-get --quiet source --download-only kubernetes
 dpkg-source --no-check --extract kubernetes_*.dsc "$kubernetes"
 
-export GOROOT=$build/root/usr/lib/go-1.19 GOPATH=$build/go GOCACHE=$build/cache/go HOME=$build/home
-export GO111MODULE=off GOPROXY=off GOSUMDB=off GOFLAGS='' CGO_ENABLED=0 PATH=$build/root/usr/lib/go-1.19/bin:$PATH
+export GOROOT=$build/unpacked/usr/lib/go-1.19 GOPATH=$build/go GOCACHE=$build/cache/go HOME=$build/home
+export GO111MODULE=off GOPROXY=off GOSUMDB=off GOFLAGS='' CGO_ENABLED=0 PATH=$build/unpacked/usr/lib/go-1.19/bin:$PATH
 cd "$kubernetes"
 
 # The reflect2 that Kubernetes carries panics at every JSON map with Go 1.18 and later; Debian's own does not.
 rm -rf vendor/github.com/modern-go/reflect2
-cp -r "$build/root/usr/share/gocode/src/github.com/modern-go/reflect2" vendor/github.com/modern-go/
+cp -r "$build/unpacked/usr/share/gocode/src/github.com/modern-go/reflect2" vendor/github.com/modern-go/
 
 # The OpenAPI definitions are not in the source package: the generator that is makes them from the marked packages.
 marked() { grep --recursive --files-with-matches --include='*.go' '+k8s:openapi-gen=' "$@"; }
@@ -56,4 +56,4 @@ for package in component-base/version client-go/pkg/version; do
 done
 nice go build -trimpath -ldflags "$flags" -o "$build/bin/" \
     k8s.io/kubernetes/cmd/kube-{apiserver,controller-manager,scheduler}
-install "$build/root/usr/bin/etcd" "$build"/bin/kube-* "$target"
+install "$build/unpacked/usr/bin/etcd" "$build"/bin/kube-* "$target"

@@ -117,7 +117,10 @@ class RunningServer:
             if well is not before:
                 statuses = health_pb2.HealthCheckResponse
                 self._health.set(name, statuses.SERVING if well else statuses.NOT_SERVING)
-                _log.log(20 if well else 30, "serving" if well else "not serving", what=name, error=why)
+                if well:
+                    _log.info("serving", what=name)
+                else:
+                    _log.warning("not serving", what=name, error=why)
             self._drained.wait(CHECK_EVERY_S)
 
     def drain(self, grace_s: float) -> None:

@@ -138,9 +138,9 @@ def _untrained(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
 
 
 def _random_weights(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
-    """The same inner steps with the learnt rates from random weights."""
+    """The same inner steps with the learnt rates from random weights, however much better doing nothing is."""
     assert before is not None and before.artefact is not None
-    cfg = replace(job.adaptation, random_weights=True)
+    cfg = replace(job.adaptation, random_weights=True, keep_placement_if_worse=False)
     return Outcome(_adapted(job, problem, before.artefact.policy, cfg, job.name))
 
 

@@ -29,10 +29,10 @@ METHODS: tuple[tuple[str, str], ...] = (
      "the same algorithm. `multi_task_ppo_equal_data` goes on until it has had as many episodes as `meta_ppo_maml`"),
     ("multi_task_ppo_fine_tuned", "`multi_task_ppo`, then plain PPO on the held-out task"),
     ("meta_ALGORITHM_METHOD", "meta-trained from `multi_task_ALGORITHM` on, then 0 to 5 inner steps of 4 episodes on "
-     "the held-out task; `implicit_fomaml` is iMAML. At the end the policy goes back to its start where its own "
-     "episodes were worse"),
-    ("meta_ppo_maml_one_episode", "the same with 1 episode for each of 4 inner steps and 1 for the last check: "
-     "5 episodes in all"),
+     "the held-out task; `implicit_fomaml` is iMAML. A task on which that costs too much beside `static` is left as it "
+     "was deployed, at the latest at the end, when the best of adapted policy, start and `static` is kept"),
+    ("meta_ppo_maml_one_episode", "the same with 1 episode for each of 3 inner steps, 1 that changes nothing and "
+     "1 for the last check: 5 episodes in all"),
     ("source, transfer_*", "PPO trained on one other task of the family, as it is, and after 20 episodes of each type "
      "of transfer to the held-out task"),
 )  # fmt: skip

@@ -45,7 +45,7 @@ MANY: Mapping[str, AlgorithmConfig] = {
     ),
     # The actor moves slowly beside its critics, or it saturates before they are right, and then it has no gradient.
     "td3": TD3Config(
-        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.05, batch_size=128, updates_per_batch=96,
+        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.02, batch_size=128, updates_per_batch=96,
         **OFF_POLICY,
     ),
 }  # fmt: skip
@@ -78,8 +78,8 @@ class Settings:
     frugal_epochs: int = 16
     frugal_inner_lr: float = 0.003
     """One episode's gradient is noisier than that of four."""
-    frugal: AdaptConfig = AdaptConfig(adaptation_steps=4, episodes_per_step=1, evaluation_episodes=4)
-    """One episode for each inner step and one for the last check: 5 % of what `alone` takes."""
+    frugal: AdaptConfig = AdaptConfig(adaptation_steps=3, episodes_per_step=1, evaluation_episodes=4)
+    """One episode for each inner step, one that changes nothing, one for the last check: 5 % of what `alone` takes."""
     alone: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )  # fmt: skip

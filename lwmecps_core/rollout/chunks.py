@@ -17,7 +17,9 @@ def chunks(
 ) -> Iterator[tuple[int, tuple[TaskSpec, ...], CollectionPlan]]:  # fmt: skip
     """(index of the first task, the tasks, their plan) of every piece."""
     for start in range(0, len(tasks), size):
-        yield start, tuple(tasks[start : start + size]), replace(plan, seeds=plan.seeds[start : start + size])
+        stop = start + size
+        part = replace(plan, seeds=plan.seeds[start:stop], held=plan.held[start:stop])
+        yield start, tuple(tasks[start:stop]), part
 
 
 def take_tasks(snapshot: PolicySnapshot, start: int, stop: int) -> PolicySnapshot:

@@ -44,7 +44,9 @@ def make_request(
         tasks=[_encode_task(task) for task in tasks],
         snapshot=pb.SnapshotReference(hash=snapshot.hash, version=snapshot.version),
         first_task=first_task,
-        plan=pb.CollectionPlan(seeds=plan.seeds, episodes=plan.episodes, length=plan.length, greedy=plan.greedy),
+        plan=pb.CollectionPlan(
+            seeds=plan.seeds, episodes=plan.episodes, length=plan.length, greedy=plan.greedy, held=plan.held
+        ),
         reply_stream=reply_stream,
     )
     message.request_id = blake2b(message.SerializeToString(deterministic=True), digest_size=16).hexdigest()
@@ -58,15 +60,19 @@ def decode_request(data: bytes) -> CollectionRequest:
     plan = message.plan
     if not (message.request_id and message.reply_stream and message.tasks):
         raise _invalid("collection request", "tasks", "request_id, reply_stream and tasks are required")
-    if len(plan.seeds) != len(message.tasks) or plan.episodes < 1:
-        raise _invalid("collection request", "plan", "needs one seed for each task and at least one episode")
+    tasks = len(message.tasks)
+    if len(plan.seeds) != tasks or len(plan.held) not in (0, tasks) or plan.episodes < 1:
+        raise _invalid("collection request", "plan", "needs a seed (and `held`) for each task, and an episode")
     return CollectionRequest(
         id=message.request_id,
         run_id=message.run_id,
         tasks=tuple(_decode_task(task.SerializeToString(deterministic=True)) for task in message.tasks),
         snapshot=SnapshotRef(message.snapshot.hash, message.snapshot.version),
         first_task=message.first_task,
-        plan=CollectionPlan(seeds=tuple(plan.seeds), episodes=plan.episodes, length=plan.length, greedy=plan.greedy),
+        plan=CollectionPlan(
+            seeds=tuple(plan.seeds), episodes=plan.episodes, length=plan.length, greedy=plan.greedy,
+            held=tuple(plan.held),
+        ),
         reply_stream=message.reply_stream,
     )
 

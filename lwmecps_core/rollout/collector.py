@@ -26,13 +26,15 @@ class PolicySnapshot:
 class CollectionPlan:
     """What to collect: `episodes` episodes of every task, `seeds[k]` deciding all randomness of task k.
 
-    `greedy` acts by the policy's mode. `length` is the number of intervals (0: the tasks' horizon).
+    `greedy` acts by the policy's mode. `length` is the number of intervals (0: the tasks' horizon). Where `held[k]`,
+    the policy is not asked: task k keeps what it was deployed with, as under the baseline `static` (empty: nowhere).
     """
 
     seeds: tuple[int, ...]
     episodes: int = 4
     length: int = 0
     greedy: bool = False
+    held: tuple[bool, ...] = ()
 
 
 class Collector(Protocol):

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.baselines.base import scene
+from lwmecps_core.baselines.fixed import Static
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks, take_tasks
@@ -37,11 +39,13 @@ class Environments(Protocol):
 
 def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
     """Run `plan.episodes` episodes of every task side by side in the simulator: one batch `[T, episodes]` per task."""
-    return drive(BatchEnv(tasks, np.repeat(np.arange(len(tasks)), plan.episodes)), snapshot, plan)
+    return drive(BatchEnv(tasks, np.repeat(np.arange(len(tasks)), plan.episodes)), tasks, snapshot, plan)
 
 
-def drive(env: Environments, snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
-    """Run `plan.episodes` episodes for each of the plan's seeds in as many environments: one batch per seed.
+def drive(
+    env: Environments, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
+) -> list[RolloutBatch]:
+    """Run `plan.episodes` episodes of each task in as many environments of it: one batch per task.
 
     An episode that ends before `length` is followed by a reset step (`valid` false) and another episode.
     """
@@ -51,12 +55,16 @@ def drive(env: Environments, snapshot: PolicySnapshot, plan: CollectionPlan) -> 
     rngs = [generator(seed) for seed in plan.seeds]
     seeds = np.concatenate([rng.integers(0, 2**63, e, dtype=np.uint64) for rng in rngs])
     record = _Record(algo, length, k * e)
+    held = np.repeat(np.array(plan.held or (False,) * k), e)
+    left_alone = Static(scene(tasks, np.repeat(np.arange(k), e)))
     noise = None if plan.greedy else _noise(rngs, length, e, algo.noise_size)
     obs, mask = env.reset(seeds)
     record.frame(0, obs, mask)
     over = np.zeros(k * e, dtype=bool)
     for t in range(length):
         action, extras = _act(algo, snapshot, obs, mask, None if noise is None else noise[t], k)
+        if held.any():
+            action = np.where(held[:, None], left_alone.act(obs, mask), action)
         obs, mask, reward, terminated, truncated, info = env.step(action)
         record.transition(t, action, extras, reward, terminated, truncated, info, ~over)
         if over.any():

@@ -21,11 +21,8 @@ from lwmecps_core.run_config import SIMULATED, AdaptConfig
 from lwmecps_core.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
+from lwmecps_core.training.guard import Guard
 from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
-
-SETBACK = 0.2
-"""Share of what the start's support episodes earned that a step may lose before it is undone: smaller ones are mostly
-chance (found on tasks that no result is reported on)."""
 
 
 def adapt(
@@ -35,10 +32,11 @@ def adapt(
     """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
     it after j inner steps.
 
-    With `keep_start_if_worse`, a task whose support episodes earn less than the start's by more than `SETBACK` goes on
-    from the start, with half the rates. At the end the adapted policy has to prove itself on support episodes under the
-    seeds of the first ones: where the start did better on these, the start is what is kept and what the last rows
-    measure.
+    With `keep_placement_if_worse`, the first collection leaves every task as it was deployed, and a task on which
+    support episodes cost too much beside that is left so from then on: no policy acts there, and none results. With
+    `keep_start_if_worse`, a step that loses too much is undone. At the end the adapted policy has to prove itself on
+    support episodes under the seeds of the first ones: the best of it, the start, and the placement left alone is what
+    is kept and what the last rows measure. `Guard` says what is too much.
     """
     tasks = given_tasks(source, "adaptation")
     algo = bound_algorithm(policy, tasks[0])
@@ -54,53 +52,55 @@ def adapt(
     origin = current = with_task_axis(params, len(tasks))
     many = expanded_extra(extra, len(tasks))
 
-    def episodes_by(acting: Params, step: int, of: int) -> list[RolloutBatch]:
-        """Support episodes under the seeds of collection `of`."""
-        plan = CollectionPlan(seeds=seeds(seed, f"support-{of}", len(tasks)), episodes=cfg.episodes_per_step)
-        return collector.collect(tasks, PolicySnapshot(policy.algorithm, acting, many, step, per_task=True), plan)
+    def collect(acting: Params, step: int, plan: CollectionPlan, held: Sequence[bool]) -> list[RolloutBatch]:
+        snapshot = PolicySnapshot(policy.algorithm, acting, many, step, per_task=True)
+        return collector.collect(tasks, snapshot, replace(plan, held=tuple(held)))
+
+    def support_plan(step: int) -> CollectionPlan:
+        return CollectionPlan(seeds=seeds(seed, f"support-{step}", len(tasks)), episodes=cfg.episodes_per_step)
 
     first, spent, collected = 0, 0.0, 0
     rewards: list[list[float]] = []
-    of_start: list[float] = []  # what the start's own support episodes earned
-    shares = [1.0] * len(tasks)  # of the rates that each task's steps take
+    guard = Guard.over(len(tasks), cfg)
     if start is not None:
         current = unflatten(start.tensors, "params")
         first, spent, collected = start.step, start.scalars["wall_s"], start.scalars["collected"]
-        rewards, of_start, shares = (start.scalars[name] for name in ("rewards", "of_start", "shares"))
+        rewards, guard = start.scalars["rewards"], Guard(**start.scalars["guard"])
     support: Batch = {}
     total = cfg.adaptation_steps + 1
     for step in range(first, total):
         metrics: dict[str, float] = {}
         begun = time.perf_counter()
         if step:
-            if not (learner.frozen_support and support):  # after a pause frozen data are collected again, and equal
+            if guard.keep_placement and not guard.of_placement:
+                undisturbed = collect(origin, 0, replace(support_plan(1), greedy=True), [True] * len(tasks))
+                guard.of_placement = _rewards(undisturbed)
+                collected += 1
+            if not (learner.frozen_support and support):
                 at, acting = (1, origin) if learner.frozen_support else (step, current)
-                batches = episodes_by(acting, at, at)
+                held = [False] * len(tasks) if learner.frozen_support else guard.held
+                batches = collect(acting, at, support_plan(at), held)
                 support = algo.whole(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
-                support_rewards, collected = _rewards(batches), at
-            of_start = of_start or support_rewards
-            fell = [
-                cfg.keep_start_if_worse and now < before - SETBACK * abs(before)
-                for now, before in zip(support_rewards, of_start, strict=True)
-            ]
-            shares = [share / 2 if down else share for share, down in zip(shares, fell, strict=True)]
-            stepped = learner.step(algo, origin, current, many, _scaled(rates, shares), support, rule)
-            current = _replaced(stepped, origin, fell)
+                support_rewards = _rewards(batches)
+                if at == step:  # otherwise frozen data that are collected again after a pause, and equal
+                    guard.see(support_rewards)
+                    collected += 1
+            fell = guard.undo(support_rewards)
+            stepped = learner.step(algo, origin, current, many, _scaled(rates, guard.shares), support, rule)
+            current = _replaced(stepped, origin, [a or b for a, b in zip(fell, guard.held, strict=True)])
             metrics |= {"support_reward": float(np.mean(support_rewards)), "undone": float(np.mean(fell))}
-        if step == cfg.adaptation_steps and cfg.keep_start_if_worse:
-            again = _rewards(episodes_by(current, step, 1))
+        if step == cfg.adaptation_steps and guard.decides:
+            again = _rewards(collect(current, step, support_plan(1), guard.held))
             collected += 1
-            worse = [new < old for new, old in zip(again, of_start, strict=True)]
+            worse = guard.decide(again)
             current = _replaced(current, origin, worse)
             metrics |= {"kept_start": float(np.mean(worse))}
+        metrics |= {"kept_placement": float(np.mean(guard.held))} if step and guard.keep_placement else {}
         spent += (time.perf_counter() - begun) if step else 0.0
         found: list[Row] = []
         series: dict[str, tuple[float, ...]] = {}
         if cfg.backend == SIMULATED or step in (0, cfg.adaptation_steps):
-            measured = collector.collect(
-                tasks, PolicySnapshot(policy.algorithm, current, many, step, per_task=True),
-                evaluation_plan(tasks, cfg.evaluation_episodes, seed),
-            )  # fmt: skip
+            measured = collect(current, step, evaluation_plan(tasks, cfg.evaluation_episodes, seed), guard.held)
             data_used = collected * cfg.episodes_per_step * tasks[0].horizon
             found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
             rewards.append([r.reward for r in found])
@@ -112,9 +112,10 @@ def adapt(
             }
         if step == cfg.adaptation_steps and cfg.compare_oracle:
             metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
-        kept = {"wall_s": spent, "rewards": rewards, "of_start": of_start, "shares": shares, "collected": collected}
+        kept = {"wall_s": spent, "rewards": rewards, "collected": collected, "guard": guard.state()}
         state = LoopState(step + 1, flatten(current, "params"), kept)
-        result = replace(policy, params=row(current, 0), extra=extra) if len(tasks) == 1 else None
+        alone = len(tasks) == 1 and not guard.held[0]
+        result = replace(policy, params=row(current, 0), extra=extra) if alone else None
         yield Progress(step + 1, total, metrics, state, result, tuple(found), series)
 
 

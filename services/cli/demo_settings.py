@@ -33,7 +33,10 @@ class DemoSettings:
     scratch: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )  # fmt: skip
-    adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
+    adaptation: AdaptConfig = AdaptConfig(
+        adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
+    )  # fmt: skip
+    """What the policy itself is worth: nothing stands in for it where it is bad."""
     real_adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
     )  # fmt: skip

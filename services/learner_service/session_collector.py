@@ -105,7 +105,10 @@ class SessionCollector:
     ) -> list[RolloutBatch]:
         """See `Collector.collect`; task after task, episode after episode."""
         return [
-            self._episodes(self._on(task), take_tasks(snapshot, k, k + 1), replace(plan, seeds=(plan.seeds[k],)))
+            self._episodes(
+                self._on(task), take_tasks(snapshot, k, k + 1),
+                replace(plan, seeds=(plan.seeds[k],), held=plan.held[k : k + 1]),
+            )
             for k, task in enumerate(tasks)
         ]
 
@@ -136,7 +139,7 @@ class SessionCollector:
             concatenate([
                 batch
                 for episode in seeds(seed, "episodes", plan.episodes)
-                for batch in drive(env, snapshot, replace(plan, seeds=(episode,), episodes=1))
+                for batch in drive(env, (env.task,), snapshot, replace(plan, seeds=(episode,), episodes=1))
             ]),
             seed=seed,
         )  # fmt: skip

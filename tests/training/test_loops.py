@@ -33,7 +33,7 @@ from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
-from lwmecps_core.training.adaptation import SETBACK
+from lwmecps_core.training.guard import SETBACK
 from lwmecps_core.tree import flatten, leaves, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
@@ -142,8 +142,8 @@ def test_adaptation_reports_every_step_for_every_task_and_its_data() -> None:
     cfg = AdaptConfig(adaptation_steps=2, episodes_per_step=3, evaluation_episodes=2, compare_oracle=True)
     steps = list(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))
     assert [[(r.task, r.inner_steps, r.env_steps) for r in p.rows] for p in steps] == [
-        [(t.name, j, used * 3 * CITY.horizon) for t in TASKS] for j, used in enumerate((0, 1, 3))
-    ]  # the last step also asks whether the start was better
+        [(t.name, j, used * 3 * CITY.horizon) for t in TASKS] for j, used in enumerate((0, 2, 4))
+    ]  # the first step also asks what the placement earns by itself, the last one whether the start was better
     assert {"test_avg_reward", "test_avg_length", "adaptation_speed", "adaptation_accuracy"} <= steps[-1].metrics.keys()
 
 
@@ -181,7 +181,9 @@ def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
     for proximal in (1e-9, 50.0):
         watched = Watched()
         policy = _untrained({"meta_method": "implicit_fomaml", "proximal": proximal})
-        cfg = AdaptConfig(adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False)
+        cfg = AdaptConfig(
+            adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False, keep_placement_if_worse=False
+        )
         *_, last = adapt(policy, TASKS[:1], cfg, watched, seed=5)
         assert len(watched.plans) == 1  # one frozen support batch
         assert last.rows[0].env_steps == cfg.episodes_per_step * CITY.horizon
@@ -193,7 +195,7 @@ def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
 
 def test_the_start_is_kept_on_every_task_where_adapted_support_episodes_are_worse() -> None:
     policy, watched = _untrained(), Watched()
-    cfg = AdaptConfig(adaptation_steps=1, inner_lr=3.0, episodes_per_step=2)
+    cfg = AdaptConfig(adaptation_steps=1, inner_lr=3.0, episodes_per_step=2, keep_placement_if_worse=False)
     tasks = tuple(draw(CITY, seed) for seed in range(6))
     start, safe = adapt(policy, tasks, cfg, watched, seed=5)
     _, bold = adapt(policy, tasks, replace(cfg, keep_start_if_worse=False), COLLECTOR, seed=5)
@@ -215,7 +217,7 @@ def test_the_start_is_kept_on_every_task_where_adapted_support_episodes_are_wors
 
 def test_a_step_after_which_support_episodes_lose_a_fifth_is_undone_and_the_next_is_half_as_long() -> None:
     policy, watched = _untrained(), Watched()
-    cfg = AdaptConfig(adaptation_steps=3, inner_lr=3.0, episodes_per_step=2)
+    cfg = AdaptConfig(adaptation_steps=3, inner_lr=3.0, episodes_per_step=2, keep_placement_if_worse=False)
     tasks = tuple(draw(CITY, seed) for seed in range(6))
     start, one, two, _ = adapt(policy, tasks, cfg, watched, seed=5)
     _, bold_one, bold_two, _ = adapt(policy, tasks, replace(cfg, keep_start_if_worse=False), COLLECTOR, seed=5)

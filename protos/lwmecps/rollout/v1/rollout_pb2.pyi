@@ -18,16 +18,18 @@ class SnapshotReference(_message.Message):
     def __init__(self, hash: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CollectionPlan(_message.Message):
-    __slots__ = ("seeds", "episodes", "length", "greedy")
+    __slots__ = ("seeds", "episodes", "length", "greedy", "held")
     SEEDS_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
     GREEDY_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     seeds: _containers.RepeatedScalarFieldContainer[int]
     episodes: int
     length: int
     greedy: bool
-    def __init__(self, seeds: _Optional[_Iterable[int]] = ..., episodes: _Optional[int] = ..., length: _Optional[int] = ..., greedy: _Optional[bool] = ...) -> None: ...
+    held: _containers.RepeatedScalarFieldContainer[bool]
+    def __init__(self, seeds: _Optional[_Iterable[int]] = ..., episodes: _Optional[int] = ..., length: _Optional[int] = ..., greedy: _Optional[bool] = ..., held: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class CollectionRequest(_message.Message):
     __slots__ = ("run_id", "request_id", "tasks", "snapshot", "first_task", "plan", "reply_stream")

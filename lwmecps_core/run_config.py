@@ -197,8 +197,8 @@ class AdaptConfig:
     """Go back to the start on every task where support episodes of the adapted policy are worse: on the way when they
     lose a fifth (and go on with half the rates), at the end when they lose anything."""
     keep_placement_if_worse: bool = True
-    """Leave a task as it was deployed once support episodes have cost a fifth of what it earns so, or where it earns
-    most so at the end; takes one more collection, in which nothing is changed."""
+    """Leave a task as it was deployed where the first episode, or in all support episodes so far, costs a fifth of what
+    it earns so, or where it earns most so at the end. Takes one collection that changes nothing, and one episode."""
     random_weights: bool = False
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8

@@ -112,8 +112,15 @@ def _improvement(view: View) -> Iterator[Bar]:
         gain = interval(pooled)
         each = [interval(x) for family in view.families if (x := view.gains(method, [family]))]
         significant = sum(g.mean > g.ci95 for g in each)
-        yield Bar(
-            4, method, "", f"{method} improves on its own unadapted start",
+        acting = view.acting_gains(method)
+        own = interval(acting or [0.0])
+        figure = (
             f"{gain.mean:+.2f} ± {gain.ci95:.2f} over {len(pooled)} tasks; significant on {significant} of {len(each)} "
-            "families alone", gain.mean > gain.ci95,
+            "families alone"
+        )
+        if len(acting) < len(pooled):
+            figure += f"; {own.mean:+.2f} ± {own.ci95:.2f} over the {len(acting)} on which a policy still acts"
+        yield Bar(
+            4, method, "", f"{method} improves on its own unadapted start", figure,
+            gain.mean > gain.ci95 and own.mean > own.ci95,
         )  # fmt: skip

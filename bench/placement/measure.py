@@ -23,7 +23,7 @@ class Watch:
     """A collector in this process that remembers what every task's learning episodes earned (not the greedy ones)."""
 
     rewards: dict[str, list[float]] = field(default_factory=dict)
-    """Task → mean reward per episode, one number for each collection."""
+    """Task → reward of every episode."""
     env_steps: int = 0
     """Of all tasks together."""
 
@@ -34,7 +34,7 @@ class Watch:
         batches = LocalCollector().collect(tasks, snapshot, plan)
         if not plan.greedy:
             for task, batch in zip(tasks, batches, strict=True):
-                self.rewards.setdefault(task.name, []).append(float(batch.reward.sum(0).mean()))
+                self.rewards.setdefault(task.name, []).extend(batch.reward.sum(0).tolist())
                 self.env_steps += int(batch.valid.sum())
         return batches
 
@@ -48,7 +48,7 @@ class Entry:
 
 
 def entries(found: Sequence[Row], method: str, watch: Watch | None = None) -> list[Entry]:
-    """Rows under the method's name, each with the mean over all collections of its task so far."""
+    """Rows under the method's name, each with the mean over all episodes of its task so far."""
     made = []
     for row in found:
         seen = watch.rewards.get(row.task, []) if watch else []

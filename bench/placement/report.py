@@ -8,7 +8,7 @@ from typing import Any
 from bench.placement import causes, plots
 from bench.placement.bars import WHERE, bars
 from bench.placement.results import Results
-from bench.placement.settings import HIDDEN
+from bench.placement.settings import HIDDEN, MANY, META_METHODS
 from bench.placement.view import HEADLINE, ORACLE, STATIC, UNTRAINED, Row, View
 
 METHODS: tuple[tuple[str, str], ...] = (
@@ -102,6 +102,7 @@ def _page(results: Results, view: View) -> Iterator[str]:
     yield "| bar | | figure | met |\n| --- | --- | --- | --- |"
     for bar in bars(view):
         yield f"| {bar.number} | {bar.demand} | {bar.figure} | {'yes' if bar.met else '**no**'} |"
+    yield f"\n{_left_alone(view)}"
     yield from causes.section(results, view)
     yield "\n## Pictures\n"
     for name, text in (
@@ -114,6 +115,17 @@ def _page(results: Results, view: View) -> Iterator[str]:
     yield from _overview(view)
     for family in view.families:
         yield from _table(view, family)
+
+
+def _left_alone(view: View) -> str:
+    """How often meta-learners ended with the placement as it was, by algorithm."""
+    shares = []
+    for algorithm in MANY:
+        methods = [f"meta_{algorithm}_{method}" for method in META_METHODS]
+        marks = [mark for family in view.families for method in methods for mark in view.left_alone(family, method)]
+        if marks:
+            shares.append(f"{algorithm} {sum(marks) / len(marks):.0%}")
+    return f"Tasks that meta-learners left as they were deployed in the end: {', '.join(shares) or 'none measured'}."
 
 
 def _overview(view: View) -> Iterator[str]:

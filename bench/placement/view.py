@@ -68,6 +68,22 @@ class View:
         gains = self.gains(method, families)
         return sum(gain == 0 for gain in gains) / len(gains)
 
+    def left_alone(self, family: str, method: str) -> list[bool]:
+        """Whether each task ended as under `static`: the method left it as it was deployed."""
+        last, static = self.last(family, method), self.last(family, STATIC)
+        if not last or not static:
+            return []
+        return [a == b for a, b in zip(last["task_rewards"], static["task_rewards"], strict=True)]
+
+    def acting_gains(self, method: str, families: Sequence[str] = ()) -> list[float]:
+        """`gains` of the tasks on which a policy still acts at the end."""
+        found = []
+        for family in families or self.families:
+            alone = self.left_alone(family, method)
+            gains = self.gains(method, [family])
+            found += [g for g, a in zip(gains, alone or [False] * len(gains), strict=True) if not a]
+        return found
+
     def over_static(self, family: str, method: str) -> Interval | None:
         """What support episodes earned minus what `static` earns, paired over tasks."""
         last, static = self.last(family, method), self.last(family, STATIC)

@@ -32,8 +32,9 @@ def adapt(
     """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
     it after j inner steps.
 
-    With `keep_placement_if_worse`, the first collection leaves every task as it was deployed, and a task on which
-    support episodes cost too much beside that is left so from then on: no policy acts there, and none results. With
+    With `keep_placement_if_worse`, the first collection leaves every task as it was deployed, and the policy has one
+    episode to show that it can act there at all. A task on which support episodes cost too much beside what it earns by
+    itself is left alone from then on: no policy acts there, and none results. With
     `keep_start_if_worse`, a step that loses too much is undone. At the end the adapted policy has to prove itself on
     support episodes under the seeds of the first ones: the best of it, the start, and the placement left alone is what
     is kept and what the last rows measure. `Guard` says what is too much.
@@ -59,12 +60,23 @@ def adapt(
     def support_plan(step: int) -> CollectionPlan:
         return CollectionPlan(seeds=seeds(seed, f"support-{step}", len(tasks)), episodes=cfg.episodes_per_step)
 
-    first, spent, collected = 0, 0.0, 0
+    def try_out() -> int:
+        """Leave the tasks alone for a collection, then play one episode of it; returns the number of episodes."""
+        undisturbed = collect(origin, 0, replace(support_plan(1), greedy=True), [True] * len(tasks))
+        guard.of_placement = _rewards(undisturbed)
+        if cfg.episodes_per_step == 1:
+            return 1  # the first collection is but one episode
+        tried = collect(origin, 0, replace(support_plan(1), episodes=1), guard.held)
+        alone = _rewards([batch.columns(0, 1) for batch in undisturbed])
+        guard.probe(_rewards(tried), alone, 1 / cfg.episodes_per_step)
+        return cfg.episodes_per_step + 1
+
+    first, spent, episodes = 0, 0.0, 0
     rewards: list[list[float]] = []
     guard = Guard.over(len(tasks), cfg)
     if start is not None:
         current = unflatten(start.tensors, "params")
-        first, spent, collected = start.step, start.scalars["wall_s"], start.scalars["collected"]
+        first, spent, episodes = start.step, start.scalars["wall_s"], start.scalars["episodes"]
         rewards, guard = start.scalars["rewards"], Guard(**start.scalars["guard"])
     support: Batch = {}
     total = cfg.adaptation_steps + 1
@@ -73,25 +85,22 @@ def adapt(
         begun = time.perf_counter()
         if step:
             if guard.keep_placement and not guard.of_placement:
-                undisturbed = collect(origin, 0, replace(support_plan(1), greedy=True), [True] * len(tasks))
-                guard.of_placement = _rewards(undisturbed)
-                collected += 1
+                episodes += try_out()
             if not (learner.frozen_support and support):
                 at, acting = (1, origin) if learner.frozen_support else (step, current)
-                held = [False] * len(tasks) if learner.frozen_support else guard.held
-                batches = collect(acting, at, support_plan(at), held)
+                batches = collect(acting, at, support_plan(at), guard.held)
                 support = algo.whole(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
                 support_rewards = _rewards(batches)
                 if at == step:  # otherwise frozen data that are collected again after a pause, and equal
                     guard.see(support_rewards)
-                    collected += 1
+                    episodes += cfg.episodes_per_step
             fell = guard.undo(support_rewards)
             stepped = learner.step(algo, origin, current, many, _scaled(rates, guard.shares), support, rule)
             current = _replaced(stepped, origin, [a or b for a, b in zip(fell, guard.held, strict=True)])
             metrics |= {"support_reward": float(np.mean(support_rewards)), "undone": float(np.mean(fell))}
         if step == cfg.adaptation_steps and guard.decides:
             again = _rewards(collect(current, step, support_plan(1), guard.held))
-            collected += 1
+            episodes += cfg.episodes_per_step
             worse = guard.decide(again)
             current = _replaced(current, origin, worse)
             metrics |= {"kept_start": float(np.mean(worse))}
@@ -101,7 +110,7 @@ def adapt(
         series: dict[str, tuple[float, ...]] = {}
         if cfg.backend == SIMULATED or step in (0, cfg.adaptation_steps):
             measured = collect(current, step, evaluation_plan(tasks, cfg.evaluation_episodes, seed), guard.held)
-            data_used = collected * cfg.episodes_per_step * tasks[0].horizon
+            data_used = episodes * tasks[0].horizon
             found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
             rewards.append([r.reward for r in found])
             series = trace(measured[0])
@@ -112,10 +121,10 @@ def adapt(
             }
         if step == cfg.adaptation_steps and cfg.compare_oracle:
             metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
-        kept = {"wall_s": spent, "rewards": rewards, "collected": collected, "guard": guard.state()}
+        kept = {"wall_s": spent, "rewards": rewards, "episodes": episodes, "guard": guard.state()}
         state = LoopState(step + 1, flatten(current, "params"), kept)
-        alone = len(tasks) == 1 and not guard.held[0]
-        result = replace(policy, params=row(current, 0), extra=extra) if alone else None
+        acts = len(tasks) == 1 and not guard.held[0]
+        result = replace(policy, params=row(current, 0), extra=extra) if acts else None
         yield Progress(step + 1, total, metrics, state, result, tuple(found), series)
 
 

@@ -17,9 +17,10 @@ class Guard:
     """One entry per task: rewards of support episodes, and what follows from them.
 
     With `keep_start`, a task whose support episodes earn less than the start's by more than `SETBACK` goes on from the
-    start, with half the rates. With `keep_placement`, a task whose support episodes have cost more than `SETBACK` of
-    what its placement earns by itself, in all, is left alone from then on (a conservative bandit with an arm that is
-    known: Wu et al. 2016, arXiv:1602.04282). When all steps are made, each task keeps what earned most.
+    start, with half the rates. With `keep_placement`, a task is left alone from the moment on when its first episode
+    has cost more than `SETBACK` of what its placement earns by itself, or all support episodes together more than that
+    share of one collection (a conservative bandit with an arm that is known: Wu et al. 2016, arXiv:1602.04282). When
+    all steps are made, each task keeps what earned most.
     """
 
     keep_start: bool
@@ -29,7 +30,7 @@ class Guard:
     held: list[bool]
     """Whether the task is left as it was deployed."""
     cost: list[float]
-    """Of all support episodes so far, beside leaving the task alone."""
+    """Of all support episodes so far, beside leaving the task alone; counted in collections."""
     of_placement: list[float] = field(default_factory=list)
     of_start: list[float] = field(default_factory=list)
 
@@ -45,8 +46,16 @@ class Guard:
         """Whether policies must prove themselves when all steps are made."""
         return self.keep_start or self.keep_placement
 
+    def probe(self, rewards: Sequence[float], alone: Sequence[float], share: float) -> None:
+        """Take in what the start's very first episode earned and what the placement earns in it; an episode is `share`
+        of a collection.
+        """
+        for k, (reward, undisturbed) in enumerate(zip(rewards, alone, strict=True)):
+            self.cost[k] += share * (undisturbed - reward)
+            self.held[k] |= undisturbed - reward > SETBACK * abs(undisturbed)
+
     def see(self, rewards: Sequence[float]) -> None:
-        """Take in what new support episodes earned."""
+        """Take in what a collection of support episodes earned."""
         self.of_start = self.of_start or list(rewards)
         for k, alone in enumerate(self.of_placement):
             self.cost[k] += 0.0 if self.held[k] else alone - rewards[k]

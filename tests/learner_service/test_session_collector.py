@@ -107,7 +107,7 @@ def test_adaptation_to_a_real_cluster_is_measured_at_its_ends(collector: Session
     assert [[row.inner_steps for row in step.rows] for step in steps] == [[0], [], [], [3]]
     assert all("support_reward" in step.metrics for step in steps[1:])
     assert "test_avg_reward" in steps[-1].metrics and "test_avg_reward" not in steps[1].metrics
-    assert steps[-1].rows[0].env_steps == 4 * task.horizon  # three inner steps, and the proof at the end
+    assert steps[-1].rows[0].env_steps == 5 * task.horizon  # left alone, three inner steps, the proof at the end
     assert steps[-1].policy is not None
 
 

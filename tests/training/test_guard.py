@@ -58,15 +58,18 @@ def _static(purpose: str, episodes: int) -> list[float]:
 def test_a_task_on_which_support_episodes_cost_too_much_is_left_alone_from_then_on() -> None:
     watched = Watched()
     *_, last = adapt(_steady(), TASKS, CFG, watched, seed=5)
-    alone = _static("support-1", CFG.episodes_per_step)
-    cost, expected = [0.0] * len(TASKS), [False] * len(TASKS)
-    held_at_first, held_at_last = watched.seen[0][0], watched.seen[-1][0]
-    for held, rewards in watched.seen[:-1]:
+    alone, alone_at_first = _static("support-1", CFG.episodes_per_step), _static("support-1", 1)
+    (_, tried), *collections, (held_at_last, _) = watched.seen
+    pairs = list(zip(alone_at_first, tried, strict=True))
+    cost = [(a - r) / CFG.episodes_per_step for a, r in pairs]
+    expected = [a - r > SETBACK * abs(a) for a, r in pairs]
+    assert any(expected)
+    for held, rewards in collections:
         assert list(held) == expected
         cost = [c if h else c + a - r for c, h, a, r in zip(cost, held, alone, rewards, strict=True)]
         expected = [h or c > SETBACK * abs(a) for h, c, a in zip(held, cost, alone, strict=True)]
     assert list(held_at_last) == expected
-    assert not any(held_at_first) and any(held_at_last) and not all(held_at_last)
+    assert sum(collections[0][0]) < sum(held_at_last) < len(TASKS)
     (static,) = evaluate(None, TASKS, EvaluateConfig(episodes=2, baseline="static"), watched, seed=5)
     for k, held in enumerate(held_at_last):
         if held:

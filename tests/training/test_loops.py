@@ -142,8 +142,9 @@ def test_adaptation_reports_every_step_for_every_task_and_its_data() -> None:
     cfg = AdaptConfig(adaptation_steps=2, episodes_per_step=3, evaluation_episodes=2, compare_oracle=True)
     steps = list(adapt(meta.policy, TASKS, cfg, COLLECTOR, seed=5))
     assert [[(r.task, r.inner_steps, r.env_steps) for r in p.rows] for p in steps] == [
-        [(t.name, j, used * 3 * CITY.horizon) for t in TASKS] for j, used in enumerate((0, 2, 4))
-    ]  # the first step also asks what the placement earns by itself, the last one whether the start was better
+        [(t.name, j, episodes * CITY.horizon) for t in TASKS]
+        for j, episodes in enumerate((0, 3 + 1 + 3, 3 + 1 + 3 + 3 + 3))
+    ]  # before the first step the tasks are left alone, and an episode is tried; after the last one comes the proof
     assert {"test_avg_reward", "test_avg_length", "adaptation_speed", "adaptation_accuracy"} <= steps[-1].metrics.keys()
 
 
@@ -181,9 +182,7 @@ def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
     for proximal in (1e-9, 50.0):
         watched = Watched()
         policy = _untrained({"meta_method": "implicit_fomaml", "proximal": proximal})
-        cfg = AdaptConfig(
-            adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False, keep_placement_if_worse=False
-        )
+        cfg = AdaptConfig(adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False, keep_placement_if_worse=False)
         *_, last = adapt(policy, TASKS[:1], cfg, watched, seed=5)
         assert len(watched.plans) == 1  # one frozen support batch
         assert last.rows[0].env_steps == cfg.episodes_per_step * CITY.horizon
@@ -230,7 +229,7 @@ def test_a_step_after_which_support_episodes_lose_a_fifth_is_undone_and_the_next
         for task, back in enumerate(lost):
             assert torch.equal(one.state.tensors[name][task], bold_one.state.tensors[name][task])
             assert torch.equal(x[task], (start if back else bold_two).state.tensors[name][task])
-    assert two.state.scalars["shares"] == [0.5 if down else 1.0 for down in lost]
+    assert two.state.scalars["guard"]["shares"] == [0.5 if down else 1.0 for down in lost]
 
 
 def test_the_first_row_of_adaptation_equals_an_evaluation_of_the_policy() -> None:

@@ -149,6 +149,18 @@ def test_bars_follow_from_the_rows(results: Any) -> None:
     assert met("meta_ppo_fomaml improves")[1] is False
 
 
+def test_leaving_tasks_as_they_were_deployed_is_no_improvement_of_the_policy(results: Any) -> None:
+    known = {
+        "static": ([-40.0, -40.0], [-40.0, -40.0], 0), "meta_td3_maml": ([-50.0, -50.0], [-40.0, -40.0], 600),
+        "meta_td3_reptile": ([-50.0, -30.0], [-40.0, -29.0], 600),
+    }  # fmt: skip
+    view = View(results(**known)["rows"])
+    assert view.left_alone("mec_city", "meta_td3_reptile") == [True, False]
+    assert view.acting_gains("meta_td3_reptile") == [1.0]
+    bar = next(bar for bar in bars(view) if bar.method == "meta_td3_maml" and bar.number == 4)
+    assert bar.figure.startswith("+10.00 ± 0.00 over 2 tasks") and "over the 0 on which" in bar.figure and not bar.met
+
+
 def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, tmp_path: Path) -> None:
     known = {
         "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
@@ -161,6 +173,7 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
     for name in ("benchmark.json", "benchmark.md"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     page = (tmp_path / "first" / "benchmark.md").read_text()
+    assert "Tasks that meta-learners left as they were deployed in the end: ppo 0%, sac 0%." in page
     assert "| meta_ppo_maml | 5 | -13.00 ± 12.71 | +6.00 ± 0.00* | 92% |" in page
     assert "On 100% of the tasks the reward is exactly that of the start" in page
     for picture in ("reward", "adaptation", "gains", "support"):

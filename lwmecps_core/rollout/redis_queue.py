@@ -180,12 +180,12 @@ class RedisQueue:
             for payload in payloads:
                 self._offer_script(keys=[self._entries, self._bytes], args=[*bounds, payload], client=pipe)
             replies = pipe.execute(raise_on_error=False)
-        for reply in replies:
-            # A server at its own memory limit refuses the script: to the producer that is a full queue.
-            if isinstance(reply, Exception) and not _out_of_memory(reply):
-                raise reply
-            if reply == -1:
-                raise NotFound("queue", self.name)
+            for reply in replies:
+                # A server at its own memory limit refuses the script: to the producer that is a full queue.
+                if isinstance(reply, Exception) and not _out_of_memory(reply):
+                    raise reply
+                if reply == -1:
+                    raise NotFound("queue", self.name)
         return [payload for payload, reply in zip(payloads, replies, strict=True) if reply != 1]
 
     def read(self, consumer: str, count: int = 1, block_ms: int = 0) -> list[Entry]:

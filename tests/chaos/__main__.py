@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the system under kills, and then under hostile requests.
+"""`python -m tests.chaos`: the system under kills, under a failing Redis, and under hostile requests.
 
 Prints what happens, writes OUT/results.json, and ends with 1 when a promise of docs/guarantees.md was not kept.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.chaos import scenario
 from tests.chaos.fuzzing import NO_WORK, bombard
+from tests.chaos.redis_faults import endure
 from tests.chaos.system import running
 
 
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the run and of the kills")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=150, help="meta-epochs of the run")
+    parser.add_argument("--outage", type=float, default=5.0, help="seconds of every fault of Redis; 0: none")
     parser.add_argument("--fuzz", type=int, default=1000, help="hostile requests for every method; 0: none")
     parser.add_argument("--postgres", action="store_true", help="the registry on PostgreSQL, which is killed too")
     parser.add_argument("--volatile", action="store_true", help="Redis keeps nothing: every kill is a flush")
@@ -33,11 +35,14 @@ def main() -> int:
     found: dict[str, Any] = {}
     if args.kills:
         found = _storm(args, folder)
+    if args.outage:
+        found["redis"] = endure(folder / "state", args.outage, lambda text: print(text, flush=True))
     if args.fuzz:
         found["fuzz"] = _bombard(args, folder)
     (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    return 0 if found.get("holds", True) and not found.get("fuzz", {}).get("wrong") else 1
+    held = found.get("holds", True) and found.get("redis", {}).get("holds", True)
+    return 0 if held and not found.get("fuzz", {}).get("wrong") else 1
 
 
 def _storm(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -22,13 +22,13 @@ class RedisProcess:
     def __init__(self, folder: Path, *, volatile: bool, binary: str | None = None) -> None:
         folder.mkdir(parents=True)
         self._binary = binary or server_binary()
-        self._folder, self._volatile, self._port = folder, volatile, free_port()
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+        self._folder, self._volatile, self.port = folder, volatile, free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         options = {
-            "--bind": "127.0.0.1", "--port": str(self._port), "--dir": str(self._folder), "--save": "",
+            "--bind": "127.0.0.1", "--port": str(self.port), "--dir": str(self._folder), "--save": "",
             "--logfile": str(self._folder / "redis.log"), "--maxmemory": "512mb", "--maxmemory-policy": "noeviction",
             "--appendonly": "no" if self._volatile else "yes", "--appendfsync": "always",
         }  # fmt: skip
@@ -45,6 +45,27 @@ class RedisProcess:
                 except redis.RedisError:
                     assert time.monotonic() < deadline, "Redis does not answer"
                     time.sleep(0.05)
+
+    def follow(self, primary: "RedisProcess") -> None:
+        """Become a replica of another server; returns when it has all that the other one has."""
+        self.wait()
+        deadline = time.monotonic() + ANSWER_S
+        with redis.Redis.from_url(self.url, socket_timeout=1, retry=None) as client:
+            client.replicaof("127.0.0.1", str(primary.port))
+            while client.info("replication").get("master_link_status") != "up":
+                assert time.monotonic() < deadline, "the replica is not in step with its primary"
+                time.sleep(0.05)
+
+    def lead(self) -> None:
+        """Be a replica no longer."""
+        with redis.Redis.from_url(self.url, socket_timeout=1, retry=None) as client:
+            client.replicaof("NO", "ONE")
+
+    def stop(self) -> None:
+        """End at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 def postgresql_binaries() -> Path | None:

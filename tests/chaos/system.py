@@ -13,6 +13,7 @@ from services.cli.clients import Addresses, Clients
 from services.cli.local import HOST, Plan, commands, wait_until_healthy
 from services.cli.processes import Child, drain, free_port, start_module
 from tests.chaos.databases import PostgresProcess, RedisProcess
+from tests.chaos.doorway import Doorway
 
 QUICK = {
     "LWMECPS_LEARNER_LEASE_S": "3",
@@ -122,11 +123,11 @@ class System:
 @contextmanager
 def running(
     folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
-    more: Mapping[str, str] | None = None, redis_binary: str | None = None,
+    more: Mapping[str, str] | None = None, redis_binary: str | None = None, door: Doorway | None = None,
 ) -> Iterator[System]:  # fmt: skip
     """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
 
-    `more` is environment of every service.
+    `more` is environment of every service. They reach Redis through `door` if there is one.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -134,8 +135,11 @@ def running(
     database = PostgresProcess(folder / "postgres") if postgres else None
     addresses = Addresses(*(f"{HOST}:{free_port()}" for _ in range(3)))
     plan = Plan(folder, workers=WORKERS, learners=learners, slots=1)
+    if door:
+        door.lead_to(redis.port)
+    redis_url = f"redis://{HOST}:{door.port}/0" if door else redis.url
     services = {}
-    for name, (module, env) in commands(plan, addresses, redis.url).items():
+    for name, (module, env) in commands(plan, addresses, redis_url).items():
         own = {"LWMECPS_REGISTRY_DATABASE_URL": database.url} if name == "registry" and database else {}
         services[name] = Service(name, module, {**env, **QUICK, **own, **(more or {})}, folder / "logs" / f"{name}.log")
     system = System(addresses, redis, database, services)

@@ -57,3 +57,22 @@ def test_stopped_server_is_named_as_unavailable_and_leaves_no_process():
         assert server.pid is None
         with pytest.raises(QueueUnavailable):
             queue.publish([b"a"], deadline_s=0.1)
+
+
+@pytest.mark.parametrize("binary", [None, bundled_binary()])
+def test_a_server_that_became_a_replica_is_unavailable_to_every_write(binary):
+    with LocalRedis(binary=binary) as server, connect(server.url) as client:
+        queue = RedisQueue(client, "demoted")
+        queue.open()
+        queue.publish([b"a", b"b"])
+        (entry,) = queue.read("c")
+        client.replicaof("127.0.0.1", "1")
+        writes = [
+            lambda: queue.publish([b"c"], deadline_s=0.05), queue.open, lambda: queue.read("c"),
+            lambda: queue.ack([entry]), lambda: queue.fail("c", entry, "no", fatal=True), queue.delete,
+        ]  # fmt: skip
+        for write in writes:
+            with pytest.raises(QueueUnavailable):
+                write()
+        client.replicaof("NO", "ONE")
+        assert queue.ack([entry]) == 1

@@ -5,6 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +39,8 @@ NO_WORK = {"LWMECPS_ENV_COLLECTION_WORKERS": "0", "LWMECPS_LEARNER_SLOTS": "0"}
 ENDLESS = {"WatchRun", "WatchProgress"}
 """Streams that last until the run ends: they are left after a moment."""
 CALL_S = 20.0
+AT_ONCE = 4
+"""Methods that are called side by side."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -209,12 +212,14 @@ def bombard(system: System, seed: int, count: int, say: Callable[[str], None] = 
     try:
         before, codes = target.memory_mib(), Counter[str]()
         wrong: list[str] = []
-        for service, method in METHODS:
-            report = target.fuzz(service, method, count)
-            codes.update(Counter(code for (_, code), n in report.answers.items() for _ in range(n)))
-            wrong += report.wrong
-            say(f"{method.name:24} {sum(report.answers.values()):6} requests, {len(report.wrong)} answered wrongly")
-            target.still_works(service)
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for (service, method), report in zip(
+                METHODS, pool.map(lambda m: target.fuzz(*m, count), METHODS), strict=True
+            ):
+                codes.update({code: n for (_, code), n in report.answers.items()})
+                wrong += report.wrong
+                say(f"{method.name:24} {sum(report.answers.values()):6} requests, {len(report.wrong)} answered wrongly")
+                target.still_works(service)
         for name, address in vars(system.addresses).items():
             throw_bytes(address, seed, min(count, 200))
             target.still_works(name)

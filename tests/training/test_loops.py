@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from math import inf
 
 import pytest
 import torch
@@ -290,3 +291,15 @@ def test_adam_steps_each_task_as_it_would_alone() -> None:
             alone[k].step({"g": {"w": pull["g"]["w"][k : k + 1]}})
     for k in range(3):
         torch.testing.assert_close(together.params["g"]["w"][k], alone[k].params["g"]["w"][0])
+
+
+def test_adam_pairs_elements_whatever_the_layout_of_gradients() -> None:
+    gen = torch.Generator().manual_seed(0)
+    start, grad = torch.randn(2, 3, 4, generator=gen), torch.randn(2, 3, 4, generator=gen)
+    ends = []
+    for laid_out in (grad, grad.transpose(1, 2).contiguous().transpose(1, 2)):
+        optimiser = Optimiser({"g": {"w": start}}, 0.1, inf)
+        for _ in range(2):
+            optimiser.step({"g": {"w": laid_out}})
+        ends.append(optimiser.params["g"]["w"].detach())
+    assert torch.equal(*ends)

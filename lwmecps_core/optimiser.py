@@ -23,7 +23,9 @@ class Optimiser:
         self, params: Tree, learning_rate: float, max_grad_norm: float, other_rates: Mapping[str, float] | None = None,
         method: Literal["adam", "sgd"] = "adam",
     ) -> None:  # fmt: skip
-        self.params = tree_map(lambda leaf: leaf.detach().clone(memory_format=torch.contiguous_format).requires_grad_(), params)
+        self.params = tree_map(
+            lambda leaf: leaf.detach().clone(memory_format=torch.contiguous_format).requires_grad_(), params
+        )
         self._limit = max_grad_norm
         rates = {group: learning_rate for group in params} | dict(other_rates or {})
         groups = [{"params": list(names.values()), "lr": rates[group]} for group, names in self.params.items()]

@@ -94,8 +94,8 @@ META: Mapping[str, Mapping[str, Any]] = {
     "td3": {"outer_epochs": 1}, "td3_implicit_fomaml": {"outer_lr": 3e-5},
 }  # fmt: skip
 """What differs from `Settings.meta` for an algorithm, and for one of its methods. PPO's steps follow whole episodes, so
-longer ones than these ruin a policy before the rates are learnt. Implicit gradients through actor and critic are so
-noisy that larger outer steps than these cost the start more than adaptation brings back."""
+longer ones than these ruin a policy before the rates are learnt. At 3e-4, implicit
+gradients through actor and critic cost the start more than adaptation brings back."""
 
 
 def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig:

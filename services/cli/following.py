@@ -58,7 +58,7 @@ def _describe(result: pb.GetResultsResponse) -> None:
     if run.result_policy_id:
         render.console.print(f"policy {run.result_policy_id}", highlight=False)
     if left_alone := run.latest_metrics.get("kept_placement"):
-        text = f"{left_alone:.0%} of the tasks left as they were deployed: trying a policy cost too much there"
+        text = f"{left_alone:.0%} of the tasks left as they were deployed: no policy proved itself there"
         render.console.print(text, highlight=False)
     if result.rows:
         render.console.print(summary_table([convert.row_from_message(row) for row in result.rows]))

@@ -4,7 +4,7 @@ import socket
 import threading
 from contextlib import suppress
 
-HOST = "127.0.0.1"
+from services.cli.local import HOST
 
 
 class Doorway:

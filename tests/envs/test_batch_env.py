@@ -7,6 +7,7 @@ from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.envs.actions import discrete_nvec, env_spec, to_discrete
 from lwmecps_core.envs.observation import BOUND, split
 from lwmecps_core.envs.placement import with_env_id
+from lwmecps_core.envs.stepping import step_loop
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.specs import ENV_IDS, DeploymentSpec, ObjectiveSpec
@@ -256,3 +257,14 @@ def test_an_action_of_the_wrong_shape_is_refused():
     env.reset([1])
     with pytest.raises(InvalidInput, match="action"):
         env.step(np.zeros((1, 3), np.int32))
+
+
+def test_a_read_only_action_does_not_compile_the_loop_again():
+    env = BatchEnv(alike(1), [0])
+    env.reset([1])
+    action = np.zeros((1, env.spec.action_size), np.int32)
+    env.step(action)
+    compiled = list(step_loop(False).signatures)
+    action.flags.writeable = False
+    env.step(action)
+    assert step_loop(False).signatures == compiled

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the system under kills, under a failing Redis, and under hostile requests.
+"""`python -m tests.chaos`: the system under kills, under a failing Redis, hostile requests and load.
 
 Prints what happens, writes OUT/results.json, and ends with 1 when a promise of docs/guarantees.md was not kept.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.chaos import scenario
 from tests.chaos.fuzzing import NO_WORK, bombard
+from tests.chaos.load import press
 from tests.chaos.redis_faults import endure
 from tests.chaos.system import running
 
@@ -24,6 +25,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=150, help="meta-epochs of the run")
     parser.add_argument("--outage", type=float, default=5.0, help="seconds of every fault of Redis; 0: none")
     parser.add_argument("--fuzz", type=int, default=1000, help="hostile requests for every method; 0: none")
+    parser.add_argument("--load", type=float, default=0.0, help="hours of use of the soak, beside the rest of the load")
     parser.add_argument("--postgres", action="store_true", help="the registry on PostgreSQL, which is killed too")
     parser.add_argument("--volatile", action="store_true", help="Redis keeps nothing: every kill is a flush")
     parser.add_argument("--timeout", type=float, default=780.0, help="seconds that the run may take")
@@ -39,9 +41,12 @@ def main() -> int:
         found["redis"] = endure(folder / "state", args.outage, lambda text: print(text, flush=True))
     if args.fuzz:
         found["fuzz"] = _bombard(args, folder)
+    if args.load:
+        found["load"] = press(folder / "state", args.load, postgres=args.postgres, say=lambda text: print(text, flush=True))
     (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    held = found.get("holds", True) and found.get("redis", {}).get("holds", True)
+    parts = (found, found.get("redis", {}), found.get("load", {}))
+    held = all(part.get("holds", True) for part in parts)
     return 0 if held and not found.get("fuzz", {}).get("wrong") else 1
 
 

@@ -42,7 +42,9 @@ def main() -> int:
     if args.fuzz:
         found["fuzz"] = _bombard(args, folder)
     if args.load:
-        found["load"] = press(folder / "state", args.load, postgres=args.postgres, say=lambda text: print(text, flush=True))
+        found["load"] = press(
+            folder / "state", args.load, postgres=args.postgres, say=lambda text: print(text, flush=True)
+        )
     (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
     parts = (found, found.get("redis", {}), found.get("load", {}))

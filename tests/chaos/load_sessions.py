@@ -20,7 +20,7 @@ CITY = TaskDistribution(family="mec_city", env_id="lwmecps-v4", nodes=4, deploym
 
 
 class Twin:
-    """A session at the service (once opened) and the same one here: every session has its own task, seed and actions."""
+    """A session at the service (once opened) and the same one here, with a task, a seed and actions of its own."""
 
     def __init__(self, clients: Clients, number: int) -> None:
         self._clients, self._number = clients, number

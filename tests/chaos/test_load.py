@@ -12,7 +12,7 @@ from tests.chaos.load import Size, fill
 from tests.chaos.load_registry import oldest_first
 from tests.chaos.load_sessions import step_sessions
 from tests.chaos.soak import CALLS_PER_HOUR, Footprint, judge, soak
-from tests.chaos.system import running
+from tests.chaos.system import System, running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(170)]
 SMALL = Size(sessions=40, steps=5, runs=100, tasks=500)
@@ -24,9 +24,17 @@ def echo() -> Iterator[Echo]:
         yield call
 
 
-def test_sessions_stepped_side_by_side_show_what_each_shows_alone(tmp_path: Path, echo: Echo) -> None:
-    with running(tmp_path / "state", learners=1, more=NO_WORK) as system:
-        found = step_sessions(system.clients, echo, sessions=SMALL.sessions, steps=SMALL.steps, threads=SMALL.threads)
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system after some seconds of use, with its registry on SQLite."""
+    with running(tmp_path_factory.mktemp("load") / "state", learners=1) as system:
+        found = soak(system, 1.0, 5.0)
+        assert found["calls"] and found["runs"] and not found["wrong"]
+        yield system
+
+
+def test_sessions_stepped_side_by_side_show_what_each_shows_alone(busy: System, echo: Echo) -> None:
+    found = step_sessions(busy.clients, echo, sessions=SMALL.sessions, steps=SMALL.steps, threads=SMALL.threads)
     assert found["StepSession"]["calls"] == SMALL.sessions * SMALL.steps
     assert not found["wrong"]
 
@@ -38,12 +46,6 @@ def test_long_queues_and_lists_are_exact(tmp_path: Path, echo: Echo, postgres: b
     with running(tmp_path / "state", learners=1, more=NO_WORK, postgres=postgres) as system:
         found = fill(system.clients, echo, SMALL)
     assert {name: part["broken"] for name, part in found.items()} == {"runs": [], "tasks": []}
-
-
-def test_steady_use_is_answered_rightly(tmp_path: Path) -> None:
-    with running(tmp_path / "state") as system:
-        found = soak(system, 1.0, 5.0)
-    assert found["calls"] and found["runs"] and not found["wrong"]
 
 
 def test_growth_of_memory_files_or_threads_is_noticed() -> None:

@@ -1,5 +1,6 @@
 """SQLite or PostgreSQL behind one pair of transactions, `read` and `write`, and the migrations that prepare it."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from lwmecps_core.errors import ServiceUnavailable
@@ -39,6 +41,7 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        self._turn = threading.Lock()
         self._writing = self.engine.execution_options(lwmecps_write=True)
 
     @contextmanager
@@ -47,7 +50,7 @@ class Database:
         try:
             with Session(self.engine) as session:
                 yield session
-        except OperationalError as error:
+        except (OperationalError, PoolTimeout) as error:
             raise _unavailable(error) from error
 
     def write(self, work: Callable[[Session], T]) -> T:
@@ -57,7 +60,7 @@ class Database:
         """
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with Session(self._writing, expire_on_commit=False) as session, session.begin():
+                with self._writers_turn(), Session(self._writing, expire_on_commit=False) as session, session.begin():
                     return work(session)
             except IntegrityError:
                 # A concurrent transaction inserted the same key first; the next attempt sees what it wrote.
@@ -66,7 +69,22 @@ class Database:
             except OperationalError as error:
                 if attempt == ATTEMPTS or getattr(error.orig, "sqlstate", None) not in SERIALISATION_FAILURES:
                     raise _unavailable(error) from error
+            except PoolTimeout as error:
+                raise _unavailable(error) from error
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def _writers_turn(self) -> Iterator[None]:
+        """One writer at a time on SQLite: those that meet in the file sleep and try again, some for seconds."""
+        if self.engine.dialect.name != "sqlite":
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise ServiceUnavailable("the registry's database is busy: others have been writing for too long")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def check(self) -> None:
         """Raise `ServiceUnavailable` when the database can't be reached."""
@@ -105,8 +123,9 @@ class Database:
             run(config, revision)
 
 
-def _unavailable(error: OperationalError) -> ServiceUnavailable:
-    return ServiceUnavailable(f"the registry's database can't be reached or is busy: {error.orig}")
+def _unavailable(error: OperationalError | PoolTimeout) -> ServiceUnavailable:
+    why = error.orig if isinstance(error, OperationalError) else "all connections are in use"
+    return ServiceUnavailable(f"the registry's database can't be reached or is busy: {why}")
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

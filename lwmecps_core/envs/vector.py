@@ -75,7 +75,7 @@ class BatchEnv:
             numba.set_num_threads(self._threads)
         step_loop(self._threads > 1)(
             self._version, self.params, self.state, self._work, self.task_of,
-            np.require(discrete, np.int32, "CW"),  # for a read-only array numba would compile once more
+            np.require(discrete, np.int32, ["C", "W"]),  # for a read-only array numba would compile once more
             self._obs, self._reward, self._terminated, self._truncated, self._info,
         )  # fmt: skip
         mask = self._update_mask()

@@ -90,7 +90,7 @@ class Simulator:
     def advance(self, placement: NDArray[np.int32]) -> NDArray[np.float32]:
         """One interval with the desired replicas `[B, D, N]` (within limits: `limit_placement`); the rewards `[B]`."""
         reward = np.zeros(len(self.task_of), np.float32)
-        placement = np.require(placement, np.int32, "CW")  # for a read-only array numba would compile once more
+        placement = np.require(placement, np.int32, ["C", "W"])  # for a read-only array numba would compile once more
         advance_loop()(self.params, self.state, self._work, self.task_of, placement, reward, self.info)
         return reward
 

@@ -59,7 +59,7 @@ $(BUF):
 check: lint test ## Everything that must hold before a change goes in
 
 .PHONY: chaos
-chaos: $(READY) ## The system under kills and hostile requests; writes out/chaos (ARGS="--seed 7 --postgres")
+chaos: $(READY) ## The system under kills and hostile requests; writes out/chaos (ARGS="--load 1 --postgres")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: bench

@@ -20,7 +20,7 @@ from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import row, tree_map
+from lwmecps_core.tree import expanded, row, tree_map
 
 TASKS, SHOTS, INNER_LR, OUTER_LR = 25, 10, 0.01, 1e-3
 REPEATS = 50
@@ -51,7 +51,7 @@ def ours(method: str, steps: int, *, compiled: bool = False, **settings: Any) ->
 
     def iteration() -> Any:
         found = learner.meta_gradient(problem, row(outer.params, 0), {}, rates, points, cfg)
-        outer.step(with_task_axis(found.params, 1))
+        outer.step(expanded(found.params, 1))
         return found.params
 
     return iteration

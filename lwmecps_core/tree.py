@@ -32,7 +32,7 @@ def detached(tree: Tree) -> Tree:
 
 def expanded(tree: Tree, tasks: int) -> Tree:
     """Every leaf `[...]` seen as `[tasks, ...]`, without copying; gradients add up over tasks."""
-    return tree_map(lambda leaf: leaf.unsqueeze(0).expand(tasks, *leaf.shape), tree)
+    return tree_map(lambda leaf: leaf.expand(tasks, *leaf.shape), tree)
 
 
 def expanded_extra(extra: dict[str, Tensor], tasks: int) -> dict[str, Tensor]:
@@ -52,7 +52,8 @@ def global_norm(tree: Tree) -> Tensor:
 
 def norm_by_task(tree: Tree) -> Tensor:
     """Euclidean norm per task of a tree with a leading task axis: `[K]`."""
-    return torch.sqrt(torch.stack([leaf.flatten(1).pow(2).sum(1) for leaf in leaves(tree)]).sum(0))
+    norms: Tensor = torch.linalg.vector_norm(torch.cat([leaf.flatten(1) for leaf in leaves(tree)], 1), dim=1)
+    return norms
 
 
 def flatten(tree: Tree, prefix: str) -> dict[str, Tensor]:

@@ -121,7 +121,7 @@ def meta_train(case: Case, seed: int) -> Params:
         else:
             points = [support] * (collections(learner, case.cfg) - 1) + [query]
             found = learner.meta_gradient(problem, start, {}, rates, points, case.cfg)
-        outer.step(with_task_axis(found.params, 1))
+        outer.step(expanded(found.params, 1))
     return detached(row(outer.params, 0))
 
 

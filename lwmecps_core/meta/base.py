@@ -14,7 +14,7 @@ from lwmecps_core.run_config import MetaConfig
 class MetaGradient:
     """Gradients for the shared start and the inner rates, and the losses `[K]` before and after adaptation.
 
-    `rates` is empty where a method learns none. `metrics` are a method's own, `[K]` each.
+    `rates` is empty where none are learnt. `metrics` are a method's own, `[K]` each.
     """
 
     params: Params

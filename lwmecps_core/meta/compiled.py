@@ -5,12 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._dynamo import lookup_backend
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.base import MetaGradient, MetaLearner
 from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.tree import leaves, with_leaves
 
 Program = Callable[..., Any]
 
@@ -26,7 +28,7 @@ class Compiled:
 
     def __init__(self, learner: MetaLearner, backend: str = "inductor") -> None:
         self._learner, self._backend = learner, backend
-        self._programs: dict[Any, Program] = {}
+        self._programs: dict[Any, tuple[Program, MetaGradient]] = {}
 
     @property
     def frozen_support(self) -> bool:
@@ -50,15 +52,30 @@ class Compiled:
         shapes = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
         key = (algo, cfg, tuple(params), tuple(rates), len(points), names, shapes)
         if key not in self._programs:
-            _, structure = pytree.tree_flatten((params, extra, rates, list(points)))
-
-            def whole(*flat: Tensor) -> tuple[Any, ...]:
-                params, extra, rates, points = pytree.tree_unflatten(flat, structure)
-                found = self._learner.meta_gradient(algo, params, extra, rates, points, cfg)
-                return found.params, found.rates, found.loss_before, found.loss_after, found.metrics
-
-            self._programs[key] = torch.compile(
-                make_fx(whole)(*inputs), dynamic=False, backend=self._backend
-            )  # fmt: skip
+            self._programs[key] = self._program(algo, (params, extra, rates, list(points)), inputs, cfg)
+        program, names_of = self._programs[key]
         with torch.no_grad():
-            return MetaGradient(*self._programs[key](*inputs))
+            found = iter(program(*inputs))
+        return MetaGradient(
+            with_leaves(names_of.params, found), with_leaves(names_of.rates, found), next(found), next(found),
+            {name: next(found) for name in names_of.metrics},
+        )  # fmt: skip
+
+    def _program(
+        self, algo: Algorithm, given: tuple[Any, ...], inputs: list[Tensor], cfg: MetaConfig
+    ) -> tuple[Program, MetaGradient]:
+        """The program from flat inputs to flat results, and results that say what their names are."""
+        _, structure = pytree.tree_flatten(given)
+        first: list[MetaGradient] = []
+
+        def whole(*flat: Tensor) -> list[Tensor]:
+            params, extra, rates, points = pytree.tree_unflatten(flat, structure)
+            found = self._learner.meta_gradient(algo, params, extra, rates, points, cfg)
+            first.append(found)
+            losses = [found.loss_before, found.loss_after]
+            return [*leaves(found.params), *leaves(found.rates), *losses, *found.metrics.values()]
+
+        # The backend itself, not `torch.compile`: the key holds what that would check in every call.
+        traced = make_fx(whole)(*inputs)
+        with torch.no_grad():
+            return lookup_backend(self._backend)(traced, inputs), first[0]

@@ -34,13 +34,13 @@ class MAML:
         """See `meta_gradient`."""
         return meta_gradient(
             algo, params, extra, rates, points[:-1], points[-1],
-            first_order=self.first_order, step_weights=point_weights(cfg, len(points)),
+            first_order=self.first_order, step_weights=point_weights(cfg, len(points)), learn_rates=cfg.learn_inner_lr,
         )  # fmt: skip
 
 
 def meta_gradient(
     algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], query: Batch,
-    *, first_order: bool = False, step_weights: Sequence[float] | None = None,
+    *, first_order: bool = False, step_weights: Sequence[float] | None = None, learn_rates: bool = True,
 ) -> MetaGradient:  # fmt: skip
     """Mean over K tasks of Σ wⱼ (dφⱼ/dθ)ᵀ vⱼ, where φⱼ are the parameters after j inner steps and vⱼ each group's
     gradient there of its own loss.
@@ -54,13 +54,13 @@ def meta_gradient(
     one for the end) also weigh the intermediate points on the data collected there, which keeps the start and each
     step of adaptation good (multi-step loss: Antoniou et al. 2019, MAML++, arXiv:1810.09502, equation 6); by default
     the end alone counts. First-order takes the inner gradients as constants (Finn et al. 2017, arXiv:1703.03400,
-    section 5.2).
+    section 5.2). The rates have a gradient where they are learnt.
     """
     points = [*support, query]
     weights = tuple(step_weights) if step_weights is not None else (0.0,) * len(support) + (1.0,)
     many_extra = expanded_extra(extra, query["weight"].shape[0])
     compute = constant_steps if first_order else _second_order
-    return compute(algo, params, many_extra, rates, points, weights)
+    return compute(algo, params, many_extra, rates, points, weights, learn_rates)
 
 
 def total_loss(losses: dict[str, Tensor]) -> Tensor:
@@ -69,10 +69,12 @@ def total_loss(losses: dict[str, Tensor]) -> Tensor:
 
 
 def _second_order(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float]
-) -> MetaGradient:
+    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float],
+    learn_rates: bool,
+) -> MetaGradient:  # fmt: skip
     """Backpropagation of all vⱼ through the whole chain of inner steps, in one pass."""
-    start, learnt = (tree_map(lambda leaf: leaf.detach().requires_grad_(), tree) for tree in (params, rates))
+    start = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
+    rates = tree_map(lambda leaf: leaf.detach().requires_grad_(learn_rates), rates)
     tasks = points[0]["weight"].shape[0]
     current = expanded(start, tasks)
     reached: list[Tensor] = []
@@ -82,7 +84,7 @@ def _second_order(
         last = j == len(points) - 1
         losses = algo.losses(current, extra, batch)
         values.append(total_loss(losses))
-        moving = {} if last else gradients(losses, current, learnt, create_graph=True)
+        moving = {} if last else gradients(losses, current, rates, create_graph=True)
         if weight:
             others = [group for group in current if group not in moving]
             found = moving | gradients(losses, current, others, retain_graph=not last)
@@ -90,32 +92,35 @@ def _second_order(
             pulls += [x.detach() * (weight / tasks) for x in leaves(found)]
         if not last:
             # A view where nothing moves: else the next point's own gradients would run back through this step.
-            current = inner_step(tree_map(lambda leaf: leaf.view_as(leaf), current), learnt, moving)
+            current = inner_step(tree_map(lambda leaf: leaf.view_as(leaf), current), rates, moving)
+    learnt = rates if learn_rates else {}
     wanted = [*leaves(start), *leaves(learnt)]
     pulled = torch.autograd.grad(reached, wanted, pulls, allow_unused=True)
     grads = [torch.zeros_like(w) if g is None else g for w, g in zip(wanted, pulled, strict=True)]
     size = len(leaves(start))
-    return MetaGradient(with_leaves(params, grads[:size]), with_leaves(rates, grads[size:]), values[0], values[-1])
+    return MetaGradient(with_leaves(params, grads[:size]), with_leaves(learnt, grads[size:]), values[0], values[-1])
 
 
 def constant_steps(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float]
-) -> MetaGradient:
+    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float],
+    learn_rates: bool,
+) -> MetaGradient:  # fmt: skip
     """One plain gradient per point: with constant inner gradients g, dθⱼ/dθ₀ = 1 and dθⱼ/dα = −Σ g of earlier steps.
 
     `extra` has a task axis, `params` and `rates` have none.
     """
     tasks = points[0]["weight"].shape[0]
     current = tree_map(lambda leaf: leaf.detach().clone(), expanded(params, tasks))
-    travelled = tree_map(torch.zeros_like, {group: current[group] for group in rates})
-    of_params, of_rates = tree_map(torch.zeros_like, params), tree_map(torch.zeros_like, rates)
+    learnt = rates if learn_rates else {}
+    travelled = tree_map(torch.zeros_like, {group: current[group] for group in learnt})
+    of_params, of_rates = tree_map(torch.zeros_like, params), tree_map(torch.zeros_like, learnt)
     values: list[Tensor] = []
     for j, (batch, weight) in enumerate(zip(points, weights, strict=True)):
         live = tree_map(lambda leaf: leaf.requires_grad_(), current)
         losses = algo.losses(live, extra, batch)
         values.append(total_loss(losses))
         grads = gradients(losses, live)
-        moving = {group: grads[group] for group in rates}
+        moving = {group: grads[group] for group in learnt}
         if weight:
             of_params = tree_map(lambda total, g, w=weight: total + w * g.mean(0), of_params, grads)
             of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, moving, travelled)

@@ -1,7 +1,7 @@
 """Reptile: go where plain training on each task leads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.adapt import adapted_once
@@ -34,5 +34,4 @@ class Reptile:
     ) -> MetaGradient:
         """Mean over tasks of Σⱼ ∇L(φⱼ) over all points."""
         many_extra = expanded_extra(extra, points[0]["weight"].shape[0])
-        found = constant_steps(algo, params, many_extra, rates, points, (1.0,) * len(points))
-        return replace(found, rates={})
+        return constant_steps(algo, params, many_extra, rates, points, (1.0,) * len(points), learn_rates=False)

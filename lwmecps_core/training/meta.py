@@ -121,7 +121,7 @@ def _meta_descend(
             grads = dict(found.params)
             for group, names in found.rates.items() if cfg.learn_inner_lr else ():
                 grads[f"rate/{group}"] = {n: x * rates[group][n] for n, x in names.items()}
-            norms.append(outer.step(with_task_axis(grads, 1)))
+            norms.append(outer.step(expanded(grads, 1)))
             if epoch == 0:
                 on_policy.append(found)
 

@@ -16,10 +16,10 @@ ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS
 
 
 @contextmanager
-def reference_server(kind: str) -> Iterator[grpc.Channel]:
+def reference_server(kind: str, threads: int = 4) -> Iterator[grpc.Channel]:
     """A channel to one of the servers of `bench.servers`."""
     port = free_port()
-    with running("bench.servers", [kind, str(port)], {}), connect(f"127.0.0.1:{port}") as channel:
+    with running("bench.servers", [kind, str(port), str(threads)], {}), connect(f"127.0.0.1:{port}") as channel:
         yield channel
 
 

@@ -1,4 +1,4 @@
-"""Reference servers: `python -m bench.servers echo|dm_env_rpc PORT` serves on the loopback interface until SIGTERM.
+"""Reference servers: `python -m bench.servers echo|dm_env_rpc PORT THREADS` serves on loopback until SIGTERM.
 
 `echo` answers an empty message with an empty message: what any unary call costs. `dm_env_rpc` serves one environment
 by the protocol of PyPI's `dm-env-rpc`, written like that package's own example server.
@@ -18,9 +18,9 @@ from bench.cases import SEED, square_task
 from lwmecps_core.envs.vector import BatchEnv
 
 
-def main(kind: str, port: str) -> None:
+def main(kind: str, port: str, threads: str) -> None:
     """Serve until the process is ended."""
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+    server = grpc.server(futures.ThreadPoolExecutor(int(threads)))
     {"echo": _add_echo, "dm_env_rpc": _add_dm_env_rpc}[kind](server)
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()

@@ -119,7 +119,7 @@ def _meta_descend(
             params, rates = _parted(row(outer.params, 0))
             found = learner.meta_gradient(algo, params, extra, rates, part, cfg)
             grads = dict(found.params)
-            for group, names in found.rates.items() if cfg.learn_inner_lr else ():
+            for group, names in found.rates.items():
                 grads[f"rate/{group}"] = {n: x * rates[group][n] for n, x in names.items()}
             norms.append(outer.step(expanded(grads, 1)))
             if epoch == 0:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
+import psutil
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
@@ -105,8 +105,7 @@ class Target:
         for name in SERVICES:
             process = self.system.services[name].process
             assert process is not None and process.poll() is None, f"{name} has ended"
-            pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-            found[name] = pages * 4096 / 2**20
+            found[name] = psutil.Process(process.pid).memory_info().rss / 2**20
         return found
 
     def still_works(self, service: str) -> None:

@@ -1,46 +1,25 @@
-"""Durations of calls from several client threads, and of an empty echo from as many.
-
-`python -m tests.chaos.latency PORT THREADS` serves the echo on the loopback interface until SIGTERM.
-"""
+"""Durations of calls from several client threads, and of an empty echo from as many."""
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import grpc
-
-from bench.processes import connect, free_port, running
+from bench.processes import reference_server
 
 T = TypeVar("T")
 SERVER_THREADS = 32
 """As many as our services have."""
-PATH = "/chaos.Echo/Call"
 Echo = Callable[[], bytes]
-
-
-def main(port: str, threads: str) -> None:
-    """Serve until the process is ended."""
-    server = grpc.server(ThreadPoolExecutor(int(threads)))
-    echo = grpc.unary_unary_rpc_method_handler(lambda request, context: request)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("chaos.Echo", {"Call": echo}),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
-    server.wait_for_termination()
 
 
 @contextmanager
 def echo_server() -> Iterator[Echo]:
     """A call of an empty message that is answered by an empty message, from a process of its own."""
-    port = free_port()
-    with (
-        running("tests.chaos.latency", [str(port), str(SERVER_THREADS)], {}),
-        connect(f"127.0.0.1:{port}") as channel,
-    ):
-        call = channel.unary_unary(PATH, request_serializer=None, response_deserializer=None)
+    with reference_server("echo", SERVER_THREADS) as channel:
+        call = channel.unary_unary("/bench.Echo/Call", request_serializer=None, response_deserializer=None)
         yield lambda: call(b"", timeout=20)
 
 
@@ -81,7 +60,3 @@ def _timed(call: Callable[[], T]) -> tuple[T, float]:
     began = time.perf_counter()
     answer = call()
     return answer, (time.perf_counter() - began) * 1e3
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -30,10 +30,10 @@ class Size:
 
 
 def press(
-    folder: Path, hours: float, *, postgres: bool = False, size: Size = Size(), say: Callable[[str], None] = print
-) -> dict[str, Any]:  # fmt: skip
+    folder: Path, hours: float, *, postgres: bool = False, say: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Sessions once, runs and tasks on every database that is installed, `hours` of soak on one; what was found."""
-    began, found = time.monotonic(), dict[str, Any]()
+    began, found, size = time.monotonic(), dict[str, Any](), Size()
     with running(folder, learners=1, more=NO_WORK) as system, echo_server() as echo:
         found["sessions"] = step_sessions(
             system.clients, echo, sessions=size.sessions, steps=size.steps, threads=size.threads

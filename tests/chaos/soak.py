@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import redis
 
 from protos.lwmecps.learner.v1 import learner_pb2
@@ -47,14 +48,11 @@ class Footprint:
 def footprint(pid: int) -> Footprint:
     """Sum over the process and its descendants; what ends meanwhile is left out."""
     mib, files, threads = 0.0, 0, 0
-    for each in _tree(pid):
-        root = Path(f"/proc/{each}")
-        try:
-            pages = int((root / "statm").read_text().split()[1])
-            opened, tasks = len(list((root / "fd").iterdir())), len(list((root / "task").iterdir()))
-        except OSError:
-            continue
-        mib, files, threads = mib + pages * 4096 / 2**20, files + opened, threads + tasks
+    root = psutil.Process(pid)
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess), process.oneshot():
+            seen = process.memory_info().rss / 2**20, process.num_fds(), process.num_threads()
+            mib, files, threads = mib + seen[0], files + seen[1], threads + seen[2]
     return Footprint(mib, files, threads)
 
 
@@ -179,14 +177,3 @@ def _pids(system: System) -> dict[str, int]:
     processes = {name: service.process for name, service in system.services.items()}
     processes["redis"] = system.redis.process
     return {name: process.pid for name, process in processes.items() if process is not None}
-
-
-def _tree(pid: int) -> list[int]:
-    found = [pid]
-    for each in found:
-        try:
-            for task in Path(f"/proc/{each}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-    return found

@@ -41,8 +41,8 @@ def expanded_extra(extra: dict[str, Tensor], tasks: int) -> dict[str, Tensor]:
 
 
 def row(tree: Tree, task: int) -> Tree:
-    """The tree of one task out of a tree with a leading task axis."""
-    return tree_map(lambda leaf: leaf[task], tree)
+    """The tree of one task out of a tree with a leading task axis: views, outside every autograd graph."""
+    return tree_map(lambda leaf: leaf.detach()[task], tree)
 
 
 def global_norm(tree: Tree) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._dynamo import lookup_backend
+from torch._inductor import config as inductor
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
@@ -47,9 +48,9 @@ class Compiled:
         """See `MetaLearner.meta_gradient`."""
         # Flat by hand: what comes with PyTorch for any structure takes longer than the gradient itself.
         given = [*params.values(), extra, *rates.values(), *points]
-        inputs = [leaf.detach() for part in given for leaf in part.values()]
+        inputs = [leaf.contiguous() for part in given for leaf in part.values()]
         names = tuple(name for part in given for name in part)
-        shapes = tuple((x.shape, x.stride(), x.dtype) for x in inputs)
+        shapes = tuple((x.shape, x.dtype) for x in inputs)
         key = (algo, cfg, tuple(params), tuple(rates), len(points), names, shapes)
         if key not in self._programs:
             self._programs[key] = self._program(algo, (params, extra, rates, list(points)), inputs, cfg)
@@ -75,7 +76,8 @@ class Compiled:
             losses = [found.loss_before, found.loss_after]
             return [*leaves(found.params), *leaves(found.rates), *losses, *found.metrics.values()]
 
-        # The backend itself, not `torch.compile`: the key holds what that would check in every call.
+        inputs = [x.detach() for x in inputs]
         traced = make_fx(whole)(*inputs)
-        with torch.no_grad():
+        # The backend itself, not `torch.compile`, and without assertions: the key holds what they check in every call.
+        with torch.no_grad(), inductor.patch(size_asserts=False):
             return lookup_backend(self._backend)(traced, inputs), first[0]

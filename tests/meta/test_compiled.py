@@ -1,5 +1,7 @@
 """The compiled meta-gradient: the same numbers, one program for each shape."""
 
+import shutil
+
 import pytest
 import torch
 
@@ -40,3 +42,21 @@ def test_other_shapes_and_settings_get_programs_of_their_own() -> None:
         wanted = meta.REGISTRY["fomaml"].meta_gradient(problem, params, {}, rates, points, settings)
         found = compiled.meta_gradient(problem, params, {}, rates, points, settings)
         torch.testing.assert_close(found.params, wanted.params)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_a_compiled_program_takes_tensors_of_any_layout_and_of_any_graph() -> None:
+    """It was compiled for contiguous ones, and checks nothing itself."""
+    problem, plain = SquaredError(), meta.REGISTRY["fomaml"]
+    cfg, compiled = MetaConfig(method="fomaml", adaptation_steps=1, multi_step_loss=0.0), Compiled(plain)
+    params = problem.init(torch.Generator().manual_seed(0))
+    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.05), params)
+    points = data()
+    turned = tree_map(lambda leaf: leaf.mT.contiguous().mT.requires_grad_() * 1.0 if leaf.dim() > 1 else leaf, params)
+    reversed_tasks = [{name: x.flip(0).transpose(0, 1).contiguous().transpose(0, 1) for name, x in batch.items()}
+                      for batch in points]  # fmt: skip
+    for given, batches in ((params, points), (turned, reversed_tasks)):
+        wanted = plain.meta_gradient(problem, given, {}, rates, batches, cfg)
+        found = compiled.meta_gradient(problem, given, {}, rates, batches, cfg)
+        torch.testing.assert_close(found.params, wanted.params)
+        torch.testing.assert_close(found.rates, wanted.rates)

@@ -5,13 +5,15 @@ from bench.memory import saved_bytes
 from bench.report import Row
 from bench.timing import interleave
 
-STEPS, REPEATS = 5, 50
+STEPS, REPEATS, ROUNDS = 5, 50, 31
 LIMIT = 0.4
 
 
 def run() -> Row:
     first, second = (meta_problem.ours(method, STEPS, compiled=True) for method in ("fomaml", "maml"))
-    pair = interleave(lambda: meta_problem.each(first, REPEATS), lambda: meta_problem.each(second, REPEATS))
+    pair = interleave(
+        lambda: meta_problem.each(first, REPEATS), lambda: meta_problem.each(second, REPEATS), rounds=ROUNDS
+    )  # fmt: skip
     eager = [meta_problem.ours(method, STEPS) for method in ("fomaml", "maml")]
     uncompiled = interleave(*(lambda work=work: meta_problem.each(work, REPEATS) for work in eager))
     kept = [saved_bytes(work) for work in eager]

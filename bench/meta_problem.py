@@ -18,9 +18,9 @@ from lwmecps_core import meta
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
-from lwmecps_core.optimiser import Optimiser, with_task_axis
+from lwmecps_core.optimiser import PackedOptimiser
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, row, tree_map
+from lwmecps_core.tree import tree_map
 
 TASKS, SHOTS, INNER_LR, OUTER_LR = 25, 10, 0.01, 1e-3
 REPEATS = 50
@@ -45,13 +45,13 @@ def ours(method: str, steps: int, *, compiled: bool = False, **settings: Any) ->
     )  # fmt: skip
     params = problem.init(torch.Generator().manual_seed(SEED))
     rates = tree_map(lambda leaf: torch.full_like(leaf, INNER_LR), params)
-    outer = Optimiser(with_task_axis(params, 1), OUTER_LR, max_grad_norm=float("inf"))
+    outer = PackedOptimiser(params, OUTER_LR, max_grad_norm=float("inf"))
     support, query = data()
     points = [support] * (collections(learner, cfg) - 1) + [query]
 
     def iteration() -> Any:
-        found = learner.meta_gradient(problem, row(outer.params, 0), {}, rates, points, cfg)
-        outer.step(expanded(found.params, 1))
+        found = learner.meta_gradient(problem, outer.params, {}, rates, points, cfg)
+        outer.step(found.params)
         return found.params
 
     return iteration

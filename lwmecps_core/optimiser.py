@@ -11,6 +11,8 @@ from torch.optim.adam import adam
 from lwmecps_core.tree import Tree, expanded, flatten, norm_by_task, tree_map
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+VECTOR = "vector"
+"""Name of the one leaf of a group in a `PackedOptimiser`'s state."""
 
 
 class Optimiser:
@@ -85,6 +87,39 @@ class Optimiser:
                 if f"step/{group}/{name}" in flat:
                     step, mean, square = (flat[f"{key}/{group}/{name}"].clone() for key in MOMENTS)
                     self._moments[group, name] = step, mean, square
+
+
+class PackedOptimiser:
+    """Adam for one parameter set whose leaves all have gradients in every step: a few operations for a whole group.
+
+    `params` are live views, outside every graph and without a task axis. A group's leaves have one type.
+    """
+
+    def __init__(
+        self, params: Tree, learning_rate: float, max_grad_norm: float, other_rates: Mapping[str, float] | None = None
+    ) -> None:
+        self._packed = Optimiser(_packed(params), learning_rate, max_grad_norm, other_rates)
+        self.params: Tree = {}
+        for group, names in params.items():
+            whole = self._packed.params[group][VECTOR].detach()[0]
+            parts = torch.split(whole, [leaf.numel() for leaf in names.values()])
+            self.params[group] = {n: part.view(names[n].shape) for n, part in zip(names, parts, strict=True)}
+
+    def step(self, grads: Tree) -> Tensor:
+        """One step against `grads`, a tree like `params`; returns their norm before clipping, `[1]`."""
+        return self._packed.step(_packed(grads))
+
+    def state(self) -> dict[str, Tensor]:
+        """Parameters and moments, flat; they are the live tensors, not copies."""
+        return self._packed.state()
+
+    def restore(self, flat: dict[str, Tensor]) -> None:
+        """Take over what `state` returned."""
+        self._packed.restore(flat)
+
+
+def _packed(tree: Tree) -> Tree:
+    return {g: {VECTOR: torch.cat([x.flatten() for x in names.values()]).unsqueeze(0)} for g, names in tree.items()}
 
 
 def with_task_axis(tree: Tree, tasks: int) -> Tree:

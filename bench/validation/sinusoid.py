@@ -18,10 +18,10 @@ from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.meta.maml import meta_gradient
-from lwmecps_core.optimiser import Optimiser, with_task_axis
+from lwmecps_core.optimiser import PackedOptimiser
 from lwmecps_core.run_config import MetaConfig
 from lwmecps_core.sampling import torch_generator
-from lwmecps_core.tree import detached, expanded, row, tree_map
+from lwmecps_core.tree import detached, expanded, tree_map
 
 OUT = RESULTS / "validation-sinusoid.json"
 HIDDEN = 40
@@ -111,18 +111,17 @@ def meta_train(case: Case, seed: int) -> Params:
     generator = torch_generator(seed, "sinusoid")
     params = problem.init(generator)
     rates = _rates(params, case.cfg)
-    outer = Optimiser(with_task_axis(params, 1), case.cfg.outer_lr, max_grad_norm=float("inf"))
+    outer = PackedOptimiser(params, case.cfg.outer_lr, max_grad_norm=float("inf"))
     for _ in range(case.iterations):
         waves = Waves.draw(META_BATCH, generator)
         support, query = (waves.points(case.shots, generator) for _ in range(2))
-        start = row(outer.params, 0)
         if case.pretraining:
-            found = meta_gradient(problem, start, {}, rates, [], query)
+            found = meta_gradient(problem, outer.params, {}, rates, [], query)
         else:
             points = [support] * (collections(learner, case.cfg) - 1) + [query]
-            found = learner.meta_gradient(problem, start, {}, rates, points, case.cfg)
-        outer.step(expanded(found.params, 1))
-    return detached(row(outer.params, 0))
+            found = learner.meta_gradient(problem, outer.params, {}, rates, points, case.cfg)
+        outer.step(found.params)
+    return detached(outer.params)
 
 
 def errors(case: Case, start: Params, seed: int) -> list[Tensor]:

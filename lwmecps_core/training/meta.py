@@ -15,7 +15,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.evaluation import summary
 from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
-from lwmecps_core.optimiser import Optimiser, with_task_axis
+from lwmecps_core.optimiser import PackedOptimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
@@ -23,7 +23,7 @@ from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
 from lwmecps_core.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import equal_rates, speed
-from lwmecps_core.tree import detached, expanded, expanded_extra, row, tree_map
+from lwmecps_core.tree import detached, expanded, expanded_extra, tree_map
 
 LARGEST_RATE = 1.0
 """Of inner steps: parameters that seldom have a gradient would otherwise learn to leap when they have one."""
@@ -61,20 +61,21 @@ def meta_descent(
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
         params, extra = warmup.snapshot(0).params, warmup.snapshot(0).extra
         start = None
-    joined = with_task_axis(_joined(params, rates), 1)
-    outer = Optimiser(joined, cfg.outer_lr, cfg.max_grad_norm, {g: cfg.rate_lr for g in joined if g not in params})
+    joined = _joined(params, rates)
+    rate_lrs = {group: cfg.rate_lr for group in joined if group not in params}
+    outer = PackedOptimiser(joined, cfg.outer_lr, cfg.max_grad_norm, rate_lrs)
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
     for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
-        params, rates = _parted(row(outer.params, 0))
+        params, rates = _parted(outer.params)
         tasks = some_tasks(source, cfg.meta_batch_size, seed, step)
         policy = PolicyData(algorithm, spec, detached(params), extra, detached(rates))
         data, points = _collect_chain(
             learner, algo, collector, tasks, policy, cfg, seeds(seed, f"meta-{step}", collections(learner, cfg))
         )  # fmt: skip
         metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
-        params, rates = _parted(detached(row(outer.params, 0)))
+        params, rates = _parted(detached(outer.params))
         extra = algo.after_update(params, extra)
         rewards = [[float(b.reward.sum(0).mean()) for b in point] for point in data]
         metrics |= {"task_performance": float(np.mean(rewards[-1]))}
@@ -106,8 +107,8 @@ def _collect_chain(
 
 
 def _meta_descend(
-    learner: MetaLearner, algo: Algorithm, outer: Optimiser, extra: Extra, points: Sequence[Batch], cfg: MetaConfig,
-    generator: torch.Generator,
+    learner: MetaLearner, algo: Algorithm, outer: PackedOptimiser, extra: Extra, points: Sequence[Batch],
+    cfg: MetaConfig, generator: torch.Generator,
 ) -> dict[str, float]:  # fmt: skip
     """Outer updates on one chain of collections; metrics of the first pass, where the data are on-policy."""
     tasks = points[0]["weight"].shape[0]
@@ -116,12 +117,12 @@ def _meta_descend(
     for epoch in range(cfg.outer_epochs):
         for chosen in torch.split(torch.randperm(tasks, generator=generator), cfg.tasks_per_update or tasks):
             part = [{name: x[chosen] for name, x in point.items()} for point in points]
-            params, rates = _parted(row(outer.params, 0))
+            params, rates = _parted(outer.params)
             found = learner.meta_gradient(algo, params, extra, rates, part, cfg)
             grads = dict(found.params)
             for group, names in found.rates.items():
                 grads[f"rate/{group}"] = {n: x * rates[group][n] for n, x in names.items()}
-            norms.append(outer.step(expanded(grads, 1)))
+            norms.append(outer.step(grads))
             if epoch == 0:
                 on_policy.append(found)
 

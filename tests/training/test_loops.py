@@ -14,7 +14,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY as METHODS
-from lwmecps_core.optimiser import Optimiser
+from lwmecps_core.optimiser import Optimiser, PackedOptimiser, with_task_axis
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.progress import LoopState, Progress
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
@@ -35,7 +35,7 @@ from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
 from lwmecps_core.training.guard import SETBACK
-from lwmecps_core.tree import flatten, leaves, tree_map
+from lwmecps_core.tree import flatten, leaves, row, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 DQN = DQNConfig(hidden_size=(8, 8), updates_per_batch=3, memory_size=100)
@@ -303,3 +303,20 @@ def test_adam_pairs_elements_whatever_the_layout_of_gradients() -> None:
             optimiser.step({"g": {"w": laid_out}})
         ends.append(optimiser.params["g"]["w"].detach())
     assert torch.equal(*ends)
+
+
+def test_a_packed_optimiser_steps_like_one_that_goes_leaf_by_leaf() -> None:
+    generator = torch.Generator().manual_seed(3)
+    start = {"net": {"w": torch.randn(5, 3, generator=generator), "b": torch.randn(3, generator=generator)},
+             "rate": {"w": torch.randn(2, generator=generator)}}  # fmt: skip
+    packed = PackedOptimiser(start, 0.1, 1.0, {"rate": 0.01})
+    plain = Optimiser(with_task_axis(start, 1), 0.1, 1.0, {"rate": 0.01})
+    for _ in range(3):
+        grads = tree_map(lambda leaf: torch.randn(leaf.shape, generator=generator), start)
+        torch.testing.assert_close(packed.step(grads), plain.step(with_task_axis(grads, 1)))
+        torch.testing.assert_close(packed.params, row(plain.params, 0))
+    again = PackedOptimiser(start, 0.1, 1.0, {"rate": 0.01})
+    again.restore({name: x.clone() for name, x in packed.state().items()})
+    for optimiser in (packed, again):
+        optimiser.step(grads)
+    assert all(torch.equal(a, b) for a, b in zip(leaves(packed.params), leaves(again.params), strict=True))

@@ -46,13 +46,18 @@ def to_bytes(policy: PolicyData) -> bytes:
 
 
 def from_bytes(data: bytes, source: str) -> PolicyData:
-    """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file."""
+    """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file, and the tensor that
+    holds something else than finite numbers.
+    """
     try:
         size = int.from_bytes(data[:8], "little")
         header: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
         tensors = safetensors.torch.load(data)
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
+        for key, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise ValueError(f"{key} holds NaN or infinite numbers")
         env = json.loads(header["env_spec"])
         env["blocks"] = tuple((name, tuple(shape)) for name, shape in env["blocks"])
         env["nvec"] = tuple(env["nvec"])

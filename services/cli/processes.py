@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,16 +43,17 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def start_module(name: str, module: str, env: Mapping[str, str], log: Path) -> Child:
+def start_module(name: str, module: str, env: Mapping[str, str], log: Path, prefix: Sequence[str] = ()) -> Child:
     """Start `python -m module` with `env` on top of this process's environment.
 
     It gets a session of its own: ctrl-C reaches only the parent, which then drains its children in order. Should the
-    parent be killed, its children get SIGTERM (call this from a thread that lives as long as they may).
+    parent be killed, its children get SIGTERM (call this from a thread that lives as long as they may). `prefix` is a
+    command that becomes the one behind it, as `nice` does.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            tied([sys.executable, "-m", module]),
+            tied([*prefix, sys.executable, "-m", module]),
             env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
         )  # fmt: skip
     return Child(name, process, log)

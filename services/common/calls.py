@@ -7,8 +7,10 @@ does not depend on the call is looked up once per method, because the whole must
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter as Counts
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,14 +67,15 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
     """The interceptor of one server; setting `draining` asks open streams to end."""
 
     max_streams: int
+    max_streams_per_client: int
     guard: Guard | None = None
     full: Callable[[], bool] = lambda: False
     """Whether no more calls can wait."""
     draining: threading.Event = field(default_factory=threading.Event)
     _handlers: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._streams = threading.BoundedSemaphore(self.max_streams)
+    _streams: Counts[str] = field(default_factory=Counts)
+    """Streams that are open, by client."""
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, wrapped; unknown methods are left to gRPC."""
@@ -104,46 +107,60 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     def _limited(self, behaviour: Behaviour) -> Behaviour:
         def upload(requests: Iterator[Message], context: grpc.ServicerContext) -> Any:
-            self._enter()
-            try:
+            with self._place(context):
                 return behaviour(_checked(requests), context)
-            finally:
-                self._streams.release()
 
         return upload
 
     def _streaming(self, run: "_Method", behaviour: Behaviour, one_request: bool) -> Behaviour:
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
-            entered = False
             watched: Any = _Draining(context, self.draining)
             try:
-                self._enter()
-                entered = True
-                run.open.inc()
-                if one_request:
-                    check(request)
-                yield from behaviour(request if one_request else _checked(request), watched)
-                if watched.told:
-                    raise ServiceUnavailable("the server is shutting down")
-                run.done(start)
+                with self._place(context), run.open.track_inprogress():
+                    if one_request:
+                        check(request)
+                    yield from behaviour(request if one_request else _checked(request), watched)
+                    if watched.told:
+                        raise ServiceUnavailable("the server is shutting down")
+                    run.done(start)
             except GeneratorExit:  # the caller hung up
                 run.gone(start)
                 raise
             except Exception as error:
                 run.failed(error, context, start)
-            finally:
-                if entered:
-                    run.open.dec()
-                    self._streams.release()
 
         return stream
 
-    def _enter(self) -> None:
+    @contextmanager
+    def _place(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """One of the server's streams, for as long as the context lasts."""
         if self.draining.is_set():
             raise ServiceUnavailable("the server is shutting down")
-        if not self._streams.acquire(blocking=False):
-            raise QueueFull(f"all {self.max_streams} streams of this server are in use; try again later")
+        client = self._client(context)
+        with self._counting:
+            if self._streams[client] >= self.max_streams_per_client:
+                held = self._streams[client]
+                raise QueueFull(f"{client} has {held} streams here already; end one, or try again later")
+            if self._streams.total() >= self.max_streams:
+                raise QueueFull(f"all {self.max_streams} streams of this server are in use; try again later")
+            self._streams[client] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._streams[client] -= 1
+                self._streams += Counts[str]()  # forgets clients without streams
+
+    def _client(self, context: grpc.ServicerContext) -> str:
+        """Who calls: the token's owner, else the certificate's, else the host; whatever its number of connections."""
+        principal = self.guard.principal(context.invocation_metadata()) if self.guard else None
+        if principal is not None:
+            return principal.name
+        certificate: Mapping[str, Any] = context.auth_context()
+        for name in certificate.get("x509_common_name", ()):
+            return str(name.decode(errors="replace"))
+        return str(context.peer()).rpartition(":")[0]  # without its port
 
 
 class _Method:

@@ -38,6 +38,7 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
     if settings.tls_ca_file:

@@ -26,6 +26,8 @@ from services.common.tls import server_credentials
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
 CHECK_EVERY_S = 1.0
+KEEPALIVE_S, KEEPALIVE_ANSWER_S = 20.0, 10.0
+"""After so long without a sign of life a client is asked for one; if it gives none, its calls end."""
 ROLLOUTS = "rollouts"
 """What health calls the way of rollouts through Redis."""
 Checks = Mapping[str, Callable[[], None]]
@@ -84,7 +86,9 @@ class RunningServer:
     def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
         self._pool = _Pool(settings.workers)
         most = settings.workers + settings.max_waiting
-        self._calls = Calls(settings.max_streams, guard(settings), lambda: self._pool.calls >= most)
+        self._calls = Calls(
+            settings.max_streams, settings.max_streams_per_client, guard(settings), lambda: self._pool.calls >= most
+        )  # fmt: skip
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -169,6 +173,9 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+        ("grpc.keepalive_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
         # Clients may keep idle connections alive with a ping every 10 s (see `client`).
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

@@ -28,6 +28,8 @@ class ServerSettings:
     """Threads, and so calls at once."""
     max_streams: Annotated[int, Field(ge=1, le=999)] = 24
     """Streams at once: each holds a thread for its whole life, so some must be left for other calls."""
+    max_streams_per_client: Annotated[int, Field(ge=1, le=999)] = 16
+    """Of one client, which is a token's or certificate's owner, else a host."""
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Calls that wait for a thread; those beyond are refused at once."""
     max_calls_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128

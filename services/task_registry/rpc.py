@@ -74,6 +74,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
         changed, revision = self._store.runs.changed, 0
         after_step = request.after_step if request.HasField("after_step") else -1
+        context.add_callback(lambda: changed.notify(request.run_id))  # the caller hung up: look at once
         while context.is_active():
             seen = changed.count(request.run_id)
             news = self._store.runs.news(request.run_id, revision, after_step)

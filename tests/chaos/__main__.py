@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the system under kills, under a failing Redis, hostile requests and load.
+"""`python -m tests.chaos`: the system under kills, under a failing Redis and network, hostile requests and load.
 
 Prints what happens, writes OUT/results.json, and ends with 1 when a promise of docs/guarantees.md was not kept.
 """
@@ -13,6 +13,8 @@ from typing import Any
 from tests.chaos import scenario
 from tests.chaos.fuzzing import NO_WORK, bombard
 from tests.chaos.load import press
+from tests.chaos.network import missing
+from tests.chaos.network_faults import cross
 from tests.chaos.redis_faults import endure
 from tests.chaos.system import running
 
@@ -24,6 +26,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--epochs", type=int, default=150, help="meta-epochs of the run")
     parser.add_argument("--outage", type=float, default=5.0, help="seconds of every fault of Redis; 0: none")
+    parser.add_argument("--network", type=float, default=5.0, help="seconds of every partition; 0: none (needs root)")
     parser.add_argument("--fuzz", type=int, default=1000, help="hostile requests for every method; 0: none")
     parser.add_argument("--load", type=float, default=0.0, help="hours of use of the soak, beside the rest of the load")
     parser.add_argument("--postgres", action="store_true", help="the registry on PostgreSQL, which is killed too")
@@ -39,6 +42,8 @@ def main() -> int:
         found = _storm(args, folder)
     if args.outage:
         found["redis"] = endure(folder / "state", args.outage, lambda text: print(text, flush=True))
+    if args.network:
+        found["network"] = _cross(args, folder)
     if args.fuzz:
         found["fuzz"] = _bombard(args, folder)
     if args.load:
@@ -47,7 +52,7 @@ def main() -> int:
         )
     (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    parts = (found, found.get("redis", {}), found.get("load", {}))
+    parts = (found, *(found.get(name, {}) for name in ("redis", "network", "load")))
     held = all(part.get("holds", True) for part in parts)
     return 0 if held and not found.get("fuzz", {}).get("wrong") else 1
 
@@ -61,6 +66,13 @@ def _storm(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     if args.volatile:
         outcome.redis = "keeps nothing"
     return scenario.as_json(outcome)
+
+
+def _cross(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    if reason := missing():
+        print(f"no network of our own: {reason}", flush=True)
+        return {"skipped": reason}
+    return cross(folder / "state", args.network, lambda text: print(text, flush=True))
 
 
 def _bombard(args: argparse.Namespace, folder: Path) -> dict[str, Any]:

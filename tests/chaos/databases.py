@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
 import redis
 
+from services.cli.local import HOST
 from services.cli.processes import free_port
 from services.common.children import tied
 from services.common.local_redis import server_binary
@@ -19,20 +21,24 @@ ANSWER_S = 60.0
 class RedisProcess:
     """`redis-server` with an append-only file that is synced with every write, or, if `volatile`, without any."""
 
-    def __init__(self, folder: Path, *, volatile: bool, binary: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, volatile: bool, binary: str | None = None, host: str = HOST, prefix: Sequence[str] = ()
+    ) -> None:
         folder.mkdir(parents=True)
+        self._host, self._prefix = host, prefix
         self._binary = binary or server_binary()
         self._folder, self._volatile, self.port = folder, volatile, free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{host}:{self.port}/0"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         options = {
-            "--bind": "127.0.0.1", "--port": str(self.port), "--dir": str(self._folder), "--save": "",
+            "--bind": self._host, "--port": str(self.port), "--protected-mode": "no",
+            "--dir": str(self._folder), "--save": "",
             "--logfile": str(self._folder / "redis.log"), "--maxmemory": "512mb", "--maxmemory-policy": "noeviction",
             "--appendonly": "no" if self._volatile else "yes", "--appendfsync": "always",
         }  # fmt: skip
-        command = tied([self._binary, *(word for pair in options.items() for word in pair)])
+        command = tied([*self._prefix, self._binary, *(word for pair in options.items() for word in pair)])
         self.process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
 
     def wait(self) -> None:
@@ -51,7 +57,7 @@ class RedisProcess:
         self.wait()
         deadline = time.monotonic() + ANSWER_S
         with redis.Redis.from_url(self.url, socket_timeout=1, retry=None) as client:
-            client.replicaof("127.0.0.1", str(primary.port))
+            client.replicaof(primary._host, str(primary.port))
             while client.info("replication").get("master_link_status") != "up":
                 assert time.monotonic() < deadline, "the replica is not in step with its primary"
                 time.sleep(0.05)

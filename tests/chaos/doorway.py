@@ -14,6 +14,8 @@ class Doorway:
         self._target: int | None = None
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._listener = socket.create_server((HOST, 0), backlog=64)
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, name="doorway", daemon=True).start()
@@ -23,6 +25,7 @@ class Doorway:
 
     def __exit__(self, *_: object) -> None:
         self.lead_to(None)
+        self._flowing.set()
         self._listener.close()
 
     def lead_to(self, port: int | None) -> None:
@@ -33,6 +36,10 @@ class Doorway:
                 with suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
             self._open.clear()
+
+    def hold(self) -> None:
+        """Pass nothing on from now on, and end nothing: whoever is connected seems to have vanished."""
+        self._flowing.clear()
 
     def _accept(self) -> None:
         while True:
@@ -51,12 +58,12 @@ class Doorway:
                 server.settimeout(None)
                 self._open |= {client, server}
             for one, other in ((client, server), (server, client)):
-                threading.Thread(target=_pass_on, args=(one, other), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
 
-
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                self._flowing.wait()
+                target.sendall(data)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)

@@ -4,16 +4,18 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from services.cli.clients import Addresses, Clients
 from services.cli.local import HOST, Plan, commands, wait_until_healthy
 from services.cli.processes import Child, drain, free_port, start_module
 from tests.chaos.databases import PostgresProcess, RedisProcess
 from tests.chaos.doorway import Doorway
+from tests.chaos.network import Network
 
 QUICK = {
     "LWMECPS_LEARNER_LEASE_S": "3",
@@ -38,10 +40,17 @@ class Service:
     module: str
     env: Mapping[str, str]
     log: Path
+    host: str = HOST
+    prefix: Sequence[str] = ()
     child: Child | None = None
 
     def start(self) -> None:
-        self.child = start_module(self.name, self.module, self.env, self.log)
+        self.child = start_module(self.name, self.module, self.env, self.log, self.prefix)
+
+    @property
+    def address(self) -> str:
+        kind = self.name.partition("-")[0].upper()
+        return f"{self.host}:{self.env[f'LWMECPS_{kind}_PORT']}"
 
     @property
     def process(self) -> "subprocess.Popen[bytes] | None":
@@ -105,11 +114,9 @@ class System:
 
     def wait_until_healthy(self) -> None:
         self.redis.wait()
-        for name, service in self.services.items():
+        for service in self.services.values():
             assert service.child is not None
-            address = {"registry": self.addresses.registry, "env": self.addresses.env}.get(name)
-            address = address or f"{HOST}:{service.env['LWMECPS_LEARNER_PORT']}"
-            wait_until_healthy(service.child, address)
+            wait_until_healthy(service.child, service.address)
 
     def _member(self, name: str) -> "Service | RedisProcess | PostgresProcess":
         if name == "redis":
@@ -124,24 +131,33 @@ class System:
 def running(
     folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
     more: Mapping[str, str] | None = None, redis_binary: str | None = None, door: Doorway | None = None,
+    network: Network | None = None,
 ) -> Iterator[System]:  # fmt: skip
     """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
 
-    `more` is environment of every service. They reach Redis through `door` if there is one.
+    `more` is environment of every service. They reach Redis through `door` if there is one. On a `network`, each has
+    the host that is called like it.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    redis = RedisProcess(folder / "redis", volatile=volatile, binary=redis_binary)
+
+    def where(name: str) -> dict[str, Any]:
+        return {"host": network.address(name), "prefix": network.prefix(name)} if network else {}
+
+    redis = RedisProcess(folder / "redis", volatile=volatile, binary=redis_binary, **where("redis"))
     database = PostgresProcess(folder / "postgres") if postgres else None
-    addresses = Addresses(*(f"{HOST}:{free_port()}" for _ in range(3)))
-    plan = Plan(folder, workers=WORKERS, learners=learners, slots=1)
+    hosts = [network.address(name) if network else HOST for name in ("registry", "env", "learner")]
+    addresses = Addresses(*(f"{host}:{free_port()}" for host in hosts))
+    everywhere = "0.0.0.0" if network else HOST
+    plan = Plan(folder, workers=WORKERS, learners=learners, slots=1, host=everywhere, insecure=network is not None)
     if door:
         door.lead_to(redis.port)
     redis_url = f"redis://{HOST}:{door.port}/0" if door else redis.url
     services = {}
     for name, (module, env) in commands(plan, addresses, redis_url).items():
         own = {"LWMECPS_REGISTRY_DATABASE_URL": database.url} if name == "registry" and database else {}
-        services[name] = Service(name, module, {**env, **QUICK, **own, **(more or {})}, folder / "logs" / f"{name}.log")
+        env = {**env, **QUICK, **own, **(more or {})}
+        services[name] = Service(name, module, env, folder / "logs" / f"{name}.log", **where(name))
     system = System(addresses, redis, database, services)
     try:
         redis.start()

@@ -2,15 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import grpc
+import pytest
+import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core.errors import ServiceUnavailable
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from services.common.client import connect
-from services.common.server import start
-from services.common.settings import ServerSettings
+from services.common.server import RunningServer, start
+from services.common.settings import ClientSettings, ServerSettings
+from services.common.tokens import digest
 
 from .conftest import env_service
 
@@ -102,3 +108,68 @@ def test_health_says_what_can_not_be_served_while_the_process_lives() -> None:
             news.cancel()
     finally:
         server.drain(0)
+
+
+class Held:
+    """A stream on a connection of its own that stays open."""
+
+    def __init__(self, address: str, token: str = "") -> None:
+        self._channel = connect(address, ClientSettings(token=token))
+        self._end = threading.Event()
+        self._answers = env_pb2_grpc.EnvServiceStub(self._channel).StepStream(self._requests(), timeout=60)
+
+    def _requests(self) -> Iterator[env_pb2.StepStreamRequest]:
+        yield env_pb2.StepStreamRequest(session_id="s", reset=env_pb2.Reset())
+        self._end.wait(60)
+
+    def refusal(self) -> str:
+        """Why it was refused; empty: it was not."""
+        try:
+            next(self._answers)
+        except grpc.RpcError as error:
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            return str(error.details())
+        return ""
+
+    def __enter__(self) -> "Held":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._answers.cancel()
+        self._channel.close()
+
+
+def test_a_client_with_many_connections_leaves_streams_to_others(
+    serve: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens.yaml"
+    entries = [{"name": n, "scope": "admin", "sha256": digest(n).hex()} for n in ("greedy", "modest")]
+    tokens.write_text(yaml.safe_dump(entries))
+    server = serve(ServerSettings(workers=8, max_streams=3, max_streams_per_client=2, tokens_file=str(tokens)))
+    with ExitStack() as stack:
+        greedy = [stack.enter_context(Held(server.address, "greedy")) for _ in range(4)]
+        refusals = [held.refusal() for held in greedy]
+        assert sum(not text for text in refusals) == 2
+        assert "greedy has 2 streams here already" in "".join(refusals)
+        assert not stack.enter_context(Held(server.address, "modest")).refusal()
+        assert "all 3 streams" in stack.enter_context(Held(server.address, "modest")).refusal()
+    assert not any(_open_again(server, "greedy") for _ in range(3))
+
+
+def test_without_tokens_a_host_is_a_client(serve: Callable[..., RunningServer]) -> None:
+    server = serve(ServerSettings(workers=8, max_streams=3, max_streams_per_client=1))
+    with Held(server.address) as first, Held(server.address) as second:
+        assert not first.refusal()
+        assert "127.0.0.1 has 1 streams here already" in second.refusal()
+
+
+def _open_again(server: RunningServer, token: str = "", wait_s: float = 10.0) -> str:
+    """Why no stream was given within `wait_s`; empty: one was."""
+    until = time.monotonic() + wait_s
+    while True:
+        with Held(server.address, token) as held:
+            refusal = held.refusal()
+        if not refusal or time.monotonic() > until:
+            return refusal
+        time.sleep(0.1)

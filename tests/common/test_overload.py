@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
-import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 

@@ -11,6 +11,8 @@ from lwmecps_core.errors import InvalidInput, ServiceUnavailable, Violation
 from services.common.reloading import Reloaded
 from services.common.settings import ClientSettings
 
+KEEPALIVE_S, KEEPALIVE_ANSWER_S = 10.0, 5.0
+"""After so long without a sign of life a server is asked for one; if it gives none, calls end as `UNAVAILABLE`."""
 _MIB = 1024 * 1024
 _RETRY = {
     "maxAttempts": 4,
@@ -36,8 +38,9 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+        # Not `grpc.keepalive_timeout_ms`, which changes nothing below the 60 s that this one has by default.
+        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]

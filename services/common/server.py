@@ -174,7 +174,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", settings.max_calls_per_connection),
         ("grpc.so_reuseport", 0),
         ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
-        ("grpc.keepalive_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
+        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
         ("grpc.http2.max_pings_without_data", 0),
         # Clients may keep idle connections alive with a ping every 10 s (see `client`).
         ("grpc.keepalive_permit_without_calls", 1),

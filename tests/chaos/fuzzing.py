@@ -1,5 +1,6 @@
 """Hostile requests against the three services as processes, and what they must still do."""
 
+import hashlib
 import random
 import socket
 import time
@@ -41,6 +42,8 @@ ENDLESS = {"WatchRun", "WatchProgress"}
 CALL_S = 20.0
 AT_ONCE = 4
 """Methods that are called side by side."""
+FILE = bytes(range(256)) * 16
+"""What an upload carries."""
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -63,9 +66,12 @@ class Target:
         self.task_id = str(clients.registry("CreateTask", registry_pb2.CreateTaskRequest(spec=spec)).task.id)
         start = learner_pb2.StartMetaTrainingRequest(task_ids=[self.task_id])
         start.settings.CopyFrom(convert.to_message(meta(3), type(start.settings)))
-        run = clients.learner("StartMetaTraining", start).run
         claim = registry_pb2.ClaimRunRequest(learner_id="me", lease_duration=Duration(seconds=3600))
-        clients.registry("ClaimRun", claim)
+        runs = []
+        for _ in range(2):
+            runs.append(clients.learner("StartMetaTraining", start).run)
+            clients.registry("ClaimRun", claim)
+        run, own_run = runs  # no request but uploads of checkpoints reaches the second one, which so stays claimed
         create = env_pb2.CreateSessionRequest(task=spec, num_envs=1)
         session = clients.env("CreateSession", create)
         policy = registry_pb2.CreatePolicyRequest(name="p", env_spec=session.env_spec, algorithm=run.spec.algorithm)
@@ -83,15 +89,16 @@ class Target:
             "StartMetaTraining": start,
             "StartTraining": learner_pb2.StartTrainingRequest(task_ids=[self.task_id]),
             "UploadCheckpoint": registry_pb2.UploadCheckpointRequest(
-                header=registry_pb2.CheckpointHeader(run_id=run.id, token=1, artefact=_artefact(b""))
+                header=registry_pb2.CheckpointHeader(run_id=own_run.id, token=1, artefact=_artefact(FILE))
             ),
             "UploadPolicyWeights": registry_pb2.UploadPolicyWeightsRequest(
-                header=registry_pb2.PolicyWeightsHeader(policy_id=policy_id, artefact=_artefact(b""))
+                header=registry_pb2.PolicyWeightsHeader(policy_id=policy_id, artefact=_artefact(FILE))
             ),
             "StepSession": env_pb2.StepSessionRequest(session_id=session.session_id),
             "StepStream": env_pb2.StepStreamRequest(session_id=session.session_id),
             "ApplyPlacement": env_pb2.ApplyPlacementRequest(session_id=session.session_id),
         }
+        self.uploads: dict[str, Any] = {name: self.good[name] for name in ("UploadCheckpoint", "UploadPolicyWeights")}
         self.good["CreateTask distribution"] = registry_pb2.CreateTaskRequest(distribution=distribution)
         self.ids = (self.task_id, str(run.id), str(policy_id), str(session.session_id))
 
@@ -123,19 +130,30 @@ class Target:
 
     def fuzz(self, service: str, method: Any, count: int) -> Report:
         """`count` requests of one method; every answer must be a refusal that names a reason, or a success."""
-        maker = Maker(f"{self.seed}-{method.full_name}", self.ids)
-        call, report = _callable(self.channels[service], method), Report()
-        templates = [good for name, good in self.good.items() if name.split()[0] == method.name]
+        rng, report = random.Random(f"{self.seed}-{method.full_name}"), Report()
         for number in range(count):
-            requests = [self._request(maker, method, templates) for _ in range(maker.rng.choice((1, 1, 2, 4)))]
-            code, text = _outcome(call, requests, method)
+            requests = self.requests(method, rng)
+            code, wrong = self.ask(service, method, requests)
             report.answers[method.name, code.name] += 1
-            late = code is grpc.StatusCode.DEADLINE_EXCEEDED and method.name not in ENDLESS
-            if code in FORBIDDEN or late:
-                report.wrong.append(f"{method.name} #{number}: {code.name} {text[:200]} for {str(requests[0])[:600]!r}")
+            if wrong:
+                report.wrong.append(f"{method.name} #{number}: {wrong} for {str(requests[0])[:600]!r}")
                 if len(report.wrong) > 5:
                     break
         return report
+
+    def requests(self, method: Any, rng: random.Random) -> list[bytes]:
+        """One hostile call of a method: the messages that it sends, where it takes one only the first of them."""
+        maker = Maker(rng, self.ids)
+        if method.name in self.uploads and rng.random() < 0.5:
+            return _lying_upload(self.uploads[method.name], rng)
+        templates = [good for name, good in self.good.items() if name.split()[0] == method.name]
+        return [self._request(maker, method, templates) for _ in range(rng.choice((1, 1, 2, 4)))]
+
+    def ask(self, service: str, method: Any, requests: list[bytes]) -> tuple[grpc.StatusCode, str]:
+        """The code of the answer, and what is wrong about it (empty: nothing)."""
+        code, text = _outcome(_callable(self.channels[service], method), requests, method)
+        late = code is grpc.StatusCode.DEADLINE_EXCEEDED and method.name not in ENDLESS
+        return code, f"{code.name} {text[:200]}" if code in FORBIDDEN or late else ""
 
     def _request(self, maker: Maker, method: Any, templates: list[Message]) -> bytes:
         if maker.rng.random() < 0.05:
@@ -193,9 +211,35 @@ def _outcome(call: Any, requests: list[bytes], method: Any) -> tuple[grpc.Status
     return grpc.StatusCode.OK, ""
 
 
-def _artefact(data: bytes) -> policy_pb2.ArtefactHeader:
-    import hashlib
+def _lying_upload(header: Any, rng: random.Random) -> list[bytes]:
+    """A whole upload whose header or content is not what it says."""
+    first = type(header)()
+    first.CopyFrom(header)
+    artefact = first.header.artefact
+    messages = [first, *(type(header)(chunk=FILE[at : at + 1024]) for at in range(0, len(FILE), 1024))]
+    lie = rng.choice(("checksum", "size", "missing", "doubled", "swapped", "altered", "headers", "longer", "empty"))
+    if lie == "checksum":
+        artefact.sha256 = hashlib.sha256(rng.randbytes(8)).hexdigest()
+    elif lie == "size":
+        artefact.size_bytes = rng.choice((0, 1, len(FILE) - 1, len(FILE) + 1, 2**30, 2**40, 2**62))
+    elif lie == "missing":
+        del messages[rng.randrange(len(messages))]
+    elif lie == "doubled":
+        messages.insert(1, messages[rng.randrange(1, len(messages))])
+    elif lie == "swapped":
+        messages[1], messages[-1] = type(header)(chunk=FILE[:1024][::-1]), messages[1]
+    elif lie == "altered":
+        messages[rng.randrange(1, len(messages))] = type(header)(chunk=rng.randbytes(1024))
+    elif lie == "headers":
+        messages.insert(rng.randrange(1, len(messages)), first)
+    elif lie == "longer":
+        messages += [type(header)(chunk=bytes(2**20))] * 4
+    else:
+        messages = [first, *[type(header)(chunk=b"")] * 50]
+    return [message.SerializeToString() for message in messages]
 
+
+def _artefact(data: bytes) -> policy_pb2.ArtefactHeader:
     return policy_pb2.ArtefactHeader(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 

@@ -22,10 +22,10 @@ HUGE_SHAPES = ((2**20, 2**20), (2**31, 2**31), (2**32 - 1,) * 8, (0, 2**32 - 1),
 
 
 class Maker:
-    """Makes messages; `ids` are texts that name something that exists."""
+    """Makes messages with the choices of `rng`; `ids` are texts that name something that exists."""
 
-    def __init__(self, seed: int | str, ids: tuple[str, ...] = ()) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, rng: random.Random, ids: tuple[str, ...] = ()) -> None:
+        self.rng = rng
         self._ids = ids
 
     def random(self, message: Message, depth: int = 0) -> Message:

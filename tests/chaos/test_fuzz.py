@@ -1,15 +1,19 @@
 """Hostile requests: `LWMECPS_FUZZ=10000` is the long form, by so many requests per method."""
 
 import os
+import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.learner.v1 import learner_pb2
-from tests.chaos.fuzzing import METHODS, NO_WORK, SERVICES, Target, throw_bytes
+from tests.chaos.fuzzing import FILE, METHODS, NO_WORK, SERVICES, Target, throw_bytes
 from tests.chaos.system import running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600 if "LWMECPS_FUZZ" in os.environ else 120)]
@@ -36,6 +40,47 @@ def test_no_request_makes_a_service_fail(target: Target, service: str, method: A
     report = target.fuzz(service, method, COUNT)
     assert not report.wrong, "\n".join(report.wrong)
     target.still_works(service)
+
+
+@pytest.mark.parametrize(("service", "method"), METHODS, ids=[method.name for _, method in METHODS])
+def test_hypothesis_finds_no_request_that_makes_a_service_fail(target: Target, service: str, method: Any) -> None:
+    """Its choices, over the same descriptors, can be made smaller until the smallest request that fails is left."""
+
+    @settings(
+        max_examples=max(20, COUNT // 20), deadline=None, database=None, derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(st.randoms(use_true_random=False))
+    def ask(rng: random.Random) -> None:
+        requests = target.requests(method, rng)
+        _, wrong = target.ask(service, method, requests)
+        assert not wrong, f"{wrong} for {requests!r}"
+
+    ask()
+    target.still_works(service)
+
+
+@pytest.mark.parametrize("name", ["UploadCheckpoint", "UploadPolicyWeights"])
+def test_uploads_that_stop_in_the_middle_leave_places_to_others(target: Target, name: str) -> None:
+    ended, header = threading.Event(), target.uploads[name]
+
+    def slowly() -> Iterator[bytes]:
+        yield header.SerializeToString()
+        yield type(header)(chunk=FILE[:10]).SerializeToString()
+        ended.wait(60)
+
+    with grpc.insecure_channel(target.system.addresses.registry) as channel:
+        upload = channel.stream_unary(f"/lwmecps.registry.v1.TaskRegistryService/{name}")
+        calls = [upload.future(slowly(), timeout=60) for _ in range(40)]
+        refused = [call for call in calls[16:] if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED]
+        target.still_works("registry")
+        ended.set()
+        codes = {call.code() for call in calls}
+    assert len(refused) >= 8
+    assert codes <= {
+        grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS
+    }  # fmt: skip
+    target.still_works("registry")
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -7,15 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import grpc
+import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core.errors import ServiceUnavailable
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
+from services.common import client as client_module
+from services.common import server as server_module
 from services.common.client import connect
 from services.common.server import RunningServer, start
 from services.common.settings import ClientSettings, ServerSettings
 from services.common.tokens import digest
+from tests.chaos.doorway import Doorway
 
 from .conftest import env_service
 
@@ -115,7 +119,7 @@ class Held:
     def __init__(self, address: str, token: str = "") -> None:
         self._channel = connect(address, ClientSettings(token=token))
         self._end = threading.Event()
-        self._answers = env_pb2_grpc.EnvServiceStub(self._channel).StepStream(self._requests(), timeout=60)
+        self.answers = env_pb2_grpc.EnvServiceStub(self._channel).StepStream(self._requests(), timeout=60)
 
     def _requests(self) -> Iterator[env_pb2.StepStreamRequest]:
         yield env_pb2.StepStreamRequest(session_id="s", reset=env_pb2.Reset())
@@ -124,7 +128,7 @@ class Held:
     def refusal(self) -> str:
         """Why it was refused; empty: it was not."""
         try:
-            next(self._answers)
+            next(self.answers)
         except grpc.RpcError as error:
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             return str(error.details())
@@ -135,7 +139,7 @@ class Held:
 
     def __exit__(self, *_: object) -> None:
         self._end.set()
-        self._answers.cancel()
+        self.answers.cancel()
         self._channel.close()
 
 
@@ -161,6 +165,40 @@ def test_without_tokens_a_host_is_a_client(serve: Callable[..., RunningServer]) 
     with Held(server.address) as first, Held(server.address) as second:
         assert not first.refusal()
         assert "127.0.0.1 has 1 streams here already" in second.refusal()
+
+
+def test_a_client_that_vanished_gives_its_stream_back(
+    serve: Callable[..., RunningServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "KEEPALIVE_S", 0.5)
+    monkeypatch.setattr(server_module, "KEEPALIVE_ANSWER_S", 0.5)
+    server = serve(ServerSettings(workers=8, max_streams=1))
+    with Doorway() as door:
+        door.lead_to(server.port)
+        with Held(f"127.0.0.1:{door.port}") as gone:
+            assert not gone.refusal()
+            time.sleep(3)  # alive and silent for a few rounds: it is left in peace
+            assert "all 1 streams" in _open_again(server, wait_s=0)
+            door.hold()
+            assert not _open_again(server)
+
+
+def test_a_client_is_told_within_seconds_that_its_server_vanished(
+    serve: Callable[..., RunningServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "KEEPALIVE_S", 1.0)
+    monkeypatch.setattr(client_module, "KEEPALIVE_ANSWER_S", 1.0)
+    server = serve(ServerSettings())
+    with Doorway() as door:
+        door.lead_to(server.port)
+        with Held(f"127.0.0.1:{door.port}") as held:
+            assert not held.refusal()
+            door.hold()
+            began = time.monotonic()
+            with pytest.raises(grpc.RpcError) as caught:
+                next(held.answers)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert time.monotonic() - began < 20
 
 
 def _open_again(server: RunningServer, token: str = "", wait_s: float = 10.0) -> str:

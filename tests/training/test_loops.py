@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf
+from math import inf, nan
 
 import pytest
 import torch
@@ -135,6 +135,17 @@ def test_meta_training_teaches_rates_and_a_policy_file_keeps_them() -> None:
     kept, given = flatten(again.params, "p"), flatten(last.policy.params, "p")
     assert kept.keys() == given.keys() and all(torch.equal(kept[name], given[name]) for name in given)
     assert again.algorithm == PPO and again.env_spec == last.policy.env_spec
+
+
+def test_a_policy_that_holds_no_numbers_is_refused_by_the_name_of_its_tensor() -> None:
+    *_, last = LOOPS["maml_ppo"](None)
+    assert last.policy is not None
+    group, name = next((g, n) for g, names in last.policy.params.items() for n in names)
+    for bad in (nan, inf):
+        spoilt = {g: dict(names) for g, names in last.policy.params.items()}
+        spoilt[group][name] = torch.full_like(spoilt[group][name], bad)
+        with pytest.raises(InvalidInput, match=f"params/{group}/{name} holds NaN or infinite numbers"):
+            from_bytes(to_bytes(replace(last.policy, params=spoilt)), "test")
 
 
 def test_adaptation_reports_every_step_for_every_task_and_its_data() -> None:

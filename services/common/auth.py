@@ -28,19 +28,22 @@ class Guard:
 
     sources: Sequence[Source]
 
-    def __call__(self, method: str, metadata: Iterable[tuple[str, Any]]) -> Any:
-        """None where the call may go on, else the handler that refuses it, telling no more than what was needed."""
+    def __call__(self, method: str, metadata: Iterable[tuple[str, Any]]) -> tuple[Any, str]:
+        """The handler that refuses the call, telling no more than what was needed, or None and the caller's name.
+
+        Who asks for health has none.
+        """
         if method.startswith(HEALTH):
-            return None
+            return None, ""
         principal = self.principal(metadata)
         needed = scope_of(method)
         if principal is None:
             _log.info("call refused", method=method, code="UNAUTHENTICATED")
-            return _UNAUTHENTICATED
+            return _UNAUTHENTICATED, ""
         if principal.scope < needed:
             _log.info("call refused", method=method, code="PERMISSION_DENIED", caller=principal.name)
-            return _DENIED[needed]
-        return None
+            return _DENIED[needed], ""
+        return None, principal.name
 
     def principal(self, metadata: Iterable[tuple[str, Any]]) -> Principal | None:
         """Who calls; None without a token, or with one that is unknown or has expired."""

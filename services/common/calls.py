@@ -69,8 +69,8 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
     max_streams: int
     max_streams_per_client: int
     guard: Guard | None = None
-    full: Callable[[], bool] = lambda: False
-    """Whether no more calls can wait."""
+    admits: Callable[[str], bool] = lambda client: True
+    """Whether one more call can wait, of a client with this name (empty: unknown); asked right before it does."""
     draining: threading.Event = field(default_factory=threading.Event)
     _handlers: dict[str, Any] = field(default_factory=dict)
     _streams: Counts[str] = field(default_factory=Counts)
@@ -80,11 +80,14 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         """The method's handler, wrapped; unknown methods are left to gRPC."""
         method = handler_call_details.method
-        if self.guard and (refusal := self.guard(method, handler_call_details.invocation_metadata)):
-            return refusal
-        if self.full() and not method.startswith(HEALTH):
+        refusal, client = None, ""
+        if self.guard:
+            refusal, client = self.guard(method, handler_call_details.invocation_metadata)
+        if not self.admits(client) and not method.startswith(HEALTH):
             CALLS.labels("any", "RESOURCE_EXHAUSTED").inc()
             return _overload
+        if refusal:
+            return refusal
         if (known := self._handlers.get(method)) is not None:
             return known
         handler = continuation(handler_call_details)
@@ -255,7 +258,7 @@ def _path(path: Any) -> str:
 
 
 def _overloaded(_request: Any, context: grpc.ServicerContext) -> None:
-    error = QueueFull("too many calls wait for this server already; try again later")
+    error = QueueFull("too many calls wait for this server already, or too many of yours; try again later")
     context.abort_with_status(rpc_status.to_status(to_status(error)))
 
 

@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import threading
+from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,26 +45,42 @@ class Service:
 
 
 class _Pool(ThreadPoolExecutor):
-    """Threads that know how many calls they have, those that wait included."""
+    """Threads that know how many calls they have, of each client too, those that wait included."""
 
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers, thread_name_prefix="rpc")
-        self.calls, self._counting = 0, threading.Lock()
+    def __init__(self, settings: ServerSettings) -> None:
+        super().__init__(settings.workers, thread_name_prefix="rpc")
+        self._most, self._most_of_one = settings.workers + settings.max_waiting, settings.max_calls_per_client
+        self.calls, self._of_clients, self._counting = 0, Counts[str](), threading.Lock()
+        self._next = ""
+
+    def admits(self, client: str) -> bool:
+        """Whether one more call has room; the next one that is submitted is of this client (empty: unknown).
+
+        gRPC asks the interceptors and submits the call in one thread.
+        """
+        self._next = client
+        with self._counting:
+            return self.calls < self._most and (not client or self._of_clients[client] < self._most_of_one)
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
         """As the base class."""
-        self._count(1)
+        client = self._next
+        self._count(client, 1)
         try:
             future = super().submit(fn, *args, **kwargs)
         except BaseException:
-            self._count(-1)
+            self._count(client, -1)
             raise
-        future.add_done_callback(lambda _: self._count(-1))
+        future.add_done_callback(lambda _: self._count(client, -1))
         return future
 
-    def _count(self, change: int) -> None:
+    def _count(self, client: str, change: int) -> None:
         with self._counting:
             self.calls += change
+            if client:
+                self._of_clients[client] += change
+                if not self._of_clients[client]:
+                    del self._of_clients[client]
 
 
 class _Health(health.HealthServicer):  # type: ignore[misc]
@@ -84,10 +101,9 @@ class RunningServer:
     """
 
     def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
-        self._pool = _Pool(settings.workers)
-        most = settings.workers + settings.max_waiting
+        self._pool = _Pool(settings)
         self._calls = Calls(
-            settings.max_streams, settings.max_streams_per_client, guard(settings), lambda: self._pool.calls >= most
+            settings.max_streams, settings.max_streams_per_client, guard(settings), self._pool.admits
         )  # fmt: skip
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
         self._health = _Health()

@@ -34,6 +34,8 @@ class ServerSettings:
     """Calls that wait for a thread; those beyond are refused at once."""
     max_calls_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Calls at once on one client's connection; the client holds those beyond back."""
+    max_calls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Calls at once of one token's owner, over all connections, those that wait included; those beyond are refused."""
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long calls may go on after the process was told to end."""

@@ -143,13 +143,50 @@ class Held:
         self._channel.close()
 
 
+def greedy_and_modest(folder: Path) -> str:
+    """A file of two tokens that are their owners' names."""
+    entries = [{"name": n, "scope": "admin", "sha256": digest(n).hex()} for n in ("greedy", "modest")]
+    (folder / "tokens.yaml").write_text(yaml.safe_dump(entries))
+    return str(folder / "tokens.yaml")
+
+
+def test_a_client_with_many_connections_leaves_room_for_calls_of_others(
+    serve: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    servicer, tokens = Slow(), greedy_and_modest(tmp_path)
+    server = serve(
+        ServerSettings(workers=2, max_streams=1, max_waiting=6, max_calls_per_client=4, tokens_file=tokens), servicer
+    )
+    with ExitStack() as stack:
+
+        def call(token: str) -> grpc.Future:
+            channel = stack.enter_context(connect(server.address, ClientSettings(token=token)))
+            future: grpc.Future = env_pb2_grpc.EnvServiceStub(channel).CloseSession.future(CLOSE, timeout=20)
+            return future
+
+        many = [call("greedy") for _ in range(10)]
+        until = time.monotonic() + 5
+        while sum(future.done() for future in many) < 6 and time.monotonic() < until:
+            time.sleep(0.01)
+        refused = [future for future in many if future.done()]
+        assert [future.code() for future in refused] == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 6
+        waiting = [future for future in many if not future.done()]
+        other = call("modest")
+        waiting.pop().cancel()
+        time.sleep(0.2)
+        servicer.release.set()
+        for future in (other, *waiting):
+            future.result()
+        for _ in range(20):
+            call("greedy").result()
+
+
 def test_a_client_with_many_connections_leaves_streams_to_others(
     serve: Callable[..., RunningServer], tmp_path: Path
 ) -> None:
-    tokens = tmp_path / "tokens.yaml"
-    entries = [{"name": n, "scope": "admin", "sha256": digest(n).hex()} for n in ("greedy", "modest")]
-    tokens.write_text(yaml.safe_dump(entries))
-    server = serve(ServerSettings(workers=8, max_streams=3, max_streams_per_client=2, tokens_file=str(tokens)))
+    server = serve(
+        ServerSettings(workers=8, max_streams=3, max_streams_per_client=2, tokens_file=greedy_and_modest(tmp_path))
+    )
     with ExitStack() as stack:
         greedy = [stack.enter_context(Held(server.address, "greedy")) for _ in range(4)]
         refusals = [held.refusal() for held in greedy]

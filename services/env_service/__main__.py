@@ -37,7 +37,7 @@ def main() -> None:
     except InvalidInput as error:
         raise SystemExit(str(error)) from None
     warm_up()  # before the workers start, so that they load what this compiles; nobody is served before
-    sessions = SessionTable[OpenSession](settings.max_sessions, settings.session_idle_s)
+    sessions = SessionTable[OpenSession](settings.max_sessions, settings.max_numbers, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)
     servicer = EnvServicer(sessions, settings, status_source(settings, supervisor))

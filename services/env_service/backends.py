@@ -1,5 +1,6 @@
 """What stands behind a session: the simulator, the simulator under recorded load, or a cluster of its own."""
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -64,8 +65,8 @@ def profile_folder(profile: str, root: Path | None) -> Path:
     return folder
 
 
-def check_size(task: TaskSpec, size: int, most: int) -> None:
-    """Raise `InvalidInput` when `size` simulated environments would keep more than `most` numbers of one kind.
+def check_size(task: TaskSpec, size: int, most: int) -> int:
+    """How many numbers `size` simulated environments keep; raises `InvalidInput` for more than `most` of one kind.
 
     What a task needs by itself, the task's own checks have bounded.
     """
@@ -83,6 +84,7 @@ def check_size(task: TaskSpec, size: int, most: int) -> None:
     ]
     if too_large:
         raise InvalidInput("request", too_large)
+    return math.ceil(sum(kept.values()))
 
 
 @lru_cache(maxsize=8)

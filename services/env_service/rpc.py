@@ -65,8 +65,8 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         task = convert.task_from_message(request.task)
         task = backend_task(request.backend, request.profile, task, self._settings.profiles_root)
         size = request.num_envs or 1
-        check_size(task, size, self._settings.max_session_numbers)
-        session_id = self._sessions.open(lambda: _open(request.backend, task, size, request.seed))
+        numbers = check_size(task, size, self._settings.max_session_numbers)
+        session_id = self._sessions.open(lambda: _open(request.backend, task, size, request.seed), numbers)
         with self._sessions.use(session_id) as opened:
             return pb.CreateSessionResponse(
                 session_id=session_id,

@@ -26,43 +26,53 @@ H = TypeVar("H", bound=Closable)
 @dataclass
 class _Session(Generic[H]):
     held: H
+    numbers: int
     last_used_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     closed: bool = False
 
 
 class SessionTable(Generic[H]):
-    """At most `limit` sessions; one that nobody used for `idle_s` seconds is closed by the next `reap`.
+    """At most `limit` sessions, which keep at most `most_numbers` together; one that nobody used for `idle_s` seconds
+    is closed by the next `reap`.
 
     A session's id is also the key to it, so ids can't be guessed. Every use locks the session: calls on one session
     are served one after the other, calls on different sessions don't wait for each other.
     """
 
-    def __init__(self, limit: int, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit, self._idle_s, self._clock = limit, idle_s, clock
+    def __init__(
+        self, limit: int, most_numbers: int, idle_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._limit, self._most_numbers, self._idle_s, self._clock = limit, most_numbers, idle_s, clock
         self._lock = threading.Lock()
         self._sessions: dict[str, _Session[H]] = {}
-        self._being_made = 0
+        self._being_made: list[int] = []
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, make: Callable[[], H]) -> str:
-        """Make a session and return its id; raises `QueueFull` when there are `limit` already."""
+    def open(self, make: Callable[[], H], numbers: int = 0) -> str:
+        """Make a session that keeps so many numbers, and return its id; raises `QueueFull` when there is no room."""
         self.reap()
         with self._lock:
-            if len(self._sessions) + self._being_made >= self._limit:
+            kept = [session.numbers for session in self._sessions.values()] + self._being_made
+            if len(kept) >= self._limit:
                 raise QueueFull(f"all {self._limit} sessions are in use; close one or try again later")
-            self._being_made += 1
+            if sum(kept) + numbers > self._most_numbers:
+                raise QueueFull(
+                    f"the sessions keep {sum(kept)} numbers already, of {self._most_numbers} that they may, and this "
+                    f"one needs {numbers}; close one, or try again later"
+                )
+            self._being_made.append(numbers)
         try:
-            session = _Session(make(), self._clock())
+            session = _Session(make(), numbers, self._clock())
             session_id = secrets.token_urlsafe(ID_BYTES)
             with self._lock:
                 self._sessions[session_id] = session
             return session_id
         finally:
             with self._lock:
-                self._being_made -= 1
+                self._being_made.remove(numbers)
 
     @contextmanager
     def use(self, session_id: str) -> Iterator[H]:

@@ -23,6 +23,8 @@ class EnvServiceSettings(ServerSettings):
     """A session that nobody used for so long is closed."""
     max_session_numbers: Annotated[int, Field(ge=1)] = 2**24
     """How much one session may keep (see `check_size`): environments × deployments × nodes × replica counts, …"""
+    max_numbers: Annotated[int, Field(ge=1)] = 2**26
+    """How much all sessions together may keep; a number takes 10 to 25 bytes with all that comes with it."""
     profiles_root: Path | None = None
     """Folder with one folder for each recorded load profile; None: clients can't name profiles."""
     collection_workers: Annotated[int, Field(ge=0, le=256)] = 1

@@ -53,7 +53,9 @@ class Served:
 
     def __init__(self, settings: EnvServiceSettings, workers: Callable[[], list[env_pb2.WorkerStatus]]) -> None:
         self.clock = Clock()
-        self.sessions = SessionTable[OpenSession](settings.max_sessions, settings.session_idle_s, self.clock)
+        self.sessions = SessionTable[OpenSession](
+            settings.max_sessions, settings.max_numbers, settings.session_idle_s, self.clock
+        )
         servicer = EnvServicer(self.sessions, settings, workers)
         descriptor = env_pb2.DESCRIPTOR.services_by_name["EnvService"]
         service = Service(descriptor, servicer, env_pb2_grpc.add_EnvServiceServicer_to_server)

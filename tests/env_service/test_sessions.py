@@ -25,7 +25,7 @@ class Held:
 
 
 def test_session_over_the_limit_is_refused_until_another_closes() -> None:
-    table = SessionTable[Held](2, 60.0)
+    table = SessionTable[Held](2, 100, 60.0)
     first = table.open(Held)
     table.open(Held)
     with pytest.raises(QueueFull, match="2 sessions"):
@@ -34,8 +34,18 @@ def test_session_over_the_limit_is_refused_until_another_closes() -> None:
     assert table.open(Held) != first
 
 
+def test_session_for_which_there_is_no_memory_is_refused_until_another_closes() -> None:
+    table = SessionTable[Held](10, 100, 60.0)
+    first = table.open(Held, 60)
+    with pytest.raises(QueueFull, match="60 numbers already, of 100 that they may, and this one needs 41"):
+        table.open(Held, 41)
+    table.open(Held, 40)
+    table.close(first)
+    table.open(Held, 60)
+
+
 def test_failed_creation_gives_its_place_back() -> None:
-    table = SessionTable[Held](1, 60.0)
+    table = SessionTable[Held](1, 100, 60.0)
 
     def fail() -> Held:
         raise ValueError("no such cluster")
@@ -47,7 +57,7 @@ def test_failed_creation_gives_its_place_back() -> None:
 
 def test_idle_session_is_reaped_and_closed_once() -> None:
     clock, held = Clock(), Held()
-    table = SessionTable[Held](2, 60.0, clock)
+    table = SessionTable[Held](2, 100, 60.0, clock)
     idle, busy = table.open(lambda: held), table.open(Held)
     clock.now_s = 50.0
     with table.use(busy):
@@ -63,7 +73,7 @@ def test_idle_session_is_reaped_and_closed_once() -> None:
 
 def test_idle_sessions_make_room_for_a_new_one() -> None:
     clock = Clock()
-    table = SessionTable[Held](1, 60.0, clock)
+    table = SessionTable[Held](1, 100, 60.0, clock)
     table.open(Held)
     clock.now_s = 61.0
     table.open(Held)
@@ -72,7 +82,7 @@ def test_idle_sessions_make_room_for_a_new_one() -> None:
 
 def test_session_in_use_is_never_reaped() -> None:
     clock = Clock()
-    table = SessionTable[Held](1, 60.0, clock)
+    table = SessionTable[Held](1, 100, 60.0, clock)
     session_id = table.open(Held)
     with table.use(session_id) as held:
         clock.now_s = 1000.0
@@ -81,7 +91,7 @@ def test_session_in_use_is_never_reaped() -> None:
 
 
 def test_calls_on_one_session_run_one_after_the_other() -> None:
-    table = SessionTable[Held](1, 60.0)
+    table = SessionTable[Held](1, 100, 60.0)
     session_id = table.open(Held)
     entered, order = threading.Event(), []
 
@@ -100,7 +110,7 @@ def test_calls_on_one_session_run_one_after_the_other() -> None:
 
 
 def test_call_that_waited_for_a_closed_session_is_told_so() -> None:
-    table = SessionTable[Held](1, 60.0)
+    table = SessionTable[Held](1, 100, 60.0)
     session_id = table.open(Held)
     closer = threading.Thread(target=table.close, args=(session_id,))
     with table.use(session_id) as held:
@@ -113,7 +123,7 @@ def test_call_that_waited_for_a_closed_session_is_told_so() -> None:
 
 
 def test_session_ids_are_long_and_never_repeat() -> None:
-    table = SessionTable[Held](100, 60.0)
+    table = SessionTable[Held](100, 100, 60.0)
     ids = {table.open(Held) for _ in range(100)}
     assert len(ids) == 100
     assert min(map(len, ids)) >= 22

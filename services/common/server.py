@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import threading
 from collections import Counter as Counts
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from lwmecps_core.errors import ServiceUnavailable
 from services.common import logs
 from services.common.auth import guard
 from services.common.calls import Calls
+from services.common.ending import ending
 from services.common.settings import ServerSettings
 from services.common.tls import server_credentials
 
@@ -169,9 +169,7 @@ def serve(
     `on_stop` tells a process's own threads to end; they are called while open calls may still go on.
     """
     logs.configure(settings.log_format, settings.log_level, name)
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
+    stop = ending()
     server = start(settings, services, checks)
     _log.info("listening", address=server.address, metrics_port=server.metrics_port, pid=os.getpid())
     stop.wait()

@@ -7,7 +7,6 @@ it has. Any number may run, anywhere: what a worker answers depends on the reque
 import argparse
 import gc
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, R
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from lwmecps_core.specs import Positive, TaskSpec
 from services.common import logs
+from services.common.ending import ending
 from services.common.settings import read, without_password
 from services.env_service.worker_reports import State, WorkerReport, send_report
 
@@ -231,9 +231,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warm_up()
     settings = read(WorkerSettings, "LWMECPS_WORKER_")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = ending()
     worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
     working = threading.Thread(target=worker.run, name="worker")
     parent = os.getppid()

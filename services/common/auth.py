@@ -29,9 +29,8 @@ class Guard:
     sources: Sequence[Source]
 
     def __call__(self, method: str, metadata: Iterable[tuple[str, Any]]) -> tuple[Any, str]:
-        """The handler that refuses the call, telling no more than what was needed, or None and the caller's name.
-
-        Who asks for health has none.
+        """The handler that refuses the call, telling no more than what was needed, or None and the caller's name
+        (see `Principal.client`; empty for health).
         """
         if method.startswith(HEALTH):
             return None, ""
@@ -43,7 +42,7 @@ class Guard:
         if principal.scope < needed:
             _log.info("call refused", method=method, code="PERMISSION_DENIED", caller=principal.name)
             return _DENIED[needed], ""
-        return None, principal.name
+        return None, principal.client
 
     def principal(self, metadata: Iterable[tuple[str, Any]]) -> Principal | None:
         """Who calls; None without a token, or with one that is unknown or has expired."""

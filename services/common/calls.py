@@ -142,7 +142,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
             raise ServiceUnavailable("the server is shutting down")
         client = self._client(context)
         with self._counting:
-            if self._streams[client] >= self.max_streams_per_client:
+            if client and self._streams[client] >= self.max_streams_per_client:
                 held = self._streams[client]
                 raise QueueFull(f"{client} has {held} streams here already; end one, or try again later")
             if self._streams.total() >= self.max_streams:
@@ -156,10 +156,10 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
                 self._streams += Counts[str]()  # forgets clients without streams
 
     def _client(self, context: grpc.ServicerContext) -> str:
-        """Who calls: the token's owner, else the certificate's, else the host; whatever its number of connections."""
+        """Who calls: the token's owner, else the certificate's, else the host, whatever its number of connections."""
         principal = self.guard.principal(context.invocation_metadata()) if self.guard else None
         if principal is not None:
-            return principal.name
+            return principal.client
         certificate: Mapping[str, Any] = context.auth_context()
         for name in certificate.get("x509_common_name", ()):
             return str(name.decode(errors="replace"))

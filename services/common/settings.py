@@ -29,13 +29,13 @@ class ServerSettings:
     max_streams: Annotated[int, Field(ge=1, le=999)] = 24
     """Streams at once: each holds a thread for its whole life, so some must be left for other calls."""
     max_streams_per_client: Annotated[int, Field(ge=1, le=999)] = 16
-    """Of one client, which is a token's or certificate's owner, else a host."""
+    """Of one client, which is the owner of a token (but of scope admin) or certificate, else a host."""
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Calls that wait for a thread; those beyond are refused at once."""
     max_calls_per_connection: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Calls at once on one client's connection; the client holds those beyond back."""
     max_calls_per_client: Annotated[int, Field(ge=1, le=100_000)] = 128
-    """Calls at once of one token's owner, over all connections, those that wait included; those beyond are refused."""
+    """Calls at once of one token's owner (but of scope admin), over all connections; those beyond are refused."""
     max_message_mib: Annotated[int, Field(ge=1, le=1024)] = 16
     grace_s: Annotated[float, Field(ge=0, le=600)] = 10.0
     """How long calls may go on after the process was told to end."""

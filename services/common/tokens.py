@@ -32,6 +32,11 @@ class Principal:
     scope: Scope
     expires_s: float = math.inf
 
+    @property
+    def client(self) -> str:
+        """The name under which his calls are counted; empty, and so without limits, for learners and administrators."""
+        return "" if self.scope is Scope.ADMIN else self.name
+
 
 @config
 class TokenEntry:

@@ -19,6 +19,8 @@ class LearnerSettings(ServerSettings):
     """How to listen, where the registry and Redis are, and how runs are worked on."""
 
     port: Port = 50053
+    max_streams: Annotated[int, Field(ge=1, le=999)] = 12
+    """Fewer than the registry grants one client: each watcher here is one there, and so are uploads of checkpoints."""
     registry: str = "127.0.0.1:50051"
     """Address of the task-registry, `host:port`."""
     env: str = "127.0.0.1:50052"

@@ -144,8 +144,9 @@ class Held:
 
 
 def greedy_and_modest(folder: Path) -> str:
-    """A file of two tokens that are their owners' names."""
-    entries = [{"name": n, "scope": "admin", "sha256": digest(n).hex()} for n in ("greedy", "modest")]
+    """A file of tokens that are their owners' names."""
+    scopes = {"greedy": "run", "modest": "run", "learner": "admin"}
+    entries = [{"name": n, "scope": scope, "sha256": digest(n).hex()} for n, scope in scopes.items()]
     (folder / "tokens.yaml").write_text(yaml.safe_dump(entries))
     return str(folder / "tokens.yaml")
 
@@ -195,6 +196,8 @@ def test_a_client_with_many_connections_leaves_streams_to_others(
         assert not stack.enter_context(Held(server.address, "modest")).refusal()
         assert "all 3 streams" in stack.enter_context(Held(server.address, "modest")).refusal()
     assert not any(_open_again(server, "greedy") for _ in range(3))
+    with ExitStack() as stack:
+        assert not any(stack.enter_context(Held(server.address, "learner")).refusal() for _ in range(3))
 
 
 def test_without_tokens_a_host_is_a_client(serve: Callable[..., RunningServer]) -> None:

@@ -321,7 +321,7 @@ def test_a_database_that_is_busy_for_too_long_is_unavailable(registry: Stub, sql
 
 def test_watchers_hold_no_database_connection(registry: Stub, sqlite_store: Store) -> None:
     run, _ = claimed_run(registry)
-    streams = [registry.WatchRun(pb.WatchRunRequest(run_id=run.id)) for _ in range(20)]
+    streams = [registry.WatchRun(pb.WatchRunRequest(run_id=run.id)) for _ in range(16)]
     for stream in streams:
         next(stream)
     engine = sqlite_store.runs._database.engine

@@ -217,6 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m services.env_service.worker", description=main.__doc__)
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="identifier, unique over all workers")
     parser.add_argument("--redis-url", default=os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0"))
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="pid of a process that it won't outlive")
     parser.add_argument("--log-format", default="console", choices=("console", "json"))
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     args = parser.parse_args()
@@ -234,13 +235,12 @@ def main() -> None:
     stop = ending()
     worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
     working = threading.Thread(target=worker.run, name="worker")
-    parent = os.getppid()
     log.info("worker started", redis=without_password(args.redis_url))
     working.start()
     while working.is_alive():
         beat()
         working.join(settings.heartbeat_s)
-        if os.getppid() != parent:
+        if os.getppid() != args.parent:
             stop.set()
     beat()
     log.info("worker ended", requests=worker.report.requests, transitions=worker.report.transitions)

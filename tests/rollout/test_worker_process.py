@@ -54,10 +54,10 @@ def client(server):
 def start(server):
     processes = []
 
-    def start(name):
+    def start(name, *more):
         command = [sys.executable, "-m", "services.env_service.worker", "--name", name, "--redis-url", server.url]
         env = {**os.environ, "LWMECPS_WORKER_CLAIM_IDLE_S": "1", "LWMECPS_WORKER_HEARTBEAT_S": "0.2"}
-        processes.append(subprocess.Popen(command, cwd=Path(__file__).parents[2], env=env))
+        processes.append(subprocess.Popen([*command, *more], cwd=Path(__file__).parents[2], env=env))
         return processes[-1]
 
     yield start
@@ -123,3 +123,9 @@ def test_worker_reports_what_it_does_and_drains_on_sigterm(start, client):
     samples = [sample for metric in WorkerMetrics(lambda: [report]).collect() for sample in metric.samples]
     assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 180.0) in [s[:3] for s in samples]
     asking.close()
+
+
+def test_a_worker_whose_parent_was_gone_before_it_could_look_ends(start):
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    assert start("orphan", "--parent", str(gone.pid)).wait(timeout=60) == 0

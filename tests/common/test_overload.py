@@ -196,6 +196,12 @@ def test_a_client_with_many_connections_leaves_streams_to_others(
         assert not stack.enter_context(Held(server.address, "modest")).refusal()
         assert "all 3 streams" in stack.enter_context(Held(server.address, "modest")).refusal()
     assert not any(_open_again(server, "greedy") for _ in range(3))
+
+
+def test_a_learner_may_have_more_streams_than_a_client(serve: Callable[..., RunningServer], tmp_path: Path) -> None:
+    server = serve(
+        ServerSettings(workers=8, max_streams=3, max_streams_per_client=1, tokens_file=greedy_and_modest(tmp_path))
+    )
     with ExitStack() as stack:
         assert not any(stack.enter_context(Held(server.address, "learner")).refusal() for _ in range(3))
 

@@ -52,7 +52,7 @@ def main() -> int:
         )
     (folder / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     print(json.dumps(found, indent=2))
-    parts = (found, *(found.get(name, {}) for name in ("redis", "network", "load")))
+    parts = (found, *(part for part in found.values() if isinstance(part, dict)))
     held = all(part.get("holds", True) for part in parts)
     return 0 if held and not found.get("fuzz", {}).get("wrong") else 1
 

@@ -43,6 +43,7 @@ test: $(READY) ## Run the tests (ARGS="tests/rollout -k lease")
 .PHONY: lint
 lint: $(READY) buf-lint ## Style, types, layers, contracts
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -87,8 +88,9 @@ protos: $(READY) ## Generate Python from the contracts again
 	$(BIN)/python scripts/generate_protos.py
 
 .PHONY: fmt
-fmt: $(READY) ## Sort imports and mend what ruff can mend
+fmt: $(READY) ## Format, sort imports, and mend what ruff can mend
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 .PHONY: clean
 clean: ## Remove the virtual environment, caches and outputs

@@ -14,11 +14,14 @@ def square_task(size: int, env_id: str = "lwmecps-v4") -> TaskSpec:
     rtt_ms = tuple(tuple(5.0 * abs(i - j) for j in range(size)) for i in range(size))
     deployments = tuple(
         DeploymentSpec(
-            name=f"app-{i}", cpu_millicores=500.0, ram_mib=256.0, cpu_time_ms=20.0 + 10.0 * (i % 4),
+            name=f"app-{i}",
+            cpu_millicores=500.0,
+            ram_mib=256.0,
+            cpu_time_ms=20.0 + 10.0 * (i % 4),
             max_replicas=2 * size,
         )
         for i in range(size)
-    )  # fmt: skip
+    )
     workload = WorkloadSpec(
         base_users=tuple(60.0 + 20.0 * (i % 3) for i in range(size)),
         share=tuple(tuple(1.0 / size for _ in range(size)) for _ in range(size)),

@@ -27,13 +27,21 @@ def run() -> Row:
         many, loop = problem(network, transitions)
         others[f"{network}, {transitions} transitions per task and step"] = seconds(loop) / seconds(many)
     return Row(
-        name="inner_loop", value=1.0 / pair.reference, unit=f"meta-gradients of {TASKS} tasks per s", ratio=pair.ratio,
-        against="the same in a loop over tasks", floor=f">= {FLOOR:g} times", met=pair.ratio >= FLOOR,
+        name="inner_loop",
+        value=1.0 / pair.reference,
+        unit=f"meta-gradients of {TASKS} tasks per s",
+        ratio=pair.ratio,
+        against="the same in a loop over tasks",
+        floor=f">= {FLOOR:g} times",
+        met=pair.ratio >= FLOOR,
         detail={
-            "inner_steps": STEPS, "transitions_per_task_and_step": TRANSITIONS, "loop_s": pair.measured,
-            "vectorised_s": pair.reference, "ratio_in_other_settings": others,
+            "inner_steps": STEPS,
+            "transitions_per_task_and_step": TRANSITIONS,
+            "loop_s": pair.measured,
+            "vectorised_s": pair.reference,
+            "ratio_in_other_settings": others,
         },
-    )  # fmt: skip
+    )
 
 
 def problem(network: str, transitions: int) -> tuple[Callable[[], Any], Callable[[], Any]]:

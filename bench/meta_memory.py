@@ -14,7 +14,12 @@ def run() -> Row:
     }
     few, many = (kept["implicit_fomaml"][str(steps)] for steps in (STEPS[0], STEPS[-1]))
     return Row(
-        name="meta_memory", value=many / 2**20, unit=f"MiB saved at {STEPS[-1]} inner steps", ratio=many / few,
-        against="the same at 1 inner step", floor="<= 1 times", met=many <= few,
+        name="meta_memory",
+        value=many / 2**20,
+        unit=f"MiB saved at {STEPS[-1]} inner steps",
+        ratio=many / few,
+        against="the same at 1 inner step",
+        floor="<= 1 times",
+        met=many <= few,
         detail={"saved_bytes_by_inner_steps": kept},
-    )  # fmt: skip
+    )

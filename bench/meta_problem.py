@@ -42,7 +42,7 @@ def ours(method: str, steps: int, *, compiled: bool = False, **settings: Any) ->
         learner = Compiled(learner)
     cfg = MetaConfig(
         method=method, adaptation_steps=steps, inner_lr=INNER_LR, multi_step_loss=0.0, learn_inner_lr=False, **settings
-    )  # fmt: skip
+    )
     params = problem.init(torch.Generator().manual_seed(SEED))
     rates = tree_map(lambda leaf: torch.full_like(leaf, INNER_LR), params)
     outer = PackedOptimiser(params, OUTER_LR, max_grad_norm=float("inf"))
@@ -92,8 +92,9 @@ def by_loop(steps: int) -> Iteration:
     net = nn.Sequential(nn.Linear(1, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 1))
     flat = SquaredError().init(torch.Generator().manual_seed(SEED))["net"]
     names = {"hidden0": "0", "hidden1": "2", "out": "4"}
-    net.load_state_dict({f"{names[n.split('.')[0]]}.{n.split('.')[1]}": x.mT if x.dim() > 1 else x
-                         for n, x in flat.items()})  # fmt: skip
+    net.load_state_dict(
+        {f"{names[n.split('.')[0]]}.{n.split('.')[1]}": x.mT if x.dim() > 1 else x for n, x in flat.items()}
+    )
     start = dict(net.named_parameters())
     outer = torch.optim.Adam(start.values(), OUTER_LR)
     support, query = data()
@@ -133,15 +134,22 @@ def speed(name: str, others: Callable[[int], Iteration], against: str, *, floor:
         plain = ours("maml", steps)
         plain()
         detail[f"{steps} inner steps"] = {
-            "ratio": pair.ratio, "other_ms": 1e3 * pair.measured, "compiled_ms": 1e3 * pair.reference,
+            "ratio": pair.ratio,
+            "other_ms": 1e3 * pair.measured,
+            "compiled_ms": 1e3 * pair.reference,
             "uncompiled_ms": 1e3 * each(plain, REPEATS),
-        }  # fmt: skip
+        }
     worst = min(d["ratio"] for d in detail.values())
     return Row(
-        name=name, value=1e3 / detail["5 inner steps"]["compiled_ms"], unit="meta-iterations/s", ratio=worst,
-        against=f"{against} (the worse of 1 and 5 inner steps)", floor=f">= {floor:g} times", met=worst >= floor,
+        name=name,
+        value=1e3 / detail["5 inner steps"]["compiled_ms"],
+        unit="meta-iterations/s",
+        ratio=worst,
+        against=f"{against} (the worse of 1 and 5 inner steps)",
+        floor=f">= {floor:g} times",
+        met=worst >= floor,
         detail=detail,
-    )  # fmt: skip
+    )
 
 
 def _error(net: dict[str, Tensor], batch: Batch) -> Tensor:

@@ -12,8 +12,17 @@ from typing import Any
 from rich.table import Table
 
 PACKAGES = (
-    "dm-env-rpc", "grpcio", "gymnasium", "numba", "numpy", "protobuf", "protovalidate", "redis", "hiredis", "torch",
-)  # fmt: skip
+    "dm-env-rpc",
+    "grpcio",
+    "gymnasium",
+    "numba",
+    "numpy",
+    "protobuf",
+    "protovalidate",
+    "redis",
+    "hiredis",
+    "torch",
+)
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,28 @@ def machine() -> dict[str, Any]:
 def table(rows: Sequence[Row]) -> Table:
     """The rows as a table for people."""
     out = Table(title="lwmecps benchmarks: ratios measured within this run")
-    for column, justify in (("name", "left"), ("value", "right"), ("unit", "left"), ("ratio", "right"),
-                            ("against", "left"), ("floor", "left"), ("met", "center")):  # fmt: skip
+    for column, justify in (
+        ("name", "left"),
+        ("value", "right"),
+        ("unit", "left"),
+        ("ratio", "right"),
+        ("against", "left"),
+        ("floor", "left"),
+        ("met", "center"),
+    ):
         out.add_column(column, justify=justify)  # type: ignore[arg-type]
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         met = "[green]yes[/green]" if row.met else "[red]no[/red]"
-        out.add_row(row.name, f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.3g}", row.unit, ratio,
-                    row.against, row.floor, met)  # fmt: skip
+        out.add_row(
+            row.name,
+            f"{row.value:,.0f}" if row.value >= 100 else f"{row.value:.3g}",
+            row.unit,
+            ratio,
+            row.against,
+            row.floor,
+            met,
+        )
     return out
 
 

@@ -43,19 +43,25 @@ def run() -> Row:
             RedisPolicyStore(client),
         )
         path, worker, raw = _collecting(collector), _collecting(LocalCollector()), _raw_redis(client)
-        pair = interleave(
-            lambda: wall_rate(path, ROUND_S), lambda: wall_rate(worker, ROUND_S), rounds=3, warm_up=1
-        )  # fmt: skip
+        pair = interleave(lambda: wall_rate(path, ROUND_S), lambda: wall_rate(worker, ROUND_S), rounds=3, warm_up=1)
         raw_rate = wall_rate(raw, ROUND_S)
         collector.close()
     return Row(
-        name="rollout_path", value=pair.measured, unit="transitions/s", ratio=pair.ratio,
-        against="the worker alone, in this process", floor=f">= {FLOOR:g} times", met=pair.ratio >= FLOOR,
+        name="rollout_path",
+        value=pair.measured,
+        unit="transitions/s",
+        ratio=pair.ratio,
+        against="the worker alone, in this process",
+        floor=f">= {FLOOR:g} times",
+        met=pair.ratio >= FLOOR,
         detail={
-            "tasks": TASKS, "episodes": EPISODES, **pair.detail(),
-            "raw_redis_transitions_per_s": raw_rate, "against_raw_redis": pair.measured / raw_rate,
+            "tasks": TASKS,
+            "episodes": EPISODES,
+            **pair.detail(),
+            "raw_redis_transitions_per_s": raw_rate,
+            "against_raw_redis": pair.measured / raw_rate,
         },
-    )  # fmt: skip
+    )
 
 
 def _collecting(collector: Any) -> Callable[[], int]:

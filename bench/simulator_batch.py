@@ -14,9 +14,14 @@ def run() -> Row:
     numpy = simulator.reference_episode(task)
     pair = interleave(
         lambda: rate(ours, simulator.ROUND_S), lambda: rate(numpy, simulator.ROUND_S), rounds=5, warm_up=1
-    )  # fmt: skip
+    )
     return Row(
-        name="simulator_batch", value=pair.measured, unit="environment steps/s", ratio=pair.ratio,
-        against="the same equations in NumPy, one environment", floor=f">= {FLOOR:,} environment steps/s",
-        met=pair.measured >= FLOOR, detail={"batch": BATCH, **pair.detail()},
-    )  # fmt: skip
+        name="simulator_batch",
+        value=pair.measured,
+        unit="environment steps/s",
+        ratio=pair.ratio,
+        against="the same equations in NumPy, one environment",
+        floor=f">= {FLOOR:,} environment steps/s",
+        met=pair.measured >= FLOOR,
+        detail={"batch": BATCH, **pair.detail()},
+    )

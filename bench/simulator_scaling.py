@@ -12,10 +12,15 @@ def run() -> Row:
     large, small = (_pools_per_s(size, batch) for size, batch in ((LARGE, 4), (SMALL, 1024)))
     pair = interleave(large, small, rounds=7, warm_up=1)
     return Row(
-        name="simulator_scaling", value=pair.measured, unit=f"pools (node x deployment) stepped/s at {LARGE} x {LARGE}",
-        ratio=pair.ratio, against=f"pools stepped/s at {SMALL} x {SMALL}", floor=f">= {FLOOR:g} times",
-        met=pair.ratio >= FLOOR, detail=pair.detail(),
-    )  # fmt: skip
+        name="simulator_scaling",
+        value=pair.measured,
+        unit=f"pools (node x deployment) stepped/s at {LARGE} x {LARGE}",
+        ratio=pair.ratio,
+        against=f"pools stepped/s at {SMALL} x {SMALL}",
+        floor=f">= {FLOOR:g} times",
+        met=pair.ratio >= FLOOR,
+        detail=pair.detail(),
+    )
 
 
 def _pools_per_s(size: int, batch: int):  # type: ignore[no-untyped-def]

@@ -12,9 +12,14 @@ def run() -> Row:
     ours, numpy = simulator.episode(task, 1), simulator.reference_episode(task)
     pair = interleave(
         lambda: rate(ours, simulator.ROUND_S), lambda: rate(numpy, simulator.ROUND_S), rounds=7, warm_up=1
-    )  # fmt: skip
+    )
     return Row(
-        name="simulator_single", value=pair.measured, unit="environment steps/s", ratio=pair.ratio,
-        against="the same equations in NumPy, one environment", floor=f">= {FLOOR:g} times",
-        met=pair.ratio >= FLOOR, detail=pair.detail(),
-    )  # fmt: skip
+        name="simulator_single",
+        value=pair.measured,
+        unit="environment steps/s",
+        ratio=pair.ratio,
+        against="the same equations in NumPy, one environment",
+        floor=f">= {FLOOR:g} times",
+        met=pair.ratio >= FLOOR,
+        detail=pair.detail(),
+    )

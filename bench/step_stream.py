@@ -26,10 +26,15 @@ def run() -> Row:
         ours, theirs = stream_steps(channel), dm_env_rpc_steps(dm_channel)
         pair = interleave(lambda: wall_rate(ours, ROUND_S), lambda: wall_rate(theirs, ROUND_S), rounds=7, warm_up=1)
     return Row(
-        name="step_stream", value=pair.measured, unit="environment steps/s", ratio=pair.ratio,
-        against="dm_env_rpc, one environment, same simulator", floor=f">= {FLOOR:g} times", met=pair.ratio >= FLOOR,
+        name="step_stream",
+        value=pair.measured,
+        unit="environment steps/s",
+        ratio=pair.ratio,
+        against="dm_env_rpc, one environment, same simulator",
+        floor=f">= {FLOOR:g} times",
+        met=pair.ratio >= FLOOR,
         detail={"environments_per_message": ENVS, **pair.detail()},
-    )  # fmt: skip
+    )
 
 
 def stream_steps(channel: grpc.Channel) -> Callable[[], int]:

@@ -30,9 +30,16 @@ def run() -> Row:
         pair = interleave(
             lambda: median_latency_us(step, CALLS),
             lambda: median_latency_us(lambda: echo(empty_pb2.Empty()), CALLS),
-            rounds=9, warm_up=2,
-        )  # fmt: skip
+            rounds=9,
+            warm_up=2,
+        )
     return Row(
-        name="step_unary", value=pair.measured, unit="us, median of a call", ratio=pair.ratio,
-        against="an empty unary echo", floor=f"<= {FLOOR:g} times", met=pair.ratio <= FLOOR, detail=pair.detail(),
-    )  # fmt: skip
+        name="step_unary",
+        value=pair.measured,
+        unit="us, median of a call",
+        ratio=pair.ratio,
+        against="an empty unary echo",
+        floor=f"<= {FLOOR:g} times",
+        met=pair.ratio <= FLOOR,
+        detail=pair.detail(),
+    )

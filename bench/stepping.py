@@ -52,4 +52,3 @@ def open_session(channel: grpc.Channel, size: int) -> RemoteSession:
 def tensor(action: Any) -> tensor_pb2.Tensor:
     """An action as the message that a client sends."""
     return tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_INT32, shape=action.shape, data=action.tobytes())
-

@@ -25,10 +25,15 @@ def run() -> Row:
         for env_id, network in (("lwmecps-v3", "mlp"), ("lwmecps-v4", "set"), ("lwmecps-v4", "mlp"))
     }
     return Row(
-        name="worker", value=pair.measured, unit="transitions/s", ratio=pair.ratio,
-        against="the simulator without a policy", floor=f">= {FLOOR:,} transitions/s", met=pair.measured >= FLOOR,
+        name="worker",
+        value=pair.measured,
+        unit="transitions/s",
+        ratio=pair.ratio,
+        against="the simulator without a policy",
+        floor=f">= {FLOOR:,} transitions/s",
+        met=pair.measured >= FLOOR,
         detail={"tasks": TASKS, "episodes": EPISODES, **pair.detail(), "other_settings": others},
-    )  # fmt: skip
+    )
 
 
 def collection(task: TaskSpec, network: str = "set") -> Callable[[], int]:

@@ -10,9 +10,20 @@ from numpy.typing import NDArray
 Array = NDArray[np.generic]
 
 INFO_KEYS = (
-    "latency_ms", "latency_p95_ms", "replicas", "imbalance", "failed_share", "moves", "users", "resource_usage",
-    "reward_latency", "reward_replicas", "reward_imbalance", "reward_sla", "reward_moves",
-)  # fmt: skip
+    "latency_ms",
+    "latency_p95_ms",
+    "replicas",
+    "imbalance",
+    "failed_share",
+    "moves",
+    "users",
+    "resource_usage",
+    "reward_latency",
+    "reward_replicas",
+    "reward_imbalance",
+    "reward_sla",
+    "reward_moves",
+)
 """Per-interval quantities that every environment reports, each one float per environment."""
 
 

@@ -46,9 +46,18 @@ class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k."""
 
     def __init__(
-        self, algo: Algorithm, algorithm: AlgorithmConfig, collector: Collector, seed: int, *,
-        params: Params, extra: Extra, sets: int = 1, learning_rate: float | None = None, method: Method = PLAIN,
-    ) -> None:  # fmt: skip
+        self,
+        algo: Algorithm,
+        algorithm: AlgorithmConfig,
+        collector: Collector,
+        seed: int,
+        *,
+        params: Params,
+        extra: Extra,
+        sets: int = 1,
+        learning_rate: float | None = None,
+        method: Method = PLAIN,
+    ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
         self._method = method
@@ -69,9 +78,10 @@ class Descent:
             else:
                 tasks = some_tasks(source, width, self._seed, step)
             plan = CollectionPlan(
-                seeds=seeds(self._seed, f"train-{step}", len(tasks)), episodes=episodes,
+                seeds=seeds(self._seed, f"train-{step}", len(tasks)),
+                episodes=episodes,
                 length=rollout_length(self._algorithm),
-            )  # fmt: skip
+            )
             batches = self._collector.collect(tasks, self.snapshot(step), plan)
             metrics = self._learn(batches, step, total) | summary(batches)
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())

@@ -12,9 +12,13 @@ Floats = NDArray[np.float64]
 
 
 def rows(
-    batches: Sequence[RolloutBatch], task_names: Sequence[str], method: str, inner_steps: int = 0, env_steps: int = 0,
+    batches: Sequence[RolloutBatch],
+    task_names: Sequence[str],
+    method: str,
+    inner_steps: int = 0,
+    env_steps: int = 0,
     wall_s: float = 0.0,
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """One row per batch (a task each): means over its episodes; see `Row`.
 
     `env_steps` and `wall_s` are those of one task. Latencies and failures are weighted by users, that is by requests;
@@ -80,11 +84,16 @@ def _row(batch: RolloutBatch, task: str, method: str, inner_steps: int, env_step
     # An episode that ends early is followed by another one in the same column.
     episodes = max(int(_ends(batch).sum()), batch.width)
     return Row(
-        task=task, method=method, inner_steps=inner_steps,
+        task=task,
+        method=method,
+        inner_steps=inner_steps,
         reward=float(np.where(valid, batch.reward, 0.0).sum(dtype=np.float64) / episodes),
-        latency_mean_ms=by_users("latency_ms"), latency_p95_ms=by_users("latency_p95_ms"),
-        replicas_mean=float(info["replicas"][valid].mean()), sla_miss_share=by_users("failed_share"),
+        latency_mean_ms=by_users("latency_ms"),
+        latency_p95_ms=by_users("latency_p95_ms"),
+        replicas_mean=float(info["replicas"][valid].mean()),
+        sla_miss_share=by_users("failed_share"),
         moves_mean=float(info["moves"][valid].mean()),
         load_correlation=load_correlation(info["replicas"], info["users"], valid),
-        env_steps=env_steps, wall_s=wall_s,
-    )  # fmt: skip
+        env_steps=env_steps,
+        wall_s=wall_s,
+    )

@@ -23,9 +23,13 @@ class Optimiser:
     """
 
     def __init__(
-        self, params: Tree, learning_rate: float, max_grad_norm: float, other_rates: Mapping[str, float] | None = None,
+        self,
+        params: Tree,
+        learning_rate: float,
+        max_grad_norm: float,
+        other_rates: Mapping[str, float] | None = None,
         method: Literal["adam", "sgd"] = "adam",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.params = tree_map(
             lambda leaf: leaf.detach().clone(memory_format=torch.contiguous_format).requires_grad_(), params
         )
@@ -64,10 +68,21 @@ class Optimiser:
         moments = [self._moments[group, name] for name in pulled]
         # The function, not the class: less than half the time, which counts where a step is small.
         adam(
-            params, pulls, [m[1] for m in moments], [m[2] for m in moments], [], [m[0] for m in moments],
-            fused=True, amsgrad=False, beta1=0.9, beta2=0.999, lr=self._rates[group], weight_decay=0.0, eps=1e-8,
+            params,
+            pulls,
+            [m[1] for m in moments],
+            [m[2] for m in moments],
+            [],
+            [m[0] for m in moments],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self._rates[group],
+            weight_decay=0.0,
+            eps=1e-8,
             maximize=False,
-        )  # fmt: skip
+        )
 
     def state(self) -> dict[str, Tensor]:
         """Parameters and moments, flat; they are the live tensors, not copies."""

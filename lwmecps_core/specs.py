@@ -22,9 +22,15 @@ ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
 CONTINUOUS_SUFFIX = "-continuous"
 ALL_ENV_IDS = ENV_IDS + tuple(e + CONTINUOUS_SUFFIX for e in ENV_IDS)
 EnvId = Literal[
-    "lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4",
-    "lwmecps-v1-continuous", "lwmecps-v2-continuous", "lwmecps-v3-continuous", "lwmecps-v4-continuous",
-]  # fmt: skip
+    "lwmecps-v1",
+    "lwmecps-v2",
+    "lwmecps-v3",
+    "lwmecps-v4",
+    "lwmecps-v1-continuous",
+    "lwmecps-v2-continuous",
+    "lwmecps-v3-continuous",
+    "lwmecps-v4-continuous",
+]
 FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
 FAMILY_PARAMETERS = {
     "kubernetes_scaling": ("max_pods", "cpu_requirement", "memory_requirement"),

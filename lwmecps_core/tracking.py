@@ -156,15 +156,27 @@ class WandbTracker:
 
         self._directory.mkdir(parents=True, exist_ok=True)
         quiet = wandb.Settings(
-            console="off", silent=True, disable_git=True, disable_code=True, x_disable_stats=True,
-            x_disable_meta=True, init_timeout=30,
-        )  # fmt: skip
+            console="off",
+            silent=True,
+            disable_git=True,
+            disable_code=True,
+            x_disable_stats=True,
+            x_disable_meta=True,
+            init_timeout=30,
+        )
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         return wandb.init(
-            project=os.environ.get("WANDB_PROJECT") or self._project, id=run.id, name=run.name, group=run.prefix,
-            config=dict(run.settings), dir=str(self._directory), mode=mode, resume="allow", reinit="create_new",
+            project=os.environ.get("WANDB_PROJECT") or self._project,
+            id=run.id,
+            name=run.name,
+            group=run.prefix,
+            config=dict(run.settings),
+            dir=str(self._directory),
+            mode=mode,
+            resume="allow",
+            reinit="create_new",
             settings=quiet,
-        )  # fmt: skip
+        )
 
 
 class Trackers:

@@ -3,17 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.placement.view import (
-    ALONE,
-    FRUGAL,
-    HEADLINE,
-    META,
-    ORACLE,
-    RANDOM_WEIGHTS,
-    TRANSFERS,
-    View,
-    difference,
-)
+from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, View, difference
 from services.cli.results import interval
 
 LEAST_GAP_CLOSED = 0.85
@@ -44,17 +34,25 @@ def _support(view: View) -> Iterator[Bar]:
         found = view.over_static(family, HEADLINE)
         if found:
             yield Bar(
-                1, HEADLINE, family, f"{family}: support episodes of {HEADLINE} earn no less than `static`",
-                f"{found.mean:+.2f} ± {found.ci95:.2f}", found.mean >= 0,
-            )  # fmt: skip
+                1,
+                HEADLINE,
+                family,
+                f"{family}: support episodes of {HEADLINE} earn no less than `static`",
+                f"{found.mean:+.2f} ± {found.ci95:.2f}",
+                found.mean >= 0,
+            )
     pairs = [(f, m, d) for f in view.families for m in META if (d := view.over_static(f, m))]
     if pairs:
         below = [p for p in pairs if p[2].mean < 0]
         family, method, least = min(pairs, key=lambda p: p[2].mean)
         yield Bar(
-            1, method, family, "the same for every meta-learner on every family",
-            f"{len(pairs) - len(below)} of {len(pairs)}; least: {method} on {family}, {least.mean:+.2f}", not below,
-        )  # fmt: skip
+            1,
+            method,
+            family,
+            "the same for every meta-learner on every family",
+            f"{len(pairs) - len(below)} of {len(pairs)}; least: {method} on {family}, {least.mean:+.2f}",
+            not below,
+        )
 
 
 def _headline(view: View) -> Iterator[Bar]:
@@ -67,16 +65,24 @@ def _headline(view: View) -> Iterator[Bar]:
         ahead = interval(difference(last["task_rewards"], alone["task_rewards"]))
         data = last["env_steps"] / alone["env_steps"]
         yield Bar(
-            2, method, WHERE, f"{name}: ≥ {LEAST_GAP_CLOSED:.0%} of the gap from the untrained policy to the oracle",
-            f"{share:.1%}", share >= LEAST_GAP_CLOSED,
-        )  # fmt: skip
+            2,
+            method,
+            WHERE,
+            f"{name}: ≥ {LEAST_GAP_CLOSED:.0%} of the gap from the untrained policy to the oracle",
+            f"{share:.1%}",
+            share >= LEAST_GAP_CLOSED,
+        )
         yield Bar(
             2, method, WHERE, f"{name}: not below {ALONE}", f"{ahead.mean:+.2f} ± {ahead.ci95:.2f}", ahead.mean >= 0
-        )  # fmt: skip
+        )
         yield Bar(
-            2, method, WHERE, f"{name}: ≤ {LARGEST_DATA_SHARE:.0%} of the data of {ALONE}", f"{data:.1%}",
+            2,
+            method,
+            WHERE,
+            f"{name}: ≤ {LARGEST_DATA_SHARE:.0%} of the data of {ALONE}",
+            f"{data:.1%}",
             data <= LARGEST_DATA_SHARE + 1e-9,
-        )  # fmt: skip
+        )
 
 
 def _from_random_weights(view: View) -> Iterator[Bar]:
@@ -86,10 +92,13 @@ def _from_random_weights(view: View) -> Iterator[Bar]:
         gap = oracle["reward_mean"] - low["reward_mean"]
         closed = (last["reward_mean"] - low["reward_mean"]) / gap
         yield Bar(
-            2, HEADLINE, WHERE,
+            2,
+            HEADLINE,
+            WHERE,
             f"{WHERE}: {HEADLINE}: ≥ {LEAST_GAP_CLOSED:.0%} of the gap from random weights after the same inner steps",
-            f"{closed:.1%}", closed >= LEAST_GAP_CLOSED,
-        )  # fmt: skip
+            f"{closed:.1%}",
+            closed >= LEAST_GAP_CLOSED,
+        )
 
 
 def _first_order(view: View) -> Iterator[Bar]:
@@ -98,10 +107,13 @@ def _first_order(view: View) -> Iterator[Bar]:
         if second and first and gap:
             behind = interval(difference(second["task_rewards"], first["task_rewards"]))
             yield Bar(
-                3, "meta_ppo_fomaml", family,
+                3,
+                "meta_ppo_fomaml",
+                family,
                 f"{family}: FOMAML behind MAML (with PPO) by ≤ {FOMAML_SLACK:.0%} of the gap",
-                f"{behind.mean / gap:+.1%} ± {behind.ci95 / gap:.1%}", behind.mean / gap <= FOMAML_SLACK,
-            )  # fmt: skip
+                f"{behind.mean / gap:+.1%} ± {behind.ci95 / gap:.1%}",
+                behind.mean / gap <= FOMAML_SLACK,
+            )
 
 
 def _improvement(view: View) -> Iterator[Bar]:
@@ -121,6 +133,10 @@ def _improvement(view: View) -> Iterator[Bar]:
         if len(acting) < len(pooled):
             figure += f"; {own.mean:+.2f} ± {own.ci95:.2f} over the {len(acting)} on which a policy still acts"
         yield Bar(
-            4, method, "", f"{method} improves on its own unadapted start", figure,
+            4,
+            method,
+            "",
+            f"{method} improves on its own unadapted start",
+            figure,
             gain.mean > gain.ci95 and own.mean > own.ci95,
-        )  # fmt: skip
+        )

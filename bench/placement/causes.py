@@ -58,8 +58,11 @@ def _owed(view: View, family: str, method: str) -> tuple[float, float, float]:
 
 def _headline(view: View, bar: Bar) -> str:
     """How much the start, the steps and a multi-task policy with equal data each close, and where the rest is lost."""
-    first, last, equal = (view.first(bar.family, bar.method), view.last(bar.family, bar.method),
-                          view.last(bar.family, EQUAL_DATA))  # fmt: skip
+    first, last, equal = (
+        view.first(bar.family, bar.method),
+        view.last(bar.family, bar.method),
+        view.last(bar.family, EQUAL_DATA),
+    )
     alone, oracle = view.last(bar.family, ALONE), view.last(bar.family, "oracle")
     low = view.last(bar.family, RANDOM_WEIGHTS if "random weights" in bar.demand else UNTRAINED)
     assert first and last and alone and oracle and low

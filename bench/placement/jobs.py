@@ -50,21 +50,26 @@ def jobs(families: Sequence[str], settings: s.Settings) -> list[Job]:
 
 
 def _of_family(family: str, settings: s.Settings) -> Iterator[Job]:
-    blank = Job(
-        family=family, name="", kind="", tasks=settings.tasks, evaluation_episodes=settings.evaluation_episodes
-    )  # fmt: skip
+    blank = Job(family=family, name="", kind="", tasks=settings.tasks, evaluation_episodes=settings.evaluation_episodes)
     for algorithm in s.MANY:
         many = replace(
-            blank, name=f"multi_task_{algorithm}", kind="multi_task", algorithm=s.MANY[algorithm],
-            training=settings.multi_task, env_id=_env_id(algorithm),
-        )  # fmt: skip
+            blank,
+            name=f"multi_task_{algorithm}",
+            kind="multi_task",
+            algorithm=s.MANY[algorithm],
+            training=settings.multi_task,
+            env_id=_env_id(algorithm),
+        )
         yield many
         for method in s.META_METHODS:
             meta = replace(
-                many, name=f"meta_{algorithm}_{method}", kind="meta", before=many,
+                many,
+                name=f"meta_{algorithm}_{method}",
+                kind="meta",
+                before=many,
                 meta=s.meta_settings(settings, algorithm, method),
                 adaptation=settings.adaptation,
-            )  # fmt: skip
+            )
             yield meta
             if (algorithm, method) == ("ppo", "maml"):
                 yield from _only_ppo(settings, blank, many, meta)
@@ -73,9 +78,12 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[Job]:
     yield source
     for method in s.TRANSFER_METHODS:
         yield replace(
-            source, name=f"transfer_{method}", kind="transfer", before=source,
+            source,
+            name=f"transfer_{method}",
+            kind="transfer",
+            before=source,
             transfer=replace(settings.transfer, method=method),
-        )  # fmt: skip
+        )
     yield replace(blank, name="rules", kind="rules", baselines=s.RULES)
     yield replace(blank, name="rules" + V1_MARK, kind="rules", baselines=s.V1_RULES, env_id="lwmecps-v1")
     yield replace(blank, name="oracle", kind="rules", baselines=("oracle",))
@@ -86,10 +94,12 @@ def _only_ppo(settings: s.Settings, blank: Job, many: Job, meta: Job) -> Iterato
     for each inner step.
     """
     frugal = replace(
-        meta.meta, num_meta_epochs=meta.meta.warmup_epochs + settings.frugal_epochs,
-        adaptation_steps=settings.frugal.adaptation_steps, episodes_per_step=settings.frugal.episodes_per_step,
+        meta.meta,
+        num_meta_epochs=meta.meta.warmup_epochs + settings.frugal_epochs,
+        adaptation_steps=settings.frugal.adaptation_steps,
+        episodes_per_step=settings.frugal.episodes_per_step,
         inner_lr=settings.frugal_inner_lr,
-    )  # fmt: skip
+    )
     yield replace(meta, name="meta_ppo_maml_one_episode", meta=frugal, adaptation=settings.frugal)
     collections = settings.meta_epochs * (settings.meta.adaptation_steps + 1)
     batch = settings.multi_task.episodes_per_batch * settings.multi_task.tasks_per_batch
@@ -98,23 +108,30 @@ def _only_ppo(settings: s.Settings, blank: Job, many: Job, meta: Job) -> Iterato
     yield replace(blank, name="untrained_ppo", kind="untrained", algorithm=s.MANY["ppo"])
     yield replace(meta, name="random_weights_ppo", kind="random_weights", before=meta)
     yield replace(
-        blank, name="multi_task_ppo_fine_tuned", kind="transfer", algorithm=s.ONE["ppo"], before=many,
+        blank,
+        name="multi_task_ppo_fine_tuned",
+        kind="transfer",
+        algorithm=s.ONE["ppo"],
+        before=many,
         transfer=settings.transfer,
-    )  # fmt: skip
+    )
 
 
 def _base(settings: s.Settings, blank: Job) -> Iterator[Job]:
     """Base algorithms from nothing on every held-out task itself."""
     where: dict[str, tuple[str, EnvId]] = {
-        "ppo": ("ppo", "lwmecps-v3"), "dqn": ("dqn", "lwmecps-v3"), "sac": ("sac", "lwmecps-v3"),
-        "sac_continuous": ("sac", "lwmecps-v3-continuous"), "td3": ("td3", "lwmecps-v3-continuous"),
+        "ppo": ("ppo", "lwmecps-v3"),
+        "dqn": ("dqn", "lwmecps-v3"),
+        "sac": ("sac", "lwmecps-v3"),
+        "sac_continuous": ("sac", "lwmecps-v3-continuous"),
+        "td3": ("td3", "lwmecps-v3-continuous"),
         "q_learning": ("q_learning", "lwmecps-v1"),
-    }  # fmt: skip
+    }
     for label, (algorithm, env_id) in where.items():
         name = f"{label}_100_episodes"
         job = replace(
             blank, name=name, kind="alone", env_id=env_id, algorithm=s.ONE[algorithm], training=settings.alone
-        )  # fmt: skip
+        )
         yield replace(job, name=job.row_name(name))
 
 

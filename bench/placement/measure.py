@@ -27,9 +27,7 @@ class Watch:
     env_steps: int = 0
     """Of all tasks together."""
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`."""
         batches = LocalCollector().collect(tasks, snapshot, plan)
         if not plan.greedy:
@@ -64,9 +62,15 @@ def mean_row(rows: Sequence[Row]) -> Row:
 
 
 def measured(
-    policies: Sequence[PolicyData], tasks: Sequence[TaskSpec], episodes: int, seed: int, *,
-    inner_steps: int = 0, env_steps: int = 0, wall_s: float = 0.0,
-) -> list[Row]:  # fmt: skip
+    policies: Sequence[PolicyData],
+    tasks: Sequence[TaskSpec],
+    episodes: int,
+    seed: int,
+    *,
+    inner_steps: int = 0,
+    env_steps: int = 0,
+    wall_s: float = 0.0,
+) -> list[Row]:
     """Rows of one policy for each task, side by side on the episodes that every other method meets."""
     first = policies[0]
     params = tree_map(lambda *sets: torch.stack(sets), *(p.params for p in policies))

@@ -116,10 +116,14 @@ def _meta(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
     begun = time.perf_counter()
     last = _last(
         meta_train(
-            problem.distribution, job.algorithm, job.meta, problem.watch, seed=TRAINING_SEED,
+            problem.distribution,
+            job.algorithm,
+            job.meta,
+            problem.watch,
+            seed=TRAINING_SEED,
             start=before.artefact.state,
         )
-    )  # fmt: skip
+    )
     wall_s = time.perf_counter() - begun + before.wall_s
     artefact = _artefact(last)
     made = _adapted(job, problem, artefact.policy, job.adaptation, job.name)
@@ -190,6 +194,12 @@ def _artefact(last: Progress) -> Artefact:
 
 
 KINDS: Mapping[str, Callable[[Job, _Problem, Outcome | None], Outcome]] = {
-    "rules": _rules, "alone": _alone, "multi_task": _multi_task, "source": _source, "meta": _meta,
-    "untrained": _untrained, "random_weights": _random_weights, "transfer": _transfer,
-}  # fmt: skip
+    "rules": _rules,
+    "alone": _alone,
+    "multi_task": _multi_task,
+    "source": _source,
+    "meta": _meta,
+    "untrained": _untrained,
+    "random_weights": _random_weights,
+    "transfer": _transfer,
+}

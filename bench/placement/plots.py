@@ -17,9 +17,21 @@ from services.cli.results import interval
 
 REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_calibrated", ALONE, "static")
 LADDER = (
-    "random", UNTRAINED, "static", "greedy_load", "optimized_balance", "hpa_calibrated", ALONE, "transfer_fine_tuning",
-    "multi_task_ppo_equal_data", "meta_ppo_implicit_fomaml", "meta_ppo_reptile", "meta_ppo_fomaml", HEADLINE, "oracle",
-)  # fmt: skip
+    "random",
+    UNTRAINED,
+    "static",
+    "greedy_load",
+    "optimized_balance",
+    "hpa_calibrated",
+    ALONE,
+    "transfer_fine_tuning",
+    "multi_task_ppo_equal_data",
+    "meta_ppo_implicit_fomaml",
+    "meta_ppo_reptile",
+    "meta_ppo_fomaml",
+    HEADLINE,
+    "oracle",
+)
 LEAST_SHOWN = -0.5
 COLOURS = {name: f"C{i}" for i, name in enumerate(MANY)}
 
@@ -104,8 +116,9 @@ def _gains(view: View) -> plt.Figure:
     axes.set_xlabel("reward after all steps minus reward before the first (linear up to ±1, then logarithmic)")
     axes.set_title(
         "What adaptation to the held-out task gains over the method's own start\n"
-        "(paired over all tasks of all families, 95 % interval; grey: each family alone)", fontsize="medium",
-    )  # fmt: skip
+        "(paired over all tasks of all families, 95 % interval; grey: each family alone)",
+        fontsize="medium",
+    )
     axes.grid(axis="x", alpha=0.3)
     return figure
 
@@ -132,8 +145,8 @@ def _support(view: View) -> plt.Figure:
 
 def _panels(view: View, width: float, height: float) -> tuple[plt.Figure, Sequence[Axes]]:
     figure, panels = plt.subplots(
-        1, len(view.families), figsize=(width * len(view.families) + 1.5, height), layout="constrained", squeeze=False,
-    )  # fmt: skip
+        1, len(view.families), figsize=(width * len(view.families) + 1.5, height), layout="constrained", squeeze=False
+    )
     return figure, list(panels[0])
 
 

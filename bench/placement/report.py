@@ -12,34 +12,75 @@ from bench.placement.settings import HIDDEN, MANY, META_METHODS
 from bench.placement.view import HEADLINE, ORACLE, STATIC, UNTRAINED, Row, View
 
 METHODS: tuple[tuple[str, str], ...] = (
-    ("oracle", "searches every episode's best plan with all hidden quantities and the users to come known: an upper "
-     "bound, no rival"),
-    ("random, uniform, static, greedy_*, optimized_balance", "rules without learning; `static` leaves replicas as they "
-     "were deployed"),
-    ("hpa, hpa_calibrated", "the Kubernetes autoscaler's rule with its defaults, and tuned on training tasks of the "
-     "family"),
+    (
+        "oracle",
+        "searches every episode's best plan with all hidden quantities and the users to come known: an upper "
+        "bound, no rival",
+    ),
+    (
+        "random, uniform, static, greedy_*, optimized_balance",
+        "rules without learning; `static` leaves replicas as they were deployed",
+    ),
+    (
+        "hpa, hpa_calibrated",
+        "the Kubernetes autoscaler's rule with its defaults, and tuned on training tasks of the family",
+    ),
     ("untrained_ppo", "random weights as they are, mean over 8 draws of them"),
-    ("random_weights_ppo", "one draw of random weights, and the inner steps of `meta_ppo_maml` from there, its learnt "
-     "rates included"),
-    ("ppo/dqn/sac/td3_100_episodes", "the base algorithm from nothing on the held-out task itself, 100 episodes "
-     "(`sac_continuous` and `td3` on lwmecps-v3's continuous twin: same clusters, same episodes)"),
-    ("q_learning_100_episodes (v1)", "likewise, tabular, which fits lwmecps-v1 only: there one deployment is scaled "
-     "by one replica at a time, so its rewards stand beside those of the rules marked (v1), not beside the others"),
-    ("multi_task_*", "one policy trained on tasks of the family, used as it is; the start of all meta-training with "
-     "the same algorithm. `multi_task_ppo_equal_data` goes on until it has had as many episodes as `meta_ppo_maml`"),
+    (
+        "random_weights_ppo",
+        "one draw of random weights, and the inner steps of `meta_ppo_maml` from there, its learnt rates included",
+    ),
+    (
+        "ppo/dqn/sac/td3_100_episodes",
+        "the base algorithm from nothing on the held-out task itself, 100 episodes "
+        "(`sac_continuous` and `td3` on lwmecps-v3's continuous twin: same clusters, same episodes)",
+    ),
+    (
+        "q_learning_100_episodes (v1)",
+        "likewise, tabular, which fits lwmecps-v1 only: there one deployment is scaled "
+        "by one replica at a time, so its rewards stand beside those of the rules marked (v1), not beside the others",
+    ),
+    (
+        "multi_task_*",
+        "one policy trained on tasks of the family, used as it is; the start of all meta-training with "
+        "the same algorithm. `multi_task_ppo_equal_data` goes on until it has had as many episodes as `meta_ppo_maml`",
+    ),
     ("multi_task_ppo_fine_tuned", "`multi_task_ppo`, then plain PPO on the held-out task"),
-    ("meta_ALGORITHM_METHOD", "meta-trained from `multi_task_ALGORITHM` on, then 0 to 5 inner steps of 4 episodes on "
-     "the held-out task; `implicit_fomaml` is iMAML. A task on which that costs too much beside `static` is left as it "
-     "was deployed, at the latest at the end, when the best of adapted policy, start and `static` is kept"),
-    ("meta_ppo_maml_one_episode", "the same with 1 episode for each of 3 inner steps, 1 that changes nothing and "
-     "1 for the last check: 5 episodes in all"),
-    ("source, transfer_*", "PPO trained on one other task of the family, as it is, and after 20 episodes of each type "
-     "of transfer to the held-out task"),
-)  # fmt: skip
+    (
+        "meta_ALGORITHM_METHOD",
+        "meta-trained from `multi_task_ALGORITHM` on, then 0 to 5 inner steps of 4 episodes on "
+        "the held-out task; `implicit_fomaml` is iMAML. A task on which that costs too much beside `static` is left as "
+        "it was deployed, at the latest at the end, when the best of adapted policy, start and `static` is kept",
+    ),
+    (
+        "meta_ppo_maml_one_episode",
+        "the same with 1 episode for each of 3 inner steps, 1 that changes nothing and "
+        "1 for the last check: 5 episodes in all",
+    ),
+    (
+        "source, transfer_*",
+        "PPO trained on one other task of the family, as it is, and after 20 episodes of each type "
+        "of transfer to the held-out task",
+    ),
+)
 COLUMNS = (
-    "method", "steps", "reward", "gain on own start", "gap closed", "latency ms", "p95 ms", "replicas", "SLA miss",
-    "moves", "load corr.", "support reward", "env steps", "s", "training env steps", "training s",
-)  # fmt: skip
+    "method",
+    "steps",
+    "reward",
+    "gain on own start",
+    "gap closed",
+    "latency ms",
+    "p95 ms",
+    "replicas",
+    "SLA miss",
+    "moves",
+    "load corr.",
+    "support reward",
+    "env steps",
+    "s",
+    "training env steps",
+    "training s",
+)
 
 
 def write(results: Results, docs: Path) -> None:
@@ -157,16 +198,23 @@ def _cells(view: View, row: Row) -> list[str]:
     gain, support, share = row["gain_mean"], row["support_mean"], view.share(row)
     star = "*" if gain is not None and abs(gain) > row["gain_ci95"] else ""
     return [
-        row["method"], str(row["inner_steps"]), _reward(row),
+        row["method"],
+        str(row["inner_steps"]),
+        _reward(row),
         "" if gain is None else f"{gain:+.2f} ± {row['gain_ci95']:.2f}{star}",
         "" if share is None or row["method"].endswith("(v1)") else f"{share:.0%}",
-        f"{row['latency_mean_ms']:.0f}", f"{row['latency_p95_ms']:.0f}", f"{row['replicas_mean']:.1f}",
-        f"{row['sla_miss_share']:.1%}", f"{row['moves_mean']:.2f}", f"{row['load_correlation']:.2f}",
+        f"{row['latency_mean_ms']:.0f}",
+        f"{row['latency_p95_ms']:.0f}",
+        f"{row['replicas_mean']:.1f}",
+        f"{row['sla_miss_share']:.1%}",
+        f"{row['moves_mean']:.2f}",
+        f"{row['load_correlation']:.2f}",
         "" if support is None else f"{support:.2f} ± {row['support_ci95']:.2f}",
-        f"{row['env_steps']:,}", f"{row['wall_s']:.2f}",
+        f"{row['env_steps']:,}",
+        f"{row['wall_s']:.2f}",
         f"{row['training_env_steps']:,}" if row["training_env_steps"] else "",
         f"{row['training_wall_s']:.0f}" if row["training_wall_s"] else "",
-    ]  # fmt: skip
+    ]
 
 
 def _reward(row: Row) -> str:
@@ -175,5 +223,3 @@ def _reward(row: Row) -> str:
 
 def _minutes(results: Results) -> float:
     return sum(results["job_seconds"].values()) / 60
-
-

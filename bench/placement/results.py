@@ -25,14 +25,16 @@ def collect(jobs: Sequence[Job], cache: Cache, settings: s.Settings, errors: Map
         "settings": dump(settings),
         "algorithms": {"many": {k: dump(v) for k, v in s.MANY.items()}, "one": {k: dump(v) for k, v in s.ONE.items()}},
         "seeds": {
-            "training": s.TRAINING_SEED, "evaluation": s.EVALUATION_SEED, "first_held_out_task": s.FIRST_HELD_OUT_SEED,
+            "training": s.TRAINING_SEED,
+            "evaluation": s.EVALUATION_SEED,
+            "first_held_out_task": s.FIRST_HELD_OUT_SEED,
         },
         "failed": [
             {"family": job.family, "job": job.name, "error": errors[job.key]} for job in jobs if job.key in errors
         ],
         "job_seconds": {f"{job.family} {job.name}": found["took_s"] for job in jobs if (found := cache.result(job))},
         "rows": rows,
-    }  # fmt: skip
+    }
 
 
 def _rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,13 +50,17 @@ def _rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         gain = paired_difference(rows, at, (at[0], 0)) if at[1] else None
         support = [e["support_reward"] for e in own if e["support_reward"] is not None]
         made.append(
-            {"family": found["family"]} | asdict(summary) | _named("gain", gain)
+            {"family": found["family"]}
+            | asdict(summary)
+            | _named("gain", gain)
             | _named("support", interval(support) if support else None)
             | {
-                "training_env_steps": found["env_steps"], "training_wall_s": found["wall_s"],
-                "task_rewards": [e["row"]["reward"] for e in own], "task_support_rewards": support,
+                "training_env_steps": found["env_steps"],
+                "training_wall_s": found["wall_s"],
+                "task_rewards": [e["row"]["reward"] for e in own],
+                "task_support_rewards": support,
             }
-        )  # fmt: skip
+        )
     return made
 
 

@@ -95,13 +95,17 @@ def _do(job: Job, cache: Cache) -> str:
             assert found is not None
             before = methods.Outcome(
                 [], found["env_steps"], found["wall_s"], methods.Artefact.read(cache.artefact(job.before))
-            )  # fmt: skip
+            )
         outcome = methods.run(job, before)
     except Exception as error:  # one method's failure must not end the others
         return f"{type(error).__name__}: {error}"
     result = {
-        "family": job.family, "job": job.name, "entries": [asdict(e) for e in outcome.entries],
-        "env_steps": outcome.env_steps, "wall_s": outcome.wall_s, "took_s": time.perf_counter() - begun,
-    }  # fmt: skip
+        "family": job.family,
+        "job": job.name,
+        "entries": [asdict(e) for e in outcome.entries],
+        "env_steps": outcome.env_steps,
+        "wall_s": outcome.wall_s,
+        "took_s": time.perf_counter() - begun,
+    }
     cache.save(job, result, outcome.artefact.files() if outcome.artefact else {})
     return ""

@@ -26,9 +26,7 @@ EVALUATION_SEED = 1000
 HIDDEN = (32, 32)
 META_METHODS = ("maml", "fomaml", "implicit_fomaml", "reptile")
 TRANSFER_METHODS = ("fine_tuning", "feature_extraction", "layer_wise", "domain_adaptation")
-RULES = (
-    "random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa", "hpa_calibrated",
-)  # fmt: skip
+RULES = ("random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa", "hpa_calibrated")
 V1_RULES = ("random", "static", "hpa_calibrated")
 """Those that make sense in lwmecps-v1, where one deployment is scaled by one replica at a time."""
 
@@ -40,15 +38,25 @@ MANY: Mapping[str, AlgorithmConfig] = {
     ),
     "dqn": DQNConfig(learning_rate=3e-3, epsilon=0.03, batch_size=256, updates_per_batch=48, **OFF_POLICY),
     "sac": SACConfig(
-        learning_rate=2e-3, tau=0.05, alpha=0.003, auto_entropy=False, batch_size=256, updates_per_batch=48,
+        learning_rate=2e-3,
+        tau=0.05,
+        alpha=0.003,
+        auto_entropy=False,
+        batch_size=256,
+        updates_per_batch=48,
         **OFF_POLICY,
     ),
     # The actor moves slowly beside its critics, or it saturates before they are right, and then it has no gradient.
     "td3": TD3Config(
-        learning_rate=3e-3, tau=0.5, policy_delay=32, exploration_noise=0.02, batch_size=128, updates_per_batch=96,
+        learning_rate=3e-3,
+        tau=0.5,
+        policy_delay=32,
+        exploration_noise=0.02,
+        batch_size=128,
+        updates_per_batch=96,
         **OFF_POLICY,
     ),
-}  # fmt: skip
+}
 """Algorithms that learn one policy from many tasks at once."""
 ONE: Mapping[str, AlgorithmConfig] = {
     "ppo": replace(MANY["ppo"], batch_size=240),
@@ -71,28 +79,35 @@ class Settings:
     """Of the policy that meta-learning goes on from."""
     meta_epochs: int = 10
     meta: MetaConfig = MetaConfig(
-        inner_lr=0.03, outer_lr=3e-4, rate_lr=0.1, adaptation_steps=3, meta_batch_size=20, episodes_per_step=4,
-        outer_epochs=2, tasks_per_update=5,
-    )  # fmt: skip
+        inner_lr=0.03,
+        outer_lr=3e-4,
+        rate_lr=0.1,
+        adaptation_steps=3,
+        meta_batch_size=20,
+        episodes_per_step=4,
+        outer_epochs=2,
+        tasks_per_update=5,
+    )
     adaptation: AdaptConfig = AdaptConfig(adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4)
     frugal_epochs: int = 16
     frugal_inner_lr: float = 0.003
     """One episode's gradient is noisier than that of four."""
     frugal: AdaptConfig = AdaptConfig(adaptation_steps=3, episodes_per_step=1, evaluation_episodes=4)
     """One episode for each inner step, one that changes nothing, one for the last check: 5 % of what `alone` takes."""
-    alone: TrainConfig = TrainConfig(
-        total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
-    )  # fmt: skip
+    alone: TrainConfig = TrainConfig(total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4)
     source: TrainConfig = TrainConfig(total_episodes=200, episodes_per_batch=4)
     """The policy that transfer starts from: trained on one other task of the family."""
     transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)
 
 
 META: Mapping[str, Mapping[str, Any]] = {
-    "ppo": {"inner_lr": 0.01}, "ppo_implicit_fomaml": {"inner_lr": 0.003},
-    "sac": {"outer_epochs": 1}, "sac_implicit_fomaml": {"outer_lr": 3e-5},
-    "td3": {"outer_epochs": 1}, "td3_implicit_fomaml": {"outer_lr": 3e-5},
-}  # fmt: skip
+    "ppo": {"inner_lr": 0.01},
+    "ppo_implicit_fomaml": {"inner_lr": 0.003},
+    "sac": {"outer_epochs": 1},
+    "sac_implicit_fomaml": {"outer_lr": 3e-5},
+    "td3": {"outer_epochs": 1},
+    "td3_implicit_fomaml": {"outer_lr": 3e-5},
+}
 """What differs from `Settings.meta` for an algorithm, and for one of its methods. PPO's steps follow whole episodes, so
 longer ones than these ruin a policy before the rates are learnt. At 3e-4, implicit
 gradients through actor and critic cost the start more than adaptation brings back."""

@@ -53,7 +53,7 @@ class GymCollector:
 
     def __init__(
         self, task: GymTask, steps: int, warm_up: int = 0, reward_scale: float = 1.0, units: Sequence[float] = ()
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._task, self._spec, self._units = task, task.spec(), np.array(units or 1.0, np.float32)
         self._steps, self._warm_up, self._scale = steps, warm_up, reward_scale
         self._env: VectorEnv[Any, Any, Any] | None = None
@@ -62,9 +62,7 @@ class GymCollector:
         self.taken = 0
         """Transitions so far: steps that only carried a reset don't count."""
 
-    def collect(
-        self, tasks: Sequence[object], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:  # fmt: skip
+    def collect(self, tasks: Sequence[object], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`; of one task, by one policy."""
         rng, width, spec = generator(plan.seeds[0]), plan.episodes, self._spec
         length, random = plan.length or self._steps, False
@@ -86,9 +84,12 @@ class GymCollector:
                 obs[t], valid[t] = self._obs / self._units, ~self._over
                 if not random:
                     out = algo.act(
-                        snapshot.params, snapshot.extra, torch.from_numpy(obs[t]), mask,
+                        snapshot.params,
+                        snapshot.extra,
+                        torch.from_numpy(obs[t]),
+                        mask,
                         None if plan.greedy else noise[t],
-                    )  # fmt: skip
+                    )
                     action[t] = out.action.numpy()
                     for name, value in out.extras.items():
                         extras.setdefault(name, np.zeros_like(reward))[t] = value.numpy()
@@ -99,9 +100,20 @@ class GymCollector:
         info = {key: np.zeros_like(reward) for key in INFO_KEYS}
         reward *= self._scale * valid
         return [
-            RolloutBatch(obs, np.ones((length + 1, width, spec.mask_size), np.bool_), action, reward,
-                         terminated & valid, truncated & valid, valid, extras, info, snapshot.version, plan.seeds[0])
-        ]  # fmt: skip
+            RolloutBatch(
+                obs,
+                np.ones((length + 1, width, spec.mask_size), np.bool_),
+                action,
+                reward,
+                terminated & valid,
+                truncated & valid,
+                valid,
+                extras,
+                info,
+                snapshot.version,
+                plan.seeds[0],
+            )
+        ]
 
 
 def own_units(env: VectorEnv[Any, Any, Any], action: NDArray[np.generic]) -> NDArray[np.generic]:

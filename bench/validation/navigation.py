@@ -28,14 +28,30 @@ OUT = RESULTS / "validation-navigation.json"
 HORIZON, LARGEST_STEP, NEAR = 100, 0.1, 0.01
 SPEC = EnvSpec("point", (("global", (2,)),), (), 2, HORIZON)
 ALGORITHM = PPOConfig(
-    learning_rate=1e-3, discount_factor=0.99, gae_lambda=1.0, entropy_coef=0.0, hidden_size=(100, 100), network="mlp",
-    batch_size=4000, n_epochs=4, value_function_coef=0.01, max_grad_norm=10.0,
-)  # fmt: skip
+    learning_rate=1e-3,
+    discount_factor=0.99,
+    gae_lambda=1.0,
+    entropy_coef=0.0,
+    hidden_size=(100, 100),
+    network="mlp",
+    batch_size=4000,
+    n_epochs=4,
+    value_function_coef=0.01,
+    max_grad_norm=10.0,
+)
 META = MetaConfig(
-    method="maml", adaptation_steps=1, inner_lr=0.1, learn_inner_lr=True, multi_step_loss=0.0, outer_lr=2e-3,
-    meta_batch_size=20, episodes_per_step=20, outer_epochs=3, max_grad_norm=10.0,
+    method="maml",
+    adaptation_steps=1,
+    inner_lr=0.1,
+    learn_inner_lr=True,
+    multi_step_loss=0.0,
+    outer_lr=2e-3,
+    meta_batch_size=20,
+    episodes_per_step=20,
+    outer_epochs=3,
+    max_grad_norm=10.0,
     num_meta_epochs=60,
-)  # fmt: skip
+)
 TRAINING_GOALS, TEST_GOALS = 2000, 40
 STEPS = 3
 
@@ -59,9 +75,7 @@ class PointCollector:
 
     squared: bool = False
 
-    def collect(
-        self, tasks: Sequence[Goal], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:  # fmt: skip
+    def collect(self, tasks: Sequence[Goal], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`."""
         k, e, length = len(tasks), plan.episodes, plan.length or HORIZON
         algo = algorithms.make(snapshot.algorithm, SPEC)
@@ -79,9 +93,12 @@ class PointCollector:
         for t in range(length):
             with torch.inference_mode():
                 out = algo.act(
-                    snapshot.params, snapshot.extra, torch.from_numpy(position[t]).reshape(*lead, 2), no_mask,
+                    snapshot.params,
+                    snapshot.extra,
+                    torch.from_numpy(position[t]).reshape(*lead, 2),
+                    no_mask,
                     None if plan.greedy else noise[t].reshape(*lead, -1),
-                )  # fmt: skip
+                )
             action[t] = out.action.reshape(k, e, 2).numpy()
             log_prob[t] = out.extras["log_prob"].reshape(k, e).numpy()
             position[t + 1] = moved(position[t], action[t])
@@ -95,10 +112,21 @@ class PointCollector:
         mask = np.ones((length + 1, e, 0), np.bool_)
         info = {key: np.zeros((length, e), np.float32) for key in INFO_KEYS}
         return [
-            RolloutBatch(position[:, i], mask, action[:, i], reward[:, i], terminated[:, i], truncated[:, i],
-                         valid[:, i], {"log_prob": log_prob[:, i]}, info, snapshot.version, plan.seeds[i])
+            RolloutBatch(
+                position[:, i],
+                mask,
+                action[:, i],
+                reward[:, i],
+                terminated[:, i],
+                truncated[:, i],
+                valid[:, i],
+                {"log_prob": log_prob[:, i]},
+                info,
+                snapshot.version,
+                plan.seeds[i],
+            )
             for i in range(k)
-        ]  # fmt: skip
+        ]
 
 
 def moved(position: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,19 +176,28 @@ def policies(cfg: MetaConfig, collector: PointCollector, seed: int) -> Iterator[
 
 
 def run(
-    cfg: MetaConfig = META, test_goals: int = TEST_GOALS, seed: int = 0, out: Path = OUT,
+    cfg: MetaConfig = META,
+    test_goals: int = TEST_GOALS,
+    seed: int = 0,
+    out: Path = OUT,
     say: Callable[[str], None] = lambda line: None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Train and measure; one row per policy, written to `out` after each."""
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     collector, tasks = PointCollector(), goals(test_goals, seed + 10_000)
     for name, iterations, policy in policies(cfg, collector, seed):
         found = returns_by_step(policy, tasks, cfg, collector, seed)
-        rows.append({
-            "name": name, "ours": {str(step): mean_ci95(x) for step, x in enumerate(found)}, "published": {},
-            "iterations": iterations, "seeds": [seed], "test_tasks": test_goals,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "ours": {str(step): mean_ci95(x) for step, x in enumerate(found)},
+                "published": {},
+                "iterations": iterations,
+                "seeds": [seed],
+                "test_tasks": test_goals,
+            }
+        )
         say(f"{name}: " + ", ".join(f"{x.mean():.1f}" for x in found))
         write(rows, out)
     return rows

@@ -60,11 +60,19 @@ def table_of_control(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = [["", "ours", "Stable-Baselines3", "difference", "not lower", "speed ratio", "by CPU", "budget", "seeds"]]
     for row in rows:
         gap = row["difference"]
-        lines.append([
-            row["name"], _interval(row["ours"]), _interval(row["stable_baselines3"]),
-            f"{gap['low']:g} to {gap['high']:g}", "yes" if row["not_lower"] else "no", f"{row['speed_ratio']:g}",
-            f"{row['cpu_ratio']:g}", f"{row['budget']:,}", ", ".join(map(str, row["seeds"])),
-        ])  # fmt: skip
+        lines.append(
+            [
+                row["name"],
+                _interval(row["ours"]),
+                _interval(row["stable_baselines3"]),
+                f"{gap['low']:g} to {gap['high']:g}",
+                "yes" if row["not_lower"] else "no",
+                f"{row['speed_ratio']:g}",
+                f"{row['cpu_ratio']:g}",
+                f"{row['budget']:,}",
+                ", ".join(map(str, row["seeds"])),
+            ]
+        )
     return _markdown(lines)
 
 

@@ -140,21 +140,28 @@ def errors(case: Case, start: Params, seed: int) -> list[Tensor]:
 
 
 def run(
-    cases: Sequence[Case] = CASES, seed: int = 0, out: Path = OUT, say: Callable[[str], None] = lambda line: None,
+    cases: Sequence[Case] = CASES,
+    seed: int = 0,
+    out: Path = OUT,
+    say: Callable[[str], None] = lambda line: None,
     iterations: int | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """Train and measure every case; one row per case, written to `out` after each. `iterations` shortens all."""
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for case in cases:
         case = replace(case, iterations=iterations or case.iterations)
         found = errors(case, meta_train(case, seed), seed)
-        rows.append({
-            "name": f"{case.name}, {case.shots} shots",
-            "ours": {str(step): mean_ci95(found[step].numpy()) for step in (0, *STEPS)},
-            "published": {str(s): x for s, x in zip(STEPS, case.published, strict=True) if x is not None},
-            "iterations": case.iterations, "seeds": [seed], "test_tasks": TEST_TASKS,
-        })  # fmt: skip
+        rows.append(
+            {
+                "name": f"{case.name}, {case.shots} shots",
+                "ours": {str(step): mean_ci95(found[step].numpy()) for step in (0, *STEPS)},
+                "published": {str(s): x for s, x in zip(STEPS, case.published, strict=True) if x is not None},
+                "iterations": case.iterations,
+                "seeds": [seed],
+                "test_tasks": TEST_TASKS,
+            }
+        )
         say(f"{rows[-1]['name']}: " + ", ".join(f"{step} {np.mean(found[step].numpy()):.2f}" for step in (0, *STEPS)))
         write(rows, out)
     return rows

@@ -55,10 +55,7 @@ def split_blocks(spec: EnvSpec, obs: Tensor) -> dict[str, Tensor]:
     """The named blocks of observation vectors `[..., O]`: each `[..., *shape]`."""
     sizes = [prod(shape) for _, shape in spec.blocks]
     parts = torch.split(obs, sizes, dim=-1)
-    return {
-        name: part.reshape(*obs.shape[:-1], *shape)
-        for (name, shape), part in zip(spec.blocks, parts, strict=True)
-    }  # fmt: skip
+    return {name: part.reshape(*obs.shape[:-1], *shape) for (name, shape), part in zip(spec.blocks, parts, strict=True)}
 
 
 def grid_features(spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> list[Tensor]:
@@ -105,9 +102,14 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
 
 
 def init_set(
-    spec: EnvSpec, hidden: Sequence[int], n_out: int, out_gain: float, generator: torch.Generator, *,
+    spec: EnvSpec,
+    hidden: Sequence[int],
+    n_out: int,
+    out_gain: float,
+    generator: torch.Generator,
+    *,
     of_actions: bool = False,
-) -> Net:  # fmt: skip
+) -> Net:
     """Parameters of `set_rows` (with an action if `of_actions`); their number depends on no number of nodes or
     deployments.
     """

@@ -33,7 +33,7 @@ class TD3:
         if spec.discrete:
             raise InvalidInput(
                 "algorithm", [Violation("name", f"td3 needs Box actions; {spec.env_id} has discrete ones")]
-            )  # fmt: skip
+            )
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
         self.memory_size = cfg.memory_size

@@ -13,9 +13,13 @@ from lwmecps_core.specs import TaskSpec
 
 
 def run_baseline(
-    name: str, tasks: Sequence[TaskSpec], seeds: Sequence[int], episodes: int, *,
+    name: str,
+    tasks: Sequence[TaskSpec],
+    seeds: Sequence[int],
+    episodes: int,
+    *,
     training_tasks: Sequence[TaskSpec] = (),
-) -> list[RolloutBatch]:  # fmt: skip
+) -> list[RolloutBatch]:
     """`episodes` episodes of every task, `seeds[k]` deciding those of task k: one batch `[horizon, episodes]` per task.
 
     The episodes are those that a policy meets under the same seeds. What follows the end of an episode is not valid.
@@ -43,7 +47,14 @@ def run_baseline(
             info[key].append(values[key].copy())
         alive = alive & ~(terminated | truncated)
     whole = RolloutBatch(
-        np.stack(frames), np.stack(masks), np.stack(actions), np.stack(rewards), np.stack(ends), np.stack(truncations),
-        np.stack(valids), {}, {key: np.stack(rows) for key, rows in info.items()},
-    )  # fmt: skip
+        np.stack(frames),
+        np.stack(masks),
+        np.stack(actions),
+        np.stack(rewards),
+        np.stack(ends),
+        np.stack(truncations),
+        np.stack(valids),
+        {},
+        {key: np.stack(rows) for key, rows in info.items()},
+    )
     return [replace(whole.columns(k * episodes, (k + 1) * episodes), seed=seed) for k, seed in enumerate(seeds)]

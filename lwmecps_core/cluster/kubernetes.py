@@ -163,10 +163,15 @@ class KubernetesBackend:
 
     def _summary(self) -> Summary:
         return summarise(
-            self._nodes_names, self._placer.places(), (len(self._limit), len(self._nodes_names)),
-            self._nodes.items(), self._deployments.items(), self._pods.items(),
-            time.time(), self._spec.ready_deadline_s,
-        )  # fmt: skip
+            self._nodes_names,
+            self._placer.places(),
+            (len(self._limit), len(self._nodes_names)),
+            self._nodes.items(),
+            self._deployments.items(),
+            self._pods.items(),
+            time.time(),
+            self._spec.ready_deadline_s,
+        )
 
     def _decide(self) -> Counts:
         """The placement for the next interval: what was asked for, within the safety limits."""

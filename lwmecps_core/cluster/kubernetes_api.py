@@ -143,9 +143,13 @@ class Api:
     ) -> Any:
         headers = {"Accept": JSON, "Content-Type": content_type}
         parameters = self._client.param_serialize(
-            method, path, query_params=list((query or {}).items()), header_params=headers, body=body,
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
             auth_settings=["BearerToken"],
-        )  # fmt: skip
+        )
         try:
             response = self._client.call_api(*parameters, _request_timeout=timeout).response
             if response.status < 400:

@@ -144,9 +144,11 @@ class Lease:
     def _spec(self, holder: str) -> Json:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return {
-            "holderIdentity": holder, "leaseDurationSeconds": max(1, round(self._duration_s)), "renewTime": now,
+            "holderIdentity": holder,
+            "leaseDurationSeconds": max(1, round(self._duration_s)),
+            "renewTime": now,
             "leaseTransitions": self._transitions,
-        }  # fmt: skip
+        }
 
 
 def _object(namespace: str) -> Json:

@@ -41,9 +41,12 @@ class Measurement:
         twin = self._simulate(summary.ready)
         state = replace(
             twin,
-            ready=summary.ready, starting=summary.starting, pending=summary.pending,
-            cpu_requested=summary.cpu_requested, ram_requested=summary.ram_requested,
-        )  # fmt: skip
+            ready=summary.ready,
+            starting=summary.starting,
+            pending=summary.pending,
+            cpu_requested=summary.cpu_requested,
+            ram_requested=summary.ram_requested,
+        )
         simulated = {"network", "users", "users_rate"}
         usage = self._usage(places, nodes, pods)
         if usage is None:

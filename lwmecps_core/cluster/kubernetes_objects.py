@@ -196,11 +196,15 @@ def summarise(
             unsettled.append(name)
     can = [nodes.get(name) for name in task_nodes]
     return Summary(
-        ready, starting, pending,
+        ready,
+        starting,
+        pending,
         cpu / _capacity([node.cpu_millicores if node else 0.0 for node in can]),
         ram / _capacity([node.ram_mib if node else 0.0 for node in can]),
-        frozenset(scheduled), tuple(unsettled), tuple(sorted(refused)),
-    )  # fmt: skip
+        frozenset(scheduled),
+        tuple(unsettled),
+        tuple(sorted(refused)),
+    )
 
 
 def _capacity(values: list[float]) -> NDArray[np.float64]:

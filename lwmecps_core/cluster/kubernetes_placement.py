@@ -194,9 +194,13 @@ class Placer:
             body["metadata"]["annotations"] = {MARK: self._marks[change.d, change.n]}
         self._guard()
         answer = self._api.persist(
-            self._spec.unreachable_deadline_s, "PATCH", f"{self._path}/{change.name}",
-            {"fieldManager": FIELD_MANAGER, "force": "true"}, body, APPLY,
-        )  # fmt: skip
+            self._spec.unreachable_deadline_s,
+            "PATCH",
+            f"{self._path}/{change.name}",
+            {"fieldManager": FIELD_MANAGER, "force": "true"},
+            body,
+            APPLY,
+        )
         self._generations[change.name] = int(answer["metadata"]["generation"])
 
     def _manifest(self, name: str, d: int, n: int, replicas: int, nodes: Mapping[str, Node]) -> Json:
@@ -204,17 +208,26 @@ class Placer:
         source, node = self._templates[self._task.deployments[d].name], self._task.cluster.nodes[n].name
         template = source["spec"]["template"]
         meta = template.get("metadata", {})
-        spec = {**template["spec"], "nodeSelector": {
-            **template["spec"].get("nodeSelector", {}), HOSTNAME: nodes[node].hostname if node in nodes else node,
-        }}  # fmt: skip
+        spec = {
+            **template["spec"],
+            "nodeSelector": {
+                **template["spec"].get("nodeSelector", {}),
+                HOSTNAME: nodes[node].hostname if node in nodes else node,
+            },
+        }
         rest = {key: value for key, value in source["spec"].items() if key not in ("replicas", "selector", "template")}
         pod_meta = {"labels": {**meta.get("labels", {}), POOL: name}}
         if meta.get("annotations"):
             pod_meta["annotations"] = meta["annotations"]
-        made = self._object(name, {
-            **rest, "replicas": replicas, "selector": {"matchLabels": {POOL: name}},
-            "template": {"metadata": pod_meta, "spec": spec},
-        })  # fmt: skip
+        made = self._object(
+            name,
+            {
+                **rest,
+                "replicas": replicas,
+                "selector": {"matchLabels": {POOL: name}},
+                "template": {"metadata": pod_meta, "spec": spec},
+            },
+        )
         made["metadata"]["labels"] = {**source["metadata"].get("labels", {}), MANAGED_BY[0]: MANAGED_BY[1], POOL: name}
         return made
 

@@ -202,7 +202,9 @@ def _get(url: str, query: Mapping[str, str], name: str) -> Any:
         with urllib.request.urlopen(f"{url}?{urllib.parse.urlencode(query)}", timeout=SOURCE_TIMEOUT_S) as answer:
             return json.loads(answer.read())
     except (OSError, ValueError) as error:
-        detail = f"{error} {error.read().decode(errors='replace')[:300]}" if isinstance(
-            error, urllib.error.HTTPError
-        ) else error  # fmt: skip
+        detail = (
+            f"{error} {error.read().decode(errors='replace')[:300]}"
+            if isinstance(error, urllib.error.HTTPError)
+            else error
+        )
         raise SourceUnavailable(f"{name} at {url}: {detail}") from None

@@ -26,13 +26,7 @@ class Watched(Generic[R]):
     trying while the server is away: the last state stays.
     """
 
-    def __init__(
-        self,
-        api: Api,
-        path: str,
-        reduce: Callable[[Json], R],
-        changed: threading.Condition,
-    ) -> None:
+    def __init__(self, api: Api, path: str, reduce: Callable[[Json], R], changed: threading.Condition) -> None:
         self._api, self._path, self._reduce, self._changed = api, path, reduce, changed
         self._items: dict[str, R] = {}
         self._synced = False
@@ -124,9 +118,7 @@ class Watched(Generic[R]):
 
     def _follow(self) -> None:
         """Apply the events since the last version that was seen, until the watch ends."""
-        query = {
-            "resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_S
-        }  # fmt: skip
+        query = {"resourceVersion": self._version, "allowWatchBookmarks": "true", "timeoutSeconds": WATCH_S}
         self._events = self._api.watch(self._path, query, WATCH_S + 10.0)
         self._up()
         if self._stop.is_set():

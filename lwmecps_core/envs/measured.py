@@ -85,10 +85,18 @@ def _deployments(task: TaskSpec, state: ClusterState, last: ClusterState | None)
     change = np.zeros_like(log_rate) if last is None else log_rate - np.log1p(last.request_rate)
     latency = np.array([_log_latency(float(ms)) for ms in state.latency_ms])
     columns = [
-        ready / maximum, state.desired.sum(axis=1) / maximum, state.pending.sum(axis=1) / maximum,
-        busy / np.maximum(ready, 1), busy / maximum, log_rate, change, latency, state.failed_share,
-        2.0 + np.log(0.02 + busy / maximum), 2.0 + np.log(0.02 + ready / maximum),
-    ]  # fmt: skip
+        ready / maximum,
+        state.desired.sum(axis=1) / maximum,
+        state.pending.sum(axis=1) / maximum,
+        busy / np.maximum(ready, 1),
+        busy / maximum,
+        log_rate,
+        change,
+        latency,
+        state.failed_share,
+        2.0 + np.log(0.02 + busy / maximum),
+        2.0 + np.log(0.02 + ready / maximum),
+    ]
     return np.stack(columns, axis=1)
 
 
@@ -97,6 +105,11 @@ def _nodes(task: TaskSpec, state: ClusterState) -> Floats:
     pod_cpu = np.mean([d.cpu_millicores for d in task.deployments])
     room = np.log1p(np.maximum(0.0, 1.0 - state.cpu_requested) * cpu / pod_cpu)
     columns = [
-        state.cpu_used, state.cpu_requested, state.ram_requested, state.network, np.log1p(state.users_rate), room,
-    ]  # fmt: skip
+        state.cpu_used,
+        state.cpu_requested,
+        state.ram_requested,
+        state.network,
+        np.log1p(state.users_rate),
+        room,
+    ]
     return np.stack(columns, axis=1)

@@ -15,15 +15,7 @@ from lwmecps_core.envs.measured import measured_info, observation, reward
 from lwmecps_core.envs.observation import BOUND, V1, V2, V4, version_of
 from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
-from lwmecps_core.specs import (
-    CONTINUOUS_SUFFIX,
-    ClusterSpec,
-    DeploymentSpec,
-    EnvSpec,
-    NodeSpec,
-    TaskSpec,
-    WorkloadSpec,
-)
+from lwmecps_core.specs import CONTINUOUS_SUFFIX, ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec
 
 Observation = dict[str, NDArray[np.float32]] | NDArray[np.float32]
 

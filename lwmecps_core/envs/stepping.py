@@ -21,9 +21,18 @@ def step_loop(parallel: bool) -> Loop:
     digest = sources_digest(*_SOURCES)
 
     def step(
-        version: int, p: Any, s: Any, w: Any, task_of: Any, action: Any,
-        obs: Any, reward: Any, terminated: Any, truncated: Any, info: Any,
-    ) -> int:  # fmt: skip
+        version: int,
+        p: Any,
+        s: Any,
+        w: Any,
+        task_of: Any,
+        action: Any,
+        obs: Any,
+        reward: Any,
+        terminated: Any,
+        truncated: Any,
+        info: Any,
+    ) -> int:
         size, workers = len(task_of), w.active.shape[0]
         for worker in prange(workers):
             for b in range(worker * size // workers, (worker + 1) * size // workers):

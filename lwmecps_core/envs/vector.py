@@ -74,10 +74,18 @@ class BatchEnv:
         if self._threads > 1:
             numba.set_num_threads(self._threads)
         step_loop(self._threads > 1)(
-            self._version, self.params, self.state, self._work, self.task_of,
+            self._version,
+            self.params,
+            self.state,
+            self._work,
+            self.task_of,
             np.require(discrete, np.int32, ["C", "W"]),  # for a read-only array numba would compile once more
-            self._obs, self._reward, self._terminated, self._truncated, self._info,
-        )  # fmt: skip
+            self._obs,
+            self._reward,
+            self._terminated,
+            self._truncated,
+            self._info,
+        )
         mask = self._update_mask()
         return self._obs, mask, self._reward, self._terminated, self._truncated, dict(self._info_rows)
 

@@ -11,9 +11,13 @@ from lwmecps_core.tree import tree_map
 
 
 def gradients(
-    losses: dict[str, Tensor], params: Params, groups: Collection[str] | None = None, *,
-    create_graph: bool = False, retain_graph: bool = False,
-) -> Params:  # fmt: skip
+    losses: dict[str, Tensor],
+    params: Params,
+    groups: Collection[str] | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> Params:
     """Each group's gradient of its own loss, summed over tasks (they share no parameters), where it has one."""
     wanted = [group for group in params if group in losses and (groups is None or group in groups)]
     result: Params = {}
@@ -22,7 +26,7 @@ def gradients(
         keep = create_graph or retain_graph or group != wanted[-1]  # the graph is freed with the last group
         grads = torch.autograd.grad(
             losses[group].sum(), list(names.values()), create_graph=create_graph, retain_graph=keep
-        )  # fmt: skip
+        )
         result[group] = dict(zip(names, grads, strict=True))
     return result
 
@@ -40,9 +44,14 @@ def inner_step(params: Params, rates: Params, grads: Params) -> Params:
 
 
 def adapt(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], *,
+    algo: Algorithm,
+    params: Params,
+    extra: Extra,
+    rates: Params,
+    support: Sequence[Batch],
+    *,
     create_graph: bool = False,
-) -> Params:  # fmt: skip
+) -> Params:
     """One inner step for every batch in `support`, differentiable with respect to `params` and `rates` if asked."""
     for batch in support:
         grads = gradients(algo.losses(params, extra, batch), params, rates, create_graph=create_graph)
@@ -51,9 +60,15 @@ def adapt(
 
 
 def adapted_once(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, batch: Batch, *,
-    start: Params | None = None, proximal: float = 0.0,
-) -> Params:  # fmt: skip
+    algo: Algorithm,
+    params: Params,
+    extra: Extra,
+    rates: Params,
+    batch: Batch,
+    *,
+    start: Params | None = None,
+    proximal: float = 0.0,
+) -> Params:
     """One inner step whose result is outside every graph: what a policy does when it meets a new cluster.
 
     With `start` the step also descends `proximal`/2 · ‖params − start‖² (Rajeswaran et al. 2019, arXiv:1909.04630,

@@ -58,9 +58,12 @@ class Compiled:
         with torch.no_grad():
             found = iter(program(*inputs))
         return MetaGradient(
-            with_leaves(names_of.params, found), with_leaves(names_of.rates, found), next(found), next(found),
+            with_leaves(names_of.params, found),
+            with_leaves(names_of.rates, found),
+            next(found),
+            next(found),
             {name: next(found) for name in names_of.metrics},
-        )  # fmt: skip
+        )
 
     def _program(
         self, algo: Algorithm, given: tuple[Any, ...], inputs: list[Tensor], cfg: MetaConfig

@@ -61,9 +61,13 @@ class ImplicitMAML:
         def pulled_back(w: Tensor) -> Params:
             """Jᵀ w / λ, and the same for groups outside the inner problem."""
             back = torch.autograd.grad(
-                leaves(field), leaves(live), leaves(_unflattened(w / cfg.proximal, field)),
-                retain_graph=True, allow_unused=True, materialize_grads=True,
-            )  # fmt: skip
+                leaves(field),
+                leaves(live),
+                leaves(_unflattened(w / cfg.proximal, field)),
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
             return with_leaves(live, back)
 
         def product(w: Tensor) -> Tensor:
@@ -76,12 +80,15 @@ class ImplicitMAML:
         first, last = point_weights(cfg, 2)
         distance = _flattened(tree_map(torch.sub, adapted, start), field)
         return MetaGradient(
-            tree_map(lambda a, b: (first * a + last * b).mean(0), at_start, solved), {}, before, after,
+            tree_map(lambda a, b: (first * a + last * b).mean(0), at_start, solved),
+            {},
+            before,
+            after,
             {
                 "inner_gradient_norm": (_flattened(field, field).detach() + cfg.proximal * distance).norm(dim=1),
                 "solver_residual": (v - w - _flattened(back, field)).norm(dim=1) / v.norm(dim=1).clamp_min(1e-30),
             },
-        )  # fmt: skip
+        )
 
 
 def _with_gradients(algo: Algorithm, params: Params, extra: Extra, batch: Batch) -> tuple[Tensor, Params]:

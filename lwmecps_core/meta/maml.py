@@ -33,15 +33,30 @@ class MAML:
     ) -> MetaGradient:
         """See `meta_gradient`."""
         return meta_gradient(
-            algo, params, extra, rates, points[:-1], points[-1],
-            first_order=self.first_order, step_weights=point_weights(cfg, len(points)), learn_rates=cfg.learn_inner_lr,
-        )  # fmt: skip
+            algo,
+            params,
+            extra,
+            rates,
+            points[:-1],
+            points[-1],
+            first_order=self.first_order,
+            step_weights=point_weights(cfg, len(points)),
+            learn_rates=cfg.learn_inner_lr,
+        )
 
 
 def meta_gradient(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch], query: Batch,
-    *, first_order: bool = False, step_weights: Sequence[float] | None = None, learn_rates: bool = True,
-) -> MetaGradient:  # fmt: skip
+    algo: Algorithm,
+    params: Params,
+    extra: Extra,
+    rates: Params,
+    support: Sequence[Batch],
+    query: Batch,
+    *,
+    first_order: bool = False,
+    step_weights: Sequence[float] | None = None,
+    learn_rates: bool = True,
+) -> MetaGradient:
     """Mean over K tasks of Σ wⱼ (dφⱼ/dθ)ᵀ vⱼ, where φⱼ are the parameters after j inner steps and vⱼ each group's
     gradient there of its own loss.
 
@@ -69,9 +84,14 @@ def total_loss(losses: dict[str, Tensor]) -> Tensor:
 
 
 def _second_order(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float],
+    algo: Algorithm,
+    params: Params,
+    extra: Extra,
+    rates: Params,
+    points: Sequence[Batch],
+    weights: Sequence[float],
     learn_rates: bool,
-) -> MetaGradient:  # fmt: skip
+) -> MetaGradient:
     """Backpropagation of all vⱼ through the whole chain of inner steps, in one pass."""
     start = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
     rates = tree_map(lambda leaf: leaf.detach().requires_grad_(learn_rates), rates)
@@ -102,9 +122,14 @@ def _second_order(
 
 
 def constant_steps(
-    algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], weights: Sequence[float],
+    algo: Algorithm,
+    params: Params,
+    extra: Extra,
+    rates: Params,
+    points: Sequence[Batch],
+    weights: Sequence[float],
     learn_rates: bool,
-) -> MetaGradient:  # fmt: skip
+) -> MetaGradient:
     """One plain gradient per point: with constant inner gradients g, dθⱼ/dθ₀ = 1 and dθⱼ/dα = −Σ g of earlier steps.
 
     `extra` has a task axis, `params` and `rates` have none.

@@ -14,7 +14,7 @@ TASKS_PER_CHUNK = 20
 
 def chunks(
     tasks: Sequence[TaskSpec], plan: CollectionPlan, size: int = TASKS_PER_CHUNK
-) -> Iterator[tuple[int, tuple[TaskSpec, ...], CollectionPlan]]:  # fmt: skip
+) -> Iterator[tuple[int, tuple[TaskSpec, ...], CollectionPlan]]:
     """(index of the first task, the tasks, their plan) of every piece."""
     for start in range(0, len(tasks), size):
         stop = start + size

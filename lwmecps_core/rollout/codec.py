@@ -35,9 +35,13 @@ def _decode_task(data: bytes) -> TaskSpec:
 
 
 def make_request(
-    run_id: str, tasks: Sequence[TaskSpec], snapshot: SnapshotRef, first_task: int, plan: CollectionPlan,
+    run_id: str,
+    tasks: Sequence[TaskSpec],
+    snapshot: SnapshotRef,
+    first_task: int,
+    plan: CollectionPlan,
     reply_stream: str,
-) -> tuple[CollectionRequest, bytes]:  # fmt: skip
+) -> tuple[CollectionRequest, bytes]:
     """A request and its bytes; equal arguments give an equal id, in any process."""
     message = pb.CollectionRequest(
         run_id=run_id,
@@ -70,7 +74,10 @@ def decode_request(data: bytes) -> CollectionRequest:
         snapshot=SnapshotRef(message.snapshot.hash, message.snapshot.version),
         first_task=message.first_task,
         plan=CollectionPlan(
-            seeds=tuple(plan.seeds), episodes=plan.episodes, length=plan.length, greedy=plan.greedy,
+            seeds=tuple(plan.seeds),
+            episodes=plan.episodes,
+            length=plan.length,
+            greedy=plan.greedy,
             held=tuple(plan.held),
         ),
         reply_stream=message.reply_stream,
@@ -139,9 +146,7 @@ def _head(request_id: str, origin: Origin, error: str = "") -> pb.RolloutBatch:
     )
 
 
-def _encode_columns(
-    request_id: str, task: int, batch: RolloutBatch, start: int, step: int, origin: Origin
-) -> bytes:  # fmt: skip
+def _encode_columns(request_id: str, task: int, batch: RolloutBatch, start: int, step: int, origin: Origin) -> bytes:
     part = batch if step >= batch.width else batch.columns(start, start + step)
     m = _head(request_id, origin)
     m.task, m.policy_version, m.seed = task, batch.policy_version, batch.seed
@@ -164,7 +169,7 @@ def _stack(arrays: Mapping[str, Array]) -> Array:
 
 def _unstack(
     names: Sequence[str], tensor: tensor_pb2.Tensor, shape: tuple[int, ...], field: str
-) -> Iterator[tuple[str, Array]]:  # fmt: skip
+) -> Iterator[tuple[str, Array]]:
     if names:
         stacked = tensor_from_proto(tensor, f"rollout batch: {field}")
         if stacked.shape != (len(names), *shape):

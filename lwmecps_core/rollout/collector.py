@@ -40,9 +40,7 @@ class CollectionPlan:
 class Collector(Protocol):
     """Turns a plan into rollouts: the result is a pure function of the arguments, wherever it is computed."""
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """One batch `[T, episodes]` per task, in the order of `tasks` (all of one `EnvSpec`).
 
         Raises `CollectionTimeout` when the rollouts do not arrive before the collector's deadline.

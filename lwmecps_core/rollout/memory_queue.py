@@ -8,14 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lwmecps_core.errors import NotFound
-from lwmecps_core.rollout.queue import (
-    DeadLetter,
-    Entry,
-    QueueLimits,
-    QueueStats,
-    publish_with_backoff,
-    unanswered,
-)
+from lwmecps_core.rollout.queue import DeadLetter, Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
 
 
 @dataclass

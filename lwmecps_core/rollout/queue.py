@@ -127,9 +127,12 @@ def unanswered(deliveries: int) -> str:
 
 
 def publish_with_backoff(
-    name: str, limits: QueueLimits, payloads: Sequence[bytes], deadline_s: float,
+    name: str,
+    limits: QueueLimits,
+    payloads: Sequence[bytes],
+    deadline_s: float,
     offer: Callable[[Sequence[bytes]], list[bytes]],
-) -> None:  # fmt: skip
+) -> None:
     """Call `offer` (which returns what was refused) until all is accepted; pauses grow, with jitter, to 200 ms."""
     for payload in payloads:
         if len(payload) > limits.max_bytes:

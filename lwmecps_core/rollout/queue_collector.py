@@ -11,13 +11,7 @@ from pydantic import Field
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import config
-from lwmecps_core.errors import (
-    CollectionStopped,
-    CollectionTimeout,
-    NotFound,
-    QueueFull,
-    QueueUnavailable,
-)
+from lwmecps_core.errors import CollectionStopped, CollectionTimeout, NotFound, QueueFull, QueueUnavailable
 from lwmecps_core.rollout.assembly import Assembly
 from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks
 from lwmecps_core.rollout.codec import make_request
@@ -62,9 +56,14 @@ class QueueCollector:
     """
 
     def __init__(
-        self, run_id: str, requests: WorkQueue, replies: WorkQueue, store: PolicyStore,
-        settings: QueueCollectorConfig | None = None, stop: Callable[[], bool] = lambda: False,
-    ) -> None:  # fmt: skip
+        self,
+        run_id: str,
+        requests: WorkQueue,
+        replies: WorkQueue,
+        store: PolicyStore,
+        settings: QueueCollectorConfig | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._run_id, self._requests, self._replies, self._store = run_id, requests, replies, store
         self._cfg = settings or QueueCollectorConfig()
         self._stop = stop
@@ -79,9 +78,7 @@ class QueueCollector:
         """Go on counting from the ledger in the checkpoint of a former learner of this run."""
         self._inbox.ledger = ledger.inherited()
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`; also raises `CollectionFailed` with a worker's error, and `CollectionStopped`."""
         frozen = freeze(snapshot)
         made = [

@@ -15,14 +15,7 @@ from typing import Any
 import redis
 
 from lwmecps_core.errors import Conflict, NotFound, QueueUnavailable
-from lwmecps_core.rollout.queue import (
-    DeadLetter,
-    Entry,
-    QueueLimits,
-    QueueStats,
-    publish_with_backoff,
-    unanswered,
-)
+from lwmecps_core.rollout.queue import DeadLetter, Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
 
 GROUP = "work"
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
@@ -95,9 +88,13 @@ def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0
     It repeats nothing by itself: a repeated read would hide that entries of the first were lost with the connection.
     """
     return redis.Redis.from_url(
-        url, protocol=2, socket_connect_timeout=connect_timeout_s, socket_timeout=timeout_s, health_check_interval=30,
+        url,
+        protocol=2,
+        socket_connect_timeout=connect_timeout_s,
+        socket_timeout=timeout_s,
+        health_check_interval=30,
         retry=None,
-    )  # fmt: skip
+    )
 
 
 def check_reachable(client: "redis.Redis") -> None:

@@ -94,8 +94,11 @@ def _fill_repeated(descriptor: FieldDescriptor, values: Any, target: Any) -> Non
 
 
 def _plain(message: Message, source: str) -> dict[str, Any]:
-    return {d.name: _plain_field(d, value, f"{source}: {d.name}") for d, value in message.ListFields()
-            if d.enum_type is None or value != 0}  # fmt: skip
+    return {
+        d.name: _plain_field(d, value, f"{source}: {d.name}")
+        for d, value in message.ListFields()
+        if d.enum_type is None or value != 0
+    }
 
 
 def _plain_field(descriptor: FieldDescriptor, value: Any, source: str) -> Any:

@@ -10,9 +10,13 @@ from lwmecps_core.errors import InvalidInput, Violation
 from protos.lwmecps.common.v1 import tensor_pb2 as pb
 
 _DTYPES: dict[pb.Dtype, np.dtype[Any]] = {
-    pb.DTYPE_FLOAT32: np.dtype("<f4"), pb.DTYPE_FLOAT64: np.dtype("<f8"), pb.DTYPE_INT32: np.dtype("<i4"),
-    pb.DTYPE_INT64: np.dtype("<i8"), pb.DTYPE_BOOL: np.dtype("?"), pb.DTYPE_UINT8: np.dtype("u1"),
-}  # fmt: skip
+    pb.DTYPE_FLOAT32: np.dtype("<f4"),
+    pb.DTYPE_FLOAT64: np.dtype("<f8"),
+    pb.DTYPE_INT32: np.dtype("<i4"),
+    pb.DTYPE_INT64: np.dtype("<i8"),
+    pb.DTYPE_BOOL: np.dtype("?"),
+    pb.DTYPE_UINT8: np.dtype("u1"),
+}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 
 

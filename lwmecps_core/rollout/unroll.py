@@ -84,9 +84,7 @@ class LocalCollector:
 
     tasks_per_unroll: int = TASKS_PER_CHUNK
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`."""
         return [
             batch
@@ -101,18 +99,20 @@ def _noise(rngs: Sequence[np.random.Generator], length: int, episodes: int, size
 
 
 def _act(
-    algo: Algorithm, snapshot: PolicySnapshot, obs: NDArray[np.float32], mask: NDArray[np.bool_],
-    noise: NDArray[np.float32] | None, tasks: int,
-) -> tuple[NDArray[np.generic], dict[str, NDArray[np.float32]]]:  # fmt: skip
+    algo: Algorithm,
+    snapshot: PolicySnapshot,
+    obs: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    noise: NDArray[np.float32] | None,
+    tasks: int,
+) -> tuple[NDArray[np.generic], dict[str, NDArray[np.float32]]]:
     lead = (tasks, len(obs) // tasks) if snapshot.per_task else (len(obs),)
 
     def view(a: NDArray[Any]) -> Tensor:
         return torch.from_numpy(a).reshape(*lead, a.shape[-1])
 
     with torch.inference_mode():
-        out = algo.act(
-            snapshot.params, snapshot.extra, view(obs), view(mask), None if noise is None else view(noise)
-        )  # fmt: skip
+        out = algo.act(snapshot.params, snapshot.extra, view(obs), view(mask), None if noise is None else view(noise))
     action = out.action.reshape(-1, out.action.shape[-1]).numpy()
     return action, {name: x.reshape(-1).numpy() for name, x in out.extras.items()}
 
@@ -135,10 +135,16 @@ class _Record:
         self.obs[t], self.mask[t] = obs, mask
 
     def transition(
-        self, t: int, action: NDArray[np.generic], extras: dict[str, NDArray[np.float32]],
-        reward: NDArray[np.float32], terminated: NDArray[np.bool_], truncated: NDArray[np.bool_],
-        info: dict[str, NDArray[np.float32]], valid: NDArray[np.bool_],
-    ) -> None:  # fmt: skip
+        self,
+        t: int,
+        action: NDArray[np.generic],
+        extras: dict[str, NDArray[np.float32]],
+        reward: NDArray[np.float32],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+        info: dict[str, NDArray[np.float32]],
+        valid: NDArray[np.bool_],
+    ) -> None:
         self.action[t], self.valid[t] = action, valid
         self.reward[t] = np.where(valid, reward, 0.0)
         self.terminated[t], self.truncated[t] = terminated & valid, truncated & valid
@@ -153,7 +159,16 @@ class _Record:
 
     def task(self, start: int, stop: int, version: int, seed: int) -> RolloutBatch:
         whole = RolloutBatch(
-            self.obs, self.mask, self.action, self.reward, self.terminated, self.truncated, self.valid,
-            self.extras, self.info, version, seed,
-        )  # fmt: skip
+            self.obs,
+            self.mask,
+            self.action,
+            self.reward,
+            self.terminated,
+            self.truncated,
+            self.valid,
+            self.extras,
+            self.info,
+            version,
+            seed,
+        )
         return whole.columns(start, stop)

@@ -20,56 +20,103 @@ CLUSTER, LEAST_CONNECTIONS, LOCAL_FIRST = range(3)
 
 TASK = np.dtype(
     [
-        ("table_start", "i8"), ("table_length", "i8"), ("horizon", "i8"), ("pods", "i8"),
-        ("random_start", "i8"), ("burst", "i8"), ("routing", "i8"), ("testapp", "i8"),
-        ("interval_s", "f8"), ("request_interval_s", "f8"), ("noise", "f8"), ("max_replicas", "f8"),
-        ("mean_pod_cpu", "f8"), ("target_latency_ms", "f8"), ("w_latency", "f8"), ("w_replicas", "f8"),
-        ("w_imbalance", "f8"), ("w_sla", "f8"), ("w_moves", "f8"),
+        ("table_start", "i8"),
+        ("table_length", "i8"),
+        ("horizon", "i8"),
+        ("pods", "i8"),
+        ("random_start", "i8"),
+        ("burst", "i8"),
+        ("routing", "i8"),
+        ("testapp", "i8"),
+        ("interval_s", "f8"),
+        ("request_interval_s", "f8"),
+        ("noise", "f8"),
+        ("max_replicas", "f8"),
+        ("mean_pod_cpu", "f8"),
+        ("target_latency_ms", "f8"),
+        ("w_latency", "f8"),
+        ("w_replicas", "f8"),
+        ("w_imbalance", "f8"),
+        ("w_sla", "f8"),
+        ("w_moves", "f8"),
     ],
     align=True,
-)  # fmt: skip
+)
 NODE = np.dtype([("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("access_ms", "f8")], align=True)
 DEPLOYMENT = np.dtype(
     [
-        ("home", "i8"), ("max_replicas", "i8"), ("startup", "i8"), ("concurrency", "i8"),
-        ("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("busy_cpu", "f8"),
-        ("service_ms", "f8"), ("pod_rate", "f8"), ("variability", "f8"), ("timeout_ms", "f8"),
+        ("home", "i8"),
+        ("max_replicas", "i8"),
+        ("startup", "i8"),
+        ("concurrency", "i8"),
+        ("cpu", "f8"),
+        ("ram", "f8"),
+        ("tx", "f8"),
+        ("rx", "f8"),
+        ("busy_cpu", "f8"),
+        ("service_ms", "f8"),
+        ("pod_rate", "f8"),
+        ("variability", "f8"),
+        ("timeout_ms", "f8"),
     ],
     align=True,
-)  # fmt: skip
+)
 
 ENV = np.dtype(
     [
-        ("seed", "u8"), ("t", "i8"), ("start", "i8"), ("pod", "i8"), ("pod_node", "i8"),
-        ("replicas", "f8"), ("latency_ms", "f8"), ("failed_share", "f8"),
+        ("seed", "u8"),
+        ("t", "i8"),
+        ("start", "i8"),
+        ("pod", "i8"),
+        ("pod_node", "i8"),
+        ("replicas", "f8"),
+        ("latency_ms", "f8"),
+        ("failed_share", "f8"),
     ],
     align=True,
-)  # fmt: skip
+)
 POOL = np.dtype(
     [
-        ("desired", "i4"), ("ready", "i4"), ("starting", "i4"), ("pending", "i4"),
-        ("backlog", "f8"), ("backlog_ram", "f8"), ("utilisation", "f8"),
+        ("desired", "i4"),
+        ("ready", "i4"),
+        ("starting", "i4"),
+        ("pending", "i4"),
+        ("backlog", "f8"),
+        ("backlog_ram", "f8"),
+        ("utilisation", "f8"),
     ],
     align=True,
-)  # fmt: skip
+)
 DEPLOYMENT_STATE = np.dtype(
     [("rate", "f8"), ("log_rate", "f8"), ("log_rate_change", "f8"), ("latency_ms", "f8"), ("failed_share", "f8")],
     align=True,
 )
 NODE_STATE = np.dtype(
     [
-        ("rate", "f8"), ("cpu_used", "f8"), ("cpu_requested", "f8"), ("ram_requested", "f8"),
-        ("tx_used", "f8"), ("rx_used", "f8"),
+        ("rate", "f8"),
+        ("cpu_used", "f8"),
+        ("cpu_requested", "f8"),
+        ("ram_requested", "f8"),
+        ("tx_used", "f8"),
+        ("rx_used", "f8"),
     ],
     align=True,
-)  # fmt: skip
+)
 FLOW = np.dtype(
     [
-        ("ready", "f8"), ("requests", "f8"), ("base_ms", "f8"), ("wait_ms", "f8"), ("p_wait", "f8"), ("decay", "f8"),
-        ("wait_p95_ms", "f8"), ("dropped", "f8"), ("spare", "f8"), ("node", "i8"),
+        ("ready", "f8"),
+        ("requests", "f8"),
+        ("base_ms", "f8"),
+        ("wait_ms", "f8"),
+        ("p_wait", "f8"),
+        ("decay", "f8"),
+        ("wait_p95_ms", "f8"),
+        ("dropped", "f8"),
+        ("spare", "f8"),
+        ("node", "i8"),
     ],
     align=True,
-)  # fmt: skip
+)
 
 
 class Params(NamedTuple):
@@ -214,12 +261,26 @@ def make_work(params: Params, workers: int) -> Work:
 def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
     w, o = t.workload, t.objective
     return (
-        end - length, length, t.horizon, pods,
-        int(w.random_start), int(w.arrivals == "burst"), ROUTINGS.index(t.routing), int(t.latency_model == "testapp"),
-        t.interval_s, w.request_interval_s, w.noise, sum(d.max_replicas for d in t.deployments),
-        float(np.mean([d.cpu_millicores for d in t.deployments])), o.target_latency_ms, o.latency, o.replicas,
-        o.imbalance, o.sla, o.moves,
-    )  # fmt: skip
+        end - length,
+        length,
+        t.horizon,
+        pods,
+        int(w.random_start),
+        int(w.arrivals == "burst"),
+        ROUTINGS.index(t.routing),
+        int(t.latency_model == "testapp"),
+        t.interval_s,
+        w.request_interval_s,
+        w.noise,
+        sum(d.max_replicas for d in t.deployments),
+        float(np.mean([d.cpu_millicores for d in t.deployments])),
+        o.target_latency_ms,
+        o.latency,
+        o.replicas,
+        o.imbalance,
+        o.sla,
+        o.moves,
+    )
 
 
 def _nodes(t: TaskSpec) -> list[tuple[float, ...]]:
@@ -234,12 +295,22 @@ def service_ms(d: DeploymentSpec) -> float:
 def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
     return [
         (
-            home_node(t, i), d.max_replicas, ceil(d.startup_s / t.interval_s - 1e-9), d.concurrency,
-            d.cpu_millicores, d.ram_mib, d.tx_mbps, d.rx_mbps, min(d.cpu_millicores, 1000.0 * d.concurrency),
-            service_ms(d), d.concurrency / service_ms(d), (1.0 + d.cpu_time_cv**2) / 2.0, d.timeout_ms,
+            home_node(t, i),
+            d.max_replicas,
+            ceil(d.startup_s / t.interval_s - 1e-9),
+            d.concurrency,
+            d.cpu_millicores,
+            d.ram_mib,
+            d.tx_mbps,
+            d.rx_mbps,
+            min(d.cpu_millicores, 1000.0 * d.concurrency),
+            service_ms(d),
+            d.concurrency / service_ms(d),
+            (1.0 + d.cpu_time_cv**2) / 2.0,
+            d.timeout_ms,
         )
         for i, d in enumerate(t.deployments)
-    ]  # fmt: skip
+    ]
 
 
 def _failover(t: TaskSpec) -> NDArray[np.int32]:

@@ -184,21 +184,27 @@ def _task(
     share = rng.dirichlet(np.full(d.deployments, 2.0), d.nodes) if anywhere else _home_share(homes, rtt_ms)
     interval_s = CITY_REQUEST_INTERVAL_S if anywhere and arrivals == "poisson" else HOME_REQUEST_INTERVAL_S
     workload = WorkloadSpec(
-        request_interval_s=interval_s, arrivals=arrivals, speedup=SPEEDUP,
+        request_interval_s=interval_s,
+        arrivals=arrivals,
+        speedup=SPEEDUP,
         share=_rows(np.floor(share * 1e6) / 1e6),
         # Deployments that run anywhere are different services: one can't answer for another.
-        failover=() if anywhere else _rows(np.argsort(rtt_ms[:, homes], axis=1, kind="stable")), **recorded,
-    )  # fmt: skip
+        failover=() if anywhere else _rows(np.argsort(rtt_ms[:, homes], axis=1, kind="stable")),
+        **recorded,
+    )
     deployments, target_ms = _deployments(d, rng, r, share.T @ mean_users, share.T @ peak_users, workload, rtt_ms)
     names = [f"bs-{i + 1}" for i in range(d.nodes)]
     allowed = [() if anywhere else (names[h],) for h in homes]
     deployments = [replace(p, allowed_nodes=a) for p, a in zip(deployments, allowed, strict=True)]
     return TaskSpec(
-        name="task", env_id=d.env_id, horizon=d.horizon, workload=workload,
+        name="task",
+        env_id=d.env_id,
+        horizon=d.horizon,
+        workload=workload,
         objective=_objective(rng, r, deployments, target_ms),
         cluster=ClusterSpec(nodes=_nodes(rng, r, names, deployments), rtt_ms=_rows(rtt_ms)),
         deployments=tuple(deployments),
-    )  # fmt: skip
+    )
 
 
 def _diurnal(rng: np.random.Generator, r: Ranges, base_users: Floats) -> dict[str, Any]:
@@ -206,9 +212,13 @@ def _diurnal(rng: np.random.Generator, r: Ranges, base_users: Floats) -> dict[st
     # The pattern is highest a quarter of a period after its phase.
     hours = -6.0 + rng.uniform(*r.peak_hour) + rng.normal(0.0, r.phase_spread_hours, len(base_users))
     return {
-        "pattern": "diurnal", "base_users": tuple(base_users.tolist()), "amplitude": float(rng.uniform(*r.amplitude)),
-        "period_s": DAY_S, "phase": tuple(((hours / 24.0) % 1.0).tolist()), "noise": float(rng.uniform(*r.noise)),
-    }  # fmt: skip
+        "pattern": "diurnal",
+        "base_users": tuple(base_users.tolist()),
+        "amplitude": float(rng.uniform(*r.amplitude)),
+        "period_s": DAY_S,
+        "phase": tuple(((hours / 24.0) % 1.0).tolist()),
+        "noise": float(rng.uniform(*r.noise)),
+    }
 
 
 def _recorded(d: TaskDistribution, rng: np.random.Generator, r: Ranges, users: Floats) -> dict[str, Any]:
@@ -219,15 +229,23 @@ def _recorded(d: TaskDistribution, rng: np.random.Generator, r: Ranges, users: F
     stride = SPEEDUP * INTERVAL_S / d.recorded_step_s
     every = int(stride) if stride >= 1 and stride == int(stride) and len(users) % int(stride) == 0 else 1
     return {
-        "pattern": "recorded", "recorded_users": _rows(scaled[::every]), "recorded_step_s": d.recorded_step_s * every,
-        "noise": 0.0, "period_s": DAY_S,
-    }  # fmt: skip
+        "pattern": "recorded",
+        "recorded_users": _rows(scaled[::every]),
+        "recorded_step_s": d.recorded_step_s * every,
+        "noise": 0.0,
+        "period_s": DAY_S,
+    }
 
 
 def _deployments(
-    d: TaskDistribution, rng: np.random.Generator, r: Ranges, mean_users: Floats, peak_users: Floats,
-    workload: WorkloadSpec, rtt_ms: Floats,
-) -> tuple[list[DeploymentSpec], float]:  # fmt: skip
+    d: TaskDistribution,
+    rng: np.random.Generator,
+    r: Ranges,
+    mean_users: Floats,
+    peak_users: Floats,
+    workload: WorkloadSpec,
+    rtt_ms: Floats,
+) -> tuple[list[DeploymentSpec], float]:
     """Deployments and their target latency (ms), from the demand that `Ranges.peak_pods` draws."""
     peak = np.maximum(peak_users, 1.0)
     spread = np.exp(rng.normal(0.0, r.service_spread, len(peak)))
@@ -250,14 +268,20 @@ def _deployments(
         cpu = round(_log_uniform(rng, r.pod_cpu_millicores), 1)
         made.append(
             DeploymentSpec(
-                name=f"app-{i + 1}", cpu_millicores=cpu, ram_mib=round(_log_uniform(rng, r.pod_ram_mib), 1),
-                tx_mbps=round(rng.uniform(*r.pod_mbps), 2), rx_mbps=round(rng.uniform(*r.pod_mbps), 2),
+                name=f"app-{i + 1}",
+                cpu_millicores=cpu,
+                ram_mib=round(_log_uniform(rng, r.pod_ram_mib), 1),
+                tx_mbps=round(rng.uniform(*r.pod_mbps), 2),
+                rx_mbps=round(rng.uniform(*r.pod_mbps), 2),
                 # A pod with less than one core needs longer than the CPU time of a request.
-                cpu_time_ms=float(service_ms[i] * min(1.0, cpu / 1e3)), cpu_time_cv=float(rng.uniform(*r.cpu_time_cv)),
-                startup_s=float(rng.uniform(*r.startup_s)), timeout_ms=float(timeout_ms[i] + rtt_ms.max()),
-                max_replicas=d.max_replicas, initial_replicas=int(start[i]),
+                cpu_time_ms=float(service_ms[i] * min(1.0, cpu / 1e3)),
+                cpu_time_cv=float(rng.uniform(*r.cpu_time_cv)),
+                startup_s=float(rng.uniform(*r.startup_s)),
+                timeout_ms=float(timeout_ms[i] + rtt_ms.max()),
+                max_replicas=d.max_replicas,
+                initial_replicas=int(start[i]),
             )
-        )  # fmt: skip
+        )
     return made, float(np.average(target_ms, weights=peak) + rtt_ms.mean())
 
 
@@ -267,8 +291,11 @@ def _nodes(
     """Nodes with room for about what they must hold: their own deployments, or an equal part of all of them."""
     made = []
     for name in names:
-        held = [(p, 1.0 if p.allowed_nodes else 1.0 / len(names)) for p in deployments
-                if not p.allowed_nodes or name in p.allowed_nodes]  # fmt: skip
+        held = [
+            (p, 1.0 if p.allowed_nodes else 1.0 / len(names))
+            for p in deployments
+            if not p.allowed_nodes or name in p.allowed_nodes
+        ]
         cpu = sum(part * p.max_replicas * p.cpu_millicores for p, part in held)
         ram = sum(part * p.max_replicas * p.ram_mib for p, part in held)
         largest_cpu = max((p.cpu_millicores for p, _ in held), default=1000.0)
@@ -276,10 +303,12 @@ def _nodes(
         room = rng.uniform(*r.node_room, 2)
         made.append(
             NodeSpec(
-                name=name, access_latency_ms=float(rng.uniform(*r.access_latency_ms)),
-                cpu_millicores=float(max(cpu * room[0], largest_cpu)), ram_mib=float(max(ram * room[1], largest_ram)),
+                name=name,
+                access_latency_ms=float(rng.uniform(*r.access_latency_ms)),
+                cpu_millicores=float(max(cpu * room[0], largest_cpu)),
+                ram_mib=float(max(ram * room[1], largest_ram)),
             )
-        )  # fmt: skip
+        )
     return tuple(made)
 
 
@@ -290,11 +319,14 @@ def _objective(
     replicas = _log_uniform(rng, r.weight_replicas)
     return _normalised(
         ObjectiveSpec(
-            latency=1.0, replicas=replicas, sla=_log_uniform(rng, r.weight_sla) * (1.0 + replicas * deployed),
-            imbalance=float(rng.uniform(*r.weight_imbalance)), moves=float(rng.uniform(*r.weight_moves)),
+            latency=1.0,
+            replicas=replicas,
+            sla=_log_uniform(rng, r.weight_sla) * (1.0 + replicas * deployed),
+            imbalance=float(rng.uniform(*r.weight_imbalance)),
+            moves=float(rng.uniform(*r.weight_moves)),
             target_latency_ms=target_latency_ms,
         )
-    )  # fmt: skip
+    )
 
 
 def _normalised(objective: ObjectiveSpec) -> ObjectiveSpec:

@@ -68,10 +68,15 @@ def _recorded_workload(workload: dict[str, Any], source: str, root: Path) -> dic
     load = _profile(workload["profile"], "workload.profile", source, root)
     n = len(load.stations)
     recorded = {
-        "pattern": "recorded", "recorded_users": load.users, "recorded_step_s": load.step_s,
-        "request_interval_s": load.request_interval_s, "arrivals": "burst", "noise": 0.0,
-        "share": [[float(i == j) for j in range(n)] for i in range(n)], "failover": load.failover,
-    }  # fmt: skip
+        "pattern": "recorded",
+        "recorded_users": load.users,
+        "recorded_step_s": load.step_s,
+        "request_interval_s": load.request_interval_s,
+        "arrivals": "burst",
+        "noise": 0.0,
+        "share": [[float(i == j) for j in range(n)] for i in range(n)],
+        "failover": load.failover,
+    }
     return {**recorded, **rest}
 
 

@@ -83,10 +83,13 @@ def load_profiles(directory: Path) -> RecordedLoad:
     length = min(len(station.settings.load_profiles) for station in stations)
     users = np.array([[s.concurrent_users for s in station.settings.load_profiles[:length]] for station in stations])
     return RecordedLoad(
-        stations=tuple(station.id for station in stations), users=_rows(users.T), step_s=step_s,
-        request_interval_s=interval_s, timeout_ms=1e3 * min(station.timeout for station in stations),
+        stations=tuple(station.id for station in stations),
+        users=_rows(users.T),
+        step_s=step_s,
+        request_interval_s=interval_s,
+        timeout_ms=1e3 * min(station.timeout for station in stations),
         failover=_failover(files, stations),
-    )  # fmt: skip
+    )
 
 
 def profile_distribution(load: RecordedLoad, base: TaskDistribution) -> TaskDistribution:
@@ -105,10 +108,18 @@ def profile_task(load: RecordedLoad, task: TaskSpec) -> TaskSpec:
         if count != n:
             raise InvalidInput(task.name, [Violation(field, f"{count}, but the recorded load has {n} stations")])
     workload = replace(
-        task.workload, pattern="recorded", base_users=(), phase=(), recorded_users=load.users,
-        recorded_step_s=load.step_s, request_interval_s=load.request_interval_s, arrivals="burst", noise=0.0,
-        share=_rows(np.eye(n)), failover=load.failover,
-    )  # fmt: skip
+        task.workload,
+        pattern="recorded",
+        base_users=(),
+        phase=(),
+        recorded_users=load.users,
+        recorded_step_s=load.step_s,
+        request_interval_s=load.request_interval_s,
+        arrivals="burst",
+        noise=0.0,
+        share=_rows(np.eye(n)),
+        failover=load.failover,
+    )
     return replace(task, workload=workload)
 
 

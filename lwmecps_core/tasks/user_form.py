@@ -160,16 +160,22 @@ def to_task(user: UserTask, source: str) -> TaskSpec:
     anywhere = user.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
     pinned = [d.node is not None or not anywhere for d in deployments]
     fields = {
-        "name": user.name or user.task_id or "task", "env_id": user.env_id, "episodes": user.episodes,
-        "horizon": user.horizon, "interval_s": user.interval_s, "routing": user.routing,
-        "latency_model": user.latency_model, "objective": user.objective, "kubernetes": user.kubernetes,
+        "name": user.name or user.task_id or "task",
+        "env_id": user.env_id,
+        "episodes": user.episodes,
+        "horizon": user.horizon,
+        "interval_s": user.interval_s,
+        "routing": user.routing,
+        "latency_model": user.latency_model,
+        "objective": user.objective,
+        "kubernetes": user.kubernetes,
         "cluster": ClusterSpec(nodes=nodes, rtt_ms=rtt_ms),
         "deployments": tuple(
             _deployment(d, user, user.node_name[home] if pin else None)
             for d, home, pin in zip(deployments, homes, pinned, strict=True)
         ),
         "workload": _workload(user.workload, np.array(rtt_ms), homes, anywhere),
-    }  # fmt: skip
+    }
     task: TaskSpec = parse(TaskSpec, fields, source)
     return task
 
@@ -208,10 +214,15 @@ def _node(name: str, user: UserTask) -> NodeSpec:
         info = user.node_info[name]
         has |= {key: v for key in info.__dataclass_fields__ if (v := getattr(info, key)) is not None}
     return NodeSpec(
-        name=name, cpu_millicores=1e3 * has["cpu"], ram_mib=has["ram"], tx_mbps=has["tx_bandwidth"],
-        rx_mbps=has["rx_bandwidth"], disk_read_mbs=has["read_disks_bandwidth"],
-        disk_write_mbs=has["write_disks_bandwidth"], access_latency_ms=has["avg_latency"],
-    )  # fmt: skip
+        name=name,
+        cpu_millicores=1e3 * has["cpu"],
+        ram_mib=has["ram"],
+        tx_mbps=has["tx_bandwidth"],
+        rx_mbps=has["rx_bandwidth"],
+        disk_read_mbs=has["read_disks_bandwidth"],
+        disk_write_mbs=has["write_disks_bandwidth"],
+        access_latency_ms=has["avg_latency"],
+    )
 
 
 def _round_trips(user: UserTask, nodes: tuple[NodeSpec, ...]) -> tuple[tuple[float, ...], ...]:
@@ -228,11 +239,20 @@ def _round_trips(user: UserTask, nodes: tuple[NodeSpec, ...]) -> tuple[tuple[flo
 def _deployment(d: UserDeployment, user: UserTask, home: str | None) -> DeploymentSpec:
     usage = d.pod_usage or user.pod_usage
     return DeploymentSpec(
-        name=d.name, cpu_millicores=1e3 * usage.cpu, ram_mib=usage.ram, tx_mbps=usage.tx_bandwidth,
-        rx_mbps=usage.rx_bandwidth, cpu_time_ms=d.cpu_time_ms, cpu_time_cv=d.cpu_time_cv, concurrency=d.concurrency,
-        startup_s=d.startup_s, timeout_ms=d.timeout_ms, max_replicas=d.max_replicas or user.max_pods,
-        initial_replicas=d.replicas, allowed_nodes=(home,) if home else (),
-    )  # fmt: skip
+        name=d.name,
+        cpu_millicores=1e3 * usage.cpu,
+        ram_mib=usage.ram,
+        tx_mbps=usage.tx_bandwidth,
+        rx_mbps=usage.rx_bandwidth,
+        cpu_time_ms=d.cpu_time_ms,
+        cpu_time_cv=d.cpu_time_cv,
+        concurrency=d.concurrency,
+        startup_s=d.startup_s,
+        timeout_ms=d.timeout_ms,
+        max_replicas=d.max_replicas or user.max_pods,
+        initial_replicas=d.replicas,
+        allowed_nodes=(home,) if home else (),
+    )
 
 
 def _workload(w: UserWorkload, rtt_ms: NDArray[np.float64], homes: list[int], anywhere: bool) -> dict[str, Any]:

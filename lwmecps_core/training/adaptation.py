@@ -26,9 +26,14 @@ from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, 
 
 
 def adapt(
-    policy: PolicyData, source: TaskSource, cfg: AdaptConfig, collector: Collector, *, seed: int,
+    policy: PolicyData,
+    source: TaskSource,
+    cfg: AdaptConfig,
+    collector: Collector,
+    *,
+    seed: int,
     start: LoopState | None = None,
-) -> Iterator[Progress]:  # fmt: skip
+) -> Iterator[Progress]:
     """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
     it after j inner steps.
 

@@ -37,9 +37,7 @@ class Guard:
     @classmethod
     def over(cls, tasks: int, cfg: AdaptConfig) -> "Guard":
         """Before the first support episode of so many tasks."""
-        return cls(
-            cfg.keep_start_if_worse, cfg.keep_placement_if_worse, [1.0] * tasks, [False] * tasks, [0.0] * tasks
-        )  # fmt: skip
+        return cls(cfg.keep_start_if_worse, cfg.keep_placement_if_worse, [1.0] * tasks, [False] * tasks, [0.0] * tasks)
 
     @property
     def decides(self) -> bool:

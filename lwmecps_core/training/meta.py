@@ -30,9 +30,14 @@ LARGEST_RATE = 1.0
 
 
 def meta_train(
-    source: TaskSource, algorithm: AlgorithmConfig, cfg: MetaConfig, collector: Collector, *, seed: int,
+    source: TaskSource,
+    algorithm: AlgorithmConfig,
+    cfg: MetaConfig,
+    collector: Collector,
+    *,
+    seed: int,
     start: LoopState | None = None,
-) -> Iterator[Progress]:  # fmt: skip
+) -> Iterator[Progress]:
     """Meta-train on tasks of `source`: every epoch adapts to `meta_batch_size` tasks and descends the meta-gradient.
 
     The result's `inner_lr` holds the inner rates, learnt ones if `learn_inner_lr` and the method learns any; its
@@ -44,9 +49,15 @@ def meta_train(
 
 
 def meta_descent(
-    algo: Algorithm, source: TaskSource, algorithm: AlgorithmConfig, cfg: MetaConfig, collector: Collector, *,
-    seed: int, start: LoopState | None = None,
-) -> Iterator[Progress]:  # fmt: skip
+    algo: Algorithm,
+    source: TaskSource,
+    algorithm: AlgorithmConfig,
+    cfg: MetaConfig,
+    collector: Collector,
+    *,
+    seed: int,
+    start: LoopState | None = None,
+) -> Iterator[Progress]:
     """Meta-training of `algo`, whatever its environment: `source` holds what `collector` takes for tasks."""
     learner, spec = meta.REGISTRY[cfg.method], algo.spec
     rule = {"meta_method": cfg.method, "proximal": cfg.proximal}
@@ -55,9 +66,7 @@ def meta_descent(
     if start is None or start.step <= cfg.warmup_epochs:
         warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra)
         for progress in warmup.run(source, cfg.meta_batch_size, cfg.episodes_per_step, cfg.warmup_epochs, start):
-            result = None if progress.policy is None else replace(
-                progress.policy, inner_lr=rates, metadata=rule
-            )  # fmt: skip
+            result = None if progress.policy is None else replace(progress.policy, inner_lr=rates, metadata=rule)
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
         params, extra = warmup.snapshot(0).params, warmup.snapshot(0).extra
         start = None
@@ -73,7 +82,7 @@ def meta_descent(
         policy = PolicyData(algorithm, spec, detached(params), extra, detached(rates))
         data, points = _collect_chain(
             learner, algo, collector, tasks, policy, cfg, seeds(seed, f"meta-{step}", collections(learner, cfg))
-        )  # fmt: skip
+        )
         metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
         params, rates = _parted(detached(outer.params))
         extra = algo.after_update(params, extra)
@@ -86,9 +95,14 @@ def meta_descent(
 
 
 def _collect_chain(
-    learner: MetaLearner, algo: Algorithm, collector: Collector, tasks: Sequence[TaskSpec], policy: PolicyData,
-    cfg: MetaConfig, chain_seeds: Sequence[int],
-) -> tuple[list[list[RolloutBatch]], list[Batch]]:  # fmt: skip
+    learner: MetaLearner,
+    algo: Algorithm,
+    collector: Collector,
+    tasks: Sequence[TaskSpec],
+    policy: PolicyData,
+    cfg: MetaConfig,
+    chain_seeds: Sequence[int],
+) -> tuple[list[list[RolloutBatch]], list[Batch]]:
     """Collect, adapt, collect…: the rollouts and batches before each round of inner steps and after the last."""
     k = len(tasks)
     start, rates = with_task_axis(policy.params, k), expanded(policy.inner_lr, k)
@@ -107,9 +121,14 @@ def _collect_chain(
 
 
 def _meta_descend(
-    learner: MetaLearner, algo: Algorithm, outer: PackedOptimiser, extra: Extra, points: Sequence[Batch],
-    cfg: MetaConfig, generator: torch.Generator,
-) -> dict[str, float]:  # fmt: skip
+    learner: MetaLearner,
+    algo: Algorithm,
+    outer: PackedOptimiser,
+    extra: Extra,
+    points: Sequence[Batch],
+    cfg: MetaConfig,
+    generator: torch.Generator,
+) -> dict[str, float]:
     """Outer updates on one chain of collections; metrics of the first pass, where the data are on-policy."""
     tasks = points[0]["weight"].shape[0]
     norms: list[Tensor] = []
@@ -132,8 +151,11 @@ def _meta_descend(
     first, last = mean(f.loss_before for f in on_policy), mean(f.loss_after for f in on_policy)
     own = {name: mean(f.metrics[name] for f in on_policy) for name in on_policy[0].metrics}
     return own | {
-        "meta_loss": last, "avg_task_loss": first, "adaptation_loss": last - first, "gradient_norm": mean(norms)
-    }  # fmt: skip
+        "meta_loss": last,
+        "avg_task_loss": first,
+        "adaptation_loss": last - first,
+        "gradient_norm": mean(norms),
+    }
 
 
 def _joined(params: Params, rates: Params) -> Params:

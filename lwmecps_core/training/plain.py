@@ -24,9 +24,14 @@ CALIBRATION_TASKS = 32
 
 
 def train(
-    source: TaskSource, algorithm: AlgorithmConfig, cfg: TrainConfig, collector: Collector, *, seed: int,
+    source: TaskSource,
+    algorithm: AlgorithmConfig,
+    cfg: TrainConfig,
+    collector: Collector,
+    *,
+    seed: int,
     start: LoopState | None = None,
-) -> Iterator[Progress]:  # fmt: skip
+) -> Iterator[Progress]:
     """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
 
     `total_episodes` counts the episodes of all tasks that share a policy. Ends with rows when `evaluation_episodes`
@@ -45,7 +50,7 @@ def train(
             tasks = given_tasks(source, "evaluation after training")
             batches = collector.collect(
                 tasks, loop.snapshot(total), evaluation_plan(tasks, cfg.evaluation_episodes, seed)
-            )  # fmt: skip
+            )
             used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
             wall_s = (time.perf_counter() - begun) / len(tasks)
             found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s)
@@ -54,9 +59,15 @@ def train(
 
 
 def evaluate(
-    policy: PolicyData | None, source: TaskSource, cfg: EvaluateConfig, collector: Collector, *, seed: int,
-    start: LoopState | None = None, calibration: TaskSource = (),
-) -> Iterator[Progress]:  # fmt: skip
+    policy: PolicyData | None,
+    source: TaskSource,
+    cfg: EvaluateConfig,
+    collector: Collector,
+    *,
+    seed: int,
+    start: LoopState | None = None,
+    calibration: TaskSource = (),
+) -> Iterator[Progress]:
     """Measure a stored policy, or the baseline that `cfg` names, on every task of `source`.
 
     `calibration` are the tasks on which a calibrated baseline is tuned. Raises `InvalidInput` when neither a policy nor

@@ -32,9 +32,15 @@ class Setting:
 
 
 def transfer(
-    policy: PolicyData, source: TaskSource, cfg: TransferConfig, collector: Collector, *, seed: int,
-    start: LoopState | None = None, origin: TaskSource = (),
-) -> Iterator[Progress]:  # fmt: skip
+    policy: PolicyData,
+    source: TaskSource,
+    cfg: TransferConfig,
+    collector: Collector,
+    *,
+    seed: int,
+    start: LoopState | None = None,
+    origin: TaskSource = (),
+) -> Iterator[Progress]:
     """Go on training a stored policy on the target tasks `source`, at `learning_rate`, by the type `cfg.method`.
 
     `origin` are source tasks. With `compare_scratch` another policy learns from nothing beside it, from as many
@@ -47,10 +53,16 @@ def transfer(
     method = METHODS[cfg.method](Setting(cfg, algo, policy, origin, collector, seed))
     loops = {
         "": Descent(
-            algo, policy.algorithm, collector, seed, params=policy.params, extra=policy.extra,
-            learning_rate=cfg.learning_rate, method=method,
+            algo,
+            policy.algorithm,
+            collector,
+            seed,
+            params=policy.params,
+            extra=policy.extra,
+            learning_rate=cfg.learning_rate,
+            method=method,
         )
-    }  # fmt: skip
+    }
     if cfg.compare_scratch:
         params, extra = algo.init(torch_generator(seed, "weights"))
         loops["scratch/"] = Descent(algo, policy.algorithm, collector, seed, params=params, extra=extra)
@@ -110,18 +122,21 @@ def _domain_adaptation(x: Setting) -> Method:
         tasks = some_tasks(x.origin, 1, seeds(x.seed, "origin", 1)[0], step)
         spec = bound_algorithm(x.policy, tasks[0]).spec
         plan = CollectionPlan(
-            seeds=seeds(x.seed, f"origin-{step}", 1), episodes=x.cfg.episodes_per_batch,
+            seeds=seeds(x.seed, f"origin-{step}", 1),
+            episodes=x.cfg.episodes_per_batch,
             length=rollout_length(x.policy.algorithm),
-        )  # fmt: skip
+        )
         seen = _observed(x.collector.collect(tasks, policy, plan)[0])
         generator = torch_generator(x.seed, f"domain-{step}")
 
         def hide(params: Params, losses: Losses, batch: Batch) -> Losses:
             some = domain.sampled(seen, batch["weight"].shape[1], generator)
             loss = domain.domain_loss(
-                params, domain.Observed(spec, some["obs"], some["weight"]),
-                domain.Observed(x.algo.spec, batch["obs"], batch["weight"]), x.cfg.domain_weight,
-            )  # fmt: skip
+                params,
+                domain.Observed(spec, some["obs"], some["weight"]),
+                domain.Observed(x.algo.spec, batch["obs"], batch["weight"]),
+                x.cfg.domain_weight,
+            )
             shaped = {group: losses[group] + loss} if group in losses else {}
             return losses | shaped | {domain.GROUP: loss}
 

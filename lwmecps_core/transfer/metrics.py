@@ -82,7 +82,4 @@ def adaptation_speed(curve: Sequence[float]) -> float:
 def parameter_distance(params: Params, source: Params) -> dict[str, float]:
     """How far weights lie from the source's: ‖θ − θ₀‖ over all parameters, and relative to ‖θ₀‖."""
     moved = float(global_norm(tree_map(lambda a, b: a - b, source, params)))
-    return {
-        "parameter_distance": moved,
-        "relative_parameter_distance": moved / max(float(global_norm(source)), 1e-9),
-    }
+    return {"parameter_distance": moved, "relative_parameter_distance": moved / max(float(global_norm(source)), 1e-9)}

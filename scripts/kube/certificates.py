@@ -46,8 +46,12 @@ class Certificates:
 
     def _authority(self, name: str) -> None:
         if not (self.folder / f"{name}.crt").exists():
-            self._request(name, f"/CN={name}", "basicConstraints=critical,CA:TRUE",
-                          "keyUsage=critical,keyCertSign,cRLSign,digitalSignature")  # fmt: skip
+            self._request(
+                name,
+                f"/CN={name}",
+                "basicConstraints=critical,CA:TRUE",
+                "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
+            )
 
     def _signed(self, name: str, authority: str, subject: str, usage: str, names: str = "") -> None:
         if (self.folder / f"{name}.crt").exists():
@@ -61,8 +65,21 @@ class Certificates:
     def _request(self, name: str, subject: str, *extensions: str, signer: tuple[str, ...] = ()) -> None:
         added = [word for extension in extensions for word in ("-addext", extension)]
         half = self.path(f"{name}.crt.part")
-        _openssl("req", "-x509", "-config", str(self._settings), *_EC, *signer, "-subj", subject, *added,
-                 "-keyout", self.path(f"{name}.key"), "-out", half)  # fmt: skip
+        _openssl(
+            "req",
+            "-x509",
+            "-config",
+            str(self._settings),
+            *_EC,
+            *signer,
+            "-subj",
+            subject,
+            *added,
+            "-keyout",
+            self.path(f"{name}.key"),
+            "-out",
+            half,
+        )
         os.replace(half, self.path(f"{name}.crt"))
 
 

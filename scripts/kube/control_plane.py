@@ -63,9 +63,13 @@ class ControlPlane:
         for name, words in (flags or {}).items():
             self._commands[name] += words
         self._commands[FAKE_NODES] = [
-            sys.executable, "-m", "scripts.kube.fake_nodes", f"--kubeconfig={self.kubeconfig}",
-            f"--beat-s={node_grace_s / 4}", f"--pod-start-s={pod_start_s}",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "scripts.kube.fake_nodes",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--beat-s={node_grace_s / 4}",
+            f"--pod-start-s={pod_start_s}",
+        ]
         context = ssl.create_default_context(cafile=self._certificates.path("ca.crt"))
         context.load_cert_chain(*self._certificates.user("admin"))
         self._http = urllib.request.build_opener(
@@ -232,8 +236,11 @@ def control_plane(nodes: int | Path | list[FakeNode] = 0, **options: Any) -> Ite
     state = Path(tempfile.mkdtemp(prefix="lwmecps-kube-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
     guard = subprocess.Popen(
         [sys.executable, "-m", "scripts.kube", "down", "--after-stdin", "--state", str(state)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         cluster = ControlPlane(state, binaries, **options)
         cluster.up(nodes)

@@ -117,9 +117,12 @@ class FakeNodes:
                     if pod.node == name:
                         self._look_at_pod(pod)
         if not _is_ready(raw["status"]):
-            self._try(f"{name} becomes ready", lambda: self._rest.patch(
-                f"/api/v1/nodes/{name}/status", {"status": {"conditions": [ready_condition()]}}
-            ))  # fmt: skip
+            self._try(
+                f"{name} becomes ready",
+                lambda: self._rest.patch(
+                    f"/api/v1/nodes/{name}/status", {"status": {"conditions": [ready_condition()]}}
+                ),
+            )
 
     def _watch_pods(self) -> None:
         for kind, raw in self._rest.watch("/api/v1/pods", "fieldSelector=spec.nodeName!%3D"):

@@ -99,9 +99,7 @@ def _cells(line: Line) -> list[str]:
 def _act(
     clients: Clients, policy_id: str, observation: Array, mask: Array | None, env_spec: task_pb2.EnvSpec | None = None
 ) -> Array:
-    request = learner_pb2.ActRequest(
-        policy_id=policy_id, observation=tensor_to_proto(observation), env_spec=env_spec
-    )
+    request = learner_pb2.ActRequest(policy_id=policy_id, observation=tensor_to_proto(observation), env_spec=env_spec)
     if mask is not None:
         request.mask.CopyFrom(tensor_to_proto(mask))
     action: Array = tensor_from_proto(clients.learner("Act", request).action)
@@ -110,7 +108,7 @@ def _act(
 
 def _drive(
     clients: Clients, policy_id: str, task: TaskSpec, backend: env_pb2.Backend, steps: int | None
-) -> Iterator[Line]:  # fmt: skip
+) -> Iterator[Line]:
     """Step one environment of the env-service with the policy; one entry per control interval.
 
     Without a number of `steps` the episode is as long as can be: another one would bring the initial replicas back.

@@ -9,15 +9,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lwmecps_core.cluster.kubernetes_objects import MIB, deployment_of, node_of, quantity
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.specs import (
-    ClusterSpec,
-    DeploymentSpec,
-    EnvId,
-    KubernetesSpec,
-    NodeSpec,
-    TaskSpec,
-    WorkloadSpec,
-)
+from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskSpec, WorkloadSpec
 
 RTT_MS, USERS, HEADROOM = 5.0, 10.0, 4
 """What no API server knows: the latency between nodes, users at each, and how far a service may grow."""
@@ -62,11 +54,14 @@ class Cluster:
             cpu, ram = self._requests(raw)
             found.append(
                 DeploymentSpec(
-                    name=raw["metadata"]["name"], cpu_millicores=1000.0 * cpu, ram_mib=ram / MIB,
-                    initial_replicas=replicas, max_replicas=max(2 * replicas, HEADROOM),
+                    name=raw["metadata"]["name"],
+                    cpu_millicores=1000.0 * cpu,
+                    ram_mib=ram / MIB,
+                    initial_replicas=replicas,
+                    max_replicas=max(2 * replicas, HEADROOM),
                     allowed_nodes=(home, *(name for name in nodes if name != home)),
                 )
-            )  # fmt: skip
+            )
         return found
 
     def plain(self, listed: Any) -> list[dict[str, Any]]:
@@ -105,10 +100,12 @@ def discovered(cluster: Cluster, namespace: str, selector: str, env_id: EnvId) -
         raise cluster.wrong(f"{len(nodes)} Ready nodes, {len(deployments)} Deployments in {namespace!r}{matching}")
     n, d = len(nodes), len(deployments)
     return TaskSpec(
-        name=namespace, env_id=env_id, deployments=tuple(deployments),
+        name=namespace,
+        env_id=env_id,
+        deployments=tuple(deployments),
         cluster=ClusterSpec(
             nodes=tuple(nodes), rtt_ms=tuple(tuple(0.0 if i == j else RTT_MS for j in range(n)) for i in range(n))
         ),
         workload=WorkloadSpec(base_users=(USERS,) * n, share=((1.0 / d,) * d,) * n),
         kubernetes=KubernetesSpec(namespace=namespace, label_selector=selector),
-    )  # fmt: skip
+    )

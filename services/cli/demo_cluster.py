@@ -82,9 +82,13 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     rows = [convert.row_from_message(row) for row in done["adapted"].rows]
     wall_s = time.monotonic() - began
     result = {
-        "seed": order.seed, "namespace": NAMESPACE, "wall_s": wall_s, "rows": [asdict(row) for row in rows],
-        "before": [asdict(x) for x in before], "after": [asdict(x) for x in after],
-    }  # fmt: skip
+        "seed": order.seed,
+        "namespace": NAMESPACE,
+        "wall_s": wall_s,
+        "rows": [asdict(row) for row in rows],
+        "before": [asdict(x) for x in before],
+        "after": [asdict(x) for x in after],
+    }
     (order.out / "cluster.json").write_text(json.dumps(result, indent=1) + "\n")
     if as_json:
         print_json(result)
@@ -92,24 +96,31 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     console.print(_deployments("before", before))
     console.print(_deployments("after adaptation", after))
     console.print(_rows(rows))
-    console.print(f"kubectl get deploy,pods -n {NAMESPACE} -o wide shows the same (KUBECONFIG={order.kubeconfig})",
-                  highlight=False, soft_wrap=True)  # fmt: skip
+    console.print(
+        f"kubectl get deploy,pods -n {NAMESPACE} -o wide shows the same (KUBECONFIG={order.kubeconfig})",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"cluster.json is in {order.out}; took {wall_s:.0f} s", highlight=False)
 
 
 def on_cluster(task: TaskSpec, nodes: Sequence[NodeSpec], settings: DemoSettings) -> TaskSpec:
     """The task with the cluster's nodes in place of its own; their users and distances stay those that were drawn."""
-    given = [replace(drawn, name=real.name, cpu_millicores=real.cpu_millicores, ram_mib=real.ram_mib)
-             for drawn, real in zip(task.cluster.nodes, nodes, strict=True)]  # fmt: skip
+    given = [
+        replace(drawn, name=real.name, cpu_millicores=real.cpu_millicores, ram_mib=real.ram_mib)
+        for drawn, real in zip(task.cluster.nodes, nodes, strict=True)
+    ]
     names = {drawn.name: real.name for drawn, real in zip(task.cluster.nodes, nodes, strict=True)}
     deployments = tuple(
         replace(d, allowed_nodes=tuple(names[name] for name in d.allowed_nodes)) for d in task.deployments
     )
     return replace(
-        task, cluster=replace(task.cluster, nodes=tuple(given)), deployments=deployments,
+        task,
+        cluster=replace(task.cluster, nodes=tuple(given)),
+        deployments=deployments,
         horizon=settings.real_horizon,
         kubernetes=KubernetesSpec(namespace=NAMESPACE, manage=True, usage="simulated", pace=settings.real_pace),
-    )  # fmt: skip
+    )
 
 
 class DemoCluster(Cluster):
@@ -133,9 +144,13 @@ class DemoCluster(Cluster):
             self.apps.delete_namespaced_deployment(name, NAMESPACE)
         for spec in deployments:
             self.apps.patch_namespaced_deployment(
-                spec.name, NAMESPACE, _manifest(spec), field_manager=FIELD_MANAGER, force=True,
+                spec.name,
+                NAMESPACE,
+                _manifest(spec),
+                field_manager=FIELD_MANAGER,
+                force=True,
                 _content_type="application/apply-patch+yaml",
-            )  # fmt: skip
+            )
         end = time.monotonic() + SETTLE_S
         while any(d.ready < d.replicas for d in self.deployed()):
             if time.monotonic() > end:
@@ -148,9 +163,11 @@ class DemoCluster(Cluster):
         found = []
         for raw in self.plain(self.apps.list_namespaced_deployment(NAMESPACE)):
             selector, wanted = raw["spec"]["selector"]["matchLabels"].items(), raw["spec"]["replicas"]
-            on = {p["spec"].get("nodeName", "") for p in pods
-                  if selector <= p["metadata"].get("labels", {}).items()
-                  and "deletionTimestamp" not in p["metadata"]}  # fmt: skip
+            on = {
+                p["spec"].get("nodeName", "")
+                for p in pods
+                if selector <= p["metadata"].get("labels", {}).items() and "deletionTimestamp" not in p["metadata"]
+            }
             if wanted:
                 ready, image = raw["status"].get("readyReplicas", 0), raw["spec"]["template"]["spec"]["containers"][0]
                 found.append(Deployed(raw["metadata"]["name"], ready, wanted, tuple(sorted(on - {""})), image["image"]))
@@ -162,15 +179,18 @@ def _manifest(spec: DeploymentSpec) -> dict[str, Any]:
     labels = {"app": spec.name}
     requests = {"cpu": f"{spec.cpu_millicores:.0f}m", "memory": f"{spec.ram_mib:.0f}Mi"}
     return {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": spec.name, "namespace": NAMESPACE},
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": spec.name, "namespace": NAMESPACE},
         "spec": {
-            "replicas": spec.initial_replicas, "selector": {"matchLabels": labels},
+            "replicas": spec.initial_replicas,
+            "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels},
                 "spec": {"containers": [{"name": "main", "image": IMAGE, "resources": {"requests": requests}}]},
             },
         },
-    }  # fmt: skip
+    }
 
 
 def _deployments(title: str, deployed: Sequence[Deployed]) -> Any:
@@ -181,8 +201,15 @@ def _deployments(title: str, deployed: Sequence[Deployed]) -> Any:
 def _rows(rows: Sequence[Row]) -> Any:
     columns = ("inner steps", "reward", "latency ms", "replicas", "SLA misses", "moves", "load correlation")
     lines = (
-        [f"{r.inner_steps}", f"{r.reward:.2f}", f"{r.latency_mean_ms:.0f}", f"{r.replicas_mean:.2f}",
-         f"{100 * r.sla_miss_share:.1f} %", f"{r.moves_mean:.2f}", f"{r.load_correlation:.2f}"]
+        [
+            f"{r.inner_steps}",
+            f"{r.reward:.2f}",
+            f"{r.latency_mean_ms:.0f}",
+            f"{r.replicas_mean:.2f}",
+            f"{100 * r.sla_miss_share:.1f} %",
+            f"{r.moves_mean:.2f}",
+            f"{r.load_correlation:.2f}",
+        ]
         for r in rows
-    )  # fmt: skip
+    )
     return table("one episode on the cluster, before and after adaptation", columns, lines)

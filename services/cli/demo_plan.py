@@ -42,9 +42,12 @@ class Step:
 def meta_training(training_id: str, seed: int, settings: DemoSettings) -> Step:
     """The run that learns how to adapt."""
     request = pb.StartMetaTrainingRequest(
-        label="meta", algorithm=convert.algorithm_to_message(settings.algorithm),
-        settings=convert.to_message(settings.meta, settings_pb2.MetaConfig), task_ids=[training_id], seed=seed,
-    )  # fmt: skip
+        label="meta",
+        algorithm=convert.algorithm_to_message(settings.algorithm),
+        settings=convert.to_message(settings.meta, settings_pb2.MetaConfig),
+        task_ids=[training_id],
+        seed=seed,
+    )
     return Step("meta_train", "StartMetaTraining", lambda _: request)
 
 
@@ -63,8 +66,10 @@ def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     """All runs, the longest chain (meta-training, then adaptation) first."""
     held_out: dict[str, Any] = {
-        "task_ids": [problem.held_out_id], "num_tasks": problem.tasks, "task_seed": problem.seed
-    }  # fmt: skip
+        "task_ids": [problem.held_out_id],
+        "num_tasks": problem.tasks,
+        "task_seed": problem.seed,
+    }
     common: dict[str, Any] = {"seed": problem.seed}
 
     def evaluate(label: str, policy_of: str = "") -> Callable[[Mapping[str, str]], Any]:
@@ -72,9 +77,13 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
         message = convert.to_message(config, settings_pb2.EvaluateConfig)
         calibration = [problem.training_id] if label == "hpa_calibrated" else []
         return lambda policies: pb.StartEvaluationRequest(
-            label=label, policy_id=policies.get(policy_of, ""), settings=message, calibration_task_ids=calibration,
-            **held_out, **common,
-        )  # fmt: skip
+            label=label,
+            policy_id=policies.get(policy_of, ""),
+            settings=message,
+            calibration_task_ids=calibration,
+            **held_out,
+            **common,
+        )
 
     def adapt(label: str, random_weights: bool) -> Callable[[Mapping[str, str]], Any]:
         config = replace(settings.adaptation, random_weights=random_weights)
@@ -85,9 +94,12 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
 
     def train(label: str, algorithm: Any, config: Any, where: Mapping[str, Any]) -> Callable[[Mapping[str, str]], Any]:
         request = pb.StartTrainingRequest(
-            label=label, algorithm=convert.algorithm_to_message(algorithm),
-            settings=convert.to_message(config, settings_pb2.TrainConfig), **where, **common,
-        )  # fmt: skip
+            label=label,
+            algorithm=convert.algorithm_to_message(algorithm),
+            settings=convert.to_message(config, settings_pb2.TrainConfig),
+            **where,
+            **common,
+        )
         return lambda _: request
 
     training: dict[str, Any] = {"task_ids": [problem.training_id]}

@@ -74,9 +74,7 @@ def distributions(
     With a recording, training sees generated load of the same kind only, on as many stations.
     """
     if profile is None:
-        both = TaskDistribution(
-            family="mec_city", env_id=env, nodes=settings.nodes, deployments=settings.deployments
-        )
+        both = TaskDistribution(family="mec_city", env_id=env, nodes=settings.nodes, deployments=settings.deployments)
         return both, both
     load = load_profiles(profile)
     stations = len(load.stations)

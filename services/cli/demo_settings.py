@@ -4,8 +4,15 @@ from lwmecps_core.config import config
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, PPOConfig, TrainConfig
 
 BASELINES = (
-    "random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa_calibrated", "oracle",
-)  # fmt: skip
+    "random",
+    "uniform",
+    "static",
+    "greedy_latency",
+    "greedy_load",
+    "optimized_balance",
+    "hpa_calibrated",
+    "oracle",
+)
 
 
 @config
@@ -17,29 +24,48 @@ class DemoSettings:
     evaluation_episodes: int = 4
 
     algorithm: AlgorithmConfig = PPOConfig(
-        learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, entropy_coef=0.01, n_epochs=4, batch_size=2400,
+        learning_rate=2e-3,
+        discount_factor=0.9,
+        gae_lambda=0.9,
+        entropy_coef=0.01,
+        n_epochs=4,
+        batch_size=2400,
         hidden_size=(32, 32),
-    )  # fmt: skip
+    )
     meta: MetaConfig = MetaConfig(
-        method="fomaml", inner_lr=0.03, outer_lr=3e-4, rate_lr=0.1, adaptation_steps=3, meta_batch_size=20,
-        episodes_per_step=4, outer_epochs=2, tasks_per_update=5, warmup_epochs=240, num_meta_epochs=262,
-    )  # fmt: skip
+        method="fomaml",
+        inner_lr=0.03,
+        outer_lr=3e-4,
+        rate_lr=0.1,
+        adaptation_steps=3,
+        meta_batch_size=20,
+        episodes_per_step=4,
+        outer_epochs=2,
+        tasks_per_update=5,
+        warmup_epochs=240,
+        num_meta_epochs=262,
+    )
     multi_task: TrainConfig = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20)
     """As many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80 after it."""
     scratch_algorithm: AlgorithmConfig = PPOConfig(
-        learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, entropy_coef=0.01, n_epochs=4, batch_size=240,
+        learning_rate=2e-3,
+        discount_factor=0.9,
+        gae_lambda=0.9,
+        entropy_coef=0.01,
+        n_epochs=4,
+        batch_size=240,
         hidden_size=(32, 32),
-    )  # fmt: skip
+    )
     scratch: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
-    )  # fmt: skip
+    )
     adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
-    )  # fmt: skip
+    )
     """What the policy itself is worth: nothing stands in for it where it is bad."""
     real_adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
-    )  # fmt: skip
+    )
     real_horizon: int = 60
     """Control intervals of an episode on a real cluster; with `real_pace` it takes some 20 seconds."""
     real_pace: float = 40.0

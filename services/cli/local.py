@@ -97,9 +97,7 @@ def commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tupl
         "DATABASE_URL": f"sqlite:///{plan.state / 'registry.db'}",
         "ARTEFACTS_URL": str(plan.state / "artefacts"),
     }
-    env = listening | {
-        "PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers),
-    }  # fmt: skip
+    env = listening | {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers)}
     learner = listening | {
         "PORT": _port(addresses.learner),
         "REGISTRY": addresses.registry,
@@ -115,9 +113,7 @@ def commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tupl
     }
     for number in range(2, plan.learners + 1):
         another = learner | {"PORT": str(free_port())}
-        commands[f"learner-{number}"] = (
-            "services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", another)
-        )  # fmt: skip
+        commands[f"learner-{number}"] = ("services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", another))
     return commands
 
 

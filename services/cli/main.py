@@ -43,9 +43,12 @@ def _code(error: Exception) -> int:
 
 
 app = typer.Typer(
-    cls=ExplainedErrors, no_args_is_help=True, pretty_exceptions_show_locals=False, rich_markup_mode="rich",
+    cls=ExplainedErrors,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    rich_markup_mode="rich",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 unreachable, 4 refused, 130 interrupted.",
-)  # fmt: skip
+)
 
 
 @app.callback()

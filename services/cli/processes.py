@@ -54,8 +54,12 @@ def start_module(name: str, module: str, env: Mapping[str, str], log: Path, pref
     with log.open("ab") as sink:
         process = subprocess.Popen(
             tied([*prefix, sys.executable, "-m", module]),
-            env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True,
-        )  # fmt: skip
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+        )
     return Child(name, process, log)
 
 

@@ -18,8 +18,14 @@ STATES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.Ru
 KINDS = {number: name.removeprefix("RUN_KIND_").lower() for name, number in run_pb2.RunKind.items()}
 ENDED = frozenset({run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED})
 SHOWN_METRICS = (
-    "meta_loss", "avg_task_loss", "adaptation_loss", "test_avg_reward", "total_reward", "latency", "pod_count",
-)  # fmt: skip
+    "meta_loss",
+    "avg_task_loss",
+    "adaptation_loss",
+    "test_avg_reward",
+    "total_reward",
+    "latency",
+    "pod_count",
+)
 
 WIDE = 180
 """Columns of output that goes to no terminal: lines are not broken for programs."""
@@ -51,10 +57,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
     """Runs, one line each."""
     columns = ("id", "kind", "label", "state", "step", "policy", "created")
-    return table("runs", columns, ([
-        run.id, KINDS[run.spec.kind], run.spec.label, STATES[run.state], f"{run.step}/{run.total_steps or '?'}",
-        run.result_policy_id, f"{run.create_time.ToDatetime():%Y-%m-%d %H:%M:%S}",
-    ] for run in runs))  # fmt: skip
+    return table(
+        "runs",
+        columns,
+        (
+            [
+                run.id,
+                KINDS[run.spec.kind],
+                run.spec.label,
+                STATES[run.state],
+                f"{run.step}/{run.total_steps or '?'}",
+                run.result_policy_id,
+                f"{run.create_time.ToDatetime():%Y-%m-%d %H:%M:%S}",
+            ]
+            for run in runs
+        ),
+    )
 
 
 def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:
@@ -69,9 +87,14 @@ class RunBars:
 
     def __init__(self, shown: bool = True) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.fields[steps]}"),
-            TimeElapsedColumn(), TextColumn("{task.fields[note]}", style="dim"), console=errors, disable=not shown,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.fields[steps]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", style="dim"),
+            console=errors,
+            disable=not shown,
+        )
         self._bars: dict[str, TaskID] = {}
 
     def __enter__(self) -> "RunBars":
@@ -88,6 +111,9 @@ class RunBars:
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
         running = run.state == run_pb2.RUN_STATE_RUNNING
         self._progress.update(
-            self._bars[run.id], completed=run.step, total=run.total_steps or None, steps=run.total_steps or "?",
+            self._bars[run.id],
+            completed=run.step,
+            total=run.total_steps or None,
+            steps=run.total_steps or "?",
             note=metrics_text(run.latest_metrics) if running else STATES[run.state].lower(),
-        )  # fmt: skip
+        )

@@ -14,9 +14,7 @@ from scipy.special import stdtrit
 
 from lwmecps_core.results import Row
 
-COLUMNS = (
-    "steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves", "load corr.", "env steps", "s"
-)  # fmt: skip
+COLUMNS = ("steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves", "load corr.", "env steps", "s")
 
 
 @dataclass(frozen=True)
@@ -118,11 +116,19 @@ def _summary(method: str, steps: int, group: Sequence[Row]) -> Summary:
 
     reward = interval([row.reward for row in group])
     return Summary(
-        method=method, inner_steps=steps, reward_mean=reward.mean, reward_ci95=reward.ci95,
-        latency_mean_ms=mean("latency_mean_ms"), latency_p95_ms=mean("latency_p95_ms"),
-        replicas_mean=mean("replicas_mean"), sla_miss_share=mean("sla_miss_share"), moves_mean=mean("moves_mean"),
-        load_correlation=mean("load_correlation"), env_steps=round(mean("env_steps")), wall_s=mean("wall_s"),
-    )  # fmt: skip
+        method=method,
+        inner_steps=steps,
+        reward_mean=reward.mean,
+        reward_ci95=reward.ci95,
+        latency_mean_ms=mean("latency_mean_ms"),
+        latency_p95_ms=mean("latency_p95_ms"),
+        replicas_mean=mean("replicas_mean"),
+        sla_miss_share=mean("sla_miss_share"),
+        moves_mean=mean("moves_mean"),
+        load_correlation=mean("load_correlation"),
+        env_steps=round(mean("env_steps")),
+        wall_s=mean("wall_s"),
+    )
 
 
 def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
@@ -139,10 +145,18 @@ def _cells(s: Summary) -> tuple[str, ...]:
     """The method, then a cell for each of `COLUMNS`."""
     interval95 = f" ± {s.reward_ci95:.2f}" if isfinite(s.reward_ci95) else ""
     return (
-        s.method, str(s.inner_steps), f"{s.reward_mean:.2f}{interval95}", f"{s.latency_mean_ms:.0f}",
-        f"{s.latency_p95_ms:.0f}", f"{s.replicas_mean:.1f}", f"{100 * s.sla_miss_share:.1f} %", f"{s.moves_mean:.2f}",
-        f"{s.load_correlation:.2f}", f"{s.env_steps:,}", f"{s.wall_s:.2f}",
-    )  # fmt: skip
+        s.method,
+        str(s.inner_steps),
+        f"{s.reward_mean:.2f}{interval95}",
+        f"{s.latency_mean_ms:.0f}",
+        f"{s.latency_p95_ms:.0f}",
+        f"{s.replicas_mean:.1f}",
+        f"{100 * s.sla_miss_share:.1f} %",
+        f"{s.moves_mean:.2f}",
+        f"{s.load_correlation:.2f}",
+        f"{s.env_steps:,}",
+        f"{s.wall_s:.2f}",
+    )
 
 
 def _advantage(rows: Sequence[Row], s: Summary, steps: int) -> str:

@@ -25,7 +25,7 @@ def runs(
     """List runs, newest first."""
     request = pb.ListRunsRequest(
         state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=f"RUN_KIND_{(kind or 'unspecified').upper()}"
-    )  # fmt: skip
+    )
     found = context.obj.registry.pages("ListRuns", request, "runs")
     if as_json:
         render.print_json([render.plain(run) for run in found])

@@ -41,9 +41,9 @@ def discover(
     namespace: Annotated[str, typer.Option(help="Whose Deployments to manage.")] = "default",
     selector: Annotated[str, typer.Option(help="Only Deployments with these labels, as kubectl takes them.")] = "",
     env: Annotated[EnvId, typer.Option(help="Environment version.")] = "lwmecps-v3",
-    kubeconfig: Annotated[
-        Path, typer.Option(envvar="KUBECONFIG", help="How to reach the cluster.")
-    ] = Path("~/.kube/config"),
+    kubeconfig: Annotated[Path, typer.Option(envvar="KUBECONFIG", help="How to reach the cluster.")] = Path(
+        "~/.kube/config"
+    ),
 ) -> None:
     """Write a task file of a real cluster's nodes and Deployments; what no cluster knows is left to be filled in."""
     from services.cli.cluster import Cluster, discovered  # the Kubernetes client takes long to import

@@ -35,10 +35,17 @@ def up(
     from services.cli.local import Plan, running  # here, because it loads the Redis client, which few commands need
 
     plan = Plan(
-        state=state.expanduser().resolve(), registry_port=registry_port, env_port=env_port, learner_port=learner_port,
-        redis_url=redis_url, workers=workers, learners=learners, slots=slots, host=host,
+        state=state.expanduser().resolve(),
+        registry_port=registry_port,
+        env_port=env_port,
+        learner_port=learner_port,
+        redis_url=redis_url,
+        workers=workers,
+        learners=learners,
+        slots=slots,
+        host=host,
         insecure=insecure,
-    )  # fmt: skip
+    )
     with running(plan) as system:
         where = vars(system.addresses) | {"redis": without_password(system.redis_url), "state": str(plan.state)}
         if as_json:

@@ -26,8 +26,12 @@ from services.common.auth import HEALTH, Guard
 from services.common.errors import code_of, from_rpc_error, to_status
 from services.common.texts import fields_with_nul
 
-SECONDS = Histogram("lwmecps_call_seconds", "Duration of calls.", ["method"],
-                    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30))  # fmt: skip
+SECONDS = Histogram(
+    "lwmecps_call_seconds",
+    "Duration of calls.",
+    ["method"],
+    buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
+)
 CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
 STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
 
@@ -97,8 +101,10 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     def _wrap(self, method: str, handler: Any) -> Any:
         run = _Method(method)
-        codecs = {"request_deserializer": _tolerant(handler.request_deserializer),
-                  "response_serializer": handler.response_serializer}  # fmt: skip
+        codecs = {
+            "request_deserializer": _tolerant(handler.request_deserializer),
+            "response_serializer": handler.response_serializer,
+        }
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(run.unary(handler.unary_unary), **codecs)
         if handler.stream_unary:

@@ -23,12 +23,14 @@ _RETRY = {
 }
 # A step or placement that was lost may have been done, and doing it twice is another episode: those are not retried.
 _NOT_TWICE = ("ResetSession", "StepSession", "StepStream", "ApplyPlacement")
-_SERVICE_CONFIG = json.dumps({
-    "methodConfig": [
-        {"name": [{"service": "lwmecps.env.v1.EnvService", "method": method} for method in _NOT_TWICE]},
-        {"name": [{}], "retryPolicy": _RETRY},
-    ]
-})  # fmt: skip
+_SERVICE_CONFIG = json.dumps(
+    {
+        "methodConfig": [
+            {"name": [{"service": "lwmecps.env.v1.EnvService", "method": method} for method in _NOT_TWICE]},
+            {"name": [{}], "retryPolicy": _RETRY},
+        ]
+    }
+)
 
 
 def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channel:

@@ -12,9 +12,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from services.common.scopes import Scope
 from services.common.tokens import Principal
 
-ALGORITHMS = (
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
-)  # fmt: skip
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Signatures by a private key: with a symmetric one, whoever can check a token could make one."""
 SKEW_S = 10.0
 """How far the provider's clock may be from ours."""
@@ -39,9 +37,14 @@ class Jwts:
     def _verify(self, token: str) -> Principal:
         key = self._key(jwt.get_unverified_header(token).get("kid"))
         claims = jwt.decode(
-            token, key, algorithms=ALGORITHMS, audience=self._audience, issuer=self._issuer, leeway=SKEW_S,
+            token,
+            key,
+            algorithms=ALGORITHMS,
+            audience=self._audience,
+            issuer=self._issuer,
+            leeway=SKEW_S,
             options={"require": ["exp", "iss", "aud", "sub"]},
-        )  # fmt: skip
+        )
         return Principal(claims["sub"], _scope(claims.get("scope")), float(claims["exp"]) + SKEW_S)
 
     def _key(self, key_id: str | None) -> jwt.PyJWK:

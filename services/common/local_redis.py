@@ -63,10 +63,16 @@ class LocalRedis:
         for _ in range(_ATTEMPTS):  # a free port may be taken by somebody else before the server binds it
             port = _free_port()
             options = {
-                "--bind": "127.0.0.1", "--port": str(port), "--dir": self._folder.name, "--logfile": str(log),
-                "--save": "", "--appendonly": "no", "--maxmemory": f"{max_memory_mib}mb",
-                "--maxmemory-policy": "noeviction", "--daemonize": "no",
-            }  # fmt: skip
+                "--bind": "127.0.0.1",
+                "--port": str(port),
+                "--dir": self._folder.name,
+                "--logfile": str(log),
+                "--save": "",
+                "--appendonly": "no",
+                "--maxmemory": f"{max_memory_mib}mb",
+                "--maxmemory-policy": "noeviction",
+                "--daemonize": "no",
+            }
             command = tied([binary, *(x for pair in options.items() for x in pair)])
             # Its own session, so that a ctrl-C in the terminal reaches our process first, which then stops it in order.
             self._process = subprocess.Popen(

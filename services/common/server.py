@@ -102,9 +102,7 @@ class RunningServer:
 
     def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
         self._pool = _Pool(settings)
-        self._calls = Calls(
-            settings.max_streams, settings.max_streams_per_client, guard(settings), self._pool.admits
-        )  # fmt: skip
+        self._calls = Calls(settings.max_streams, settings.max_streams_per_client, guard(settings), self._pool.admits)
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
         self._health = _Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -161,9 +159,13 @@ def start(settings: ServerSettings, services: Sequence[Service], checks: Checks 
 
 
 def serve(
-    settings: ServerSettings, services: Sequence[Service], *, name: str, on_stop: Sequence[Callable[[], None]] = (),
+    settings: ServerSettings,
+    services: Sequence[Service],
+    *,
+    name: str,
+    on_stop: Sequence[Callable[[], None]] = (),
     checks: Checks | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Serve until SIGTERM or SIGINT, then call each of `on_stop` and drain.
 
     `on_stop` tells a process's own threads to end; they are called while open calls may still go on.

@@ -25,8 +25,10 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
         return served if served is not before else None
 
     return grpc.dynamic_ssl_server_credentials(
-        initial, changed, require_client_authentication=bool(settings.tls_client_ca_file)  # type: ignore[arg-type]
-    )  # fmt: skip
+        initial,
+        changed,
+        require_client_authentication=bool(settings.tls_client_ca_file),  # type: ignore[arg-type]
+    )
 
 
 def _configuration(settings: ServerSettings) -> grpc.ServerCertificateConfiguration:

@@ -118,7 +118,5 @@ class Supervisor:
             self.check()
 
 
-def _popen(
-    command: Callable[[str], Sequence[str]], name: str, env: dict[str, str] | None
-) -> "subprocess.Popen[bytes]":
+def _popen(command: Callable[[str], Sequence[str]], name: str, env: dict[str, str] | None) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(list(command(name)), env=env)

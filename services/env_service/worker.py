@@ -55,9 +55,15 @@ class Worker:
     """Works until `stop` is set; `report` always tells what it is doing."""
 
     def __init__(
-        self, name: str, requests: WorkQueue, open_replies: Callable[[str], WorkQueue], store: PolicyStore,
-        unroll: Unroll, stop: threading.Event, settings: WorkerSettings | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        requests: WorkQueue,
+        open_replies: Callable[[str], WorkQueue],
+        store: PolicyStore,
+        unroll: Unroll,
+        stop: threading.Event,
+        settings: WorkerSettings | None = None,
+    ) -> None:
         self._requests, self._open_replies, self._unroll = requests, open_replies, unroll
         self._policies = CachedPolicies(store)
         self._stop = stop
@@ -171,8 +177,14 @@ class Worker:
 
     def _give_back(self, entry: Entry, request: CollectionRequest, replies: WorkQueue, error: Exception) -> None:
         self._note_error(error)
-        log.error("request failed", request_id=request.id, run_id=request.run_id, delivery=entry.deliveries,
-                  error=str(error), exc_info=not isinstance(error, LwmecpsError))  # fmt: skip
+        log.error(
+            "request failed",
+            request_id=request.id,
+            run_id=request.run_id,
+            delivery=entry.deliveries,
+            error=str(error),
+            exc_info=not isinstance(error, LwmecpsError),
+        )
         text = f"{type(error).__name__}: {error}"
         # What can't be used now never can; anything else may be this worker's trouble.
         if self._requests.fail(self.report.worker_id, entry, text, fatal=isinstance(error, InvalidInput)):

@@ -103,10 +103,12 @@ class WorkerMetrics(Collector):
         reports = list(self._fetch())
         metrics: list[Metric] = []
         for name, text in (
-            ("requests", "Collection requests done"), ("batches", "Rollout batches sent"),
-            ("transitions", "Transitions collected"), ("errors", "Errors"),
+            ("requests", "Collection requests done"),
+            ("batches", "Rollout batches sent"),
+            ("transitions", "Transitions collected"),
+            ("errors", "Errors"),
             ("abandoned", "Requests that nobody waited for any more"),
-        ):  # fmt: skip
+        ):
             counter = CounterMetricFamily(f"lwmecps_worker_{name}", text, labels=["worker"])
             for report in reports:
                 counter.add_metric([report.worker_id], getattr(report, name))

@@ -23,8 +23,17 @@ def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
     return Supervisor(
         [f"{here}-{i}" for i in range(settings.collection_workers)],
         lambda name: [
-            sys.executable, "-m", "services.env_service.worker", "--name", name, "--parent", str(os.getpid()),
-            "--log-format", settings.log_format, "--log-level", settings.log_level,
+            sys.executable,
+            "-m",
+            "services.env_service.worker",
+            "--name",
+            name,
+            "--parent",
+            str(os.getpid()),
+            "--log-format",
+            settings.log_format,
+            "--log-level",
+            settings.log_level,
         ],
         env={**os.environ, "REDIS_URL": settings.redis_url},  # whoever lists processes sees their arguments
     )

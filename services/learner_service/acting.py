@@ -35,9 +35,15 @@ class Actor:
         self._ready: OrderedDict[tuple[str, EnvSpec | None], Ready] = OrderedDict()
 
     def act(
-        self, policy_id: str, obs: NDArray[Any], mask: NDArray[Any] | None, spec: EnvSpec | None = None, *,
-        greedy: bool, seed: int = 0,
-    ) -> NDArray[Any]:  # fmt: skip
+        self,
+        policy_id: str,
+        obs: NDArray[Any],
+        mask: NDArray[Any] | None,
+        spec: EnvSpec | None = None,
+        *,
+        greedy: bool,
+        seed: int = 0,
+    ) -> NDArray[Any]:
         """Actions `[B, A]` for observations `[B, O]` under masks `[B, M]` (None: everything is allowed).
 
         They are those of the environment `spec` (None: of the one that the policy was made for). Without `greedy` they

@@ -28,9 +28,7 @@ TRANSITIONS = Counter(
 )
 EVENTS = Counter("lwmecps_learner_rollout_events_total", "Damaged entries and repeated requests.", ["event"])
 LAG = Gauge("lwmecps_learner_lag_entries", "Rollout batches that wait unread in the stream of a run.", ["run_id"])
-_FATES = (
-    "made", "used", "dropped", "duplicates", "stale", "unfit", "abandoned", "leftover", "released"
-)  # fmt: skip
+_FATES = ("made", "used", "dropped", "duplicates", "stale", "unfit", "abandoned", "leftover", "released")
 _EVENTS = ("damaged", "asked_again")
 
 

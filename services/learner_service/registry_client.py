@@ -47,9 +47,16 @@ class RegistryClient:
     """
 
     def __init__(
-        self, channel: grpc.Channel, address: str, learner_id: str, *, lease_s: float = 15.0, timeout_s: float = 10.0,
-        patience_s: float = 120.0, hurry_s: float = 2.0,
-    ) -> None:  # fmt: skip
+        self,
+        channel: grpc.Channel,
+        address: str,
+        learner_id: str,
+        *,
+        lease_s: float = 15.0,
+        timeout_s: float = 10.0,
+        patience_s: float = 120.0,
+        hurry_s: float = 2.0,
+    ) -> None:
         self.stub = TaskRegistryServiceStub(channel)
         self._health = health_pb2_grpc.HealthStub(channel)
         self.hurry = threading.Event()

@@ -28,16 +28,7 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
 from services.learner_service import checkpoints
 from services.learner_service.collectors import OpenCollector, RunCollector
-from services.learner_service.jobs import (
-    End,
-    Job,
-    JobRegistry,
-    Loop,
-    LoopInput,
-    StepReport,
-    Wish,
-    resolve_source,
-)
+from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source
 
 log = structlog.get_logger(__name__)
 

@@ -100,13 +100,12 @@ class SessionCollector:
         self._service, self._stop = service, stop
         self._env: SessionEnv | None = None
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`; task after task, episode after episode."""
         return [
             self._episodes(
-                self._on(task), take_tasks(snapshot, k, k + 1),
+                self._on(task),
+                take_tasks(snapshot, k, k + 1),
                 replace(plan, seeds=(plan.seeds[k],), held=plan.held[k : k + 1]),
             )
             for k, task in enumerate(tasks)
@@ -136,13 +135,15 @@ class SessionCollector:
     def _episodes(self, env: SessionEnv, snapshot: PolicySnapshot, plan: CollectionPlan) -> RolloutBatch:
         (seed,) = plan.seeds
         return replace(
-            concatenate([
-                batch
-                for episode in seeds(seed, "episodes", plan.episodes)
-                for batch in drive(env, (env.task,), snapshot, replace(plan, seeds=(episode,), episodes=1))
-            ]),
+            concatenate(
+                [
+                    batch
+                    for episode in seeds(seed, "episodes", plan.episodes)
+                    for batch in drive(env, (env.task,), snapshot, replace(plan, seeds=(episode,), episodes=1))
+                ]
+            ),
             seed=seed,
-        )  # fmt: skip
+        )
 
 
 def _array(message: tensor_pb2.Tensor) -> Any:

@@ -30,9 +30,12 @@ _STATE_PREFIX = "RUN_STATE_"
 def task_to_message(task: Task) -> registry_pb2.Task:
     """The message of a registered task."""
     message = registry_pb2.Task(
-        id=task.id, name=task.name, labels=task.labels, etag=task.etag,
+        id=task.id,
+        name=task.name,
+        labels=task.labels,
+        etag=task.etag,
         create_time=convert.time_to_message(task.created_at),
-    )  # fmt: skip
+    )
     if isinstance(task.spec, TaskSpec):
         message.spec.CopyFrom(convert.task_to_message(task.spec))
     else:
@@ -60,22 +63,38 @@ def kind_from_message(kind: run_pb2.RunKind) -> str:
 def run_to_message(run: Run) -> run_pb2.Run:
     """The message of a run."""
     return run_pb2.Run(
-        id=run.id, spec=run_spec_to_message(run.spec), labels=run.labels, state=state_to_message(run.state),
-        desired_state=state_to_message(run.desired_state), step=run.step, total_steps=run.total_steps,
-        latest_metrics=run.latest_metrics, error=run.error, owner=run.owner, wandb_run_id=run.wandb_run_id,
-        result_policy_id=run.result_policy_id, create_time=convert.time_to_message(run.created_at),
-        update_time=convert.time_to_message(run.updated_at), start_time=convert.time_to_message(run.started_at),
-        end_time=convert.time_to_message(run.finished_at), etag=run.etag,
-    )  # fmt: skip
+        id=run.id,
+        spec=run_spec_to_message(run.spec),
+        labels=run.labels,
+        state=state_to_message(run.state),
+        desired_state=state_to_message(run.desired_state),
+        step=run.step,
+        total_steps=run.total_steps,
+        latest_metrics=run.latest_metrics,
+        error=run.error,
+        owner=run.owner,
+        wandb_run_id=run.wandb_run_id,
+        result_policy_id=run.result_policy_id,
+        create_time=convert.time_to_message(run.created_at),
+        update_time=convert.time_to_message(run.updated_at),
+        start_time=convert.time_to_message(run.started_at),
+        end_time=convert.time_to_message(run.finished_at),
+        etag=run.etag,
+    )
 
 
 def run_spec_to_message(spec: RunSpec) -> run_pb2.RunSpec:
     """The message of what a run does."""
     message = run_pb2.RunSpec(
-        label=spec.label, task_ids=spec.task_ids, num_tasks=spec.num_tasks, task_seed=spec.task_seed,
-        calibration_task_ids=spec.calibration_task_ids, source_task_ids=spec.source_task_ids,
-        policy_id=spec.policy_id, seed=spec.seed,
-    )  # fmt: skip
+        label=spec.label,
+        task_ids=spec.task_ids,
+        num_tasks=spec.num_tasks,
+        task_seed=spec.task_seed,
+        calibration_task_ids=spec.calibration_task_ids,
+        source_task_ids=spec.source_task_ids,
+        policy_id=spec.policy_id,
+        seed=spec.seed,
+    )
     convert.set_run_settings(message, spec.settings)
     if spec.algorithm is not None:
         message.algorithm.CopyFrom(convert.algorithm_to_message(spec.algorithm))
@@ -89,11 +108,17 @@ def run_spec_from_message(message: run_pb2.RunSpec) -> RunSpec:
     if message.HasField("algorithm"):
         algorithm = convert.algorithm_from_message(message.algorithm, "spec: algorithm")
     return RunSpec(
-        settings=settings, task_ids=tuple(message.task_ids), label=message.label, num_tasks=message.num_tasks,
-        task_seed=message.task_seed, calibration_task_ids=tuple(message.calibration_task_ids),
-        source_task_ids=tuple(message.source_task_ids), policy_id=message.policy_id, seed=message.seed,
+        settings=settings,
+        task_ids=tuple(message.task_ids),
+        label=message.label,
+        num_tasks=message.num_tasks,
+        task_seed=message.task_seed,
+        calibration_task_ids=tuple(message.calibration_task_ids),
+        source_task_ids=tuple(message.source_task_ids),
+        policy_id=message.policy_id,
+        seed=message.seed,
         algorithm=algorithm,
-    )  # fmt: skip
+    )
 
 
 def lease_to_message(run: Run) -> run_pb2.Lease | None:
@@ -154,10 +179,15 @@ def news_to_message(news: News, at_most: int) -> Iterator[registry_pb2.WatchRunR
 def policy_to_message(policy: Policy) -> policy_pb2.Policy:
     """The message of a policy."""
     message = policy_pb2.Policy(
-        id=policy.id, name=policy.name, run_id=policy.run_id, labels=policy.labels, etag=policy.etag,
-        algorithm=convert.algorithm_to_message(policy.algorithm), env_spec=convert.env_spec_to_message(policy.env_spec),
+        id=policy.id,
+        name=policy.name,
+        run_id=policy.run_id,
+        labels=policy.labels,
+        etag=policy.etag,
+        algorithm=convert.algorithm_to_message(policy.algorithm),
+        env_spec=convert.env_spec_to_message(policy.env_spec),
         create_time=convert.time_to_message(policy.created_at),
-    )  # fmt: skip
+    )
     if policy.artefact is not None:
         message.size_bytes, message.sha256 = policy.artefact.size_bytes, policy.artefact.sha256
     return message

@@ -45,8 +45,11 @@ class Base(DeclarativeBase):
     """Base of every table."""
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: String(255), datetime: UtcDateTime(), dict[str, Any]: JSON(), dict[str, str]: JSON()
-    }  # fmt: skip
+        str: String(255),
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+        dict[str, str]: JSON(),
+    }
 
 
 class TaskRow(Base):

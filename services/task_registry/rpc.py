@@ -140,9 +140,12 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     ) -> pb.UploadCheckpointResponse:
         header: pb.CheckpointHeader = m.read_header(request_iterator)
         checkpoint = self._store.checkpoints.upload(
-            header.run_id, header.token, header.step, m.read_chunks(request_iterator),
+            header.run_id,
+            header.token,
+            header.step,
+            m.read_chunks(request_iterator),
             m.expected_from_message(header.artefact),
-        )  # fmt: skip
+        )
         return pb.UploadCheckpointResponse(step=checkpoint.step)
 
     def DownloadCheckpoint(
@@ -150,18 +153,24 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     ) -> Iterator[pb.DownloadCheckpointResponse]:
         checkpoint, chunks = self._store.checkpoints.download(request.run_id)
         header = pb.CheckpointHeader(
-            run_id=checkpoint.run_id, token=checkpoint.token, step=checkpoint.step,
+            run_id=checkpoint.run_id,
+            token=checkpoint.token,
+            step=checkpoint.step,
             artefact=m.artefact_to_message(checkpoint.artefact),
-        )  # fmt: skip
+        )
         yield pb.DownloadCheckpointResponse(header=header)
         yield from (pb.DownloadCheckpointResponse(chunk=chunk) for chunk in chunks)
 
     def CreatePolicy(self, request: pb.CreatePolicyRequest, context: grpc.ServicerContext) -> pb.CreatePolicyResponse:
         policy = self._store.policies.create(
-            request.name, convert.algorithm_from_message(request.algorithm, "algorithm"),
-            convert.env_spec_from_message(request.env_spec, "env_spec"), dict(request.labels), request.run_id,
-            request.token, request.request_id,
-        )  # fmt: skip
+            request.name,
+            convert.algorithm_from_message(request.algorithm, "algorithm"),
+            convert.env_spec_from_message(request.env_spec, "env_spec"),
+            dict(request.labels),
+            request.run_id,
+            request.token,
+            request.request_id,
+        )
         return pb.CreatePolicyResponse(policy=m.policy_to_message(policy))
 
     def GetPolicy(self, request: pb.GetPolicyRequest, context: grpc.ServicerContext) -> pb.GetPolicyResponse:

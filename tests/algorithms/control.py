@@ -24,9 +24,15 @@ def memory(number: int = 2000) -> Batch:
     none = torch.ones(1, number, 0, dtype=torch.bool)
     cost, after = step(x, a)
     return {
-        "obs": x, "next_obs": after, "mask": none, "next_mask": none, "action": a,
-        "reward": MEAN_COST - cost.squeeze(-1), "alive": torch.ones(1, number), "weight": torch.ones(1, number),
-    }  # fmt: skip
+        "obs": x,
+        "next_obs": after,
+        "mask": none,
+        "next_mask": none,
+        "action": a,
+        "reward": MEAN_COST - cost.squeeze(-1),
+        "alive": torch.ones(1, number),
+        "weight": torch.ones(1, number),
+    }
 
 
 def step(x: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:

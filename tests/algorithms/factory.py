@@ -100,8 +100,12 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
     valid[:, 3, 0] = False
     truncated[:, -1] = True
     return {
-        "obs": obs, "mask": mask, "action": out.action.reshape(*shape, -1),
+        "obs": obs,
+        "mask": mask,
+        "action": out.action.reshape(*shape, -1),
         "reward": torch.randn(shape, generator=gen, dtype=torch.float64),
-        "terminated": terminated, "truncated": truncated, "valid": valid,
+        "terminated": terminated,
+        "truncated": truncated,
+        "valid": valid,
         **{k: v.reshape(shape) for k, v in out.extras.items()},
-    }  # fmt: skip
+    }

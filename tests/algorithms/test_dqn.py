@@ -32,12 +32,13 @@ def test_values_converge_to_those_of_value_iteration() -> None:
     batch = {
         "obs": torch.stack([eye[s] for s, _ in states]),
         "next_obs": torch.stack([eye[NEXT[s][a]] for s, a in states]),
-        "mask": torch.ones(4, 2, dtype=torch.bool), "next_mask": torch.ones(4, 2, dtype=torch.bool),
+        "mask": torch.ones(4, 2, dtype=torch.bool),
+        "next_mask": torch.ones(4, 2, dtype=torch.bool),
         "action": torch.tensor([[a] for _, a in states]),
         "reward": torch.tensor([REWARD[s][a] for s, a in states]),
         "alive": torch.tensor([0.0 if NEXT[s][a] == 2 else 1.0 for s, a in states]),
         "weight": torch.ones(4),
-    }  # fmt: skip
+    }
     batch = {k: v.unsqueeze(0) for k, v in batch.items()}
     outer = Optimiser(expanded(params, 1), algo.learning_rate, 10.0)
     many = {k: v.unsqueeze(0) for k, v in extra.items()}

@@ -75,8 +75,11 @@ def test_policy_moves_to_clusters_of_another_size_with_the_same_parameters() -> 
     wide = type(algo.spec)(
         env_id="lwmecps-v4",
         blocks=(("global", (2,)), ("deployment", (5, 3)), ("node", (7, 2)), ("pair", (5, 7, 2))),
-        nvec=(4,) * 35, action_size=35, horizon=6, action_entity="pair",
-    )  # fmt: skip
+        nvec=(4,) * 35,
+        action_size=35,
+        horizon=6,
+        action_entity="pair",
+    )
     bigger = type(algo)(algo.cfg, wide)  # type: ignore[attr-defined, call-arg]
     obs, mask = torch.randn(2, wide.obs_size, dtype=torch.float64), torch.ones(2, wide.mask_size, dtype=torch.bool)
     assert bigger.act(params, extra, obs, mask, None).action.shape == (2, 35)
@@ -89,9 +92,11 @@ def test_renumbering_deployments_and_nodes_renumbers_the_policy() -> None:
     parts = {name: torch.randn(1, *shape, generator=gen, dtype=torch.float64) for name, shape in blocks.items()}
     d_order, n_order = torch.tensor([1, 0]), torch.tensor([2, 0, 1])
     moved = {
-        "global": parts["global"], "deployment": parts["deployment"][:, d_order], "node": parts["node"][:, n_order],
+        "global": parts["global"],
+        "deployment": parts["deployment"][:, d_order],
+        "node": parts["node"][:, n_order],
         "pair": parts["pair"][:, d_order][:, :, n_order],
-    }  # fmt: skip
+    }
     one, other = (
         networks.set_rows(params["actor"], algo.spec, torch.cat([p[name].flatten(1) for name in blocks], 1)).reshape(
             2, 3, -1

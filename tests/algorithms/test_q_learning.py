@@ -55,7 +55,7 @@ def _learner(cfg: QLearningConfig = CFG) -> tuple[QLearning, Optimiser, Extra]:
     table = params["critic"]["table"].double()
     outer = Optimiser(
         expanded({"critic": {"table": table}}, 1), algo.learning_rate, algo.max_grad_norm, method=algo.optimiser
-    )  # fmt: skip
+    )
     return algo, outer, expanded_extra({"table": extra["table"].double()}, 1)
 
 

@@ -87,9 +87,15 @@ def test_discrete_entropy_settles_at_half_of_the_largest() -> None:
     action = torch.randint(3, (1, 500, 1), generator=torch.Generator().manual_seed(2))
     frames, masks = torch.ones(1, 500, 3), torch.ones(1, 500, 3, dtype=torch.bool)
     data = {
-        "obs": frames, "next_obs": frames, "mask": masks, "next_mask": masks, "action": action,
-        "reward": action.squeeze(-1).float(), "alive": torch.zeros(1, 500), "weight": torch.ones(1, 500),
-    }  # fmt: skip
+        "obs": frames,
+        "next_obs": frames,
+        "mask": masks,
+        "next_mask": masks,
+        "action": action,
+        "reward": action.squeeze(-1).float(),
+        "alive": torch.zeros(1, 500),
+        "weight": torch.ones(1, 500),
+    }
     before, after = control.trained(algo, data)
     batch, target = {k: v[0] for k, v in data.items()}, 0.5 * math.log(3)
     assert abs(_entropy(algo, before, batch) - target) > 0.5
@@ -100,22 +106,30 @@ def test_a_discrete_policy_is_that_of_soft_value_iteration_and_forbidden_choices
     """The third choice is forbidden; the critic never sees it, so its value is whatever the network says."""
     algo = SAC(
         SACConfig(
-            discount_factor=GAMMA, alpha=ALPHA, auto_entropy=False, hidden_size=(32,), learning_rate=1e-2, tau=0.2,
-            batch_size=64, updates_per_batch=400, network="mlp",
+            discount_factor=GAMMA,
+            alpha=ALPHA,
+            auto_entropy=False,
+            hidden_size=(32,),
+            learning_rate=1e-2,
+            tau=0.2,
+            batch_size=64,
+            updates_per_batch=400,
+            network="mlp",
         ),
         CHOICES,
-    )  # fmt: skip
+    )
     pairs = [(s, a) for s in range(2) for a in range(2)] * 50
     eye, mask = torch.eye(3), torch.tensor([True, True, False]).expand(len(pairs), 3)
     data = {
         "obs": torch.stack([eye[s] for s, _ in pairs]),
         "next_obs": torch.stack([eye[NEXT[s][a]] for s, a in pairs]),
-        "mask": mask, "next_mask": mask,
+        "mask": mask,
+        "next_mask": mask,
         "action": torch.tensor([[a] for _, a in pairs]),
         "reward": torch.tensor([REWARD[s][a] for s, a in pairs]),
         "alive": torch.tensor([0.0 if NEXT[s][a] == 2 else 1.0 for s, a in pairs]),
         "weight": torch.ones(len(pairs)),
-    }  # fmt: skip
+    }
     _, params = control.trained(algo, {k: v.unsqueeze(0) for k, v in data.items()})
     with torch.no_grad():
         out = algo._nets.components(params["actor"], eye)
@@ -142,11 +156,17 @@ def test_critics_target_follows_the_online_actor_and_temperature() -> None:
 def test_a_linear_system_is_steered_nearly_as_well_as_by_the_best_policy() -> None:
     algo = SAC(
         SACConfig(
-            discount_factor=control.GAMMA, hidden_size=(32, 32), network="mlp", learning_rate=5e-3, batch_size=128,
-            updates_per_batch=400, tau=0.1, alpha=0.05,
+            discount_factor=control.GAMMA,
+            hidden_size=(32, 32),
+            network="mlp",
+            learning_rate=5e-3,
+            batch_size=128,
+            updates_per_batch=400,
+            tau=0.1,
+            alpha=0.05,
         ),
         control.SPEC,
-    )  # fmt: skip
+    )
     before, after = control.trained(algo, control.memory())
     start, end, best = control.cost_of(algo, before), control.cost_of(algo, after), control.best_cost()
     assert best < end < best + 0.2 * (start - best)

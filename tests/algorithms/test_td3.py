@@ -125,11 +125,16 @@ def test_discrete_actions_are_refused_by_name() -> None:
 def test_a_linear_system_is_steered_nearly_as_well_as_by_the_best_policy() -> None:
     algo = TD3(
         TD3Config(
-            discount_factor=control.GAMMA, hidden_size=(32, 32), network="mlp", learning_rate=5e-3, batch_size=128,
-            updates_per_batch=400, tau=0.1,
+            discount_factor=control.GAMMA,
+            hidden_size=(32, 32),
+            network="mlp",
+            learning_rate=5e-3,
+            batch_size=128,
+            updates_per_batch=400,
+            tau=0.1,
         ),
         control.SPEC,
-    )  # fmt: skip
+    )
     before, after = control.trained(algo, control.memory())
     start, end, best = control.cost_of(algo, before), control.cost_of(algo, after), control.best_cost()
     assert best < end < best + 0.2 * (start - best)

@@ -15,19 +15,28 @@ def batch(reward, valid=None, terminated=None, **info) -> RolloutBatch:
     truncated = zeros.copy()
     truncated[-1] = terminated is None
     return RolloutBatch(
-        np.zeros((shape[0] + 1, shape[1], 1), np.float32), np.zeros((shape[0] + 1, shape[1], 0), np.bool_),
-        np.zeros((*shape, 1), np.int32), reward, zeros if terminated is None else np.array(terminated),
-        truncated, np.ones(shape, np.bool_) if valid is None else np.array(valid), {},
+        np.zeros((shape[0] + 1, shape[1], 1), np.float32),
+        np.zeros((shape[0] + 1, shape[1], 0), np.bool_),
+        np.zeros((*shape, 1), np.int32),
+        reward,
+        zeros if terminated is None else np.array(terminated),
+        truncated,
+        np.ones(shape, np.bool_) if valid is None else np.array(valid),
+        {},
         {key: np.array(info.get(key, np.zeros(shape)), np.float32) for key in INFO_KEYS},
-    )  # fmt: skip
+    )
 
 
 def test_a_row_sums_rewards_per_episode_and_weights_latency_by_requests():
     made = batch(
-        [[-1, -2], [-3, -4]], latency_ms=[[100, 100], [200, 400]], users=[[10, 10], [30, 10]],
-        latency_p95_ms=[[300, 300], [300, 300]], failed_share=[[0, 0], [0.5, 0]], replicas=[[2, 2], [4, 4]],
+        [[-1, -2], [-3, -4]],
+        latency_ms=[[100, 100], [200, 400]],
+        users=[[10, 10], [30, 10]],
+        latency_p95_ms=[[300, 300], [300, 300]],
+        failed_share=[[0, 0], [0.5, 0]],
+        replicas=[[2, 2], [4, 4]],
         moves=[[0, 1], [2, 1]],
-    )  # fmt: skip
+    )
     (row,) = rows([made], ["a"], "m", inner_steps=2, env_steps=7, wall_s=1.5)
     assert (row.task, row.method, row.inner_steps, row.env_steps, row.wall_s) == ("a", "m", 2, 7, 1.5)
     assert row.reward == -5
@@ -39,9 +48,13 @@ def test_a_row_sums_rewards_per_episode_and_weights_latency_by_requests():
 
 def test_what_is_not_valid_does_not_count():
     made = batch(
-        [[-1], [-2], [-99]], valid=[[True], [True], [False]], terminated=[[False], [True], [False]],
-        replicas=[[1], [3], [50]], users=[[1], [1], [9]], latency_ms=[[10], [10], [999]],
-    )  # fmt: skip
+        [[-1], [-2], [-99]],
+        valid=[[True], [True], [False]],
+        terminated=[[False], [True], [False]],
+        replicas=[[1], [3], [50]],
+        users=[[1], [1], [9]],
+        latency_ms=[[10], [10], [999]],
+    )
     (row,) = rows([made], ["a"], "m")
     assert (row.reward, row.replicas_mean, row.latency_mean_ms) == (-3, 2, 10)
 
@@ -71,9 +84,10 @@ def test_an_autoscaler_follows_the_load_and_a_static_placement_does_not():
 
 def test_a_trace_is_the_first_episode_until_its_end():
     made = batch(
-        [[-1, 0], [-2, 0], [-9, 0]], terminated=[[False, False], [True, False], [False, True]],
+        [[-1, 0], [-2, 0], [-9, 0]],
+        terminated=[[False, False], [True, False], [False, True]],
         users=[[5, 0], [6, 0], [7, 0]],
-    )  # fmt: skip
+    )
     series = trace(made)
     assert series["reward"] == (-1, -2) and series["users"] == (5, 6)
     assert set(series) == {"reward", *INFO_KEYS}

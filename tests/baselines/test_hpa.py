@@ -19,9 +19,12 @@ from tests.baselines.tiny import tiny
 
 def rule(ready: int, utilisation: float, target: float, tolerance: float = 0.1, desired: int | None = None) -> int:
     wish = desired_replicas(
-        np.array([ready]), np.array([ready if desired is None else desired]), np.array([utilisation]),
-        np.array([target]), np.array([tolerance]),
-    )  # fmt: skip
+        np.array([ready]),
+        np.array([ready if desired is None else desired]),
+        np.array([utilisation]),
+        np.array([target]),
+        np.array([tolerance]),
+    )
     return int(wish[0])
 
 

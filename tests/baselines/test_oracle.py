@@ -27,10 +27,7 @@ from tests.baselines.tiny import tiny, without_users
 def test_nothing_beats_the_oracle_on_any_task(family, env_id):
     distribution = TaskDistribution(family=family, env_id=env_id, nodes=3, deployments=3, horizon=40)
     tasks = [draw(distribution, seed) for seed in range(4)]
-    total = {
-        name: np.array([b.reward.sum() for b in run_baseline(name, tasks, range(4), 2)])
-        for name in NAMES
-    }  # fmt: skip
+    total = {name: np.array([b.reward.sum() for b in run_baseline(name, tasks, range(4), 2)]) for name in NAMES}
     for name in NAMES:
         assert (total[name] <= total["oracle"] + 1e-3).all(), name
     assert (total["oracle"] > total["static"]).any()
@@ -38,9 +35,17 @@ def test_nothing_beats_the_oracle_on_any_task(family, env_id):
 
 def test_the_oracle_finds_the_best_of_all_plans_of_a_tiny_task():
     task = tiny(
-        users=(25.0, 5.0), max_replicas=2, initial=(1, 1), horizon=3, noise=0.3, startup_s=10.0,
-        latency=0.3, replicas=0.6, sla=1.0, moves=0.05,
-    )  # fmt: skip
+        users=(25.0, 5.0),
+        max_replicas=2,
+        initial=(1, 1),
+        horizon=3,
+        noise=0.3,
+        startup_s=10.0,
+        latency=0.3,
+        replicas=0.6,
+        sla=1.0,
+        moves=0.05,
+    )
     seeds = episode_seeds(0, 4)
     replay = Replay((task,), np.zeros(4, np.int64), seeds)
     every = np.array(list(product(product(range(3), repeat=2), repeat=3)))

@@ -43,9 +43,16 @@ def test_results_have_the_agreed_form(tmp_path: Path) -> None:
     row = Row("step_unary", 500.0, "us", 1.5, "an empty echo", "<= 2 times", True, {"reference": 333.0})
     write([row], {"bench": 1}, tmp_path / "latest.json")
     assert json.loads((tmp_path / "latest.json").read_text()) == [
-        {"name": "step_unary", "value": 500.0, "unit": "us", "ratio": 1.5, "against": "an empty echo",
-         "floor": "<= 2 times", "met": True}
-    ]  # fmt: skip
+        {
+            "name": "step_unary",
+            "value": 500.0,
+            "unit": "us",
+            "ratio": 1.5,
+            "against": "an empty echo",
+            "floor": "<= 2 times",
+            "met": True,
+        }
+    ]
     meta = json.loads((tmp_path / "latest.meta.json").read_text())
     assert meta["seeds"] == {"bench": 1}
     assert meta["details"]["step_unary"] == {"reference": 333.0}

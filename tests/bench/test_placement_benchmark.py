@@ -22,10 +22,13 @@ from lwmecps_core.specs import FAMILIES
 
 TINY = scaled(
     Settings(
-        tasks=2, evaluation_episodes=1, meta=MetaConfig(meta_batch_size=2, episodes_per_step=1, adaptation_steps=1),
+        tasks=2,
+        evaluation_episodes=1,
+        meta=MetaConfig(meta_batch_size=2, episodes_per_step=1, adaptation_steps=1),
         adaptation=AdaptConfig(adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
-    ), 0.0,
-)  # fmt: skip
+    ),
+    0.0,
+)
 
 
 def job(name: str, settings: Settings = TINY) -> Job:
@@ -105,9 +108,10 @@ def results(tmp_path: Path) -> Callable[..., dict[str, Any]]:
                 for k, value in enumerate(values)
             ]
             cache.save(
-                each, {"family": "mec_city", "job": name, "entries": entries, "env_steps": 0, "wall_s": 0.0,
-                       "took_s": 1.0}, {},
-            )  # fmt: skip
+                each,
+                {"family": "mec_city", "job": name, "entries": entries, "env_steps": 0, "wall_s": 0.0, "took_s": 1.0},
+                {},
+            )
             made.append(each)
         return collect(made, cache, TINY, {})
 
@@ -117,9 +121,19 @@ def results(tmp_path: Path) -> Callable[..., dict[str, Any]]:
 def test_rows_have_the_demos_columns_the_family_the_gain_and_every_tasks_reward(results: Any) -> None:
     row = results(meta_ppo_maml=([-10.0, -20.0], [-9.0, -18.0], 2400))["rows"][1]
     demo = (
-        "method", "inner_steps", "reward_mean", "reward_ci95", "latency_mean_ms", "latency_p95_ms", "replicas_mean",
-        "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s",
-    )  # fmt: skip
+        "method",
+        "inner_steps",
+        "reward_mean",
+        "reward_ci95",
+        "latency_mean_ms",
+        "latency_p95_ms",
+        "replicas_mean",
+        "sla_miss_share",
+        "moves_mean",
+        "load_correlation",
+        "env_steps",
+        "wall_s",
+    )
     assert set(demo) < set(row)
     assert (row["family"], row["inner_steps"], row["env_steps"]) == ("mec_city", 5, 2400)
     assert row["task_rewards"] == [-9.0, -18.0] == row["task_support_rewards"]
@@ -128,12 +142,13 @@ def test_rows_have_the_demos_columns_the_family_the_gain_and_every_tasks_reward(
 
 def test_bars_follow_from_the_rows(results: Any) -> None:
     known: dict[str, tuple[list[float], list[float], int]] = {
-        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
+        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400),
+        "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
         "static": ([-40.0, -40.0], [-40.0, -40.0], 0),
         "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
         "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
         "meta_ppo_fomaml": ([-20.0, -20.0], [-20.0, -21.0], 600),
-    }  # fmt: skip
+    }
     found = {bar.demand: bar for bar in bars(View(results(**known)["rows"]))}
 
     def met(text: str) -> tuple[str, bool]:
@@ -151,9 +166,10 @@ def test_bars_follow_from_the_rows(results: Any) -> None:
 
 def test_leaving_tasks_as_they_were_deployed_is_no_improvement_of_the_policy(results: Any) -> None:
     known = {
-        "static": ([-40.0, -40.0], [-40.0, -40.0], 0), "meta_td3_maml": ([-50.0, -50.0], [-40.0, -40.0], 600),
+        "static": ([-40.0, -40.0], [-40.0, -40.0], 0),
+        "meta_td3_maml": ([-50.0, -50.0], [-40.0, -40.0], 600),
         "meta_td3_reptile": ([-50.0, -30.0], [-40.0, -29.0], 600),
-    }  # fmt: skip
+    }
     view = View(results(**known)["rows"])
     assert view.left_alone("mec_city", "meta_td3_reptile") == [True, False]
     assert view.acting_gains("meta_td3_reptile") == [1.0]
@@ -163,11 +179,14 @@ def test_leaving_tasks_as_they_were_deployed_is_no_improvement_of_the_policy(res
 
 def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, tmp_path: Path) -> None:
     known = {
-        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400), "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
-        "static": ([-40.0, -40.0], [-40.0, -40.0], 0), "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
-        "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600), "uniform": ([-14.254996] * 2, [-14.254996] * 2, 0),
+        "untrained_ppo": ([-50.0, -50.0], [-48.0, -48.0], 2400),
+        "oracle": ([-10.0, -10.0], [-10.0, -10.0], 0),
+        "static": ([-40.0, -40.0], [-40.0, -40.0], 0),
+        "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
+        "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600),
+        "uniform": ([-14.254996] * 2, [-14.254996] * 2, 0),
         "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
-    }  # fmt: skip
+    }
     report.write(results(**known), tmp_path / "first")
     report.write(json.loads((tmp_path / "first" / "benchmark.json").read_text()), tmp_path / "second")
     for name in ("benchmark.json", "benchmark.md"):
@@ -182,6 +201,17 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
 
 def _row(method: str, steps: int, task: str, reward: float, env_steps: int) -> Row:
     return Entry(
-        Row(task=task, method=method, inner_steps=steps, reward=reward, latency_mean_ms=1.0, latency_p95_ms=2.0,
-            replicas_mean=3.0, sla_miss_share=0.1, moves_mean=0.0, load_correlation=0.5, env_steps=env_steps)
-    ).row  # fmt: skip
+        Row(
+            task=task,
+            method=method,
+            inner_steps=steps,
+            reward=reward,
+            latency_mean_ms=1.0,
+            latency_p95_ms=2.0,
+            replicas_mean=3.0,
+            sla_miss_share=0.1,
+            moves_mean=0.0,
+            load_correlation=0.5,
+            env_steps=env_steps,
+        )
+    ).row

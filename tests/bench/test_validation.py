@@ -76,8 +76,13 @@ def test_every_navigation_policy_is_measured_before_and_after_each_step(
 def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     docs = tmp_path / "validation.md"
     docs.write_text("Before.\n\n<!-- sinusoid -->\nold\n<!-- end -->\n\nAfter.\n\n<!-- control -->\n<!-- end -->\n")
-    row = {"name": "MAML", "ours": {"0": {"mean": 4.0, "ci95": 0.1}, "1": {"mean": 0.5, "ci95": 0.02}},
-           "published": {"1": 0.6}, "iterations": 70_000, "seeds": [0]}  # fmt: skip
+    row = {
+        "name": "MAML",
+        "ours": {"0": {"mean": 4.0, "ci95": 0.1}, "1": {"mean": 0.5, "ci95": 0.02}},
+        "published": {"1": 0.6},
+        "iterations": 70_000,
+        "seeds": [0],
+    }
     results.write([row], tmp_path / "validation-sinusoid.json")
     results.refresh(docs, tmp_path)
     text = docs.read_text()

@@ -60,9 +60,13 @@ def main() -> int:
 def _storm(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     with running(folder / "state", postgres=args.postgres, volatile=args.volatile) as system:
         outcome = scenario.storm(
-            system, seed=args.seed, kills=args.kills, epochs=args.epochs, timeout_s=args.timeout,
+            system,
+            seed=args.seed,
+            kills=args.kills,
+            epochs=args.epochs,
+            timeout_s=args.timeout,
             say=lambda text: print(text, flush=True),
-        )  # fmt: skip
+        )
     if args.volatile:
         outcome.redis = "keeps nothing"
     return scenario.as_json(outcome)

@@ -33,11 +33,17 @@ class RedisProcess:
 
     def start(self) -> None:
         options = {
-            "--bind": self._host, "--port": str(self.port), "--protected-mode": "no",
-            "--dir": str(self._folder), "--save": "",
-            "--logfile": str(self._folder / "redis.log"), "--maxmemory": "512mb", "--maxmemory-policy": "noeviction",
-            "--appendonly": "no" if self._volatile else "yes", "--appendfsync": "always",
-        }  # fmt: skip
+            "--bind": self._host,
+            "--port": str(self.port),
+            "--protected-mode": "no",
+            "--dir": str(self._folder),
+            "--save": "",
+            "--logfile": str(self._folder / "redis.log"),
+            "--maxmemory": "512mb",
+            "--maxmemory-policy": "noeviction",
+            "--appendonly": "no" if self._volatile else "yes",
+            "--appendfsync": "always",
+        }
         command = tied([*self._prefix, self._binary, *(word for pair in options.items() for word in pair)])
         self.process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
 

@@ -32,9 +32,12 @@ SERVICES = {
 }
 METHODS = [(name, method) for name, service in SERVICES.items() for method in service.methods]
 FORBIDDEN = {
-    grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNIMPLEMENTED,
     grpc.StatusCode.DATA_LOSS,
-}  # fmt: skip
+}
 NO_WORK = {"LWMECPS_ENV_COLLECTION_WORKERS": "0", "LWMECPS_LEARNER_SLOTS": "0"}
 """Environment of services that are only talked to."""
 ENDLESS = {"WatchRun", "WatchProgress"}
@@ -174,15 +177,17 @@ def throw_bytes(address: str, seed: int, count: int) -> None:
     rng = random.Random(f"{seed}-{address}")
     settings = b"\0\0\0\4\0\0\0\0\0"
     for _ in range(count):
-        body = rng.choice((
-            rng.randbytes(rng.choice((1, 50, 5000))),
-            PREFACE + rng.randbytes(300),
-            PREFACE + settings + b"\xff\xff\xff\0\1\0\0\0\1" + rng.randbytes(2000),  # a frame of 16 MiB, cut short
-            PREFACE + settings + b"\0\0\x20\1\4\0\0\0\1" + rng.randbytes(32),  # headers that are none
-            PREFACE + settings + b"\0\0\5",
-            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(200),
-        ))  # fmt: skip
+        body = rng.choice(
+            (
+                rng.randbytes(rng.choice((1, 50, 5000))),
+                PREFACE + rng.randbytes(300),
+                PREFACE + settings + b"\xff\xff\xff\0\1\0\0\0\1" + rng.randbytes(2000),  # a frame of 16 MiB, cut short
+                PREFACE + settings + b"\0\0\x20\1\4\0\0\0\1" + rng.randbytes(32),  # headers that are none
+                PREFACE + settings + b"\0\0\5",
+                b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(200),
+            )
+        )
         with suppress(OSError), socket.create_connection((host, int(port)), timeout=2) as connection:
             connection.settimeout(0.02)
             connection.sendall(body)
@@ -270,6 +275,11 @@ def bombard(system: System, seed: int, count: int, say: Callable[[str], None] = 
     finally:
         target.close()
     return {
-        "seed": seed, "methods": len(METHODS), "requests_each": count, "codes": dict(codes), "grown_mib": grown,
-        "wrong": wrong, "wall_s": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+        "seed": seed,
+        "methods": len(METHODS),
+        "requests_each": count,
+        "codes": dict(codes),
+        "grown_mib": grown,
+        "wrong": wrong,
+        "wall_s": round(time.monotonic() - began, 1),
+    }

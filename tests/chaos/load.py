@@ -29,9 +29,7 @@ class Size:
     listers: int = 4
 
 
-def press(
-    folder: Path, hours: float, *, postgres: bool = False, say: Callable[[str], None] = print
-) -> dict[str, Any]:
+def press(folder: Path, hours: float, *, postgres: bool = False, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Sessions once, runs and tasks on every database that is installed, `hours` of soak on one; what was found."""
     began, found, size = time.monotonic(), dict[str, Any](), Size()
     with running(folder, learners=1, more=NO_WORK) as system, echo_server() as echo:

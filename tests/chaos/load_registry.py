@@ -64,9 +64,13 @@ def queue_runs(clients: Clients, echo: Echo, *, runs: int, threads: int) -> dict
     in_rounds(ending, [partial(end, run_id) for _, _, run_id, _ in claims])
     checks["all completed"] = sorted(_runs(clients, STATES.RUN_STATE_COMPLETED)) == sorted(set(made))
     return {
-        "runs": runs, "CreateRun": creating.report(), "ClaimRun": claiming.report(), "ReportRun": ending.report(),
-        "broken": [name for name, held in checks.items() if not held], "holds": all(checks.values()),
-    }  # fmt: skip
+        "runs": runs,
+        "CreateRun": creating.report(),
+        "ClaimRun": claiming.report(),
+        "ReportRun": ending.report(),
+        "broken": [name for name, held in checks.items() if not held],
+        "holds": all(checks.values()),
+    }
 
 
 def list_tasks(clients: Clients, echo: Echo, *, tasks: int, threads: int, listers: int) -> dict[str, Any]:
@@ -117,9 +121,13 @@ def list_tasks(clients: Clients, echo: Echo, *, tasks: int, threads: int, lister
         "more were created": bool(more),
     }
     return {
-        "tasks": tasks, "created_meanwhile": len(more), "CreateTask": creating.report(), "ListTasks": listing.report(),
-        "broken": [name for name, held in checks.items() if not held], "holds": all(checks.values()),
-    }  # fmt: skip
+        "tasks": tasks,
+        "created_meanwhile": len(more),
+        "CreateTask": creating.report(),
+        "ListTasks": listing.report(),
+        "broken": [name for name, held in checks.items() if not held],
+        "holds": all(checks.values()),
+    }
 
 
 def oldest_first(claims: Sequence[tuple[float, float, str]], ages: Sequence[str]) -> bool:

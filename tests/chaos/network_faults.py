@@ -89,13 +89,22 @@ def cross(
         found = ledger(stormy)
         balanced = found["made"] == found["used"] + found["dropped"] and not found["queued"]
         return found | {
-            "seed": SEED, "partitions": told, "seconds_each": seconds, "expected_used": ledger(calm)["used"],
-            "weights_equal": equal, "moved": moved, "delay_ms": BAD.delay_ms, "jitter_ms": BAD.jitter_ms,
-            "loss": BAD.loss, "least_ms_when_calm": round(least_ms, 3), "frames": network.delivered.total(),
-            "frames_lost": network.lost.total(), "frames_cut_off": network.cut_off.total(),
+            "seed": SEED,
+            "partitions": told,
+            "seconds_each": seconds,
+            "expected_used": ledger(calm)["used"],
+            "weights_equal": equal,
+            "moved": moved,
+            "delay_ms": BAD.delay_ms,
+            "jitter_ms": BAD.jitter_ms,
+            "loss": BAD.loss,
+            "least_ms_when_calm": round(least_ms, 3),
+            "frames": network.delivered.total(),
+            "frames_lost": network.lost.total(),
+            "frames_cut_off": network.cut_off.total(),
             "wall_s": round(time.monotonic() - began, 1),
             "holds": equal and balanced and found["used"] == ledger(calm)["used"] and not waiting,
-        }  # fmt: skip
+        }
 
 
 def _holder(system: System, run_id: str) -> str | None:

@@ -109,10 +109,14 @@ def endure(folder: Path, seconds: float, say: Callable[[str], None], binary: str
     found = ledger(stormy)
     balanced = found["made"] == found["used"] + found["dropped"] and not found["queued"]
     return found | {
-        "seed": SEED, "faults": told, "seconds_each": seconds, "expected_used": ledger(calm)["used"],
-        "weights_equal": equal, "wall_s": round(time.monotonic() - began, 1),
+        "seed": SEED,
+        "faults": told,
+        "seconds_each": seconds,
+        "expected_used": ledger(calm)["used"],
+        "weights_equal": equal,
+        "wall_s": round(time.monotonic() - began, 1),
         "holds": equal and balanced and found["used"] == ledger(calm)["used"] and not waiting,
-    }  # fmt: skip
+    }
 
 
 def _rollouts(address: str) -> int:

@@ -143,11 +143,17 @@ def soak(system: System, hours: float, limit_s: float, say: Callable[[str], None
         say(f"{name:12} {figures}")
     done = use.made / CALLS_PER_HOUR
     return {
-        "database": "postgresql" if system.postgres else "sqlite", "calls": use.made, "hours": round(done, 3),
-        "runs": use.runs, "redis_keys_left": keys, "wall_s": round(time.monotonic() - began, 1),
-        "wrong": use.wrong[:10], "services": growth, "right": not use.wrong and done >= hours,
+        "database": "postgresql" if system.postgres else "sqlite",
+        "calls": use.made,
+        "hours": round(done, 3),
+        "runs": use.runs,
+        "redis_keys_left": keys,
+        "wall_s": round(time.monotonic() - began, 1),
+        "wrong": use.wrong[:10],
+        "services": growth,
+        "right": not use.wrong and done >= hours,
         "flat": all(figures["flat"] for figures in growth.values()),
-    }  # fmt: skip
+    }
 
 
 def judge(samples: list[tuple[int, dict[str, Footprint]]]) -> dict[str, dict[str, Any]]:
@@ -166,10 +172,13 @@ def judge(samples: list[tuple[int, dict[str, Footprint]]]) -> dict[str, dict[str
         }
         grown = max(most[what, 4] - most[what, 2] for what in ("files", "threads"))
         found[name] = {
-            "mib_half": round(mib[0], 1), "mib_end": round(mib[-1], 1), "mib_per_hour": round(slope, 1),
-            "files": most["files", 4], "threads": most["threads", 4],
+            "mib_half": round(mib[0], 1),
+            "mib_end": round(mib[-1], 1),
+            "mib_per_hour": round(slope, 1),
+            "files": most["files", 4],
+            "threads": most["threads", 4],
             "flat": slope < FLAT_MIB_PER_HOUR and grown <= FLAT_COUNT,
-        }  # fmt: skip
+        }
     return found
 
 

@@ -129,10 +129,16 @@ class System:
 
 @contextmanager
 def running(
-    folder: Path, *, postgres: bool = False, volatile: bool = False, learners: int = LEARNERS,
-    more: Mapping[str, str] | None = None, redis_binary: str | None = None, door: Doorway | None = None,
+    folder: Path,
+    *,
+    postgres: bool = False,
+    volatile: bool = False,
+    learners: int = LEARNERS,
+    more: Mapping[str, str] | None = None,
+    redis_binary: str | None = None,
+    door: Doorway | None = None,
     network: Network | None = None,
-) -> Iterator[System]:  # fmt: skip
+) -> Iterator[System]:
     """The system, healthy, with its state below `folder` (emptied first); all of it ends with the context.
 
     `more` is environment of every service. They reach Redis through `door` if there is one. On a `network`, each has

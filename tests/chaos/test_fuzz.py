@@ -48,9 +48,12 @@ def test_hypothesis_finds_no_request_that_makes_a_service_fail(target: Target, s
     """Its choices, over the same descriptors, can be made smaller until the smallest request that fails is left."""
 
     @settings(
-        max_examples=max(20, COUNT // 20), deadline=None, database=None, derandomize=True,
+        max_examples=max(20, COUNT // 20),
+        deadline=None,
+        database=None,
+        derandomize=True,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     @given(st.randoms(use_true_random=False))
     def ask(rng: random.Random) -> None:
         requests = target.requests(method, rng)

@@ -11,9 +11,7 @@ import pytest
 from tests.chaos.network import HERE, Network, Weather, between, missing
 from tests.chaos.network_faults import PARTITIONS, cross
 
-pytestmark = [
-    pytest.mark.timeout(500), pytest.mark.skipif(missing() is not None, reason=missing() or "")
-]  # fmt: skip
+pytestmark = [pytest.mark.timeout(500), pytest.mark.skipif(missing() is not None, reason=missing() or "")]
 ECHO = """
 import socket
 server = socket.create_server(("0.0.0.0", 7))

@@ -93,10 +93,12 @@ def test_options_carry_the_names_of_the_settings_and_only_what_was_given() -> No
     line = "x --meta-lr 0.01 --adaptation-steps 3 --no-learn-inner-lr --epsilon 0.3 --hidden-size 64 --hidden-size 32"
     result = CliRunner().invoke(probe, line.split())
     assert result.exit_code == 0, result.output
-    assert seen == [{
-        "Meta": {"outer_lr": 0.01, "adaptation_steps": 3, "learn_inner_lr": False},
-        "Algorithm": {"epsilon": 0.3, "hidden_size": [64, 32]},
-    }]  # fmt: skip
+    assert seen == [
+        {
+            "Meta": {"outer_lr": 0.01, "adaptation_steps": 3, "learn_inner_lr": False},
+            "Algorithm": {"epsilon": 0.3, "hidden_size": [64, 32]},
+        }
+    ]
 
 
 def test_help_documents_the_exit_codes() -> None:

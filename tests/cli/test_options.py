@@ -64,9 +64,13 @@ def test_help_shows_the_one_default_or_that_of_each_algorithm(probe: tuple[typer
     lines = CliRunner().invoke(probe[0], ["--help"], env=WIDE).stdout.splitlines()
     shown = {line.split()[1].split(",")[0]: line.partition("default ")[2].strip(" │") for line in lines if "--" in line}
     assert shown == shown | {
-        "--rate": "0.1", "--steps": "0 (first), 5 (second, third)", "--size": "64, 32", "--share": "0.5",
-        "--clip": "True", "--discount-factor": "0.9",
-    }  # fmt: skip
+        "--rate": "0.1",
+        "--steps": "0 (first), 5 (second, third)",
+        "--size": "64, 32",
+        "--share": "0.5",
+        "--clip": "True",
+        "--discount-factor": "0.9",
+    }
 
 
 @pytest.mark.parametrize("option", ["--gamma", "--discount-factor"])

@@ -9,26 +9,39 @@ from scipy import stats
 
 from lwmecps_core.progress import Row
 from services.cli.demo_plots import plot_adaptation, plot_placement
-from services.cli.results import (
-    comparison_table,
-    gap_closed,
-    interval,
-    paired_difference,
-    summarise,
-    write_results,
-)
+from services.cli.results import comparison_table, gap_closed, interval, paired_difference, summarise, write_results
 
 KEYS = {
-    "method", "inner_steps", "reward_mean", "reward_ci95", "latency_mean_ms", "latency_p95_ms", "replicas_mean",
-    "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s",
-}  # fmt: skip
+    "method",
+    "inner_steps",
+    "reward_mean",
+    "reward_ci95",
+    "latency_mean_ms",
+    "latency_p95_ms",
+    "replicas_mean",
+    "sla_miss_share",
+    "moves_mean",
+    "load_correlation",
+    "env_steps",
+    "wall_s",
+}
 
 
 def _row(task: str, method: str, steps: int, reward: float) -> Row:
     return Row(
-        task, method, steps, reward, latency_mean_ms=80.0, latency_p95_ms=200.0, replicas_mean=6.0, sla_miss_share=0.01,
-        moves_mean=0.5, load_correlation=0.7, env_steps=480, wall_s=0.1,
-    )  # fmt: skip
+        task,
+        method,
+        steps,
+        reward,
+        latency_mean_ms=80.0,
+        latency_p95_ms=200.0,
+        replicas_mean=6.0,
+        sla_miss_share=0.01,
+        moves_mean=0.5,
+        load_correlation=0.7,
+        env_steps=480,
+        wall_s=0.1,
+    )
 
 
 @pytest.fixture

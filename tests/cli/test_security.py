@@ -32,8 +32,11 @@ def test_up_lets_nobody_in_from_elsewhere_unless_it_is_told_to(tmp_path: Path) -
     ports = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0"]
     done = subprocess.run(
         [sys.executable, "-m", "services.cli.main", "up", "--host", "0.0.0.0", "--state", str(tmp_path), *ports],
-        capture_output=True, text=True, timeout=150, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
     assert done.returncode == 1
     assert "0.0.0.0 can be reached from elsewhere" in done.stderr and "insecure=true" in done.stderr
 

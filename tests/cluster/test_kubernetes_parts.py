@@ -33,8 +33,11 @@ def _named(nodes: list[str], deployments: list[str]) -> Any:
 
 def test_a_pool_is_named_after_its_deployment_and_node() -> None:
     assert pool_names(conformance_task()) == {
-        "web-node-a": (0, 0), "web-node-b": (0, 1), "api-node-a": (1, 0), "api-node-b": (1, 1)
-    }  # fmt: skip
+        "web-node-a": (0, 0),
+        "web-node-b": (0, 1),
+        "api-node-a": (1, 0),
+        "api-node-b": (1, 1),
+    }
 
 
 def test_names_that_are_too_long_no_label_or_ambiguous_get_a_digest() -> None:
@@ -111,13 +114,16 @@ def _pod(name: str, node: str = "", ready: bool = False, owner: str = "web-node-
         conditions = [{"type": "PodScheduled", "status": "False", "message": extra["refused"]}]
     return {
         "metadata": {
-            "name": name, "uid": name, "creationTimestamp": "2026-01-01T00:00:00Z",
-            "labels": {"pod-template-hash": "5f7"}, "ownerReferences": [{"kind": "ReplicaSet", "name": f"{owner}-5f7"}],
+            "name": name,
+            "uid": name,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"pod-template-hash": "5f7"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": f"{owner}-5f7"}],
             **({"deletionTimestamp": "2026-01-01T00:00:09Z"} if extra.get("ending") else {}),
         },
         "spec": {"nodeName": node, "containers": [{"resources": {"requests": {"cpu": "500m", "memory": "1Gi"}}}]},
         "status": {"phase": "Running", "conditions": conditions},
-    }  # fmt: skip
+    }
 
 
 def _node(name: str, ready: bool = True) -> dict[str, Any]:
@@ -136,17 +142,25 @@ BORN_S = 1767225600.0
 def _summary(pods: list[dict[str, Any]], replicas: int, after_s: float = 1.0, nodes: Any = None) -> Any:
     nodes = nodes or [_node("node-a"), _node("node-b")]
     return summarise(
-        ("node-a", "node-b"), {"web-node-a": (0, 0), "web-node-b": (0, 1)}, (1, 2),
-        {raw["metadata"]["name"]: node_of(raw) for raw in nodes}, {"web-node-a": deployment_of(_deployment(replicas))},
-        {raw["metadata"]["name"]: pod_of(raw) for raw in pods}, BORN_S + after_s, 60.0,
-    )  # fmt: skip
+        ("node-a", "node-b"),
+        {"web-node-a": (0, 0), "web-node-b": (0, 1)},
+        (1, 2),
+        {raw["metadata"]["name"]: node_of(raw) for raw in nodes},
+        {"web-node-a": deployment_of(_deployment(replicas))},
+        {raw["metadata"]["name"]: pod_of(raw) for raw in pods},
+        BORN_S + after_s,
+        60.0,
+    )
 
 
 def test_pods_are_counted_by_where_they_are_and_how_they_do() -> None:
     pods = [
-        _pod("p1", "node-a", ready=True), _pod("p2", "node-a"), _pod("p3", refused="0/2 nodes are available"),
-        _pod("p4", "node-a", ready=True, ending=True), _pod("x", "node-b", ready=True, owner="other"),
-    ]  # fmt: skip
+        _pod("p1", "node-a", ready=True),
+        _pod("p2", "node-a"),
+        _pod("p3", refused="0/2 nodes are available"),
+        _pod("p4", "node-a", ready=True, ending=True),
+        _pod("x", "node-b", ready=True, owner="other"),
+    ]
     seen = _summary(pods, 3)
     assert (seen.ready.tolist(), seen.starting.tolist(), seen.pending.tolist()) == ([[1, 0]], [[1, 0]], [[1, 0]])
     assert (seen.unsettled, seen.scheduled) == ((), {"p1", "p2"})

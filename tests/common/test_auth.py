@@ -30,8 +30,9 @@ from services.common.settings import ClientSettings, ServerSettings
 from services.common.tokens import new_entry
 from tests.common.keys import AUDIENCE, ISSUER, Provider
 
-SERVICES = [service for file in (env_pb2, learner_pb2, registry_pb2) for service in
-            file.DESCRIPTOR.services_by_name.values()]  # fmt: skip
+SERVICES = [
+    service for file in (env_pb2, learner_pb2, registry_pb2) for service in file.DESCRIPTOR.services_by_name.values()
+]
 METHODS = [method for service in SERVICES for method in service.methods]
 OK, UNAUTHENTICATED, DENIED = grpc.StatusCode.OK, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
 CLUSTER = "/lwmecps.env.v1.EnvService/GetClusterState"
@@ -60,10 +61,12 @@ def stub_service(descriptor: ServiceDescriptor) -> Service:
 
         handlers[method.name] = getattr(grpc, kind)(several if method.server_streaming else one, **codecs)
     return Service(
-        descriptor, handlers, lambda handlers, server: server.add_generic_rpc_handlers(
+        descriptor,
+        handlers,
+        lambda handlers, server: server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(descriptor.full_name, handlers),)
         ),
-    )  # fmt: skip
+    )
 
 
 def _kind(streaming: bool) -> str:
@@ -111,10 +114,18 @@ class World:
 
 
 OUTCOMES = {
-    "none": UNAUTHENTICATED, "empty": UNAUTHENTICATED, "wrong": UNAUTHENTICATED, "wrong JWT": UNAUTHENTICATED,
-    "expired": UNAUTHENTICATED, "expired JWT": UNAUTHENTICATED, "wrong scope": DENIED, "wrong scope, JWT": DENIED,
-    "right": OK, "right JWT": OK, "more than right": OK,
-}  # fmt: skip
+    "none": UNAUTHENTICATED,
+    "empty": UNAUTHENTICATED,
+    "wrong": UNAUTHENTICATED,
+    "wrong JWT": UNAUTHENTICATED,
+    "expired": UNAUTHENTICATED,
+    "expired JWT": UNAUTHENTICATED,
+    "wrong scope": DENIED,
+    "wrong scope, JWT": DENIED,
+    "right": OK,
+    "right JWT": OK,
+    "more than right": OK,
+}
 
 
 def write_tokens(file: Path) -> dict[str, str]:
@@ -151,13 +162,26 @@ def test_every_rpc_with_every_kind_of_token(world: World, method: MethodDescript
 @pytest.mark.parametrize(
     ("name", "scope"),
     [
-        ("GetTask", Scope.READ), ("WatchRun", Scope.READ), ("DownloadPolicyWeights", Scope.READ),
-        ("StartTraining", Scope.RUN), ("StepSession", Scope.RUN), ("CancelRun", Scope.RUN), ("Act", Scope.RUN),
-        ("DeleteTask", Scope.ADMIN), ("ClaimRun", Scope.ADMIN), ("Heartbeat", Scope.ADMIN), ("ReportRun", Scope.ADMIN),
-        ("UploadPolicyWeights", Scope.ADMIN), ("UploadCheckpoint", Scope.ADMIN), ("CreatePolicy", Scope.ADMIN),
-        ("Getaway", Scope.ADMIN), ("Obliterate", Scope.ADMIN), ("get", Scope.ADMIN), ("", Scope.ADMIN),
+        ("GetTask", Scope.READ),
+        ("WatchRun", Scope.READ),
+        ("DownloadPolicyWeights", Scope.READ),
+        ("StartTraining", Scope.RUN),
+        ("StepSession", Scope.RUN),
+        ("CancelRun", Scope.RUN),
+        ("Act", Scope.RUN),
+        ("DeleteTask", Scope.ADMIN),
+        ("ClaimRun", Scope.ADMIN),
+        ("Heartbeat", Scope.ADMIN),
+        ("ReportRun", Scope.ADMIN),
+        ("UploadPolicyWeights", Scope.ADMIN),
+        ("UploadCheckpoint", Scope.ADMIN),
+        ("CreatePolicy", Scope.ADMIN),
+        ("Getaway", Scope.ADMIN),
+        ("Obliterate", Scope.ADMIN),
+        ("get", Scope.ADMIN),
+        ("", Scope.ADMIN),
     ],
-)  # fmt: skip
+)
 def test_a_verb_that_nobody_listed_needs_admin(name: str, scope: Scope) -> None:
     assert scope_of(f"/lwmecps.x.v1.X/{name}") is scope
 
@@ -199,11 +223,16 @@ def _provider() -> Provider:
 @pytest.mark.parametrize(
     "claims",
     [
-        {"aud": "others"}, {"iss": "https://elsewhere.example"}, {"exp": None}, {"sub": None}, {"aud": None},
-        {"nbf": 2**40}, {"exp": "soon"},
+        {"aud": "others"},
+        {"iss": "https://elsewhere.example"},
+        {"exp": None},
+        {"sub": None},
+        {"aud": None},
+        {"nbf": 2**40},
+        {"exp": "soon"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_a_json_web_token_with_other_claims_is_no_token(claims: dict[str, Any], tmp_path: Path) -> None:
     check = guard(_provider().settings(tmp_path / "jwks.json"))
     assert check is not None
@@ -235,10 +264,18 @@ def test_symmetric_keys_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "- {name: a}", "- {name: a, sha256: secret, scope: run}", "- {sha256: *a}", "[1", "- [secret]",
-     "- {name: a, sha256: " + 64 * "0" + ", scope: root}",
-     "- {name: a, sha256: " + 64 * "0" + ", scope: run, expires: 2027-01-31}"],
-)  # fmt: skip
+    [
+        "",
+        "x",
+        "- {name: a}",
+        "- {name: a, sha256: secret, scope: run}",
+        "- {sha256: *a}",
+        "[1",
+        "- [secret]",
+        "- {name: a, sha256: " + 64 * "0" + ", scope: root}",
+        "- {name: a, sha256: " + 64 * "0" + ", scope: run, expires: 2027-01-31}",
+    ],
+)
 def test_a_bad_tokens_file_is_named_and_not_quoted(text: str, tmp_path: Path) -> None:
     file = tmp_path / "tokens.yaml"
     file.write_text(text)

@@ -23,18 +23,31 @@ layers = st.lists(st.integers(1, 512), min_size=1, max_size=4).map(tuple)
 
 SETTINGS = st.one_of(
     st.builds(TrainConfig, total_episodes=count, independent=st.booleans(), evaluation_episodes=st.integers(0, 9)),
-    st.builds(MetaConfig, method=st.sampled_from(["maml", "fomaml"]), inner_lr=st.floats(0, 1), outer_lr=positive,
-              adaptation_steps=inner_steps, learn_inner_lr=st.booleans(), multi_step_loss=share),
+    st.builds(
+        MetaConfig,
+        method=st.sampled_from(["maml", "fomaml"]),
+        inner_lr=st.floats(0, 1),
+        outer_lr=positive,
+        adaptation_steps=inner_steps,
+        learn_inner_lr=st.booleans(),
+        multi_step_loss=share,
+    ),
     st.builds(Transfer, learning_rate=positive, total_episodes=count),
-    st.builds(AdaptConfig, adaptation_steps=inner_steps, inner_lr=st.none() | st.floats(0, 1),
-              random_weights=st.booleans()),
+    st.builds(
+        AdaptConfig, adaptation_steps=inner_steps, inner_lr=st.none() | st.floats(0, 1), random_weights=st.booleans()
+    ),
     st.builds(EvaluateConfig, episodes=count, baseline=st.sampled_from(["", "random", "hpa_calibrated"])),
-)  # fmt: skip
+)
 ALGORITHMS = st.one_of(
-    st.builds(PPOConfig, learning_rate=positive, clip_epsilon=positive, hidden_size=layers,
-              network=st.sampled_from(["mlp", "set"])),
+    st.builds(
+        PPOConfig,
+        learning_rate=positive,
+        clip_epsilon=positive,
+        hidden_size=layers,
+        network=st.sampled_from(["mlp", "set"]),
+    ),
     st.builds(DQNConfig, memory_size=count, epsilon=share, hidden_size=layers),
-)  # fmt: skip
+)
 
 
 @given(SETTINGS)
@@ -56,20 +69,38 @@ def test_algorithm_settings_survive_the_journey(algorithm) -> None:
     )
 
 
-@given(st.builds(
-    Row, task=st.text(min_size=1), method=st.text(min_size=1), inner_steps=st.integers(0, 50), reward=reals,
-    latency_mean_ms=reals, latency_p95_ms=reals, replicas_mean=reals, sla_miss_share=share, moves_mean=reals,
-    load_correlation=st.floats(-1, 1), env_steps=st.integers(0, 2**40), wall_s=positive,
-))  # fmt: skip
+@given(
+    st.builds(
+        Row,
+        task=st.text(min_size=1),
+        method=st.text(min_size=1),
+        inner_steps=st.integers(0, 50),
+        reward=reals,
+        latency_mean_ms=reals,
+        latency_p95_ms=reals,
+        replicas_mean=reals,
+        sla_miss_share=share,
+        moves_mean=reals,
+        load_correlation=st.floats(-1, 1),
+        env_steps=st.integers(0, 2**40),
+        wall_s=positive,
+    )
+)
 def test_result_rows_survive_the_journey(row) -> None:
     assert convert.row_from_message(convert.row_to_message(row)) == row
 
 
-@given(st.builds(
-    EnvSpec, env_id=st.sampled_from(ALL_ENV_IDS), nvec=st.lists(st.integers(1, 99)).map(tuple),
-    blocks=st.lists(st.tuples(st.text(), st.lists(st.integers(0, 99)).map(tuple))).map(tuple),
-    action_size=count, horizon=count, action_entity=st.sampled_from(["global", "deployment", "pair", "node"]),
-))  # fmt: skip
+@given(
+    st.builds(
+        EnvSpec,
+        env_id=st.sampled_from(ALL_ENV_IDS),
+        nvec=st.lists(st.integers(1, 99)).map(tuple),
+        blocks=st.lists(st.tuples(st.text(), st.lists(st.integers(0, 99)).map(tuple))).map(tuple),
+        action_size=count,
+        horizon=count,
+        action_entity=st.sampled_from(["global", "deployment", "pair", "node"]),
+    )
+)
 def test_environment_specs_survive_the_journey(spec) -> None:
     assert convert.env_spec_from_message(convert.env_spec_to_message(spec)) == spec
 
@@ -83,8 +114,15 @@ def test_traces_survive_the_journey(series) -> None:
 
 @pytest.mark.parametrize("family", FAMILY_PARAMETERS)
 def test_parameters_of_a_family_survive_the_journey(family) -> None:
-    values = {"max_pods": 3, "cpu_requirement": 250.0, "memory_requirement": 128.0, "traffic_pattern": "burst",
-              "latency_threshold": 80.0, "optimization_target": "memory", "constraint_weight": 0.5}  # fmt: skip
+    values = {
+        "max_pods": 3,
+        "cpu_requirement": 250.0,
+        "memory_requirement": 128.0,
+        "traffic_pattern": "burst",
+        "latency_threshold": 80.0,
+        "optimization_target": "memory",
+        "constraint_weight": 0.5,
+    }
     chosen = {name: values[name] for name in FAMILY_PARAMETERS[family]}
     distribution = TaskDistribution(family=family, nodes=2, recorded_users=((1.0, 2.0),), recorded_step_s=5.0, **chosen)
     assert convert.distribution_from_message(convert.distribution_to_message(distribution)) == distribution

@@ -30,7 +30,6 @@ TABLE = [
 ]
 
 
-
 @pytest.mark.parametrize(("error", "code"), TABLE, ids=lambda x: getattr(x, "name", type(x).__name__))
 def test_an_error_arrives_with_its_status_class_and_message(servicer, stub, error, code) -> None:
     servicer.error = error

@@ -68,9 +68,10 @@ def test_one_connection_can_not_take_all_threads() -> None:
     settings = ServerSettings(workers=4, max_streams=1, max_calls_per_connection=2)
     server = start(settings, [env_service(servicer)])
     try:
-        with connect(server.address) as greedy, grpc.insecure_channel(
-            server.address, [("grpc.use_local_subchannel_pool", 1)]
-        ) as modest:
+        with (
+            connect(server.address) as greedy,
+            grpc.insecure_channel(server.address, [("grpc.use_local_subchannel_pool", 1)]) as modest,
+        ):
             greedy_calls = [env_pb2_grpc.EnvServiceStub(greedy).CloseSession.future(CLOSE) for _ in range(20)]
             time.sleep(0.3)
             assert servicer.begun == 2

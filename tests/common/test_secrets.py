@@ -25,9 +25,13 @@ class Process:
 
     def __init__(self, module: str, **settings: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
-        )  # fmt: skip
+        )
         self._lines: list[str] = []
         self._listening = threading.Event()
         self.pid = self._process.pid
@@ -72,9 +76,11 @@ def _errors(address: str) -> str:
     for token in ("", OTHER, TOKEN):
         with connect(address, ClientSettings(token=token)) as channel:
             for method in (
-                "registry.v1.TaskRegistryService/GetRun", "env.v1.EnvService/GetWorkerStatus",
-                "env.v1.EnvService/GetClusterState", "learner.v1.LearnerService/GetResults",
-            ):  # fmt: skip
+                "registry.v1.TaskRegistryService/GetRun",
+                "env.v1.EnvService/GetWorkerStatus",
+                "env.v1.EnvService/GetClusterState",
+                "learner.v1.LearnerService/GetResults",
+            ):
                 for request in (b"", b"\x0a\x05run-x", b"\xff"):
                     try:
                         told.append(repr(channel.unary_unary(f"/lwmecps.{method}")(request, timeout=20)))
@@ -116,7 +122,12 @@ def test_a_registry_that_can_not_reach_its_database_does_not_tell_the_password()
     pytest.importorskip("psycopg")
     url = f"postgresql+psycopg://somebody:{PASSWORD}@127.0.0.1:1/x"
     done = subprocess.run(
-        [sys.executable, "-m", "services.task_registry"], cwd=ROOT, capture_output=True, text=True, timeout=START_S,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LWMECPS_REGISTRY_DATABASE_URL": url}, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "services.task_registry"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LWMECPS_REGISTRY_DATABASE_URL": url},
+        check=False,
+    )
     assert done.returncode != 0 and PASSWORD not in done.stdout + done.stderr

@@ -167,13 +167,18 @@ def test_a_port_that_is_taken_is_named(server, servicer) -> None:
 
 def test_without_the_token_only_health_answers(serve) -> None:
     server = serve(ServerSettings(token="s3cret"))
-    for settings, allowed in ((ClientSettings(), False), (ClientSettings(token="wrong"), False),
-                              (ClientSettings(token="s3cret"), True)):  # fmt: skip
+    for settings, allowed in (
+        (ClientSettings(), False),
+        (ClientSettings(token="wrong"), False),
+        (ClientSettings(token="s3cret"), True),
+    ):
         with connect(server.address, settings) as channel:
             health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
             stub = env_pb2_grpc.EnvServiceStub(channel)
-            for call in (lambda s=stub: s.CloseSession(CLOSE, timeout=5),
-                         lambda s=stub: list(s.StepStream(iter([RESET]), timeout=5))):  # fmt: skip
+            for call in (
+                lambda s=stub: s.CloseSession(CLOSE, timeout=5),
+                lambda s=stub: list(s.StepStream(iter([RESET]), timeout=5)),
+            ):
                 if allowed:
                     call()
                     continue
@@ -228,9 +233,13 @@ serve(ServerSettings(port=int(sys.argv[1]), log_format="json"),
 
 def test_sigterm_lets_the_call_in_progress_finish(free_port) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(free_port)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", PROCESS, str(free_port)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     try:
         with connect(f"127.0.0.1:{free_port}") as channel:
             grpc.channel_ready_future(channel).result(20)

@@ -18,8 +18,11 @@ def test_nul_is_found_in_parts_lists_and_maps() -> None:
     request.labels["x\0"] = "y"
     request.request_id = "r\0"
     assert set(fields_with_nul(request)) == {
-        "spec.deployments[0].name", "spec.deployments[0].allowed_nodes", "labels", "request_id"
-    }  # fmt: skip
+        "spec.deployments[0].name",
+        "spec.deployments[0].allowed_nodes",
+        "labels",
+        "request_id",
+    }
 
 
 def test_bytes_may_hold_anything() -> None:

@@ -80,9 +80,7 @@ def _elements(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[
             yield (6, i, 2, j), f"{service.name}.{method.name}"
 
 
-def test_every_message_field_value_and_call_has_a_comment(
-    sources: list[descriptor_pb2.FileDescriptorProto],
-) -> None:
+def test_every_message_field_value_and_call_has_a_comment(sources: list[descriptor_pb2.FileDescriptorProto]) -> None:
     assert len(sources) == len(FILES)
     silent = []
     for file in sources:

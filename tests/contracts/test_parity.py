@@ -124,11 +124,15 @@ def test_the_library_defaults_satisfy_the_contract(cls: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "fits"),
     [
-        ("http://prometheus:9090", True), ("https://p.example/prefix/a@b", True), ("http://p?x=a@b", True),
-        ("http://somebody:hunter2@prometheus", False), ("http://token@p/", False), ("ftp://p", False),
+        ("http://prometheus:9090", True),
+        ("https://p.example/prefix/a@b", True),
+        ("http://p?x=a@b", True),
+        ("http://somebody:hunter2@prometheus", False),
+        ("http://token@p/", False),
+        ("ftp://p", False),
         ("http://", False),
     ],
-)  # fmt: skip
+)
 def test_addresses_in_tasks_hold_no_passwords(url: str, fits: bool) -> None:
     assert _accepted(task_pb2.PrometheusSpec, "base_url", url) is fits
     assert _accepted(task_pb2.ApplicationSpec, "base_url", url) is fits

@@ -30,8 +30,10 @@ SECRETS = {
 }
 EVERYTHING = {
     "secrets": {"existingSecret": "lwmecps", "tokensSecret": "lwmecps-tokens"},
-    "tls": {"existingSecret": "lwmecps-tls"}, "collector": {"keda": True}, "wandb": {"entity": "somebody"},
-}  # fmt: skip
+    "tls": {"existingSecret": "lwmecps-tls"},
+    "collector": {"keda": True},
+    "wandb": {"entity": "somebody"},
+}
 RENDERS = ("base", "managed", "local", "production", "keda", "tokens", "helm", "helm-everything")
 SYSTEMS = ("local", "production", "tokens", "helm", "helm-everything")
 SETTINGS = {
@@ -49,9 +51,11 @@ def render(name: str) -> tuple[Manifest, ...]:
     if name == "helm-everything":
         return helm(EVERYTHING)
     folder = {
-        "local": "overlays/local", "production": "overlays/production",
-        "keda": "../../tests/deploy/keda", "tokens": "../../tests/deploy/tokens",
-    }  # fmt: skip
+        "local": "overlays/local",
+        "production": "overlays/production",
+        "keda": "../../tests/deploy/keda",
+        "tokens": "../../tests/deploy/tokens",
+    }
     text = subprocess.run(
         [*_kustomize(), str(KUSTOMIZE / folder.get(name, name))],
         capture_output=True,

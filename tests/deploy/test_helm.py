@@ -50,13 +50,15 @@ def test_the_chart_grants_what_kustomize_grants() -> None:
 
 def test_the_values_that_users_know_are_honoured() -> None:
     resources = {"requests": {"cpu": "1500m", "memory": "3Gi"}, "limits": {"memory": "5Gi"}}
-    manifests = helm({
-        **SECRETS,
-        "image": {"repository": "registry.example.com/edge/lwmecps", "tag": "7", "pullPolicy": "Always"},
-        "wandb": {"enabled": True, "apiKey": "k", "projectName": "city", "entity": "team"},
-        "resources": resources,
-        "kubernetes": {"namespace": "mec"},
-    })  # fmt: skip
+    manifests = helm(
+        {
+            **SECRETS,
+            "image": {"repository": "registry.example.com/edge/lwmecps", "tag": "7", "pullPolicy": "Always"},
+            "wandb": {"enabled": True, "apiKey": "k", "projectName": "city", "entity": "team"},
+            "resources": resources,
+            "kubernetes": {"namespace": "mec"},
+        }
+    )
     learner = containers(manifests)["lwmecps-learner"]
     assert (learner["image"], learner["imagePullPolicy"]) == ("registry.example.com/edge/lwmecps:7", "Always")
     assert all(

@@ -28,8 +28,12 @@ from tests.deploy.rendering import (
 
 SCHEMAS = "1.37"
 LINKS = {
-    ("registry", "postgres"), ("collector", "redis"), ("learner", "redis"), ("learner", "registry"), ("learner", "env"),
-}  # fmt: skip
+    ("registry", "postgres"),
+    ("collector", "redis"),
+    ("learner", "redis"),
+    ("learner", "registry"),
+    ("learner", "env"),
+}
 ADDRESS = re.compile(r"(?:^|@)([\w.-]+):(\d+)")
 
 
@@ -170,8 +174,10 @@ def test_every_container_is_held_short(name: str) -> None:
         security, box = pod["spec"]["securityContext"], pod["spec"]["containers"][0]
         assert security["runAsNonRoot"] and security["runAsUser"] and security["seccompProfile"], owner
         assert box["securityContext"] == {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-        }  # fmt: skip
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
         assert box["resources"]["requests"].keys() >= {"cpu", "memory"} and box["resources"]["limits"]["memory"], owner
         assert re.search(r":(?!latest)[\w.-]+$", box["image"]), f"{owner}: {box['image']} is not pinned"
 

@@ -90,7 +90,7 @@ def test_unknown_setting_is_refused_by_name() -> None:
     env = {**os.environ, "LWMECPS_ENV_MAX_SESION": "3"}
     done = subprocess.run(
         [sys.executable, "-m", "services.env_service"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert "LWMECPS_ENV_MAX_SESION" in done.stderr
 

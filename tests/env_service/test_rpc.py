@@ -116,9 +116,7 @@ def test_step_before_the_first_reset_is_the_wrong_state(serve: Callable[..., Ser
     calls = [
         lambda: served.stub.StepSession(pb.StepSessionRequest(session_id=session_id, action=tensor(GOOD))),
         lambda: served.stub.GetClusterState(pb.GetClusterStateRequest(session_id=session_id)),
-        lambda: list(
-            served.stub.StepStream(iter([pb.StepStreamRequest(session_id=session_id, action=tensor(GOOD))]))
-        ),
+        lambda: list(served.stub.StepStream(iter([pb.StepStreamRequest(session_id=session_id, action=tensor(GOOD))]))),
     ]
     for call in calls:
         code, _, message = _refused(call)
@@ -192,11 +190,14 @@ def test_placement_is_what_the_cluster_runs_next(serve: Callable[..., Served]) -
     for _ in range(3):
         served.stub.StepSession(pb.StepSessionRequest(session_id=session_id, action=tensor(keep)))
     ready = [
-        np.frombuffer(served.stub.GetClusterState(
-            pb.GetClusterStateRequest(session_id=session_id, env_index=i)
-        ).state.ready_replicas.data, "<i4").tolist()
+        np.frombuffer(
+            served.stub.GetClusterState(
+                pb.GetClusterStateRequest(session_id=session_id, env_index=i)
+            ).state.ready_replicas.data,
+            "<i4",
+        ).tolist()
         for i in range(2)
-    ]  # fmt: skip
+    ]
     assert ready[1] == wanted.ravel().tolist()
     assert ready[0] != ready[1]
 
@@ -262,11 +263,11 @@ def test_recorded_profile_is_replayed(serve: Callable[..., Served], tmp_path: Pa
     )
     request = pb.CreateSessionRequest(
         task=convert.task_to_message(task), backend=pb.BACKEND_LOAD_PROFILE, profile="city"
-    )  # fmt: skip
+    )
     created = served.stub.CreateSession(request)
     transition = served.stub.ResetSession(
         pb.ResetSessionRequest(session_id=created.session_id, with_info=True)
-    ).transition  # fmt: skip
+    ).transition
     users = np.frombuffer(transition.info.data, "<f4")[list(created.info_keys).index("users")]
     assert users == 10 + 11 + 12
 

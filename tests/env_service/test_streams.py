@@ -71,9 +71,7 @@ def _fail(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("end", [_half_close, Stream.cancel, _fail])
-def test_stream_that_ends_makes_room_for_another(
-    serve: Callable[..., Served], end: Callable[[Stream], None]
-) -> None:
+def test_stream_that_ends_makes_room_for_another(serve: Callable[..., Served], end: Callable[[Stream], None]) -> None:
     served = serve(max_streams=1)
     for _ in range(3):
         stream = _open_within(served, 5.0)

@@ -53,9 +53,7 @@ def test_process_that_ends_is_started_again_after_growing_pauses() -> None:
 def test_stop_asks_politely_and_then_kills() -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     polite = "import time; time.sleep(60)"
-    supervisor = Supervisor(
-        ["deaf", "polite"], lambda name: [sys.executable, "-c", deaf if name == "deaf" else polite]
-    )
+    supervisor = Supervisor(["deaf", "polite"], lambda name: [sys.executable, "-c", deaf if name == "deaf" else polite])
     supervisor.start()
     pids = [status.pid for status in supervisor.status()]
     start = time.monotonic()

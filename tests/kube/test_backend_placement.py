@@ -36,8 +36,14 @@ def test_pods_are_placed_scaled_and_moved_where_the_policy_wants_them(bench: Ben
         moved = settle(backend, [[0, 0, 2, 0], [0, 1, 0, 0]])
         assert moved.ready.tolist() == [[0, 0, 2, 0], [0, 1, 0, 0]]
         assert bench.replicas() == {
-            "web": 0, "api": 0, "web-node-0": 0, "web-node-1": 0, "web-node-2": 2, "web-node-3": 0, "api-node-1": 1,
-        }  # fmt: skip
+            "web": 0,
+            "api": 0,
+            "web-node-0": 0,
+            "web-node-1": 0,
+            "web-node-2": 2,
+            "web-node-3": 0,
+            "api-node-1": 1,
+        }
 
 
 def test_closing_rolls_back_to_the_placement_that_was_found(bench: Bench) -> None:

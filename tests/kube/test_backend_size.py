@@ -80,10 +80,11 @@ def _ready_at(bench: Bench, nodes: int) -> Counts:
 
 def _ready(bench: Bench) -> list[Any]:
     return [
-        pod for pod in bench.core.list_namespaced_pod(bench.namespace).items
+        pod
+        for pod in bench.core.list_namespaced_pod(bench.namespace).items
         if not pod.metadata.deletion_timestamp
         and any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or ())
-    ]  # fmt: skip
+    ]
 
 
 def _until_ready(bench: Bench, count: int) -> None:

@@ -149,9 +149,12 @@ def _apply(cluster: dynamic.DynamicClient, manifest: Manifest, dry: bool) -> Non
     resource = _resource(cluster, manifest)
     namespace = manifest["metadata"].get("namespace", "lwmecps") if resource.namespaced else None
     resource.server_side_apply(
-        body=manifest, name=manifest["metadata"]["name"], namespace=namespace, field_manager="test",
+        body=manifest,
+        name=manifest["metadata"]["name"],
+        namespace=namespace,
+        field_manager="test",
         **({"dry_run": "All"} if dry else {}),
-    )  # fmt: skip
+    )
 
 
 def _for_this_server(api: client.ApiClient, manifest: Manifest) -> Manifest:

@@ -55,9 +55,12 @@ def _run(what: Job, pause_after: int = -1) -> PausingRegistry:
     registry.pause_after = pause_after
     registry.policies["p1"] = _untrained()
     shop = Workshop(
-        registry, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]),
+        registry,
+        LOOPS,
+        {SIMULATED: OpenLocal()},
+        lambda: Trackers([]),
         Pace(report_every_s=0, checkpoint_every_steps=2),
-    )  # fmt: skip
+    )
     RunSession(registry.job, shop, threading.Event()).work()
     if pause_after >= 0:
         assert registry.end is End.PAUSED, registry.error

@@ -122,11 +122,7 @@ def test_missing_weights_are_named(registry: Registry, start_learner: Callable[.
             grpc.StatusCode.INVALID_ARGUMENT,
             "num_tasks: must be 0",
         ),
-        (
-            lambda s, t: s.StartTraining(pb.StartTrainingRequest()),
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "task_ids",
-        ),
+        (lambda s, t: s.StartTraining(pb.StartTrainingRequest()), grpc.StatusCode.INVALID_ARGUMENT, "task_ids"),
         (
             lambda s, t: next(s.WatchProgress(pb.WatchProgressRequest(run_id="gone"))),
             grpc.StatusCode.NOT_FOUND,
@@ -186,7 +182,7 @@ def test_domain_adaptation_needs_source_tasks_that_fit_and_its_loop_gets_them(
     def transfer(*origin: str) -> run_pb2.Run:
         request = pb.StartTransferRequest(
             task_ids=[task_id], policy_id=policy_id, settings=settings, source_task_ids=origin
-        )  # fmt: skip
+        )
         return learner.stub.StartTransfer(request).run
 
     reasons = {(): "domain_adaptation needs source tasks", (city_id,): "must be of the target's environment"}

@@ -106,9 +106,12 @@ def test_adaptation_to_a_real_cluster_is_measured_at_its_ends(
 ) -> None:
     task = replace(make_task(), kubernetes=KubernetesSpec(usage="simulated"))
     cfg = AdaptConfig(
-        adaptation_steps=3, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes",
+        adaptation_steps=3,
+        episodes_per_step=1,
+        evaluation_episodes=1,
+        backend="kubernetes",
         keep_placement_if_worse=may_leave,
-    )  # fmt: skip
+    )
     steps = list(adapt(_policy(task), (task,), cfg, collector, seed=2))
     assert [[row.inner_steps for row in step.rows] for step in steps] == [[0], [], [], [3]]
     assert all("support_reward" in step.metrics for step in steps[1:])

@@ -53,8 +53,9 @@ def test_a_compiled_program_takes_tensors_of_any_layout_and_of_any_graph() -> No
     rates = tree_map(lambda leaf: torch.full_like(leaf, 0.05), params)
     points = data()
     turned = tree_map(lambda leaf: leaf.mT.contiguous().mT.requires_grad_() * 1.0 if leaf.dim() > 1 else leaf, params)
-    reversed_tasks = [{name: x.flip(0).transpose(0, 1).contiguous().transpose(0, 1) for name, x in batch.items()}
-                      for batch in points]  # fmt: skip
+    reversed_tasks = [
+        {name: x.flip(0).transpose(0, 1).contiguous().transpose(0, 1) for name, x in batch.items()} for batch in points
+    ]
     for given, batches in ((params, points), (turned, reversed_tasks)):
         wanted = plain.meta_gradient(problem, given, {}, rates, batches, cfg)
         found = compiled.meta_gradient(problem, given, {}, rates, batches, cfg)

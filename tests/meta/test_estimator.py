@@ -60,10 +60,14 @@ def _batch(logits: Tensor, weight: Tensor, advantage: Tensor) -> Batch:
     """Every arm once, drawn by `logits` `[K, 3]` and counted `weight` `[K, 3]` times."""
     size = weight.shape
     return {
-        "obs": torch.zeros(*size, 5, dtype=torch.float64), "mask": torch.ones(*size, ARMS, dtype=torch.bool),
-        "action": torch.arange(ARMS).expand(size).unsqueeze(-1), "log_prob": torch.log_softmax(logits, -1).expand(size),
-        "advantage": advantage.expand(size), "target": torch.zeros(size, dtype=torch.float64), "weight": weight,
-    }  # fmt: skip
+        "obs": torch.zeros(*size, 5, dtype=torch.float64),
+        "mask": torch.ones(*size, ARMS, dtype=torch.bool),
+        "action": torch.arange(ARMS).expand(size).unsqueeze(-1),
+        "log_prob": torch.log_softmax(logits, -1).expand(size),
+        "advantage": advantage.expand(size),
+        "target": torch.zeros(size, dtype=torch.float64),
+        "weight": weight,
+    }
 
 
 def _all_supports(episodes: int) -> tuple[Tensor, Tensor]:

@@ -74,12 +74,13 @@ def test_where_groups_do_not_meet_it_is_the_gradient_of_the_mean_loss(name: str,
             float(loss.detach()) / 2
             for task in range(2)
             for loss in algo.losses(
-                _points(algo, _moved(params, direction, sign * h), extra, rates, support, task)[-1], extra,
+                _points(algo, _moved(params, direction, sign * h), extra, rates, support, task)[-1],
+                extra,
                 {name: x[task] for name, x in query.items()},
             ).values()
         )
         for sign in (1, -1)
-    ]  # fmt: skip
+    ]
     expected = (values[0] - values[1]) / (2 * h)
     assert abs(float(dot(found.params, direction)) - expected) / abs(expected) < 1e-6
 

@@ -41,10 +41,18 @@ def random_batch(rng, t=4, b=3, o=5, m=6, a=2, extras=("log_prob",), info=("late
     f32 = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
     flags = lambda *shape: rng.random(shape) < 0.5  # noqa: E731
     return RolloutBatch(
-        obs=f32(t + 1, b, o), mask=flags(t + 1, b, m), action=rng.integers(0, 9, (t, b, a), dtype=np.int32),
-        reward=f32(t, b), terminated=flags(t, b), truncated=flags(t, b), valid=flags(t, b),
-        extras={k: f32(t, b) for k in extras}, info={k: f32(t, b) for k in info}, policy_version=version, seed=seed,
-    )  # fmt: skip
+        obs=f32(t + 1, b, o),
+        mask=flags(t + 1, b, m),
+        action=rng.integers(0, 9, (t, b, a), dtype=np.int32),
+        reward=f32(t, b),
+        terminated=flags(t, b),
+        truncated=flags(t, b),
+        valid=flags(t, b),
+        extras={k: f32(t, b) for k in extras},
+        info={k: f32(t, b) for k in info},
+        policy_version=version,
+        seed=seed,
+    )
 
 
 def fake_unroll(tasks, snapshot, plan):

@@ -31,9 +31,14 @@ class Bench:
 
     def worker(self, unroll=fake_unroll, name=None, stop=None):
         worker = Worker(
-            name or f"w{len(self.workers)}", self.requests, lambda stream: self.replies, self.store, unroll,
-            stop or threading.Event(), WORKER,
-        )  # fmt: skip
+            name or f"w{len(self.workers)}",
+            self.requests,
+            lambda stream: self.replies,
+            self.store,
+            unroll,
+            stop or threading.Event(),
+            WORKER,
+        )
         self.workers.append(worker)
         return worker
 

@@ -22,8 +22,16 @@ sizes = st.integers(1, 9)
 
 
 @settings(max_examples=40)
-@given(t=sizes, b=sizes, o=sizes, m=st.integers(0, 20), a=sizes, seed=st.integers(0, 2**63),
-       extras=st.sampled_from([(), ("log_prob",), ("b", "a")]), info=st.sampled_from([(), ("x",)]))  # fmt: skip
+@given(
+    t=sizes,
+    b=sizes,
+    o=sizes,
+    m=st.integers(0, 20),
+    a=sizes,
+    seed=st.integers(0, 2**63),
+    extras=st.sampled_from([(), ("log_prob",), ("b", "a")]),
+    info=st.sampled_from([(), ("x",)]),
+)
 def test_batch_survives_the_wire_bit_for_bit(t, b, o, m, a, seed, extras, info):
     batch = random_batch(np.random.default_rng(seed), t, b, o, m, a, extras, info, version=2**40, seed=seed)
     (data,) = codec.encode_batch("r", 4, batch, ORIGIN)
@@ -108,9 +116,13 @@ def request_id(**changes):
 def test_request_id_is_a_digest_of_the_content():
     assert request_id() == request_id()
     changes = [
-        {"run_id": "x"}, {"tasks": tasks(3)[1:]}, {"snapshot": SnapshotRef("1" * 64, 5)}, {"first_task": 1},
-        {"plan": plan(2, episodes=9)}, {"reply_stream": "t"},
-    ]  # fmt: skip
+        {"run_id": "x"},
+        {"tasks": tasks(3)[1:]},
+        {"snapshot": SnapshotRef("1" * 64, 5)},
+        {"first_task": 1},
+        {"plan": plan(2, episodes=9)},
+        {"reply_stream": "t"},
+    ]
     others = [request_id(**change) for change in changes]
     assert len({request_id(), *others}) == 7
 

@@ -106,8 +106,10 @@ def test_hash_names_content_version_and_nothing_else():
 
 
 def test_hash_does_not_depend_on_the_process():
-    code = "from tests.rollout.factory import snapshot; from lwmecps_core.rollout.policy_store import freeze;" \
-           "print(freeze(snapshot()).ref.hash)"  # fmt: skip
+    code = (
+        "from tests.rollout.factory import snapshot; from lwmecps_core.rollout.policy_store import freeze;"
+        "print(freeze(snapshot()).ref.hash)"
+    )
     command = [sys.executable, "-c", code]
     other = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     assert other.stdout.strip() == freeze(snapshot()).ref.hash

@@ -203,9 +203,7 @@ def test_removed_queue_says_so_instead_of_coming_back(make_queue):
     queue.publish([b"a"])
     queue.delete()
     assert not queue.exists()
-    for use in (
-        lambda: queue.publish([b"b"]), lambda: queue.read("c"), lambda: queue.claim_stale("c", 0), queue.stats,
-    ):  # fmt: skip
+    for use in (lambda: queue.publish([b"b"]), lambda: queue.read("c"), lambda: queue.claim_stale("c", 0), queue.stats):
         with pytest.raises(NotFound):
             use()
     assert not queue.exists()

@@ -68,9 +68,13 @@ def test_a_server_that_became_a_replica_is_unavailable_to_every_write(binary):
         (entry,) = queue.read("c")
         client.replicaof("127.0.0.1", "1")
         writes = [
-            lambda: queue.publish([b"c"], deadline_s=0.05), queue.open, lambda: queue.read("c"),
-            lambda: queue.ack([entry]), lambda: queue.fail("c", entry, "no", fatal=True), queue.delete,
-        ]  # fmt: skip
+            lambda: queue.publish([b"c"], deadline_s=0.05),
+            queue.open,
+            lambda: queue.read("c"),
+            lambda: queue.ack([entry]),
+            lambda: queue.fail("c", entry, "no", fatal=True),
+            queue.delete,
+        ]
         for write in writes:
             with pytest.raises(QueueUnavailable):
                 write()

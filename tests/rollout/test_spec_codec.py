@@ -37,10 +37,14 @@ def tasks(draw):
     )
     rtt = draw(floats)
     deployments = tuple(
-        DeploymentSpec(name=f"d{i}", cpu_time_ms=draw(floats), allowed_nodes=("n0",) * draw(st.integers(0, 1)),
-                       initial_replicas=draw(st.integers(0, 8)))
+        DeploymentSpec(
+            name=f"d{i}",
+            cpu_time_ms=draw(floats),
+            allowed_nodes=("n0",) * draw(st.integers(0, 1)),
+            initial_replicas=draw(st.integers(0, 8)),
+        )
         for i in range(d)
-    )  # fmt: skip
+    )
     recorded = draw(st.booleans())
     users = st.lists(floats, min_size=n, max_size=n).map(tuple)
     workload = WorkloadSpec(

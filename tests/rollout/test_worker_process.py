@@ -80,8 +80,10 @@ def arguments(count=16, per_task=True, config=None, episodes=4):
     algo = algorithms.make(config, BatchEnv(tasks[:1], [0]).spec)
     params, extra = algo.init(torch.Generator().manual_seed(0))
     if per_task:
-        params = {g: {k: torch.stack([v * (1 + i / 10) for i in range(count)]) for k, v in m.items()}
-                  for g, m in params.items()}  # fmt: skip
+        params = {
+            g: {k: torch.stack([v * (1 + i / 10) for i in range(count)]) for k, v in m.items()}
+            for g, m in params.items()
+        }
         extra = {k: torch.stack([v] * count) for k, v in extra.items()}
     plan = CollectionPlan(seeds=tuple(range(count)), episodes=episodes)
     return tasks, PolicySnapshot(config, params, extra, 1, per_task), plan

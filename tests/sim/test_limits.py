@@ -80,10 +80,13 @@ def test_a_backlog_delays_the_next_interval_and_drains():
         users=1.0,
         deployment={"timeout_ms": 60_000.0, "startup_s": 0.0, "cpu_time_ms": 100.0},
         workload={
-            "pattern": "recorded", "recorded_users": ((1.0, 0.0), (150.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0)),
-            "random_start": False, "arrivals": "burst", "base_users": (),
+            "pattern": "recorded",
+            "recorded_users": ((1.0, 0.0), (150.0, 0.0), (1.0, 0.0), (1.0, 0.0), (1.0, 0.0)),
+            "random_start": False,
+            "arrivals": "burst",
+            "base_users": (),
         },
-    )  # fmt: skip
+    )
     overload, after, later = run(busy, [[1, 0]], [[1, 0]], [[1, 0]])
     assert overload.utilisation[0, 0] == 1.0
     assert after.latency_ms_mean == pytest.approx(3.0 + 100.0 + 50 * 100.0)
@@ -103,8 +106,9 @@ def test_pods_without_start_up_time_serve_at_once():
 
 
 def test_the_newest_starting_pods_are_removed_first():
-    states = run(small_task(deployment={"startup_s": 25.0, "cpu_millicores": 400.0}), [[2, 0]], [[4, 0]], [[2, 0]],
-                 [[2, 0]])  # fmt: skip
+    states = run(
+        small_task(deployment={"startup_s": 25.0, "cpu_millicores": 400.0}), [[2, 0]], [[4, 0]], [[2, 0]], [[2, 0]]
+    )
     assert [int(s.starting[0, 0]) for s in states] == [1, 3, 1, 0]
     assert int(states[-1].ready[0, 0]) == 2
 
@@ -113,9 +117,7 @@ def test_pods_that_do_not_fit_stay_pending_until_there_is_room():
     task = small_task(deployment={"startup_s": 0.0})
     other = DeploymentSpec(name="other", cpu_millicores=1000.0, startup_s=0.0, initial_replicas=0)
     task = replace(
-        task,
-        deployments=(*task.deployments, other),
-        workload=replace(task.workload, share=((1.0, 0.0), (1.0, 0.0))),
+        task, deployments=(*task.deployments, other), workload=replace(task.workload, share=((1.0, 0.0), (1.0, 0.0)))
     )
     first, second, third = run(task, [[2, 0], [0, 0]], [[2, 0], [2, 0]], [[1, 0], [2, 0]])
     assert int(first.ready[0, 0]) == 2

@@ -18,9 +18,15 @@ LEASE = timedelta(seconds=30)
 PENDING, RUNNING, PAUSED = RunState.PENDING, RunState.RUNNING, RunState.PAUSED
 COMPLETED, FAILED, CANCELLED = RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED
 ALLOWED = {
-    (PENDING, RUNNING), (PENDING, CANCELLED), (RUNNING, PAUSED), (RUNNING, COMPLETED), (RUNNING, FAILED),
-    (RUNNING, CANCELLED), (PAUSED, RUNNING), (PAUSED, CANCELLED),
-}  # fmt: skip
+    (PENDING, RUNNING),
+    (PENDING, CANCELLED),
+    (RUNNING, PAUSED),
+    (RUNNING, COMPLETED),
+    (RUNNING, FAILED),
+    (RUNNING, CANCELLED),
+    (PAUSED, RUNNING),
+    (PAUSED, CANCELLED),
+}
 
 
 def fresh() -> Run:
@@ -114,10 +120,16 @@ def test_progress_does_not_change_the_etag_but_wishes_do() -> None:
     assert lifecycle.pause(run, NOW).etag != run.etag
 
 
-@given(st.lists(st.tuples(
-    st.sampled_from(["claim", "renew", "pause", "resume", "cancel", "settle", *RunState]), st.integers(0, 3),
-    st.integers(0, 60),
-), max_size=30))  # fmt: skip
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["claim", "renew", "pause", "resume", "cancel", "settle", *RunState]),
+            st.integers(0, 3),
+            st.integers(0, 60),
+        ),
+        max_size=30,
+    )
+)
 def test_no_sequence_of_calls_leaves_the_state_machine(calls: list[tuple[str, int, int]]) -> None:
     run, now = fresh(), NOW
     for what, token, seconds in calls:

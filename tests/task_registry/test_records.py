@@ -12,9 +12,19 @@ from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed
 
 ROW = Row(
-    task="t1", method="adapted", inner_steps=5, reward=-12.5, latency_mean_ms=80.0, latency_p95_ms=120.0,
-    replicas_mean=6.5, sla_miss_share=0.01, moves_mean=1.5, load_correlation=0.9, env_steps=9600, wall_s=1.25,
-)  # fmt: skip
+    task="t1",
+    method="adapted",
+    inner_steps=5,
+    reward=-12.5,
+    latency_mean_ms=80.0,
+    latency_p95_ms=120.0,
+    replicas_mean=6.5,
+    sla_miss_share=0.01,
+    moves_mean=1.5,
+    load_correlation=0.9,
+    env_steps=9600,
+    wall_s=1.25,
+)
 
 
 def report(store: Store, run: Run, clock: Clock, step: int, **values: float) -> None:

@@ -150,12 +150,18 @@ def test_a_run_goes_from_creation_to_completion(registry: Stub) -> None:
     assert convert.run_settings(run.spec) == ("train", TrainConfig(total_episodes=8))
     assert not registry.ClaimRun(pb.ClaimRunRequest(learner_id="other")).HasField("run")
     for step in range(3):
-        answer = registry.ReportRun(pb.ReportRunRequest(
-            run_id=run.id, token=lease.token, step=step, total_steps=3, wandb_run_id="w1",
-            metrics=[run_pb2.MetricPoint(name="meta_loss", step=step, value=step / 2)],
-            rows=[run_pb2.Row(task="t", method="m", inner_steps=step, reward=-step)],
-            traces=[convert.trace_to_message(step, {"users": (1.0, float(step))})],
-        ))  # fmt: skip
+        answer = registry.ReportRun(
+            pb.ReportRunRequest(
+                run_id=run.id,
+                token=lease.token,
+                step=step,
+                total_steps=3,
+                wandb_run_id="w1",
+                metrics=[run_pb2.MetricPoint(name="meta_loss", step=step, value=step / 2)],
+                rows=[run_pb2.Row(task="t", method="m", inner_steps=step, reward=-step)],
+                traces=[convert.trace_to_message(step, {"users": (1.0, float(step))})],
+            )
+        )
         assert answer.desired_state == run_pb2.RUN_STATE_RUNNING
         assert answer.lease.token == lease.token
     policy = create_policy(registry, run.id, lease.token).policy

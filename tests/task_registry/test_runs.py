@@ -14,17 +14,31 @@ from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
 
 
-@pytest.mark.parametrize(("kind", "settings"), [
-    ("train", TrainConfig(total_episodes=7)), ("meta_train", MetaConfig(inner_lr=0.5)),
-    ("transfer", TransferConfig()), ("adapt", AdaptConfig(inner_lr=0.25)), ("evaluate", EvaluateConfig(episodes=3)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("train", TrainConfig(total_episodes=7)),
+        ("meta_train", MetaConfig(inner_lr=0.5)),
+        ("transfer", TransferConfig()),
+        ("adapt", AdaptConfig(inner_lr=0.25)),
+        ("evaluate", EvaluateConfig(episodes=3)),
+    ],
+)
 def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings: RunSettings) -> None:
     tasks = [store.tasks.create(make_task(name)).id for name in "ab"]
     spec = make_run_spec(
-        tasks[1], tasks[0], settings=settings, label="x", num_tasks=3, task_seed=4, seed=5,
-        calibration_task_ids=(tasks[0],), source_task_ids=(tasks[1],), policy_id=make_policy(store).id,
+        tasks[1],
+        tasks[0],
+        settings=settings,
+        label="x",
+        num_tasks=3,
+        task_seed=4,
+        seed=5,
+        calibration_task_ids=(tasks[0],),
+        source_task_ids=(tasks[1],),
+        policy_id=make_policy(store).id,
         algorithm=DQNConfig(tau=0.5),
-    )  # fmt: skip
+    )
     run = store.runs.create(spec, {"team": "edge"})
     assert store.runs.get(run.id) == run
     assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)

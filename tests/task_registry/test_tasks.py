@@ -116,9 +116,7 @@ def test_task_in_use_by_an_unfinished_run_stays(store: Store) -> None:
     task = store.tasks.create(make_task())
     other = store.tasks.create(make_task("calibration"))
     origin = store.tasks.create(make_task("source"))
-    run = store.runs.create(
-        make_run_spec(task.id, calibration_task_ids=(other.id,), source_task_ids=(origin.id,))
-    )  # fmt: skip
+    run = store.runs.create(make_run_spec(task.id, calibration_task_ids=(other.id,), source_task_ids=(origin.id,)))
     with pytest.raises(WrongState, match=run.id):
         store.tasks.delete(task.id)
     for beside in (other, origin):

@@ -66,8 +66,12 @@ def test_the_users_form_becomes_a_task_in_our_units(tmp_path, name):
     task = load_task(write(tmp_path, USER_TASK, name))
     one, two = task.cluster.nodes
     assert (one.cpu_millicores, one.ram_mib, one.tx_mbps, one.rx_mbps, one.access_latency_ms) == (
-        8000, 16000, 1000, 900, 30,
-    )  # fmt: skip
+        8000,
+        16000,
+        1000,
+        900,
+        30,
+    )
     assert (two.cpu_millicores, two.ram_mib, two.access_latency_ms) == (4000, 16000, 10)
     assert task.cluster.rtt_ms == ((0, 40), (40, 0))
     first, second = task.deployments

@@ -54,12 +54,15 @@ def test_stations_are_read_in_the_order_of_their_files(tmp_path):
         (lambda d: d["settings"].pop("hosts"), "settings.hosts", "required"),
         (lambda d: d["settings"].update(hosts=[]), "settings.hosts", "empty"),
         (lambda d: d["settings"].update(load_profiles=[]), "settings.load_profiles", "empty"),
-        (lambda d: d["settings"]["load_profiles"][1].update(concurrent_users=-1),
-         "settings.load_profiles[1].concurrent_users", "greater than or equal to 0"),
+        (
+            lambda d: d["settings"]["load_profiles"][1].update(concurrent_users=-1),
+            "settings.load_profiles[1].concurrent_users",
+            "greater than or equal to 0",
+        ),
         (lambda d: d["settings"]["load_profiles"][2].update(users=1), "settings.load_profiles[2].users", "Unexpected"),
         (lambda d: d["settings"]["hosts"][1].update(host="nowhere"), "settings.hosts[1].host", "no station's first"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_profile_is_refused_with_the_file_and_the_path(tmp_path, change, field, reason):
     broken = station(2)
     change(broken)

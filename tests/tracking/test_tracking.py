@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.tracking import (
-    JsonlTracker,
-    TrackedRun,
-    Trackers,
-    WandbTracker,
-    make_trackers,
-    metric_prefix,
-)
+from lwmecps_core.tracking import JsonlTracker, TrackedRun, Trackers, WandbTracker, make_trackers, metric_prefix
 
 RUN = TrackedRun(id="run-1", name="first", prefix="maml", settings={"inner_lr": 0.01})
 

@@ -40,15 +40,25 @@ from lwmecps_core.tree import flatten, leaves, row, tree_map
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 DQN = DQNConfig(hidden_size=(8, 8), updates_per_batch=3, memory_size=100)
 TINY = {
-    "hidden_size": (8, 8), "batch_size": 64, "n_epochs": 2, "updates_per_batch": 3, "memory_size": 100, "table_size": 64
-}  # fmt: skip
+    "hidden_size": (8, 8),
+    "batch_size": 64,
+    "n_epochs": 2,
+    "updates_per_batch": 3,
+    "memory_size": 100,
+    "table_size": 64,
+}
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8)
 TASKS: tuple[TaskSpec, ...] = tuple(draw(CITY, seed) for seed in range(3))
 COLLECTOR = LocalCollector()
 META = MetaConfig(
-    num_meta_epochs=4, warmup_epochs=2, adaptation_steps=2, meta_batch_size=3, episodes_per_step=2, outer_epochs=2,
+    num_meta_epochs=4,
+    warmup_epochs=2,
+    adaptation_steps=2,
+    meta_batch_size=3,
+    episodes_per_step=2,
+    outer_epochs=2,
     tasks_per_update=2,
-)  # fmt: skip
+)
 
 
 def _tiny(name: str) -> AlgorithmConfig:
@@ -84,23 +94,35 @@ LOOPS: dict[str, Loop] = {
     **{f"{method}_ppo": partial(_meta, method, PPO) for method in METHODS},
     **{f"maml_{name}": partial(_meta, "maml", _tiny(name)) for name in REGISTRY},
     "train": lambda start: train(
-        CITY, PPO, TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2), COLLECTOR, seed=1,
+        CITY,
+        PPO,
+        TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2),
+        COLLECTOR,
+        seed=1,
         start=start,
     ),
     "train_dqn": lambda start: train(
-        CITY, DQN, TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2), COLLECTOR, seed=1,
+        CITY,
+        DQN,
+        TrainConfig(total_episodes=16, tasks_per_batch=2, episodes_per_batch=2),
+        COLLECTOR,
+        seed=1,
         start=start,
     ),
     "independent": lambda start: train(
-        TASKS, PPO, TrainConfig(total_episodes=8, episodes_per_batch=2, independent=True, evaluation_episodes=2),
-        COLLECTOR, seed=1, start=start,
+        TASKS,
+        PPO,
+        TrainConfig(total_episodes=8, episodes_per_batch=2, independent=True, evaluation_episodes=2),
+        COLLECTOR,
+        seed=1,
+        start=start,
     ),
     "transfer": lambda start: transfer(
         _untrained(), TASKS, TransferConfig(total_episodes=8, episodes_per_batch=2), COLLECTOR, seed=1, start=start
     ),
     "adapt": partial(_adapt, lambda: _untrained()),
     "adapt_implicitly": partial(_adapt, lambda: _untrained({"meta_method": "implicit_fomaml", "proximal": 0.1})),
-}  # fmt: skip
+}
 
 
 def _untrained(metadata: dict[str, object] | None = None) -> PolicyData:
@@ -318,8 +340,10 @@ def test_adam_pairs_elements_whatever_the_layout_of_gradients() -> None:
 
 def test_a_packed_optimiser_steps_like_one_that_goes_leaf_by_leaf() -> None:
     generator = torch.Generator().manual_seed(3)
-    start = {"net": {"w": torch.randn(5, 3, generator=generator), "b": torch.randn(3, generator=generator)},
-             "rate": {"w": torch.randn(2, generator=generator)}}  # fmt: skip
+    start = {
+        "net": {"w": torch.randn(5, 3, generator=generator), "b": torch.randn(3, generator=generator)},
+        "rate": {"w": torch.randn(2, generator=generator)},
+    }
     packed = PackedOptimiser(start, 0.1, 1.0, {"rate": 0.01})
     plain = Optimiser(with_task_axis(start, 1), 0.1, 1.0, {"rate": 0.01})
     for _ in range(3):

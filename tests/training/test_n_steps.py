@@ -29,9 +29,7 @@ class _Watching:
     def __init__(self) -> None:
         self.given: list[RolloutBatch] = []
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         batches = LocalCollector().collect(tasks, snapshot, plan)
         if not plan.greedy:
             self.given += batches

@@ -64,17 +64,13 @@ def test_the_loss_is_log_2_for_a_classifier_that_knows_nothing_and_ignores_what_
     params["domain"]["out.weight"] += 1.0
     half = domain.Observed(PLAIN, source.obs, torch.tensor([1.0, 0.0] * 20, dtype=torch.float64))
     only = domain.Observed(PLAIN, source.obs[::2], torch.ones(20, dtype=torch.float64))
-    assert torch.allclose(
-        domain.domain_loss(params, half, target, 1.0), domain.domain_loss(params, only, target, 1.0)
-    )  # fmt: skip
+    assert torch.allclose(domain.domain_loss(params, half, target, 1.0), domain.domain_loss(params, only, target, 1.0))
 
 
 def test_features_are_what_the_output_layer_reads() -> None:
     net = init_mlp(2, (4, 5), 3, 1.0, _generator())
     obs = torch.randn(7, 2, generator=_generator())
-    torch.testing.assert_close(
-        last_hidden(net, PLAIN, obs) @ net["out.weight"] + net["out.bias"], mlp(net, obs)
-    )  # fmt: skip
+    torch.testing.assert_close(last_hidden(net, PLAIN, obs) @ net["out.weight"] + net["out.bias"], mlp(net, obs))
     algo, params, _ = factory.make("ppo", "pairs")
     rows = params["actor"] | {"direct.weight": torch.zeros_like(params["actor"]["direct.weight"])}
     obs = torch.randn(7, algo.spec.obs_size, generator=_generator(), dtype=torch.float64)

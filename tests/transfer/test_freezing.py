@@ -22,8 +22,9 @@ TREE = {"actor": SET | {"log_std": X}, "alpha": {"log_alpha": X}}
 
 def test_output_layers_are_all_that_lies_above_hidden_layers_in_every_group() -> None:
     assert {g: set(names) for g, names in output_layers(TREE).items()} == {
-        "actor": {"out.weight", "direct.bias", "log_std"}, "alpha": {"log_alpha"}
-    }  # fmt: skip
+        "actor": {"out.weight", "direct.bias", "log_std"},
+        "alpha": {"log_alpha"},
+    }
     assert set(output_layers({"critic": MLP})["critic"]) == {"out.weight"}
 
 

@@ -50,7 +50,5 @@ def test_adaptation_speed_is_the_mean_gain_per_batch() -> None:
 def test_parameter_distance_is_euclidean_over_all_groups() -> None:
     source = {"actor": {"w": torch.tensor([3.0, 0.0])}, "critic": {"b": torch.tensor([4.0])}}
     moved = {"actor": {"w": torch.tensor([3.0, 6.0])}, "critic": {"b": torch.tensor([12.0])}}
-    assert metrics.parameter_distance(moved, source) == {
-        "parameter_distance": 10.0, "relative_parameter_distance": 2.0
-    }  # fmt: skip
+    assert metrics.parameter_distance(moved, source) == {"parameter_distance": 10.0, "relative_parameter_distance": 2.0}
     assert metrics.parameter_distance(source, source)["parameter_distance"] == 0.0

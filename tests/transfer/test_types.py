@@ -97,10 +97,16 @@ def test_a_transfer_interrupted_after_any_step_ends_with_the_same_bits(
 
 @pytest.mark.parametrize(
     ("algorithm", "env_id"),
-    [(PPO, "lwmecps-v3"), (DQN, "lwmecps-v3"), (SAC, "lwmecps-v3"), (TD3, "lwmecps-v3-continuous"),
-     (replace(PPO, network="mlp"), "lwmecps-v1"), (SAC, "lwmecps-v3-continuous")],
+    [
+        (PPO, "lwmecps-v3"),
+        (DQN, "lwmecps-v3"),
+        (SAC, "lwmecps-v3"),
+        (TD3, "lwmecps-v3-continuous"),
+        (replace(PPO, network="mlp"), "lwmecps-v1"),
+        (SAC, "lwmecps-v3-continuous"),
+    ],
     ids=lambda x: getattr(x, "name", x),
-)  # fmt: skip
+)
 def test_feature_extraction_moves_output_layers_and_no_bit_below_them(algorithm: AlgorithmConfig, env_id: str) -> None:
     tasks = _tasks(env_id)
     policy = _policy(algorithm, tasks[0])
@@ -153,9 +159,7 @@ class Recording:
     def __init__(self) -> None:
         self.asked: list[tuple[tuple[str, ...], PolicySnapshot]] = []
 
-    def collect(
-        self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
-    ) -> list[RolloutBatch]:
+    def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         self.asked.append((tuple(t.name for t in tasks), snapshot))
         return COLLECTOR.collect(tasks, snapshot, plan)
 
@@ -186,10 +190,15 @@ def test_with_weight_0_domain_adaptation_is_fine_tuning(algorithm: str) -> None:
 
 @pytest.mark.parametrize(
     ("env_id", "algorithm"),
-    [("lwmecps-v3", PPO), ("lwmecps-v4", PPO), ("lwmecps-v4", DQN), ("lwmecps-v4-continuous", PPO),
-     ("lwmecps-v4-continuous", SAC)],
+    [
+        ("lwmecps-v3", PPO),
+        ("lwmecps-v4", PPO),
+        ("lwmecps-v4", DQN),
+        ("lwmecps-v4-continuous", PPO),
+        ("lwmecps-v4-continuous", SAC),
+    ],
     ids=lambda x: getattr(x, "name", x),
-)  # fmt: skip
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_a_policy_of_two_nodes_moves_to_three(method: str, env_id: str, algorithm: AlgorithmConfig) -> None:
     small, large = _tasks(env_id), _tasks(env_id, nodes=3, deployments=3)

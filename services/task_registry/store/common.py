@@ -52,10 +52,15 @@ class Creation:
     def record(self, session: Session, resource_id: str, now: datetime) -> None:
         """Remember what was made; a concurrent twin fails on the primary key and is run again."""
         if self.request_id:
-            session.add(IdempotencyRow(
-                scope=self.scope, request_id=self.request_id, digest=self.digest, resource_id=resource_id,
-                created_at=now,
-            ))  # fmt: skip
+            session.add(
+                IdempotencyRow(
+                    scope=self.scope,
+                    request_id=self.request_id,
+                    digest=self.digest,
+                    resource_id=resource_id,
+                    created_at=now,
+                )
+            )
 
 
 @dataclass(frozen=True)

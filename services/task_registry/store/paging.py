@@ -43,8 +43,9 @@ def read_token(token: str, filters: str) -> list[Any] | None:
     return key
 
 
-def cut_page(rows: Sequence[R], limit: int, filters: str, key: Callable[[R], list[Any]],
-             item: Callable[[R], T]) -> Page[T]:  # fmt: skip
+def cut_page(
+    rows: Sequence[R], limit: int, filters: str, key: Callable[[R], list[Any]], item: Callable[[R], T]
+) -> Page[T]:
     """A page of `rows`, which were queried with `limit + 1`, so that one too many says there is more."""
     token = ""
     if len(rows) > limit:

@@ -39,9 +39,15 @@ class PolicyStore:
         self._database, self._clock, self._artefacts, self._runs = context.database, context.clock, artefacts, runs
 
     def create(
-        self, name: str, algorithm: AlgorithmConfig, env_spec: EnvSpec, labels: dict[str, str] | None = None,
-        run_id: str = "", token: int = 0, request_id: str = "",
-    ) -> Policy:  # fmt: skip
+        self,
+        name: str,
+        algorithm: AlgorithmConfig,
+        env_spec: EnvSpec,
+        labels: dict[str, str] | None = None,
+        run_id: str = "",
+        token: int = 0,
+        request_id: str = "",
+    ) -> Policy:
         """Register a policy without weights; the same `request_id` again returns the first call's policy.
 
         Raises `AlreadyExists` when `request_id` came with another policy before; with a `run_id`, `NotFound`, and
@@ -49,9 +55,12 @@ class PolicyStore:
         """
         labels, now = labels or {}, self._clock()
         columns = {
-            "name": name, "run_id": run_id, "algorithm": dump(algorithm), "env_spec": asdict(env_spec),
+            "name": name,
+            "run_id": run_id,
+            "algorithm": dump(algorithm),
+            "env_spec": asdict(env_spec),
             "labels": labels,
-        }  # fmt: skip
+        }
         creation = Creation("policy", request_id, digest(columns))
 
         def work(session: Session) -> Policy:
@@ -148,9 +157,15 @@ class CheckpointStore:
         def work(session: Session) -> tuple[Checkpoint, list[str]]:
             locked_run(session, run_id, token)
             row = CheckpointRow(
-                id=id_, run_id=run_id, step=step, token=token, artefact_key=artefact.key,
-                artefact_size_bytes=artefact.size_bytes, artefact_sha256=artefact.sha256, created_at=now,
-            )  # fmt: skip
+                id=id_,
+                run_id=run_id,
+                step=step,
+                token=token,
+                artefact_key=artefact.key,
+                artefact_size_bytes=artefact.size_bytes,
+                artefact_sha256=artefact.sha256,
+                created_at=now,
+            )
             session.add(row)
             session.flush()
             old = session.scalars(_newest_first(run_id).offset(KEPT_CHECKPOINTS)).all()
@@ -235,10 +250,16 @@ def _policy(row: PolicyRow) -> Policy:
     if row.artefact_key is not None and row.artefact_size_bytes is not None and row.artefact_sha256 is not None:
         artefact = Artefact(row.artefact_key, row.artefact_size_bytes, row.artefact_sha256)
     return Policy(
-        id=row.id, name=row.name, run_id=row.run_id, labels=row.labels, created_at=row.created_at, etag=row.etag,
+        id=row.id,
+        name=row.name,
+        run_id=row.run_id,
+        labels=row.labels,
+        created_at=row.created_at,
+        etag=row.etag,
         algorithm=parse(AlgorithmConfig, row.algorithm, f"stored policy {row.id}"),
-        env_spec=_env_spec(row.env_spec), artefact=artefact,
-    )  # fmt: skip
+        env_spec=_env_spec(row.env_spec),
+        artefact=artefact,
+    )
 
 
 def _env_spec(plain: Mapping[str, Any]) -> EnvSpec:

@@ -69,9 +69,11 @@ def news_of(session: Session, run: Run, after_revision: int, after_step: int) ->
     Reports are serialised by the lock on their run, so a revision that was read is complete.
     """
     metrics = select(MetricRow).where(
-        MetricRow.run_id == run.id, MetricRow.revision > after_revision, MetricRow.revision <= run.revision,
+        MetricRow.run_id == run.id,
+        MetricRow.revision > after_revision,
+        MetricRow.revision <= run.revision,
         MetricRow.step > after_step,
-    )  # fmt: skip
+    )
     rows = select(ResultRow).where(
         ResultRow.run_id == run.id, ResultRow.revision > after_revision, ResultRow.revision <= run.revision
     )
@@ -86,11 +88,10 @@ def append(database: Database, session: Session, run: Run, said: Report) -> None
     """Store what a report carries; what has the same key is replaced."""
     new = {"run_id": run.id, "revision": run.revision}
     points = {
-        (p.step, p.name): new | {
-            "step": p.step, "name": p.name, "value": None if math.isnan(p.value) else p.value, "time": p.time
-        }
+        (p.step, p.name): new
+        | {"step": p.step, "name": p.name, "value": None if math.isnan(p.value) else p.value, "time": p.time}
         for p in said.metrics
-    }  # fmt: skip
+    }
     _upsert(database, session, MetricRow, list(points.values()), ("run_id", "step", "name"))
     if said.rows:
         last = session.scalar(select(func.max(ResultRow.position)).where(ResultRow.run_id == run.id))
@@ -119,9 +120,13 @@ def from_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _upsert(
-    database: Database, session: Session, table: Any, rows: list[dict[str, Any]], key: tuple[str, ...],
+    database: Database,
+    session: Session,
+    table: Any,
+    rows: list[dict[str, Any]],
+    key: tuple[str, ...],
     kept: tuple[str, ...] = (),
-) -> None:  # fmt: skip
+) -> None:
     if not rows:
         return
     insert = database.insert(table)

@@ -22,9 +22,20 @@ from services.task_registry.store.tasks import hold_tasks
 
 LEASE = timedelta(seconds=30)
 STATE_FIELDS = (
-    "updated_at", "etag", "step", "total_steps", "owner", "token", "lease_expires_at", "started_at", "finished_at",
-    "error", "result_policy_id", "wandb_run_id", "revision",
-)  # fmt: skip
+    "updated_at",
+    "etag",
+    "step",
+    "total_steps",
+    "owner",
+    "token",
+    "lease_expires_at",
+    "started_at",
+    "finished_at",
+    "error",
+    "result_policy_id",
+    "wandb_run_id",
+    "revision",
+)
 Change = Callable[[Run, datetime], Run]
 
 
@@ -190,13 +201,16 @@ def spec_to_plain(spec: RunSpec) -> dict[str, Any]:
 def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
     """The inverse of `spec_to_plain`."""
     rest = {name: value for name, value in plain.items() if name != "kind"}
-    return RunSpec(**rest | {
-        "task_ids": tuple(plain["task_ids"]),
-        "calibration_task_ids": tuple(plain["calibration_task_ids"]),
-        "source_task_ids": tuple(plain["source_task_ids"]),
-        "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
-        "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
-    })  # fmt: skip
+    return RunSpec(
+        **rest
+        | {
+            "task_ids": tuple(plain["task_ids"]),
+            "calibration_task_ids": tuple(plain["calibration_task_ids"]),
+            "source_task_ids": tuple(plain["source_task_ids"]),
+            "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
+            "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
+        }
+    )
 
 
 def locked_run(session: Session, run_id: str, token: int) -> Run:

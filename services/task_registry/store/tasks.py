@@ -23,9 +23,12 @@ class TaskStore:
         self._database, self._clock = context.database, context.clock
 
     def create(
-        self, spec: TaskSpec | TaskDistribution, name: str = "", labels: dict[str, str] | None = None,
+        self,
+        spec: TaskSpec | TaskDistribution,
+        name: str = "",
+        labels: dict[str, str] | None = None,
         request_id: str = "",
-    ) -> Task:  # fmt: skip
+    ) -> Task:
         """Register a task (under its own name) or a distribution (under `name`, by default its family's).
 
         The same `request_id` again returns the task that the first call made. Raises `AlreadyExists` when `request_id`
@@ -40,9 +43,15 @@ class TaskStore:
             if made := creation.replay(session):
                 return _task(_find(session, made))
             row = TaskRow(
-                id=new_id("task"), name=name, kind=kind, family=spec.family, spec=plain, labels=labels,
-                created_at=now, etag="1",
-            )  # fmt: skip
+                id=new_id("task"),
+                name=name,
+                kind=kind,
+                family=spec.family,
+                spec=plain,
+                labels=labels,
+                created_at=now,
+                etag="1",
+            )
             session.add(row)
             creation.record(session, row.id, now)
             session.flush()

@@ -26,8 +26,8 @@ def server_credentials(settings: ServerSettings) -> grpc.ServerCredentials:
 
     return grpc.dynamic_ssl_server_credentials(
         initial,
-        changed,
-        require_client_authentication=bool(settings.tls_client_ca_file),  # type: ignore[arg-type]
+        changed,  # type: ignore[arg-type]
+        require_client_authentication=bool(settings.tls_client_ca_file),
     )
 
 

@@ -9,7 +9,7 @@ from bench.policies import ppo, snapshot, v3
 from bench.report import Row
 from bench.timing import interleave, seconds
 from lwmecps_core.algorithms.base import Batch
-from lwmecps_core.meta.adapt import stacked
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.meta.maml import meta_gradient
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.unroll import unroll
@@ -54,7 +54,7 @@ def problem(network: str, transitions: int) -> tuple[Callable[[], Any], Callable
         seeds = tuple(range(step * TASKS, (step + 1) * TASKS))
         plan = CollectionPlan(seeds=seeds, episodes=1, length=transitions)
         data = stacked(unroll([task] * TASKS, snapshot(task, network), plan))
-        batches.append({k: v.detach() for k, v in algo.whole(start, extras, data, torch.Generator()).items()})
+        batches.append({k: v.detach() for k, v in algo.prepare(start, extras, data, torch.Generator()).items()})
     rates = tree_map(lambda leaf: torch.full_like(leaf, 0.01), params)
 
     def gradient(of: list[Batch]) -> Any:

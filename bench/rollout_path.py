@@ -10,7 +10,7 @@ from bench.policies import snapshot, v3
 from bench.processes import running
 from bench.report import Row
 from bench.timing import interleave, wall_rate
-from lwmecps_core.meta.adapt import stacked
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.rollout.codec import encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.messages import Origin

@@ -1,6 +1,6 @@
 """Pure functions over parameter trees (group → name → tensor) and their flat form for files and checkpoints."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import torch
 from torch import Tensor
@@ -69,3 +69,24 @@ def unflatten(flat: dict[str, Tensor], prefix: str) -> Tree:
             group, name = key[len(prefix) + 1 :].rsplit("/", 1)
             tree.setdefault(group, {})[name] = leaf
     return tree
+
+
+def gradients(
+    losses: dict[str, Tensor],
+    params: Tree,
+    groups: Collection[str] | None = None,
+    *,
+    create_graph: bool = False,
+    retain_graph: bool = False,
+) -> Tree:
+    """Each group's gradient of its own loss, summed over tasks (they share no parameters), where it has one."""
+    wanted = [group for group in params if group in losses and (groups is None or group in groups)]
+    result: Tree = {}
+    for group in wanted:
+        names = params[group]
+        keep = create_graph or retain_graph or group != wanted[-1]  # the graph is freed with the last group
+        grads = torch.autograd.grad(
+            losses[group].sum(), list(names.values()), create_graph=create_graph, retain_graph=keep
+        )
+        result[group] = dict(zip(names, grads, strict=True))
+    return result

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, fields, replace
 import torch
 
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.evaluation import rows
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import evaluation_plan
+from lwmecps_core.training.evaluation import rows
 from lwmecps_core.tree import tree_map
 
 FIGURES = tuple(f for f in fields(Row) if f.type is float)

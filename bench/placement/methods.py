@@ -12,12 +12,12 @@ from bench.placement.settings import EVALUATION_SEED, FIRST_HELD_OUT_SEED, TRAIN
 from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
-from lwmecps_core.progress import LoopState, Progress
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, TransferConfig
-from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from lwmecps_core.training.progress import LoopState, Progress
+from lwmecps_core.training.sampling import torch_generator
 from services.learner_service import checkpoints
 
 SOURCE_TASK_SEED = 100

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.placement import causes, plots
+from bench.placement import plots, shortfalls
 from bench.placement.bars import WHERE, bars
 from bench.placement.results import Results
 from bench.placement.settings import HIDDEN, MANY, META_METHODS
@@ -144,7 +144,7 @@ def _page(results: Results, view: View) -> Iterator[str]:
     for bar in bars(view):
         yield f"| {bar.number} | {bar.demand} | {bar.figure} | {'yes' if bar.met else '**no**'} |"
     yield f"\n{_left_alone(view)}"
-    yield from causes.section(results, view)
+    yield from shortfalls.section(results, view)
     yield "\n## Pictures\n"
     for name, text in (
         ("reward", "What each method comes to."),

@@ -21,9 +21,9 @@ from bench.validation import results
 from bench.validation.gym_collector import Choice, GymCollector, GymTask, greedy, returns
 from lwmecps_core import algorithms
 from lwmecps_core.config import dump
-from lwmecps_core.descent import Descent
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, SACConfig, TD3Config
-from lwmecps_core.sampling import seeds, torch_generator
+from lwmecps_core.training.loop import Descent
+from lwmecps_core.training.sampling import seeds, torch_generator
 
 SEEDS = (0, 1, 2, 3, 4)
 EPISODES = 20

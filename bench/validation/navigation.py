@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from bench.validation.results import RESULTS, mean_ci95, write
 from lwmecps_core import algorithms, meta
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
-from lwmecps_core.descent import Descent
-from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.run_config import MetaConfig, PPOConfig
-from lwmecps_core.sampling import seeds, torch_generator
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.training.common import equal_rates
+from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.meta import meta_descent
+from lwmecps_core.training.sampling import seeds, torch_generator
 from lwmecps_core.tree import expanded
 
 OUT = RESULTS / "validation-navigation.json"
@@ -153,7 +153,7 @@ def returns_by_step(
     for step in range(STEPS + 1):
         found.append(np.array([b.reward.sum(0).mean() for b in episodes(f"test-{step}")], np.float64))
         data = stacked(episodes(f"support-{step}"))
-        batch = algo.whole(current, {}, data, torch_generator(seed, f"noise-{step}"))
+        batch = algo.prepare(current, {}, data, torch_generator(seed, f"noise-{step}"))
         current = learner.step(algo, origin, current, {}, rates, batch, cfg)
     return found
 

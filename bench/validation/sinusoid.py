@@ -20,7 +20,7 @@ from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.meta.maml import meta_gradient
 from lwmecps_core.optimiser import PackedOptimiser
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.sampling import torch_generator
+from lwmecps_core.training.sampling import torch_generator
 from lwmecps_core.tree import detached, expanded, tree_map
 
 OUT = RESULTS / "validation-sinusoid.json"

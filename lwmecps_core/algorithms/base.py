@@ -57,7 +57,7 @@ class Algorithm(Protocol):
         Without noise the choice is deterministic (the policy's mode, the greedy action).
         """
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """All of a stacked rollout as one batch, with what the loss needs (returns, advantages, noise).
 
         `data` holds `RolloutBatch`'s fields as tensors with a task axis, time before environments: `obs`
@@ -65,7 +65,7 @@ class Algorithm(Protocol):
         """
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
-        """Shuffled minibatches of a batch made by `whole`, epoch after epoch, with noise of their own."""
+        """Shuffled minibatches of a batch made by `prepare`, epoch after epoch, with noise of their own."""
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable.

@@ -47,7 +47,7 @@ class DQN:
         """The greedy choice of every component, or with probability `epsilon` any allowed one."""
         return ActorOut(heads.epsilon_greedy(self._q(params["critic"], obs, mask), self.cfg.epsilon, noise), {})
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to."""
         return replay.transitions(data)
 

@@ -33,7 +33,7 @@ class PPO:
     optimiser: Literal["adam", "sgd"] = "adam"
     memory_size = 0
     inner_groups: tuple[str, ...] = ("actor",)
-    """The critic stays: the linear fit in `whole` is its adaptation, in closed form."""
+    """The critic stays: the linear fit in `prepare` is its adaptation, in closed form."""
 
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
@@ -65,7 +65,7 @@ class PPO:
         action = mean if noise is None else mean + torch.exp(log_std) * heads.normal(noise)
         return ActorOut(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Advantages normalised per task, value targets, and the flattened samples.
 
         A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task

@@ -63,7 +63,7 @@ class QLearning:
         values = self._values(params["critic"]["table"], obs, mask).unsqueeze(-2)
         return ActorOut(heads.epsilon_greedy(values, self.cfg.epsilon, noise), {})
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to."""
         return replay.transitions(data)
 

@@ -1,11 +1,19 @@
 """Transitions and how a memory of them is sampled: what every algorithm that learns from old data shares."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.algorithms.returns import flat_samples
+from lwmecps_core.batch import FIELDS, RolloutBatch
+
+
+def stacked(batches: Sequence[RolloutBatch]) -> Batch:
+    """Rollouts of K tasks as tensors `[K, T(+1), B, ...]`."""
+    data = {name: torch.stack([torch.as_tensor(getattr(b, name)) for b in batches]) for name in FIELDS}
+    extras = {name: torch.stack([torch.as_tensor(b.extras[name]) for b in batches]) for name in batches[0].extras}
+    return data | extras
 
 
 def transitions(data: Batch) -> Batch:

@@ -71,7 +71,7 @@ class SAC:
         normal = torch.zeros_like(out[..., 0]) if noise is None else heads.normal(noise)
         return ActorOut(squashed_gaussian(out, normal)[0], {})
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to, and noise for both frames' actions."""
         return self._with_noise(replay.transitions(data), generator)
 

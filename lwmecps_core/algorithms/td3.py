@@ -57,7 +57,7 @@ class TD3:
             action = (action + self.cfg.exploration_noise * HALF_RANGE * heads.normal(noise)).clamp(0.0, 1.0)
         return ActorOut(action, {})
 
-    def whole(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to, and the noise of the target's action."""
         return self._with_noise(replay.transitions(data), generator)
 

@@ -1,7 +1,7 @@
 """The upper bound: a search for each episode's best plan, with everything hidden known, the users to come included.
 
 Plans are followed in the true simulator under the episode's own seed. A search begins with the best of all rules'
-trajectories and of dynamic programmes (`programme`), and is refined window by window (`refine`).
+trajectories and of dynamic programmes (`dynamic_programming`), and is refined window by window (`refine`).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lwmecps_core.baselines.balance import OptimizedBalance
 from lwmecps_core.baselines.base import Baseline, Bools, Ints, Scene, encode, scene
+from lwmecps_core.baselines.dynamic_programming import best_by_programme
 from lwmecps_core.baselines.fixed import Static, Uniform
 from lwmecps_core.baselines.greedy import Greedy
 from lwmecps_core.baselines.hpa import GRID, Hpa
-from lwmecps_core.baselines.programme import programmes
 from lwmecps_core.baselines.random import RandomPolicy
 from lwmecps_core.baselines.refine import refine
 from lwmecps_core.baselines.replay import Replay
@@ -74,7 +74,7 @@ def best_plans(tasks: Sequence[TaskSpec], task_of: Ints, seeds: NDArray[np.uint6
     """The best plan found for every episode: `[E, T, A]`."""
     replay = Replay(tuple(tasks), task_of, seeds)
     candidates, totals = followed(replay)
-    planned = programmes(replay)
+    planned = best_by_programme(replay)
     candidates = np.concatenate([candidates, planned], axis=1)
     totals = np.concatenate([totals, replay.rewards(planned).sum(-1)], axis=1)
     best = totals.argmax(1)

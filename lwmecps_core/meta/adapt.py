@@ -1,34 +1,9 @@
 """The inner loop: gradient steps on support data, one set of parameters per task, differentiable if asked."""
 
-from collections.abc import Collection, Sequence
-
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.batch import FIELDS, RolloutBatch
-from lwmecps_core.tree import tree_map
-
-
-def gradients(
-    losses: dict[str, Tensor],
-    params: Params,
-    groups: Collection[str] | None = None,
-    *,
-    create_graph: bool = False,
-    retain_graph: bool = False,
-) -> Params:
-    """Each group's gradient of its own loss, summed over tasks (they share no parameters), where it has one."""
-    wanted = [group for group in params if group in losses and (groups is None or group in groups)]
-    result: Params = {}
-    for group in wanted:
-        names = params[group]
-        keep = create_graph or retain_graph or group != wanted[-1]  # the graph is freed with the last group
-        grads = torch.autograd.grad(
-            losses[group].sum(), list(names.values()), create_graph=create_graph, retain_graph=keep
-        )
-        result[group] = dict(zip(names, grads, strict=True))
-    return result
+from lwmecps_core.tree import gradients, tree_map
 
 
 def inner_step(params: Params, rates: Params, grads: Params) -> Params:
@@ -81,10 +56,3 @@ def adapted_once(
             g: {n: x + proximal * (fresh[g][n] - start[g][n]) for n, x in names.items()} for g, names in grads.items()
         }
     return tree_map(lambda leaf: leaf.detach(), inner_step(fresh, rates, grads))
-
-
-def stacked(batches: Sequence[RolloutBatch]) -> Batch:
-    """Rollouts of K tasks as tensors `[K, T(+1), B, ...]`."""
-    data = {name: torch.stack([torch.as_tensor(getattr(b, name)) for b in batches]) for name in FIELDS}
-    extras = {name: torch.stack([torch.as_tensor(b.extras[name]) for b in batches]) for name in batches[0].extras}
-    return data | extras

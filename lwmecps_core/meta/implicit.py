@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.meta.adapt import adapted_once, gradients
+from lwmecps_core.meta.adapt import adapted_once
 from lwmecps_core.meta.base import MetaGradient, point_weights
 from lwmecps_core.meta.maml import total_loss
 from lwmecps_core.meta.solver import gmres
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map, with_leaves
+from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 
 from lwmecps_core.algorithms.base import Batch, Params
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.evaluation import rows, summary, trace
-from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.optimiser import with_task_axis
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import SIMULATED, AdaptConfig
-from lwmecps_core.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
+from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.guard import Guard
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
 
 
@@ -94,7 +94,7 @@ def adapt(
             if not (learner.frozen_support and support):
                 at, acting = (1, origin) if learner.frozen_support else (step, current)
                 batches = collect(acting, at, support_plan(at), guard.held)
-                support = algo.whole(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
+                support = algo.prepare(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
                 support_rewards = _rewards(batches)
                 if at == step:  # otherwise frozen data that are collected again after a pause, and equal
                     guard.see(support_rewards)

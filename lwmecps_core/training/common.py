@@ -13,8 +13,8 @@ from lwmecps_core.meta.base import MetaLearner
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.run_config import MetaConfig, fits_any_size
-from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.sampling import seeds
 from lwmecps_core.tree import tree_map
 
 

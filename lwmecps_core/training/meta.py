@@ -9,20 +9,20 @@ from torch import Tensor
 
 from lwmecps_core import algorithms, meta
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.descent import Descent, under
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.evaluation import summary
-from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
 from lwmecps_core.optimiser import PackedOptimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
-from lwmecps_core.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import equal_rates, speed
+from lwmecps_core.training.evaluation import summary
+from lwmecps_core.training.loop import Descent, under
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.tree import detached, expanded, expanded_extra, tree_map
 
 LARGEST_RATE = 1.0
@@ -116,7 +116,7 @@ def _collect_chain(
         snapshot = PolicySnapshot(policy.algorithm, detached(current), extra, j, per_task=True)
         plan = CollectionPlan(seeds=seeds(point_seed, "tasks", k), episodes=cfg.episodes_per_step)
         data.append(collector.collect(tasks, snapshot, plan))
-        batches.append(algo.whole(current, extra, stacked(data[-1]), torch_generator(point_seed, "noise")))
+        batches.append(algo.prepare(current, extra, stacked(data[-1]), torch_generator(point_seed, "noise")))
     return data, batches
 
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from lwmecps_core import algorithms
 from lwmecps_core.baselines.run import run_baseline
-from lwmecps_core.descent import Descent
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.evaluation import rows, summary, trace
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
-from lwmecps_core.sampling import given_tasks, some_tasks, torch_generator
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan
+from lwmecps_core.training.evaluation import rows, summary, trace
+from lwmecps_core.training.loop import Descent
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sampling import given_tasks, some_tasks, torch_generator
 
 CALIBRATION_TASKS = 32
 

@@ -9,13 +9,13 @@ import torch
 from lwmecps_core.algorithms.base import Algorithm, Batch, Params
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.descent import AddedLoss, Descent, Losses, Method, under
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import TransferConfig, rollout_length
-from lwmecps_core.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.training.common import bound_algorithm
+from lwmecps_core.training.loop import AddedLoss, Descent, Losses, Method, under
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.transfer import domain, freezing, metrics
 
 

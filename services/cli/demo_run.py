@@ -5,10 +5,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import EnvId, TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.profiles import load_profiles, profile_distribution
+from lwmecps_core.training.sampling import seeds
 from services.cli.clients import Clients
 from services.cli.demo_plan import Problem, carry_out, plan, rows_of, trace_of
 from services.cli.demo_plots import plot_adaptation, plot_placement

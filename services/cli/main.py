@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable
-from services.cli import acting, demo, policies, runs, starting, tasks, tokens, up
+from services.cli import acting, demo, policies, run_commands, runs, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.processes import ProcessFailed
@@ -66,7 +66,7 @@ def root(
     context.obj = Clients(Addresses(registry, env, learner))
 
 
-for part in (up.app, demo.app, starting.app, acting.app, runs.app):
+for part in (up.app, demo.app, run_commands.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(tasks.app, name="task")
 app.add_typer(policies.app, name="policies")

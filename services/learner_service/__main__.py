@@ -25,10 +25,10 @@ from services.learner_service.collectors import RedisCollectors
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
+from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, Workshop
 from services.learner_service.session_collector import EnvService, SessionCollector
 from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
-from services.learner_service.slots import Slots
 
 
 def main() -> None:
@@ -56,18 +56,18 @@ def main() -> None:
         ),
     )
     make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
-    slots = Slots(workshop, settings.slots)
-    servicer = LearnerRpc(registry, Actor(registry.get_weights, settings.policy_cache), slots.nudge)
+    pool = RunPool(workshop, settings.slots)
+    servicer = LearnerRpc(registry, Actor(registry.get_weights, settings.policy_cache), pool.nudge)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )
 
     def let_go() -> None:
         registry.hurry.set()
-        slots.stop(settings.grace_s / 2)
+        pool.stop(settings.grace_s / 2)
 
     checks = {service.descriptor.full_name: registry.check, ROLLOUTS: lambda: check_reachable(probe)}
-    slots.start()
+    pool.start()
     serve(settings, [service], name="learner-service", on_stop=[let_go], checks=checks)
 
 

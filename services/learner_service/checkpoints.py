@@ -7,8 +7,8 @@ import safetensors.torch
 import torch
 
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.progress import LoopState
 from lwmecps_core.rollout.inbox import Ledger
+from lwmecps_core.training.progress import LoopState
 
 FORMAT = "lwmecps-checkpoint-1"
 LEDGER = "lwmecps.ledger"

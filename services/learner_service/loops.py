@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from lwmecps_core import training
-from lwmecps_core.progress import Progress
+from lwmecps_core.training.progress import Progress
 from services.learner_service.jobs import Loop, LoopInput
 
 

@@ -16,8 +16,8 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.rollout.unroll import Bools, Floats, drive
-from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import EnvSpec, TaskSpec
+from lwmecps_core.training.sampling import seeds
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from services.common import convert

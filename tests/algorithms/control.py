@@ -4,10 +4,9 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Params
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.tree import expanded_extra, row
+from lwmecps_core.tree import expanded_extra, gradients, row
 
 SPEC = EnvSpec("lwmecps-v1-continuous", (("global", (1,)),), (), 1, 20)
 GAMMA, KEEP, PRICE = 0.5, 0.9, 0.5

@@ -72,7 +72,7 @@ def _settings(name: str) -> AlgorithmConfig:
 
 def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
     """A rollout as one batch, with the same noise every time."""
-    return algo.whole(params, extra, data, torch.Generator().manual_seed(0))
+    return algo.prepare(params, extra, data, torch.Generator().manual_seed(0))
 
 
 def make(name: str, spec: str) -> tuple[Algorithm, Params, Extra]:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from lwmecps_core.meta.adapt import gradients
-from lwmecps_core.tree import expanded, expanded_extra, leaves, row, tree_map
+from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, row, tree_map
 from tests.algorithms.factory import cases, make, rollout, whole
 
 pytestmark = pytest.mark.parametrize(("name", "spec"), cases())

@@ -3,11 +3,10 @@
 import torch
 
 from lwmecps_core.algorithms.dqn import DQN
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.optimiser import Optimiser
 from lwmecps_core.run_config import DQNConfig
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.tree import expanded
+from lwmecps_core.tree import expanded, gradients
 
 SPEC = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (3,)),), nvec=(2,), action_size=1, horizon=10)
 NEXT = [[0, 1], [0, 2], [2, 2]]

@@ -10,11 +10,10 @@ from torch import Tensor
 from lwmecps_core.algorithms.base import Batch, Extra
 from lwmecps_core.algorithms.q_learning import QLearning
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.optimiser import Optimiser
 from lwmecps_core.run_config import QLearningConfig
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.tree import expanded, expanded_extra
+from lwmecps_core.tree import expanded, expanded_extra, gradients
 from tests.algorithms.factory import BOX, PAIRS, ROWS
 
 SPEC = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (3,)),), nvec=(2,), action_size=1, horizon=10)

@@ -7,9 +7,9 @@ import torch
 from lwmecps_core.algorithms import heads
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.algorithms.sac import SAC, squashed_gaussian
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.run_config import SACConfig
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.tree import gradients
 from tests.algorithms import control
 from tests.algorithms.factory import make, rollout, whole
 

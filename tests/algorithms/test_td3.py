@@ -7,10 +7,9 @@ from lwmecps_core.algorithms import networks
 from lwmecps_core.algorithms.base import Batch, Extra, Params
 from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.run_config import TD3Config
-from lwmecps_core.tree import expanded_extra
+from lwmecps_core.tree import expanded_extra, gradients
 from tests.algorithms import control
 from tests.algorithms.factory import FLAT
 

@@ -3,9 +3,9 @@ import pytest
 
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
-from lwmecps_core.evaluation import load_correlation, rows, trace
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.training.evaluation import load_correlation, rows, trace
 
 
 def batch(reward, valid=None, terminated=None, **info) -> RolloutBatch:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from lwmecps_core.progress import Row
+from lwmecps_core.training.progress import Row
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.results import comparison_table, gap_closed, interval, paired_difference, summarise, write_results
 

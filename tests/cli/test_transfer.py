@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
-from services.cli.starting import app
+from services.cli.run_commands import app
 
 
 class Asked:

@@ -7,10 +7,11 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from lwmecps_core import algorithms, progress, run_config, specs
+from lwmecps_core import algorithms, run_config, specs
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS, fill
+from lwmecps_core.training import progress
 from protos.lwmecps.cluster.v1 import cluster_pb2
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2

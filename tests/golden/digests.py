@@ -23,7 +23,6 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY as METHODS
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import Progress
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.rollout.unroll import LocalCollector
@@ -39,6 +38,7 @@ from lwmecps_core.run_config import (
 from lwmecps_core.specs import ALL_ENV_IDS, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from lwmecps_core.training.progress import Progress
 
 FILE = Path(__file__).with_name("digests.json")
 CITY = TaskDistribution(nodes=3, deployments=2, max_replicas=4, horizon=12)

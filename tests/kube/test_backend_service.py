@@ -12,9 +12,9 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
 from lwmecps_core.run_config import AdaptConfig, PPOConfig
-from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
 from lwmecps_core.training import adapt
+from lwmecps_core.training.sampling import torch_generator
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from scripts.kube import ControlPlane
 from services.common import convert

@@ -19,7 +19,7 @@ from services.learner_service.acting import Actor
 from services.learner_service.jobs import Loop
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
-from services.learner_service.slots import Slots
+from services.learner_service.run_pool import RunPool
 from services.task_registry.__main__ import registry_service
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
@@ -91,7 +91,7 @@ class Learner:
 
     stub: LearnerServiceStub
     client: RegistryClient
-    slots: Slots
+    pool: RunPool
     server: RunningServer
 
 
@@ -102,19 +102,19 @@ def start_learner(registry: Registry) -> Iterator[Callable[[Loop], Learner]]:
     def start_one(loop: Loop) -> Learner:
         channel = connect(registry.address)
         client = RegistryClient(channel, registry.address, f"learner-{len(started)}", lease_s=3.0)
-        slots = Slots(workshop(client, loop, PACE), count=1, poll_every_s=0.05)
-        rpc = LearnerRpc(client, Actor(client.get_weights), slots.nudge)
+        pool = RunPool(workshop(client, loop, PACE), count=1, poll_every_s=0.05)
+        rpc = LearnerRpc(client, Actor(client.get_weights), pool.nudge)
         descriptor = learner_pb2.DESCRIPTOR.services_by_name["LearnerService"]
         server = start(ServerSettings(), [Service(descriptor, rpc, add_LearnerServiceServicer_to_server)])
-        slots.start()
-        made = Learner(LearnerServiceStub(connect(server.address)), client, slots, server)
+        pool.start()
+        made = Learner(LearnerServiceStub(connect(server.address)), client, pool, server)
         started.append(made)
         return made
 
     yield start_one
     for learner in started:
         learner.client.hurry.set()
-        learner.slots.stop(5.0)
+        learner.pool.stop(5.0)
         learner.server.drain(0.2)
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from lwmecps_core.errors import CollectionTimeout, InvalidInput, ServiceUnavailable
-from lwmecps_core.progress import LoopState, Progress, Row
 from lwmecps_core.run_config import EvaluateConfig
 from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.training.progress import LoopState, Progress, Row
 from services.learner_service import checkpoints
 from services.learner_service.jobs import End, Job, LoopInput, Wish, resolve_source
+from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, RunSession, Workshop
-from services.learner_service.slots import Slots
 
 from .fakes import FakeRegistry, NoCollector, job, never, policy, summing_loop, task, wait_until, workshop
 
@@ -258,13 +258,13 @@ def test_a_paused_or_lost_run_keeps_its_rollouts_for_whoever_goes_on() -> None:
 
 def test_slots_take_one_run_after_another_and_stop() -> None:
     registry = FakeRegistry(job())
-    slots = Slots(workshop(registry, summing_loop()), count=2, poll_every_s=0.01)
-    slots.start()
+    pool = RunPool(workshop(registry, summing_loop()), count=2, poll_every_s=0.01)
+    pool.start()
     wait_until(lambda: registry.end is End.COMPLETED)
     registry.end, registry.claimable, registry.checkpoint = None, True, None
-    slots.nudge()
+    pool.nudge()
     wait_until(lambda: registry.end is End.COMPLETED)
-    assert slots.stop(2.0)
+    assert pool.stop(2.0)
 
 
 def test_a_checkpoint_reads_back_equal_even_without_tensors() -> None:

@@ -13,9 +13,9 @@ from lwmecps_core.errors import CollectionStopped, InvalidInput, NotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.run_config import AdaptConfig, PPOConfig
-from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
 from lwmecps_core.training import adapt
+from lwmecps_core.training.sampling import torch_generator
 from protos.lwmecps.env.v1 import env_pb2
 from services.env_service import backends
 from services.learner_service.session_collector import EnvService, SessionCollector

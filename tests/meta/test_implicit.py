@@ -10,10 +10,10 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from lwmecps_core.algorithms.base import Batch, Extra, Params
 from lwmecps_core.meta import REGISTRY
-from lwmecps_core.meta.adapt import gradients, inner_step
+from lwmecps_core.meta.adapt import inner_step
 from lwmecps_core.meta.solver import gmres
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
+from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map
 from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import dot, own_gradients, random_like
 

@@ -14,11 +14,11 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, PPOConfig, TD3Config
-from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate
 from lwmecps_core.training.guard import SETBACK, Guard
+from lwmecps_core.training.sampling import seeds
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8)

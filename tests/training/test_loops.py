@@ -16,7 +16,6 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY as METHODS
 from lwmecps_core.optimiser import Optimiser, PackedOptimiser, with_task_axis
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
-from lwmecps_core.progress import LoopState, Progress
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.rollout.unroll import LocalCollector
@@ -30,11 +29,12 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
-from lwmecps_core.sampling import seeds
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
 from lwmecps_core.training.guard import SETBACK
+from lwmecps_core.training.progress import LoopState, Progress
+from lwmecps_core.training.sampling import seeds
 from lwmecps_core.tree import flatten, leaves, row, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)

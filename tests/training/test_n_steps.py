@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms import networks, ppo
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.meta.adapt import stacked
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import PPOConfig, TrainConfig
@@ -71,7 +71,7 @@ def test_returns_bootstrap_from_the_frame_after_a_cut_and_after_a_truncated_epis
     plan = CollectionPlan(seeds=(3,), episodes=2, length=n_steps)
     collected = LocalCollector().collect((TASK,), PolicySnapshot(ALGORITHM, params, extra, 0), plan)
     data = {name: x[0] for name, x in stacked(collected).items()}
-    found = algo.whole(params, extra, data, torch.Generator())["target"].reshape(n_steps, 2)
+    found = algo.prepare(params, extra, data, torch.Generator())["target"].reshape(n_steps, 2)
     value = networks.set_value(params["critic"], spec, data["obs"].flatten(0, 1)).reshape(n_steps + 1, 2)
     for b in range(2):
         for t in range(n_steps):

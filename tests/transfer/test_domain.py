@@ -5,11 +5,10 @@ import torch
 
 from lwmecps_core.algorithms.networks import init_mlp, last_hidden, mlp, set_rows
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.meta.adapt import gradients
 from lwmecps_core.run_config import TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution
 from lwmecps_core.transfer import domain
-from lwmecps_core.tree import tree_map
+from lwmecps_core.tree import gradients, tree_map
 from tests.algorithms import factory
 
 PLAIN = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (2,)),), nvec=(3,), action_size=1, horizon=5)

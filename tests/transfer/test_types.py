@@ -15,7 +15,6 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
@@ -29,10 +28,11 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
-from lwmecps_core.sampling import torch_generator
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import evaluate, train, transfer
+from lwmecps_core.training.progress import LoopState
+from lwmecps_core.training.sampling import torch_generator
 from lwmecps_core.training.transfer import METHODS
 from lwmecps_core.tree import flatten
 

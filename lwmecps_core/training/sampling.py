@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.progress import TaskSource
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.training.progress import TaskSource
 
 
 def seeds(seed: int, purpose: str, count: int) -> tuple[int, ...]:

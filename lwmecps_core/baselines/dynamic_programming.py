@@ -34,7 +34,7 @@ class Variant:
     pods: Ints
 
 
-def programmes(replay: Replay) -> Ints:
+def best_by_programme(replay: Replay) -> Ints:
     """The best plan of every variant: `[E, V, T, A]`."""
     each = variants(replay)
     costs = _measured_costs(replay, each)

@@ -12,7 +12,7 @@ from services.learner_service.runs import RunSession, Workshop
 log = structlog.get_logger(__name__)
 
 
-class Slots:
+class RunPool:
     """`count` threads that work on runs, from `start` until `stop`."""
 
     def __init__(self, workshop: Workshop, count: int, poll_every_s: float = 0.5) -> None:

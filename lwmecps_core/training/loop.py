@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.evaluation import summary
-from lwmecps_core.meta.adapt import gradients, stacked
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.progress import LoopState, Progress, TaskSource
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
-from lwmecps_core.sampling import given_tasks, seeds, some_tasks, torch_generator
-from lwmecps_core.tree import detached, expanded, expanded_extra, row
+from lwmecps_core.training.evaluation import summary
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator
+from lwmecps_core.tree import detached, expanded, expanded_extra, gradients, row
 
 Losses = dict[str, Tensor]
 """Parameter group → loss `[K]`."""
@@ -115,11 +115,11 @@ class Descent:
         """`[K, S, ...]`: each set's own samples, or all tasks' samples for the one set."""
         data = stacked(batches)
         if self._sets > 1:
-            return self._algo.whole(self._outer.params, self._extra, data, noise)
+            return self._algo.prepare(self._outer.params, self._extra, data, noise)
         # Task by task first: advantages are normalised within a task, since rewards differ in scale.
         shot = self.snapshot(0)
         tasks = len(batches)
-        whole = self._algo.whole(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data, noise)
+        whole = self._algo.prepare(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data, noise)
         return {name: x.flatten(0, 1).unsqueeze(0) for name, x in whole.items()}
 
     def _policy(self) -> PolicyData | None:

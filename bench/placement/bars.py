@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, View, difference
-from services.cli.results import interval
+from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, View
+from lwmecps_core.statistics import difference, interval, share_of_gap
 
 LEAST_GAP_CLOSED = 0.85
 LARGEST_DATA_SHARE = 0.05
@@ -89,8 +89,7 @@ def _from_random_weights(view: View) -> Iterator[Bar]:
     """The demo's measure of the gap, whose lower end has taken the same inner steps."""
     last, low, oracle = (view.last(WHERE, name) for name in (HEADLINE, RANDOM_WEIGHTS, ORACLE))
     if last and low and oracle:
-        gap = oracle["reward_mean"] - low["reward_mean"]
-        closed = (last["reward_mean"] - low["reward_mean"]) / gap
+        closed = share_of_gap(*(row["reward_mean"] for row in (last, low, oracle)))
         yield Bar(
             2,
             HEADLINE,

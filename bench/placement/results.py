@@ -9,7 +9,7 @@ from bench.placement.jobs import Job
 from bench.placement.run import Cache
 from lwmecps_core.config import dump
 from lwmecps_core.results import Row
-from services.cli.results import Interval, interval, paired_difference, summarise
+from lwmecps_core.statistics import Interval, interval, paired_difference, summarise
 
 Results = dict[str, Any]
 """What `docs/benchmark.json` holds: `settings`, `seeds`, `failed`, and `rows` (see `_rows`)."""

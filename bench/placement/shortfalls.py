@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
 from bench.placement.results import Results
 from bench.placement.settings import MANY
-from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Row, View, difference
-from services.cli.results import interval
+from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Row, View
+from lwmecps_core.statistics import difference, interval, share_of_gap
 
 EQUAL_DATA = "multi_task_ppo_equal_data"
 
@@ -68,10 +68,10 @@ def _headline(view: View, bar: Bar) -> str:
     assert first and last and alone and oracle and low
     if last["env_steps"] > LARGEST_DATA_SHARE * alone["env_steps"] and "of the data" in bar.demand:
         return "By design: it is measured for comparison with the method that takes one episode for each inner step."
-    bottom, gap = low["reward_mean"], oracle["reward_mean"] - low["reward_mean"]
+    bottom, top = low["reward_mean"], oracle["reward_mean"]
 
     def share(row: Row) -> float:
-        return (row["reward_mean"] - bottom) / gap
+        return share_of_gap(row["reward_mean"], bottom, top)
 
     text = f"Of this gap the start closes {share(first):.1%}, the inner steps {share(last) - share(first):+.1%}"
     if equal:
@@ -84,7 +84,7 @@ def _headline(view: View, bar: Bar) -> str:
         f"{text} The fifth of the tasks that is farthest from the oracle makes up {lost:.0%} of what is missing; "
         f"without it the mean distance to the oracle is {sum(behind[few:]) / max(1, len(behind) - few):.2f} instead of "
         f"{sum(behind) / len(behind):.2f}; {LEAST_GAP_CLOSED:.0%} would be "
-        f"{(1 - LEAST_GAP_CLOSED) * gap:.2f}."
+        f"{(1 - LEAST_GAP_CLOSED) * (top - bottom):.2f}."
     )
 
 

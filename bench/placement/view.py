@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.placement.settings import MANY, META_METHODS, TRANSFER_METHODS
-from services.cli.results import Interval, interval
+from lwmecps_core.statistics import Interval, difference, interval, share_of_gap
 
 Row = Mapping[str, Any]
 UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100_episodes"
@@ -51,8 +51,10 @@ class View:
 
     def share(self, row: Row) -> float | None:
         """How much of its family's gap a row closes: 0 the untrained policy, 1 the oracle."""
-        gap, low = self.gap(row["family"]), self.first(row["family"], UNTRAINED)
-        return (row["reward_mean"] - low["reward_mean"]) / gap if gap and low else None
+        low, high = self.first(row["family"], UNTRAINED), self.last(row["family"], ORACLE)
+        if not low or not high or low["reward_mean"] == high["reward_mean"]:
+            return None
+        return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])
 
     def gains(self, method: str, families: Sequence[str] = ()) -> list[float]:
         """Reward after all steps minus reward before the first, task by task, of all (or these) families."""
@@ -90,8 +92,3 @@ class View:
         if not last or not static or not last["task_support_rewards"]:
             return None
         return interval(difference(last["task_support_rewards"], static["task_rewards"]))
-
-
-def difference(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """Task by task."""
-    return [x - y for x, y in zip(a, b, strict=True)]

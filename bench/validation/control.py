@@ -22,6 +22,7 @@ from bench.validation.gym_collector import Choice, GymCollector, GymTask, greedy
 from lwmecps_core import algorithms
 from lwmecps_core.config import dump
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, SACConfig, TD3Config
+from lwmecps_core.statistics import interval
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.sampling import seeds, torch_generator
 
@@ -98,9 +99,9 @@ class Side:
 
     def summary(self) -> dict[str, Any]:
         """Mean over seeds with the half width of its 95 % interval (Student's t), and all returns."""
-        half = stats.t.ppf(0.975, max(1, len(self.runs) - 1)) * stats.sem(self.returns) if len(self.runs) > 1 else 0.0
-        mean = float(np.mean(self.returns))
-        return {"mean": round(mean, 2), "ci95": round(float(half), 2), "returns": [round(x, 1) for x in self.returns]}
+        found = interval(self.returns)
+        half = found.ci95 if len(self.runs) > 1 else 0.0
+        return {"mean": round(found.mean, 2), "ci95": round(half, 2), "returns": [round(x, 1) for x in self.returns]}
 
 
 CASES = (
@@ -283,10 +284,10 @@ def row_of(case: Case, run_seeds: Sequence[int], ours: Side, theirs: Side) -> di
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
     """The 95 % interval of the difference of means, with unequal variances (Welch 1947, Biometrika 34, 28–35)."""
     if np.ptp(ours) == np.ptp(theirs) == 0.0:
-        gap = float(np.mean(ours) - np.mean(theirs))
-        return gap, gap
-    interval = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval()
-    return float(interval.low), float(interval.high)
+        same = float(np.mean(ours) - np.mean(theirs))
+        return same, same
+    gap = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval()
+    return float(gap.low), float(gap.high)
 
 
 def train_ours(case: Case, seed: int) -> Trained:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
-from lwmecps_core.training.progress import Row
+from lwmecps_core.results import Row
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,6 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 
-__all__ = ["LoopState", "Progress", "Row", "TaskSource"]
-
 TaskSource = TaskDistribution | tuple[TaskSpec, ...]
 """What a loop learns from: a way to draw tasks, or given tasks."""
 

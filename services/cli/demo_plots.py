@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from services.cli.results import Summary
+from lwmecps_core.statistics import Summary
 
 LINES = ("adapted", "scratch")
 REFERENCES = ("oracle", "hpa_calibrated", "multi_task", "scratch_100_episodes", "random")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lwmecps_core.specs import EnvId, TaskDistribution
+from lwmecps_core.statistics import summarise
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.profiles import load_profiles, profile_distribution
 from lwmecps_core.training.sampling import seeds
@@ -15,7 +16,7 @@ from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import Plan, running
 from services.cli.render import console, print_json
-from services.cli.results import comparison_table, gap_closed, summarise, write_results
+from services.cli.results import comparison_table, gap_closed, write_results
 from services.cli.tasks import register
 
 

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import Collector
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.training.progress import LoopState, Progress, Row, TaskSource
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds
 
 

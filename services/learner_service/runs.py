@@ -20,12 +20,13 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
 from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
-from lwmecps_core.training.progress import LoopState, Progress, Row, TaskSource
+from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from services.learner_service import checkpoints
 from services.learner_service.collectors import OpenCollector, RunCollector
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -33,6 +34,12 @@ def test_the_library_does_not_print() -> None:
         if line.lstrip().startswith("print(")
     ]
     assert not guilty
+
+
+@pytest.mark.parametrize("module", ["lwmecps_core.statistics", "services.cli.main", "services.task_registry.rpc"])
+def test_those_who_only_pass_results_on_load_no_pytorch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_weights_are_never_pickled() -> None:

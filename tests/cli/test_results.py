@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from lwmecps_core.training.progress import Row
+from lwmecps_core.results import Row
+from lwmecps_core.statistics import interval, paired_difference, summarise
 from services.cli.demo_plots import plot_adaptation, plot_placement
-from services.cli.results import comparison_table, gap_closed, interval, paired_difference, summarise, write_results
+from services.cli.results import comparison_table, gap_closed, write_results
 
 KEYS = {
     "method",

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.results import Row
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.run_config import TransferConfig as Transfer
 from lwmecps_core.specs import ALL_ENV_IDS, FAMILY_PARAMETERS, EnvSpec, TaskDistribution
-from lwmecps_core.training.progress import Row
 from protos.lwmecps.common.v1 import settings_pb2, tensor_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from services.common import convert

@@ -9,10 +9,11 @@ import torch
 
 from lwmecps_core.errors import Conflict, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.results import Row
 from lwmecps_core.run_config import SIMULATED, PPOConfig, TrainConfig
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskDistribution, TaskSpec, WorkloadSpec
 from lwmecps_core.tracking import Trackers
-from lwmecps_core.training.progress import LoopState, Progress, Row
+from lwmecps_core.training.progress import LoopState, Progress
 from services.learner_service.jobs import End, Job, Loop, LoopInput, StepReport, Wish
 from services.learner_service.runs import Pace, Workshop
 

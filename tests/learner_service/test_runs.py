@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from lwmecps_core.errors import CollectionTimeout, InvalidInput, ServiceUnavailable
+from lwmecps_core.results import Row
 from lwmecps_core.run_config import EvaluateConfig
 from lwmecps_core.specs import TaskDistribution
-from lwmecps_core.training.progress import LoopState, Progress, Row
+from lwmecps_core.training.progress import LoopState, Progress
 from services.learner_service import checkpoints
 from services.learner_service.jobs import End, Job, LoopInput, Wish, resolve_source
 from services.learner_service.run_pool import RunPool

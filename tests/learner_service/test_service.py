@@ -13,10 +13,11 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.envs.vector import env_spec
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.results import Row
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import DQNConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution
-from lwmecps_core.training.progress import LoopState, Progress, Row
+from lwmecps_core.training.progress import LoopState, Progress
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2

@@ -1,0 +1,103 @@
+"""What result rows say: means over tasks with intervals, differences paired over tasks, and shares of a gap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from lwmecps_core.results import Row
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over tasks and the half-width of its 95 % interval (Student's t)."""
+
+    mean: float
+    ci95: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return abs(self.mean) > self.ci95
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A method after a number of inner steps, over all held-out tasks.
+
+    `reward_*` is per episode; `env_steps` is the data that the method used per task; `wall_s` its time per task.
+    """
+
+    method: str
+    inner_steps: int
+    reward_mean: float
+    reward_ci95: float
+    latency_mean_ms: float
+    latency_p95_ms: float
+    replicas_mean: float
+    sla_miss_share: float
+    moves_mean: float
+    load_correlation: float
+    env_steps: int
+    wall_s: float
+
+
+def interval(values: ArrayLike) -> Interval:
+    """Mean and 95 % half-width of independent values (infinite for fewer than two)."""
+    x = np.asarray(values, dtype=np.float64)
+    if x.size < 2:
+        return Interval(float(x.mean()), float("inf"))
+    half = stdtrit(x.size - 1, 0.975) * x.std(ddof=1) / np.sqrt(x.size)
+    return Interval(float(x.mean()), float(half))
+
+
+def difference(a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """`a` minus `b`, task by task."""
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+def share_of_gap(reward: float, low: float, high: float) -> float:
+    """How much of the way from `low` (0) to `high` (1) a reward is."""
+    return (reward - low) / (high - low)
+
+
+def summarise(rows: Sequence[Row]) -> list[Summary]:
+    """One summary per method and number of inner steps, in order of first appearance."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.method, row.inner_steps), []).append(row)
+    return [_summary(method, steps, group) for (method, steps), group in groups.items()]
+
+
+def paired_difference(rows: Sequence[Row], method: tuple[str, int], other: tuple[str, int]) -> Interval:
+    """Reward of `method` minus that of `other`, over the tasks that both have; each is (name, inner steps)."""
+    a, b = _rewards(rows, *method), _rewards(rows, *other)
+    both = [task for task in a if task in b]
+    return interval(difference([a[task] for task in both], [b[task] for task in both]))
+
+
+def _summary(method: str, steps: int, group: Sequence[Row]) -> Summary:
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(row, name) for row in group]))
+
+    reward = interval([row.reward for row in group])
+    return Summary(
+        method=method,
+        inner_steps=steps,
+        reward_mean=reward.mean,
+        reward_ci95=reward.ci95,
+        latency_mean_ms=mean("latency_mean_ms"),
+        latency_p95_ms=mean("latency_p95_ms"),
+        replicas_mean=mean("replicas_mean"),
+        sla_miss_share=mean("sla_miss_share"),
+        moves_mean=mean("moves_mean"),
+        load_correlation=mean("load_correlation"),
+        env_steps=round(mean("env_steps")),
+        wall_s=mean("wall_s"),
+    )
+
+
+def _rewards(rows: Sequence[Row], method: str, steps: int) -> dict[str, float]:
+    return {row.task: row.reward for row in rows if (row.method, row.inner_steps) == (method, steps)}

@@ -4,9 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
-BUF_VERSION := 1.75.0
-BUF_HOME := .cache/buf
-BUF := $(BUF_HOME)/node_modules/.bin/buf
+CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
 
@@ -48,13 +46,9 @@ lint: $(READY) buf-lint ## Style, types, layers, contracts
 	$(BIN)/lint-imports
 
 .PHONY: buf-lint
-buf-lint: ## Lint the contracts (needs npm, which fetches buf)
-	@if [ -x $(BUF) ] || command -v npm >/dev/null; then $(MAKE) --no-print-directory $(BUF) && $(BUF) lint; \
-	elif [ -n "$(CI)" ]; then echo 'buf lint: npm is missing' >&2; exit 1; \
-	else echo 'buf lint: skipped, because npm (Debian: apt-get install npm) is not installed'; fi
-
-$(BUF):
-	npm install --silent --no-audit --no-fund --prefix $(BUF_HOME) @bufbuild/buf@$(BUF_VERSION)
+buf-lint: $(READY) ## Lint the contracts
+	$(BIN)/python scripts/generate_protos.py --image $(CONTRACTS)
+	$(BIN)/buf lint $(CONTRACTS) --path lwmecps
 
 .PHONY: check
 check: lint test ## Everything that must hold before a change goes in

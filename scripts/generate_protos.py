@@ -2,20 +2,26 @@
 
 `python scripts/generate_protos.py [OUT]` writes a module for every file under `protos/` into OUT (default: `protos/`
 itself, where stale modules are removed). They are imported as `protos.lwmecps.<area>.v1.<name>_pb2`; protoc writes
-imports relative to the include folder, so they get the prefix `protos.` here.
+imports relative to the include folder, so they get the prefix `protos.` here. With `--image FILE` it writes the
+contracts, and what they import, as one set of descriptors instead: what `buf lint` reads.
+
+`buf/validate/validate.proto` lies in no folder: protoc gets its descriptor from the wheel of protovalidate.
 """
 
+import argparse
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 import grpc_tools
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
+from protovalidate import ViolationPb
 
 PROTOS = Path(__file__).resolve().parent.parent / "protos"
-OURS = re.compile(r"^(from|import) (lwmecps|buf)\b", re.MULTILINE)
+OURS = re.compile(r"^(from|import) lwmecps\b", re.MULTILINE)
+RULES = re.compile(r"^from buf\.validate import validate_pb2\b", re.MULTILINE)
 
 
 def generate(out: Path) -> None:
@@ -25,10 +31,18 @@ def generate(out: Path) -> None:
     run_protoc([f"--python_out={out}", f"--pyi_out={out}"], sources)
     run_protoc([f"--grpc_python_out={out}"], services)
     for path in generated(out):
-        path.write_text(OURS.sub(r"\1 protos.\2", path.read_text()))
+        text = OURS.sub(r"\1 protos.lwmecps", path.read_text())
+        path.write_text(RULES.sub("from protos import validate", text))
     for path in sources:
         for parent in path.relative_to(PROTOS).parents:
             (out / parent / "__init__.py").touch()
+
+
+def write_image(out: Path) -> None:
+    """Write the contracts with their comments, and all that they import, as a `FileDescriptorSet`."""
+    run_protoc(
+        ["--include_imports", "--include_source_info", f"--descriptor_set_out={out}"], sorted(PROTOS.rglob("*.proto"))
+    )
 
 
 def generated(folder: Path) -> list[Path]:
@@ -37,22 +51,37 @@ def generated(folder: Path) -> list[Path]:
 
 
 def run_protoc(options: list[str], sources: list[Path]) -> None:
-    """Call protoc; exits with its code when it fails (its message is on stderr)."""
-    include = [f"-I{PROTOS}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
-    if sources and (code := protoc.main(["protoc", *include, *options, *map(str, sources)])):
-        raise SystemExit(code)
+    """Call protoc; exits with its code when it fails or warns, as of an unused import (its message is on stderr)."""
+    rules = FileDescriptorProto.FromString(ViolationPb.desc().file.proto.to_binary())
+    with tempfile.NamedTemporaryFile(suffix=".binpb") as known:
+        known.write(FileDescriptorSet(file=[rules]).SerializeToString())
+        known.flush()
+        include = [
+            f"-I{PROTOS}",
+            f"-I{Path(grpc_tools.__file__).parent / '_proto'}",
+            f"--descriptor_set_in={known.name}",
+        ]
+        if sources and (code := protoc.main(["protoc", "--fatal_warnings", *include, *options, *map(str, sources)])):
+            raise SystemExit(code)
 
 
 def main() -> None:
     """Generate into a folder of our own first, so that a failure leaves the tree as it was."""
-    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PROTOS
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=PROTOS, metavar="OUT")
+    parser.add_argument("--image", type=Path, metavar="FILE")
+    asked = parser.parse_args()
+    if asked.image:
+        asked.image.parent.mkdir(parents=True, exist_ok=True)
+        write_image(asked.image)
+        return
     with tempfile.TemporaryDirectory() as name:
         fresh = Path(name)
         generate(fresh)
-        for path in generated(target):
-            if not (fresh / path.relative_to(target)).exists():
+        for path in generated(asked.out):
+            if not (fresh / path.relative_to(asked.out)).exists():
                 path.unlink()
-        shutil.copytree(fresh, target, dirs_exist_ok=True)
+        shutil.copytree(fresh, asked.out, dirs_exist_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """The contracts by themselves: generated code, style, comments."""
 
-import os
-import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc_tools
 import pytest
 from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = ROOT / "protos"
+GENERATE = ROOT / "scripts" / "generate_protos.py"
 FILES = sorted((PROTOS / "lwmecps").rglob("*.proto"))
 
 
@@ -23,21 +21,57 @@ def _generated(folder: Path) -> dict[str, str]:
 
 
 def test_generating_again_leaves_the_tree_as_it_is(tmp_path: Path) -> None:
-    script = ROOT / "scripts" / "generate_protos.py"
-    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    subprocess.run([sys.executable, str(GENERATE), str(tmp_path)], check=True)
     fresh, committed = _generated(tmp_path), _generated(PROTOS)
     assert set(fresh) == set(committed)
     stale = [name for name in fresh if fresh[name] != committed[name]]
     assert not stale, f"run `make protos`: {stale}"
 
 
-def test_contracts_are_clean_under_buf_lint() -> None:
-    local = ROOT / ".cache" / "buf" / "node_modules" / ".bin" / "buf"
-    buf = os.environ.get("BUF") or shutil.which("buf") or (str(local) if local.exists() else None)
-    if buf is None:
-        pytest.skip("buf is not installed; `make buf-lint` installs it")
-    result = subprocess.run([buf, "lint"], cwd=ROOT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("descriptors") / "contracts.binpb"
+    subprocess.run([sys.executable, str(GENERATE), "--image", str(out)], check=True)
+    return out
+
+
+def test_contracts_are_clean_under_buf_lint(image: Path) -> None:
+    buf = Path(sysconfig.get_path("scripts")) / "buf"
+    result = subprocess.run(
+        [buf, "lint", image, "--path", "lwmecps"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+RULES_AND_CONTRACTS = {
+    "the contracts": "",
+    "protovalidate": "import protovalidate",
+    "protovalidate, and it has validated": """
+import protovalidate
+from google.protobuf.duration_pb2 import Duration
+protovalidate.validate(Duration())
+""",
+    "another package's copy": """
+from google.protobuf import descriptor_pb2, descriptor_pool, duration_pb2, field_mask_pb2, timestamp_pb2
+from protovalidate import ViolationPb
+copy = descriptor_pb2.FileDescriptorProto.FromString(ViolationPb.desc().file.proto.to_binary())
+copy.options.java_package = "of.another.package"
+descriptor_pool.Default().AddSerializedFile(copy.SerializeToString())
+""",
+}
+
+
+@pytest.mark.parametrize("first", RULES_AND_CONTRACTS)
+def test_field_rules_come_from_the_wheel_whatever_is_imported_first(first: str) -> None:
+    code = """
+from protos.lwmecps.env.v1 import env_pb2_grpc
+from protos.lwmecps.common.v1.tensor_pb2 import Tensor
+import protovalidate
+print([violation.proto.rule_id for violation in protovalidate.collect_violations(Tensor(dtype=77))])
+"""
+    called = [sys.executable, "-c", RULES_AND_CONTRACTS[first] + code]
+    result = subprocess.run(called, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stdout == "['enum.defined_only']\n", result.stderr
 
 
 def test_buf_lints_by_the_standard_rules() -> None:
@@ -47,12 +81,9 @@ def test_buf_lints_by_the_standard_rules() -> None:
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[descriptor_pb2.FileDescriptorProto]:
-    out = tmp_path_factory.mktemp("descriptors") / "all.binpb"
-    include = [f"-I{PROTOS}", f"-I{Path(grpc_tools.__file__).parent / '_proto'}"]
-    options = ["--include_source_info", f"--descriptor_set_out={out}"]
-    assert protoc.main(["protoc", *include, *options, *map(str, FILES)]) == 0
-    return list(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file)
+def sources(image: Path) -> list[descriptor_pb2.FileDescriptorProto]:
+    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes()).file
+    return [file for file in files if file.name.startswith("lwmecps/")]
 
 
 def _message_elements(

@@ -22,7 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from protos.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from protos import validate as buf_dot_validate_dot_validate__pb2
 
 
 DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elwmecps/common/v1/tensor.proto\x12\x11lwmecps.common.v1\x1a\x1b\x62uf/validate/validate.proto\"d\n\x06Tensor\x12\x33\n\x05\x64type\x18\x01 \x01(\x0e\x32\x18.lwmecps.common.v1.DtypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x17\n\x05shape\x18\x02 \x03(\rB\x08\xbaH\x05\x92\x01\x02\x10\x08\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c*\x87\x01\n\x05\x44type\x12\x15\n\x11\x44TYPE_UNSPECIFIED\x10\x00\x12\x11\n\rDTYPE_FLOAT32\x10\x01\x12\x11\n\rDTYPE_FLOAT64\x10\x02\x12\x0f\n\x0b\x44TYPE_INT32\x10\x03\x12\x0f\n\x0b\x44TYPE_INT64\x10\x04\x12\x0e\n\nDTYPE_BOOL\x10\x05\x12\x0f\n\x0b\x44TYPE_UINT8\x10\x06\x62\x06proto3')

@@ -1,4 +1,4 @@
-from protos.buf.validate import validate_pb2 as _validate_pb2
+from protos import validate as _validate_pb2
 from protos.lwmecps.common.v1 import settings_pb2 as _settings_pb2
 from protos.lwmecps.common.v1 import tensor_pb2 as _tensor_pb2
 from protos.lwmecps.registry.v1 import policy_pb2 as _policy_pb2

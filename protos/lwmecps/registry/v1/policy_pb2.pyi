@@ -1,6 +1,6 @@
 import datetime
 
-from protos.buf.validate import validate_pb2 as _validate_pb2
+from protos import validate as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from protos.lwmecps.common.v1 import settings_pb2 as _settings_pb2
 from protos.lwmecps.task.v1 import task_pb2 as _task_pb2

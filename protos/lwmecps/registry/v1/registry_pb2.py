@@ -22,7 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from protos.buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from protos import validate as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from protos.lwmecps.common.v1 import settings_pb2 as lwmecps_dot_common_dot_v1_dot_settings__pb2

@@ -1,4 +1,4 @@
-from protos.buf.validate import validate_pb2 as _validate_pb2
+from protos import validate as _validate_pb2
 from protos.lwmecps.common.v1 import tensor_pb2 as _tensor_pb2
 from protos.lwmecps.task.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers

@@ -51,8 +51,6 @@ class NodeSpec:
     ram_mib: Positive
     tx_mbps: Positive = 1000.0
     rx_mbps: Positive = 1000.0
-    disk_read_mbs: Positive = 500.0
-    disk_write_mbs: Positive = 500.0
     access_latency_ms: NonNegative = 2.0
 
 

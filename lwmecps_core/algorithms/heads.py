@@ -16,8 +16,6 @@ from lwmecps_core.specs import EnvSpec
 FORBIDDEN = -1e9
 LOG_HALF = log(0.5)
 LOG_SCALE_RANGE = 2.0
-INITIAL_LOG_ODDS_OF_NONE = 0.0
-"""Of no replica at all against some: often enough to be tried."""
 
 
 def choices(spec: EnvSpec) -> int:
@@ -47,7 +45,7 @@ def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
         log_scale = log(n / 6) + LOG_SCALE_RANGE * torch.tanh(out[..., 1:2] / LOG_SCALE_RANGE)
         counts = torch.arange(1, n, dtype=out.dtype, device=out.device)
         some = torch.log_softmax(-0.5 * ((counts - mean) * torch.exp(-log_scale)).square(), -1)
-        logits = torch.cat([out[..., 2:3] + INITIAL_LOG_ODDS_OF_NONE, some], -1)
+        logits = torch.cat([out[..., 2:3], some], -1)
     else:
         logits = out
     allowed = mask.reshape(*mask.shape[:-1], len(spec.nvec), n)

@@ -36,8 +36,6 @@ class Watched(Generic[R]):
         self._version, self._listed = "", 0.0
         self._events: Events | None = None
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
-        self.lists = 0
-        """How often everything was listed."""
 
     def start(self) -> None:
         """Begin to list and watch, unless it has begun."""
@@ -113,7 +111,6 @@ class Watched(Generic[R]):
         self._version = str(answer["metadata"]["resourceVersion"])
         with self._changed:
             self._items, self._synced = found, True
-            self.lists += 1
         self._up()
 
     def _follow(self) -> None:

@@ -1,6 +1,4 @@
-"""The inner loop: gradient steps on support data, one set of parameters per task, differentiable if asked."""
-
-from collections.abc import Sequence
+"""Inner steps: gradient steps on support data, one set of parameters per task."""
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.tree import gradients, tree_map
@@ -16,22 +14,6 @@ def inner_step(params: Params, rates: Params, grads: Params) -> Params:
         if g in rates
     }
     return params | stepped
-
-
-def adapt(
-    algo: Algorithm,
-    params: Params,
-    extra: Extra,
-    rates: Params,
-    support: Sequence[Batch],
-    *,
-    create_graph: bool = False,
-) -> Params:
-    """One inner step for every batch in `support`, differentiable with respect to `params` and `rates` if asked."""
-    for batch in support:
-        grads = gradients(algo.losses(params, extra, batch), params, rates, create_graph=create_graph)
-        params = inner_step(params, rates, grads)
-    return params
 
 
 def adapted_once(

@@ -1,7 +1,6 @@
 """Where learners put the policy snapshots that workers act by: immutable, versioned, named by their content."""
 
 import json
-import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
@@ -38,13 +37,10 @@ class PolicyStore(Protocol):
     """Snapshots of runs. What `get` returns never changes; only the newest `KEEP` of a run are there."""
 
     def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
-        """Store a snapshot, then make it the run's latest; storing the same one again only makes it the newest."""
+        """Store a snapshot as the run's newest; storing the same one again only makes it the newest."""
 
     def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
         """Raises `NotFound` for a snapshot that was never there or has made room for newer ones."""
-
-    def latest(self, run_id: str) -> SnapshotRef | None:
-        """The snapshot that the run stored last."""
 
     def delete(self, run_id: str) -> None:
         """Remove all of a run's snapshots."""
@@ -85,64 +81,26 @@ def thaw(data: bytes) -> PolicySnapshot:
     return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
 
 
-class MemoryPolicyStore:
-    """`PolicyStore` in this process's memory."""
-
-    def __init__(self, keep: int = KEEP) -> None:
-        self._keep = keep
-        self._lock = threading.Lock()
-        self._runs: dict[str, OrderedDict[str, bytes]] = {}
-        self._latest: dict[str, SnapshotRef] = {}
-
-    def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
-        """Store a snapshot, then make it the latest."""
-        with self._lock:
-            kept = self._runs.setdefault(run_id, OrderedDict())
-            kept[snapshot.ref.hash] = snapshot.data
-            kept.move_to_end(snapshot.ref.hash)
-            while len(kept) > self._keep:
-                kept.popitem(last=False)
-            self._latest[run_id] = snapshot.ref
-
-    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
-        """The snapshot that `ref` names."""
-        with self._lock:
-            data = self._runs.get(run_id, OrderedDict()).get(ref.hash)
-        if data is None:
-            raise NotFound("policy snapshot", ref.hash)
-        return thaw(data)
-
-    def latest(self, run_id: str) -> SnapshotRef | None:
-        """The snapshot stored last."""
-        return self._latest.get(run_id)
-
-    def delete(self, run_id: str) -> None:
-        """Remove a run's snapshots."""
-        with self._lock:
-            self._runs.pop(run_id, None)
-            self._latest.pop(run_id, None)
-
-
 _PUT = """
 local held = tonumber(redis.call('HGET', KEYS[3], 'token') or '0')
-if held > tonumber(ARGV[7]) then return held end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
+if held > tonumber(ARGV[6]) then return held end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 local order = tonumber(redis.call('HINCRBY', KEYS[3], 'puts', 1))
 redis.call('ZADD', KEYS[2], order, ARGV[2])
-local old = redis.call('ZRANGE', KEYS[2], 0, -(tonumber(ARGV[5]) + 1))
+local old = redis.call('ZRANGE', KEYS[2], 0, -(tonumber(ARGV[4]) + 1))
 for _, hash in ipairs(old) do
-  redis.call('DEL', ARGV[6] .. hash)
+  redis.call('DEL', ARGV[5] .. hash)
   redis.call('ZREM', KEYS[2], hash)
 end
-redis.call('HSET', KEYS[3], 'hash', ARGV[2], 'version', ARGV[3], 'token', ARGV[7])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('HSET', KEYS[3], 'token', ARGV[6])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[3])
 return 0
 """
 
 
 class RedisPolicyStore:
-    """`PolicyStore` in Redis: a key for each snapshot, their order, and a pointer to the latest, which moves last.
+    """`PolicyStore` in Redis: a key for each snapshot, their order, and how many there were, under which token.
 
     `put` under a fencing `token` lower than one that stored a snapshot of the run before raises `Conflict`.
     """
@@ -153,12 +111,12 @@ class RedisPolicyStore:
         self._put = client.register_script(_PUT)
 
     def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
-        """Store a snapshot, then make it the latest."""
+        """Store a snapshot as the newest."""
         blob, ref = _key(run_id, "blob:"), snapshot.ref
         with broker_errors("policy snapshots"):
             held = self._put(
-                keys=[blob + ref.hash, _key(run_id, "order"), _key(run_id, "latest")],
-                args=[snapshot.data, ref.hash, ref.version, self._ttl_ms, self._keep, blob, self._token],
+                keys=[blob + ref.hash, _key(run_id, "order"), _key(run_id, "puts")],
+                args=[snapshot.data, ref.hash, self._ttl_ms, self._keep, blob, self._token],
             )
         if held:
             raise Conflict(f"run {run_id}: fencing token {self._token} is stale, the newest is {held}")
@@ -173,18 +131,12 @@ class RedisPolicyStore:
             raise InvalidInput("policy snapshot", [Violation("hash", f"the bytes stored as {ref.hash} are others")])
         return thaw(data)
 
-    def latest(self, run_id: str) -> SnapshotRef | None:
-        """The snapshot stored last."""
-        with broker_errors("policy snapshots"):
-            hash_, version = self._redis.hmget(_key(run_id, "latest"), "hash", "version")
-        return SnapshotRef(hash_.decode(), int(version)) if hash_ else None
-
     def delete(self, run_id: str) -> None:
         """Remove a run's snapshots."""
         with broker_errors("policy snapshots"):
             hashes = self._redis.zrange(_key(run_id, "order"), 0, -1)
             blobs = [_key(run_id, "blob:") + hash_.decode() for hash_ in hashes]
-            self._redis.delete(*blobs, _key(run_id, "order"), _key(run_id, "latest"))
+            self._redis.delete(*blobs, _key(run_id, "order"), _key(run_id, "puts"))
 
 
 class CachedPolicies:

@@ -40,17 +40,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class DeadLetter:
-    """An entry that was given up, and why."""
-
-    payload: bytes
-    error: str
-    deliveries: int
-
-
-@dataclass(frozen=True)
 class QueueStats:
-    """Entries and bytes in the stream; of the entries, those `pending` were read and not acknowledged yet."""
+    """Entries and bytes in the stream; of the entries, those `pending` were read and not acknowledged yet.
+
+    `dead` entries were given up and are not in the stream any more; at most `max_dead` of them are kept.
+    """
 
     entries: int
     bytes: int
@@ -110,9 +104,6 @@ class WorkQueue(Protocol):
 
         When it is `fatal`, or was the last delivery, the entry becomes a dead letter; returns whether it did.
         """
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """The newest `max_dead` entries that were given up, oldest first."""
 
     def stats(self) -> QueueStats:
         """What the stream holds now."""

@@ -1,7 +1,8 @@
 """The work stream over Redis Streams (6.2 or newer).
 
 A stream `name` is three keys, in one cluster slot: `entries` (the stream, with the group `work`), `bytes` (what its
-entries weigh) and `dead` (dead letters). Whatever changes two of them is a Lua script, so that they always agree.
+entries weigh) and `dead` (dead letters: the payload `p`, `error` and `deliveries`, for people to read). Whatever changes
+two of them is a Lua script, so that they always agree.
 
 A stream that one reader owns at a time has a fourth, `fence`: the highest fencing token that opened it. That reader's
 group is named by its token and made when it opens the stream, which removes the group of the one before: whatever a
@@ -15,7 +16,7 @@ from typing import Any
 import redis
 
 from lwmecps_core.errors import Conflict, NotFound, QueueUnavailable
-from lwmecps_core.rollout.queue import DeadLetter, Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
+from lwmecps_core.rollout.queue import Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
 
 GROUP = "work"
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
@@ -251,12 +252,6 @@ class RedisQueue:
                 keys=[self._entries, self._bytes, self._dead],
                 args=[self._group, id_, error, deliveries, self.limits.max_dead, self._ttl_ms],
             )
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """Entries that were given up."""
-        with broker_errors(self.name):
-            found = self._redis.xrange(self._dead)
-        return [DeadLetter(f[b"p"], f[b"error"].decode(errors="replace"), int(f[b"deliveries"])) for _, f in found]
 
     def stats(self) -> QueueStats:
         """What the stream holds now."""

@@ -1,6 +1,7 @@
 """Tasks as users of the predecessor write them: `node_name`, `max_hardware`, `pod_usage`, `node_info`, `deployments`.
 
-CPU is in cores, RAM in MiB, bandwidth in Mbit/s, disks in MB/s, latency in ms.
+CPU is in cores, RAM in MiB, bandwidth in Mbit/s, latency in ms. Disks (MB/s) are checked against `max_hardware`, and go
+no further: the model has none.
 """
 
 from dataclasses import field
@@ -60,7 +61,7 @@ class NodeInfo:
 
 @config
 class PodUsage:
-    """What one pod uses; disk use is only checked against the nodes, the simulator has no disks that fill up."""
+    """What one pod uses."""
 
     cpu: Positive = 0.5
     ram: Positive = 256.0
@@ -219,8 +220,6 @@ def _node(name: str, user: UserTask) -> NodeSpec:
         ram_mib=has["ram"],
         tx_mbps=has["tx_bandwidth"],
         rx_mbps=has["rx_bandwidth"],
-        disk_read_mbs=has["read_disks_bandwidth"],
-        disk_write_mbs=has["write_disks_bandwidth"],
         access_latency_ms=has["avg_latency"],
     )
 

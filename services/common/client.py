@@ -1,4 +1,4 @@
-"""Channels to our services: retries, keepalive, TLS and token; an unreachable service is named by its address."""
+"""Channels to our services: retries, keepalive, TLS and token."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from lwmecps_core.errors import InvalidInput, ServiceUnavailable, Violation
+from lwmecps_core.errors import InvalidInput, Violation
 from services.common.reloading import Reloaded
 from services.common.settings import ClientSettings
 
@@ -53,14 +53,6 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
     if settings.token or settings.token_file:
         return grpc.intercept_channel(channel, _Token(_current_token(settings)))
     return channel
-
-
-def wait_ready(channel: grpc.Channel, address: str, timeout_s: float) -> None:
-    """Wait until the server answers; raises `ServiceUnavailable` naming its address."""
-    try:
-        grpc.channel_ready_future(channel).result(timeout_s)
-    except grpc.FutureTimeoutError:
-        raise ServiceUnavailable(f"no answer from {address} within {timeout_s:g} s") from None
 
 
 def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials:

@@ -10,11 +10,12 @@ if __name__ == "__main__":  # whoever imports this has an environment of his own
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
 
 import structlog
-from prometheus_client import Gauge
+from prometheus_client import REGISTRY, Gauge
 
 from lwmecps_core.envs.vector import warm_up
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.rollout.redis_queue import check_reachable
+from lwmecps_core.rollout.queue_collector import REQUEST_LIMITS, REQUEST_STREAM
+from lwmecps_core.rollout.redis_queue import RedisQueue, check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from services.common.server import ROLLOUTS, Service, serve
@@ -22,7 +23,8 @@ from services.common.settings import read
 from services.env_service.rpc import EnvServicer, OpenSession
 from services.env_service.sessions import SessionTable
 from services.env_service.settings import PREFIX, EnvServiceSettings
-from services.env_service.workers import status_source, worker_supervisor
+from services.env_service.worker_reports import WorkerMetrics
+from services.env_service.workers import report_source, status_source, worker_supervisor
 
 SESSIONS = Gauge("lwmecps_env_sessions", "Sessions that are open.")
 REAP_EVERY_S = 5.0
@@ -40,12 +42,15 @@ def main() -> None:
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.max_numbers, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)
-    servicer = EnvServicer(sessions, settings, status_source(settings, supervisor))
+    redis = connect_redis(settings.redis_url, timeout_s=2.0)
+    reports = report_source(redis, supervisor)
+    if settings.collection_workers:
+        REGISTRY.register(WorkerMetrics(reports, RedisQueue(redis, REQUEST_STREAM, REQUEST_LIMITS)))
+    servicer = EnvServicer(sessions, settings, status_source(supervisor, reports))
     service = Service(
         env_pb2.DESCRIPTOR.services_by_name["EnvService"], servicer, env_pb2_grpc.add_EnvServiceServicer_to_server
     )
-    probe = connect_redis(settings.redis_url, timeout_s=2.0)
-    checks = {ROLLOUTS: lambda: check_reachable(probe)} if settings.collection_workers else {}
+    checks = {ROLLOUTS: lambda: check_reachable(redis)} if settings.collection_workers else {}
     stop = threading.Event()
     reaper = threading.Thread(target=_reap, args=(sessions, stop), name="reaper", daemon=True)
     try:

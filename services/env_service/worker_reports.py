@@ -12,6 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from lwmecps_core.errors import NotFound, QueueUnavailable
+from lwmecps_core.rollout.queue import WorkQueue
 from lwmecps_core.rollout.redis_queue import broker_errors
 from protos.lwmecps.env.v1 import env_pb2
 
@@ -93,29 +95,51 @@ def report_to_message(report: WorkerReport) -> env_pb2.WorkerStatus:
 
 
 class WorkerMetrics(Collector):
-    """Prometheus metrics of the workers that `fetch` reports: register it with a registry."""
+    """Prometheus metrics of the workers that `fetch` reports, and of the requests that they work on."""
 
-    def __init__(self, fetch: Callable[[], Iterable[WorkerReport]]) -> None:
-        self._fetch = fetch
+    def __init__(self, fetch: Callable[[], Iterable[WorkerReport]], requests: WorkQueue) -> None:
+        self._fetch, self._requests = fetch, requests
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that being registered asks Redis nothing."""
+        return []
 
     def collect(self) -> list[Metric]:
-        """One sample per worker and metric."""
-        reports = list(self._fetch())
-        metrics: list[Metric] = []
-        for name, text in (
-            ("requests", "Collection requests done"),
-            ("batches", "Rollout batches sent"),
-            ("transitions", "Transitions collected"),
-            ("errors", "Errors"),
-            ("abandoned", "Requests that nobody waited for any more"),
-        ):
-            counter = CounterMetricFamily(f"lwmecps_worker_{name}", text, labels=["worker"])
-            for report in reports:
-                counter.add_metric([report.worker_id], getattr(report, name))
-            metrics.append(counter)
-        speed = GaugeMetricFamily(
-            "lwmecps_worker_transitions_per_second", "Transitions per second of the last request", labels=["worker"]
-        )
+        """One sample per worker and metric; none while Redis is away."""
+        try:
+            return [*_of_workers(list(self._fetch())), *_of_requests(self._requests)]
+        except QueueUnavailable:
+            return []
+
+
+def _of_workers(reports: Sequence[WorkerReport]) -> list[Metric]:
+    metrics: list[Metric] = []
+    for name, text in (
+        ("requests", "Collection requests done"),
+        ("batches", "Rollout batches sent"),
+        ("transitions", "Transitions collected"),
+        ("errors", "Errors"),
+        ("abandoned", "Requests that nobody waited for any more"),
+    ):
+        counter = CounterMetricFamily(f"lwmecps_worker_{name}", text, labels=["worker"])
         for report in reports:
-            speed.add_metric([report.worker_id], report.transitions_per_s)
-        return [*metrics, speed]
+            counter.add_metric([report.worker_id], getattr(report, name))
+        metrics.append(counter)
+    speed = GaugeMetricFamily(
+        "lwmecps_worker_transitions_per_second", "Transitions per second of the last request", labels=["worker"]
+    )
+    for report in reports:
+        speed.add_metric([report.worker_id], report.transitions_per_s)
+    return [*metrics, speed]
+
+
+def _of_requests(queue: WorkQueue) -> list[Metric]:
+    """Requests of all learners by what becomes of them; dead ones were given up, and Redis keeps the newest."""
+    try:
+        stats = queue.stats()
+    except NotFound:
+        return []
+    gauge = GaugeMetricFamily("lwmecps_collection_requests", "Collection requests of all learners", labels=["state"])
+    for state, count in (("waiting", stats.lag), ("working", stats.pending), ("dead", stats.dead)):
+        gauge.add_metric([state], count)
+    return [gauge]

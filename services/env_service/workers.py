@@ -8,13 +8,10 @@ from collections.abc import Callable, Sequence
 import redis
 
 from lwmecps_core.errors import QueueUnavailable
-from lwmecps_core.rollout.redis_queue import connect
 from protos.lwmecps.env.v1 import env_pb2
 from services.env_service.settings import EnvServiceSettings
 from services.env_service.supervisor import ChildStatus, Supervisor
 from services.env_service.worker_reports import State, WorkerReport, read_reports, report_to_message
-
-_TIMEOUT_S = 2.0
 
 
 def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
@@ -39,16 +36,25 @@ def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
     )
 
 
-def status_source(settings: EnvServiceSettings, supervisor: Supervisor) -> Callable[[], list[env_pb2.WorkerStatus]]:
+def report_source(client: "redis.Redis", supervisor: Supervisor) -> Callable[[], list[WorkerReport]]:
+    """A function that reads what the supervised workers report; it raises `QueueUnavailable`."""
+
+    def reports() -> list[WorkerReport]:
+        names = [child.name for child in supervisor.status()]
+        return read_reports(client, names) if names else []
+
+    return reports
+
+
+def status_source(
+    supervisor: Supervisor, reported: Callable[[], list[WorkerReport]]
+) -> Callable[[], list[env_pb2.WorkerStatus]]:
     """A function that tells what the supervised workers are doing, from their own reports where there are any."""
-    client: redis.Redis = connect(settings.redis_url, connect_timeout_s=_TIMEOUT_S, timeout_s=_TIMEOUT_S)
 
     def status() -> list[env_pb2.WorkerStatus]:
         children = supervisor.status()
-        if not children:
-            return []
         try:
-            reports, trouble = read_reports(client, [c.name for c in children]), ""
+            reports, trouble = reported(), ""
         except QueueUnavailable as error:
             reports, trouble = [], str(error)
         return merged_status(children, reports, trouble)

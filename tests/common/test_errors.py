@@ -5,7 +5,7 @@ import pytest
 
 from lwmecps_core import errors as e
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
-from services.common.client import connect, wait_ready
+from services.common.client import connect
 from services.common.errors import from_rpc_error, rpc_errors, to_status
 
 CLOSE = env_pb2.CloseSessionRequest(session_id="s")
@@ -116,5 +116,3 @@ def test_an_unreachable_service_is_named_by_its_address() -> None:
         stub = env_pb2_grpc.EnvServiceStub(channel)
         with pytest.raises(e.ServiceUnavailable, match=address), rpc_errors(address):
             stub.CloseSession(CLOSE, timeout=5)
-        with pytest.raises(e.ServiceUnavailable, match=address):
-            wait_ready(channel, address, 0.1)

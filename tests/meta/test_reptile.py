@@ -5,11 +5,10 @@ import torch
 
 from lwmecps_core.algorithms.base import Params
 from lwmecps_core.meta import REGISTRY
-from lwmecps_core.meta.adapt import adapt
 from lwmecps_core.run_config import MetaConfig
 from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
 from tests.algorithms.factory import first_cases, make, rollout, whole
-from tests.meta.trees import own_gradients
+from tests.meta.trees import adapt, own_gradients
 
 CFG = MetaConfig(method="reptile")
 RATE = 0.05

@@ -1,10 +1,13 @@
 """Trees for tests of meta-gradients."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.tree import Tree, leaves, tree_map
+from lwmecps_core.meta.adapt import inner_step
+from lwmecps_core.tree import Tree, gradients, leaves, tree_map
 
 
 def random_like(tree: Tree, seed: int) -> Tree:
@@ -27,3 +30,10 @@ def own_gradients(algo: Algorithm, params: Params, extra: Extra, batch: Batch) -
         grads = torch.autograd.grad(algo.losses(live, extra, batch)[group].sum(), leaves({group: live[group]}))
         found[group] = dict(zip(live[group], grads, strict=True))
     return found
+
+
+def adapt(algo: Algorithm, params: Params, extra: Extra, rates: Params, support: Sequence[Batch]) -> Params:
+    """One inner step for every batch in `support`."""
+    for batch in support:
+        params = inner_step(params, rates, gradients(algo.losses(params, extra, batch), params, rates))
+    return params

@@ -3,9 +3,9 @@ import uuid
 
 import pytest
 
-from lwmecps_core.rollout.memory_queue import MemoryQueue
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from services.common.local_redis import LocalRedis, bundled_binary
+from tests.rollout.memory import MemoryQueue
 from tests.rollout.running import Bench
 
 

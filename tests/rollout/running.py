@@ -4,12 +4,12 @@ import threading
 import uuid
 from contextlib import contextmanager
 
-from lwmecps_core.rollout.memory_queue import MemoryQueue
-from lwmecps_core.rollout.policy_store import MemoryPolicyStore, RedisPolicyStore
+from lwmecps_core.rollout.policy_store import RedisPolicyStore
 from lwmecps_core.rollout.queue_collector import QueueCollector, QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import RedisQueue
 from services.env_service.worker import Worker, WorkerSettings
 from tests.rollout.factory import assert_equal, fake_unroll
+from tests.rollout.memory import DeadLetter, MemoryPolicyStore, MemoryQueue
 
 QUICK = QueueCollectorConfig(tasks_per_request=2, timeout_s=10, ask_again_s=5, block_ms=20)
 WORKER = WorkerSettings(block_s=0.02, claim_idle_s=0.2, claim_every_s=0.05, publish_timeout_s=2)
@@ -73,3 +73,11 @@ def assert_all_equal(got, expected):
 
 def balanced(ledger):
     return ledger.made == ledger.used + ledger.dropped + ledger.queued
+
+
+def dead_letters(queue):
+    """What a queue has given up, oldest first, as people find it in Redis."""
+    if isinstance(queue, MemoryQueue):
+        return list(queue.dead)
+    found = queue._redis.xrange(queue._dead)
+    return [DeadLetter(f[b"p"], f[b"error"].decode(), int(f[b"deliveries"])) for _, f in found]

@@ -8,7 +8,7 @@ from lwmecps_core.rollout.codec import decode_request, encode_batch
 from lwmecps_core.rollout.messages import Origin
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
 from tests.rollout.factory import fake_unroll, plan, random_batch, snapshot, tasks
-from tests.rollout.running import assert_all_equal, balanced, local
+from tests.rollout.running import assert_all_equal, balanced, dead_letters, local
 
 
 def test_request_of_a_dead_worker_is_answered_by_another(bench):
@@ -74,7 +74,7 @@ def test_damaged_rollout_goes_to_the_dead_letters_and_work_goes_on(bench):
     with bench.working():
         collector.collect(tasks(1), snapshot(), plan(1))
     assert collector.ledger.damaged == 1
-    assert bench.replies.dead_letters()[0].payload == b"not a rollout"
+    assert dead_letters(bench.replies)[0].payload == b"not a rollout"
 
 
 def test_error_that_stays_reaches_the_learner_and_the_dead_letters(bench):
@@ -84,7 +84,7 @@ def test_error_that_stays_reaches_the_learner_and_the_dead_letters(bench):
     collector = bench.collector()
     with bench.working(unroll=broken), pytest.raises(CollectionFailed, match="ZeroDivisionError: boom"):
         collector.collect(tasks(1), snapshot(), plan(1))
-    (dead,) = bench.requests.dead_letters()
+    (dead,) = dead_letters(bench.requests)
     assert (dead.error, dead.deliveries) == ("ZeroDivisionError: boom", 3)
     assert decode_request(dead.payload).tasks == tuple(tasks(1))
 
@@ -119,7 +119,7 @@ def test_poison_request_does_not_stop_the_worker(bench):
     bench.requests.publish([b"\xff\xff poison"])
     with bench.working():
         bench.collector().collect(tasks(1), snapshot(), plan(1))
-    assert bench.requests.dead_letters()[0].payload == b"\xff\xff poison"
+    assert dead_letters(bench.requests)[0].payload == b"\xff\xff poison"
 
 
 def test_broker_that_goes_away_for_a_while_is_waited_for(bench):

@@ -7,6 +7,7 @@ import pytest
 
 from lwmecps_core.errors import InvalidInput, NotFound, QueueFull
 from lwmecps_core.rollout.queue import QueueLimits
+from tests.rollout.running import dead_letters
 
 
 def payloads(entries):
@@ -166,7 +167,7 @@ def test_failed_entry_is_delivered_again_at_once_then_dead_with_its_error(make_q
     assert not queue.fail("c", entry, "first error")
     (entry,) = queue.claim_stale("c", min_idle_ms=60_000)
     assert queue.fail("c", entry, "second error")
-    (dead,) = queue.dead_letters()
+    (dead,) = dead_letters(queue)
     assert (dead.payload, dead.error, dead.deliveries) == (b"poison", "second error", 2)
     stats = queue.stats()
     assert (stats.entries, stats.bytes, stats.pending, stats.dead) == (0, 0, 0, 1)
@@ -178,7 +179,7 @@ def test_fatal_failure_is_dead_at_once(make_queue):
     (entry,) = queue.read("c")
     assert queue.fail("c", entry, "can't be read", fatal=True)
     assert queue.claim_stale("c", 0) == []
-    assert queue.dead_letters()[0].error == "can't be read"
+    assert dead_letters(queue)[0].error == "can't be read"
 
 
 def test_entry_that_kills_its_consumers_dies_after_the_last_delivery(make_queue):
@@ -187,7 +188,7 @@ def test_entry_that_kills_its_consumers_dies_after_the_last_delivery(make_queue)
     queue.read("first")
     assert len(queue.claim_stale("second", 0)) == 1
     assert queue.claim_stale("third", 0) == []
-    assert "never answered" in queue.dead_letters()[0].error
+    assert "never answered" in dead_letters(queue)[0].error
 
 
 def test_dead_letters_are_bounded(make_queue):
@@ -195,7 +196,7 @@ def test_dead_letters_are_bounded(make_queue):
     queue.publish([b"1", b"2", b"3"])
     for entry in queue.read("c", count=3):
         queue.fail("c", entry, "no", fatal=True)
-    assert [dead.payload for dead in queue.dead_letters()] == [b"2", b"3"]
+    assert [dead.payload for dead in dead_letters(queue)] == [b"2", b"3"]
 
 
 def test_removed_queue_says_so_instead_of_coming_back(make_queue):

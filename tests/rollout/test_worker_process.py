@@ -122,8 +122,13 @@ def test_worker_reports_what_it_does_and_drains_on_sigterm(start, client):
     assert report.transitions_per_s > 0
     message = report_to_message(report)
     assert (message.worker_id, message.state) == ("one", env_pb2.WORKER_STATE_STOPPED)
-    samples = [sample for metric in WorkerMetrics(lambda: [report]).collect() for sample in metric.samples]
-    assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 180.0) in [s[:3] for s in samples]
+    requests = RedisQueue(client, REQUEST_STREAM, REQUEST_LIMITS)
+    requests.publish([b"no request"])
+    (poison,) = requests.read("two")
+    requests.fail("two", poison, "can't be read", fatal=True)
+    samples = [s[:3] for m in WorkerMetrics(lambda: [report], requests).collect() for s in m.samples]
+    assert ("lwmecps_worker_transitions_total", {"worker": "one"}, 180.0) in samples
+    assert ("lwmecps_collection_requests", {"state": "dead"}, 1.0) in samples
     asking.close()
 
 

@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import grpc
 import pytest
 
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2_grpc
 from services.common import convert
-from services.common.client import connect, wait_ready
+from services.common.client import connect
 from tests.task_registry.making import make_task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ def test_what_was_acknowledged_outlives_the_process(tmp_path: Path, signum: int,
         process, address = _start(tmp_path)
         try:
             with connect(address) as channel:
-                wait_ready(channel, address, timeout_s=60)
+                grpc.channel_ready_future(channel).result(60)
                 registry = registry_pb2_grpc.TaskRegistryServiceStub(channel)
                 request = pb.CreateTaskRequest(spec=convert.task_to_message(make_task(f"t{attempt}")))
                 tasks.insert(0, registry.CreateTask(request).task.name)

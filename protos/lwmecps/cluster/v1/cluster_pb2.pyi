@@ -9,24 +9,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class NodeSpec(_message.Message):
-    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "disk_read_mbs", "disk_write_mbs", "access_latency_ms")
+    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "access_latency_ms")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLICORES_FIELD_NUMBER: _ClassVar[int]
     RAM_MIB_FIELD_NUMBER: _ClassVar[int]
     TX_MBPS_FIELD_NUMBER: _ClassVar[int]
     RX_MBPS_FIELD_NUMBER: _ClassVar[int]
-    DISK_READ_MBS_FIELD_NUMBER: _ClassVar[int]
-    DISK_WRITE_MBS_FIELD_NUMBER: _ClassVar[int]
     ACCESS_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_millicores: float
     ram_mib: float
     tx_mbps: float
     rx_mbps: float
-    disk_read_mbs: float
-    disk_write_mbs: float
     access_latency_ms: float
-    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., disk_read_mbs: _Optional[float] = ..., disk_write_mbs: _Optional[float] = ..., access_latency_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., access_latency_ms: _Optional[float] = ...) -> None: ...
 
 class ClusterSpec(_message.Message):
     __slots__ = ("nodes", "rtt_ms")

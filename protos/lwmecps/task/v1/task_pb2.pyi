@@ -72,7 +72,6 @@ class ActionEntity(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTION_ENTITY_GLOBAL: _ClassVar[ActionEntity]
     ACTION_ENTITY_DEPLOYMENT: _ClassVar[ActionEntity]
     ACTION_ENTITY_PAIR: _ClassVar[ActionEntity]
-    ACTION_ENTITY_NODE: _ClassVar[ActionEntity]
 PATTERN_UNSPECIFIED: Pattern
 PATTERN_UNIFORM: Pattern
 PATTERN_DIURNAL: Pattern
@@ -109,7 +108,6 @@ ACTION_ENTITY_UNSPECIFIED: ActionEntity
 ACTION_ENTITY_GLOBAL: ActionEntity
 ACTION_ENTITY_DEPLOYMENT: ActionEntity
 ACTION_ENTITY_PAIR: ActionEntity
-ACTION_ENTITY_NODE: ActionEntity
 
 class Failover(_message.Message):
     __slots__ = ("deployments",)

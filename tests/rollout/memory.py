@@ -1,14 +1,26 @@
-"""The work stream inside one process, for threads and tests."""
+"""The rollout path's queue and store inside one process: what takes Redis' place where a test needs none of it."""
 
 import itertools
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lwmecps_core.errors import NotFound
-from lwmecps_core.rollout.queue import DeadLetter, Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
+from lwmecps_core.rollout.collector import PolicySnapshot
+from lwmecps_core.rollout.messages import SnapshotRef
+from lwmecps_core.rollout.policy_store import KEEP, FrozenSnapshot, thaw
+from lwmecps_core.rollout.queue import Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An entry that was given up, and why."""
+
+    payload: bytes
+    error: str
+    deliveries: int
 
 
 @dataclass
@@ -32,7 +44,7 @@ class MemoryQueue:
     def _clear(self) -> None:
         self._unread: deque[Entry] = deque()
         self._pending: dict[str, _Pending] = {}
-        self._dead: deque[DeadLetter] = deque(maxlen=self.limits.max_dead)
+        self.dead: deque[DeadLetter] = deque(maxlen=self.limits.max_dead)
         self._bytes = 0
 
     def _check(self) -> None:
@@ -125,18 +137,14 @@ class MemoryQueue:
 
     def _bury(self, entry: Entry, error: str) -> None:
         if self._remove(entry):
-            self._dead.append(DeadLetter(entry.payload, error, entry.deliveries))
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """Entries that were given up."""
-        return list(self._dead)
+            self.dead.append(DeadLetter(entry.payload, error, entry.deliveries))
 
     def stats(self) -> QueueStats:
         """What the stream holds now."""
         with self._changed:
             self._check()
             entries = len(self._unread) + len(self._pending)
-            return QueueStats(entries, self._bytes, len(self._pending), len(self._dead))
+            return QueueStats(entries, self._bytes, len(self._pending), len(self.dead))
 
     def delete(self) -> None:
         """Remove the stream and all it holds."""
@@ -144,3 +152,34 @@ class MemoryQueue:
             self._exists = False
             self._clear()
             self._changed.notify_all()
+
+
+class MemoryPolicyStore:
+    """`PolicyStore` in this process's memory."""
+
+    def __init__(self, keep: int = KEEP) -> None:
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._runs: dict[str, OrderedDict[str, bytes]] = {}
+
+    def put(self, run_id: str, snapshot: FrozenSnapshot) -> None:
+        """Store a snapshot as the newest."""
+        with self._lock:
+            kept = self._runs.setdefault(run_id, OrderedDict())
+            kept[snapshot.ref.hash] = snapshot.data
+            kept.move_to_end(snapshot.ref.hash)
+            while len(kept) > self._keep:
+                kept.popitem(last=False)
+
+    def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
+        """The snapshot that `ref` names."""
+        with self._lock:
+            data = self._runs.get(run_id, OrderedDict()).get(ref.hash)
+        if data is None:
+            raise NotFound("policy snapshot", ref.hash)
+        return thaw(data)
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's snapshots."""
+        with self._lock:
+            self._runs.pop(run_id, None)

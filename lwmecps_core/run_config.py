@@ -156,7 +156,8 @@ class MetaConfig:
 class TrainConfig:
     """Training of one policy, on one task or on many at once (multi-task)."""
 
-    total_episodes: Count = 100
+    total_episodes: Count | None = None
+    """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 100."""
     episodes_per_batch: Count = 4
     tasks_per_batch: Count = 1
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
@@ -172,7 +173,8 @@ class TransferConfig:
 
     method: Literal["feature_extraction", "fine_tuning", "layer_wise", "domain_adaptation"] = "fine_tuning"
     learning_rate: Positive = 3e-4
-    total_episodes: Count = 20
+    total_episodes: Count | None = None
+    """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 20."""
     episodes_per_batch: Count = 4
     frozen_layers: Annotated[int, Field(ge=0)] = 1
     """Layers, from the input on, that `layer_wise` begins with frozen; they thaw one by one, the last one first."""

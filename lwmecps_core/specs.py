@@ -234,7 +234,8 @@ class TaskSpec:
     objective: ObjectiveSpec = ObjectiveSpec()
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     interval_s: Positive = 10.0
-    episodes: Annotated[int, Field(ge=1)] = 100
+    episodes: Annotated[int, Field(ge=1)] | None = None
+    """Episodes that a run which says nothing about its length trains for on this task."""
     routing: Literal["cluster", "least_connections", "local_first"] = "cluster"
     latency_model: Literal["queue", "testapp"] = "queue"
     family: str = ""

@@ -1,7 +1,7 @@
 """The work stream over Redis Streams (6.2 or newer).
 
 A stream `name` is three keys, in one cluster slot: `entries` (the stream, with the group `work`), `bytes` (what its
-entries weigh) and `dead` (dead letters: the payload `p`, `error` and `deliveries`, for people to read). Whatever changes
+entries weigh) and `dead` (dead letters: payload `p`, `error` and `deliveries`, for people to read). Whatever changes
 two of them is a Lua script, so that they always agree.
 
 A stream that one reader owns at a time has a fourth, `fence`: the highest fencing token that opened it. That reader's

@@ -128,7 +128,7 @@ class UserTask:
     num_nodes: int | None = None
     deployments: Annotated[tuple[Name | UserDeployment, ...], Field(min_length=1)]
     max_pods: Annotated[int, Field(ge=1, le=1000)] = 10
-    episodes: Annotated[int, Field(ge=1)] = 100
+    episodes: Annotated[int, Field(ge=1)] | None = None
     links: tuple[Link, ...] = ()
     workload: UserWorkload = UserWorkload()
     objective: ObjectiveSpec = ObjectiveSpec()

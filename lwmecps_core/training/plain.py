@@ -18,9 +18,11 @@ from lwmecps_core.training.common import bound_algorithm, evaluation_plan
 from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
-from lwmecps_core.training.sampling import given_tasks, some_tasks, torch_generator
+from lwmecps_core.training.sampling import given_tasks, some_tasks, torch_generator, total_episodes
 
 CALIBRATION_TASKS = 32
+EPISODES = 100
+"""How long a run trains where neither it nor its tasks say."""
 
 
 def train(
@@ -34,8 +36,8 @@ def train(
 ) -> Iterator[Progress]:
     """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
 
-    `total_episodes` counts the episodes of all tasks that share a policy. Ends with rows when `evaluation_episodes`
-    asks for them.
+    `total_episodes` counts the episodes of all tasks that share a policy; where it says nothing, the tasks do. Ends
+    with rows when `evaluation_episodes` asks for them.
     """
     spec = env_spec(some_tasks(source, 1, seed, 0)[0])
     algo = algorithms.make(algorithm, spec)
@@ -43,7 +45,7 @@ def train(
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     loop = Descent(algo, algorithm, collector, seed, params=params, extra=extra, sets=sets)
-    total = ceil(cfg.total_episodes / (cfg.episodes_per_batch * width))
+    total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
         if progress.step == total and cfg.evaluation_episodes:

@@ -31,6 +31,15 @@ def some_tasks(source: TaskSource, count: int, seed: int, step: int) -> list[Tas
     return [source[i] for i in chosen]
 
 
+def total_episodes(given: int | None, source: TaskSource, default: int) -> int:
+    """How long a run trains: as it says itself, else the most that any of its tasks asks for, else `default`.
+
+    The most, because policies that are trained side by side, one for each task, are trained equally long.
+    """
+    asked = () if isinstance(source, TaskDistribution) else [task.episodes for task in source if task.episodes]
+    return given or max(asked, default=default)
+
+
 def given_tasks(source: TaskSource, purpose: str) -> list[TaskSpec]:
     """Tasks as they were given; raises `InvalidInput` for a distribution, which is no set of tasks."""
     if isinstance(source, TaskDistribution):

@@ -15,8 +15,11 @@ from lwmecps_core.run_config import TransferConfig, rollout_length
 from lwmecps_core.training.common import bound_algorithm
 from lwmecps_core.training.loop import AddedLoss, Descent, Losses, Method, under
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
-from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
+from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator, total_episodes
 from lwmecps_core.transfer import domain, freezing, metrics
+
+EPISODES = 20
+"""How long a run trains where neither it nor its tasks say."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def transfer(
         params, extra = algo.init(torch_generator(seed, "weights"))
         loops["scratch/"] = Descent(algo, policy.algorithm, collector, seed, params=params, extra=extra)
     curves: dict[str, list[float]] = {name: list(start.scalars["curves"][name]) if start else [] for name in loops}
-    total = ceil(cfg.total_episodes / cfg.episodes_per_batch)
+    total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / cfg.episodes_per_batch)
     runs = [
         loop.run(source, 1, cfg.episodes_per_batch, total, start and LoopState(start.step, under(start.tensors, name)))
         for name, loop in loops.items()

@@ -297,6 +297,21 @@ def test_transfer_starts_from_the_given_weights() -> None:
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("given", "asked", "trained", "moved"),
+    [(None, (None, None), 100, 20), (None, (6, None), 6, 6), (None, (6, 14), 14, 14), (8, (6, 14), 8, 8)],
+)
+def test_a_run_that_says_nothing_trains_as_long_as_its_tasks_say(
+    given: int | None, asked: tuple[int | None, ...], trained: int, moved: int
+) -> None:
+    tasks = tuple(replace(task, episodes=n) for task, n in zip(TASKS, asked, strict=False))
+    cfg = TrainConfig(total_episodes=given, episodes_per_batch=2)
+    onwards = TransferConfig(total_episodes=given, episodes_per_batch=2)
+    assert next(train(tasks, PPO, cfg, COLLECTOR, seed=1)).total == trained / 2
+    assert next(train(tasks, PPO, replace(cfg, independent=True), COLLECTOR, seed=1)).total == trained / 2
+    assert next(transfer(_untrained(), tasks, onwards, COLLECTOR, seed=1)).total == moved / 2
+
+
 def test_a_policy_is_refused_on_an_environment_it_was_not_made_for() -> None:
     *_, source = LOOPS["train"](None)
     elsewhere = draw(TaskDistribution(env_id="lwmecps-v4", nodes=2, deployments=2, max_replicas=3, horizon=8), 0)

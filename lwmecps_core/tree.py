@@ -40,6 +40,11 @@ def expanded_extra(extra: dict[str, Tensor], tasks: int) -> dict[str, Tensor]:
     return {name: x.unsqueeze(0).expand(tasks, *x.shape) for name, x in extra.items()}
 
 
+def completed(tree: Tree, like: Tree) -> Tree:
+    """The groups of `like` in their order, zeros for those that `tree` lacks."""
+    return {g: tree[g] if g in tree else {n: torch.zeros_like(x) for n, x in like[g].items()} for g in like}
+
+
 def row(tree: Tree, task: int) -> Tree:
     """The tree of one task out of a tree with a leading task axis: views, outside every autograd graph."""
     return tree_map(lambda leaf: leaf.detach()[task], tree)

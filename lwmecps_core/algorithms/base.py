@@ -70,8 +70,8 @@ class Algorithm(Protocol):
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable.
 
-        A group without a loss stays as it is (an actor whose update is delayed). The gradient that counts is that of a
-        group's loss with respect to that group.
+        A group without a loss stays as it is (an actor whose update is delayed); one of `inner_groups` always has one.
+        The gradient that counts is that of a group's loss with respect to that group.
         """
 
     def after_update(self, params: Params, extra: Extra) -> Extra:

@@ -5,13 +5,13 @@ from lwmecps_core.tree import gradients, tree_map
 
 
 def inner_step(params: Params, rates: Params, grads: Params) -> Params:
-    """θ′ = θ − α ∘ ∇L for the groups that have rates; the others stay (Finn et al. 2017, arXiv:1703.03400, equation 1;
-    α per parameter: Meta-SGD, Li et al. 2017, arXiv:1707.09835).
+    """θ′ = θ − α ∘ ∇L for the groups that have rates and gradients; the others stay (Finn et al. 2017,
+    arXiv:1703.03400, equation 1; α per parameter: Meta-SGD, Li et al. 2017, arXiv:1707.09835).
     """
     stepped = {
         g: {n: leaf - rates[g][n] * grads[g][n] for n, leaf in names.items()}
         for g, names in params.items()
-        if g in rates
+        if g in rates and g in grads
     }
     return params | stepped
 

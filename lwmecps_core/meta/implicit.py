@@ -12,7 +12,7 @@ from lwmecps_core.meta.base import MetaGradient, point_weights
 from lwmecps_core.meta.maml import total_loss
 from lwmecps_core.meta.solver import gmres
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
+from lwmecps_core.tree import completed, expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class ImplicitMAML:
 
 
 def _with_gradients(algo: Algorithm, params: Params, extra: Extra, batch: Batch) -> tuple[Tensor, Params]:
-    """The losses' sum `[K]` and every group's gradient of its own loss."""
+    """The losses' sum `[K]` and every group's gradient of its own loss: zero where it has none."""
     live = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
     losses = algo.losses(live, extra, batch)
-    return total_loss(losses), gradients(losses, live)
+    return total_loss(losses), completed(gradients(losses, live), params)
 
 
 def _flattened(tree: Params, like: Params) -> Tensor:

@@ -10,7 +10,7 @@ from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.adapt import adapted_once, inner_step
 from lwmecps_core.meta.base import MetaGradient, point_weights
 from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
+from lwmecps_core.tree import completed, expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,13 @@ def constant_steps(
         live = tree_map(lambda leaf: leaf.requires_grad_(), current)
         losses = algo.losses(live, extra, batch)
         values.append(total_loss(losses))
-        grads = gradients(losses, live)
+        found = gradients(losses, live)
+        grads = completed(found, current)
         moving = {group: grads[group] for group in learnt}
         if weight:
             of_params = tree_map(lambda total, g, w=weight: total + w * g.mean(0), of_params, grads)
             of_rates = tree_map(lambda total, g, s, w=weight: total - w * (g * s).mean(0), of_rates, moving, travelled)
         if j < len(points) - 1:
             travelled = tree_map(torch.add, travelled, moving)
-            current = tree_map(lambda leaf: leaf.detach(), inner_step(current, rates, grads))
+            current = tree_map(lambda leaf: leaf.detach(), inner_step(current, rates, found))
     return MetaGradient(of_params, of_rates, values[0], values[-1])

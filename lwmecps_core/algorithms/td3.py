@@ -64,10 +64,10 @@ class TD3:
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise.
 
-        The mark `delayed` says that the actor waits for its turn.
+        Their samples are marked `delayed`: the actor waits for its turn.
         """
         for part in replay.minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator):
-            yield self._with_noise(part, generator) | {"delayed": torch.ones(())}
+            yield self._with_noise(part, generator) | {"delayed": torch.ones_like(part["weight"])}
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Critic: squared error of both twins against the lesser target (algorithm 1). Actor: −Q of the first."""

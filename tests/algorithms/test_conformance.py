@@ -37,6 +37,16 @@ def test_a_leading_task_axis_equals_a_loop_over_tasks(name: str, spec: str) -> N
         torch.testing.assert_close(acted.action[task], alone_out.action)
 
 
+def test_every_field_of_a_batch_has_tasks_and_samples_in_front(name: str, spec: str) -> None:
+    algo, params, extra = make(name, spec)
+    many, many_extra = expanded(params, 2), expanded_extra(extra, 2)
+    batch = whole(algo, many, many_extra, rollout(algo, params, extra, 4, tasks=2))
+    part = next(iter(algo.minibatches(batch, torch.Generator().manual_seed(0))))
+    for made in (batch, part):
+        assert {field: x.shape[:2] for field, x in made.items()} == {field: made["weight"].shape for field in made}
+    assert algo.losses(many, many_extra, part).keys() <= params.keys()
+
+
 def test_gradient_of_each_group_equals_finite_differences(name: str, spec: str) -> None:
     algo, params, extra = make(name, spec)
     batch = whole(algo, params, extra, {k: v[0] for k, v in rollout(algo, params, extra, 3, tasks=1).items()})

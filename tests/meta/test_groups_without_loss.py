@@ -31,7 +31,7 @@ class Delayed:
 
 
 def _found(method: str, name: str, spec: str, waits: list[bool]) -> tuple[MetaGradient, Params, Params]:
-    """The gradient where the actor waits at these points; the start, and what one step from the first point leads to."""
+    """The gradient where the actor waits at these points; the start; and where one step on the first point leads."""
     learner, cfg = REGISTRY[method], MetaConfig(method=method, adaptation_steps=2)  # type: ignore[arg-type]
     algo, params, extra = make(name, spec)
     start, many = expanded(params, 2), expanded_extra(extra, 2)

@@ -78,7 +78,8 @@ kube-down: $(READY) ## Stop what kube-up started
 	@$(BIN)/python -m scripts.kube down $(ARGS)
 
 .PHONY: protos
-protos: $(READY) ## Generate Python from the contracts again
+protos: $(READY) ## Write what settings say of themselves into contract and page, and generate Python from the contracts
+	$(BIN)/python scripts/explain_settings.py
 	$(BIN)/python scripts/generate_protos.py
 
 .PHONY: fmt

@@ -1,5 +1,6 @@
-"""Frozen, strict configuration dataclasses and the one way to read them from plain data."""
+"""Frozen, strict configuration dataclasses, the one way to read them from plain data, and what their fields are for."""
 
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -12,8 +13,11 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen keyword-only dataclass that checks types and refuses unknown keys and NaN."""
-    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
+    """Make `cls` a frozen keyword-only dataclass that checks types and refuses unknown keys and NaN.
+
+    The string below a field is its description; `settings_of` reads it back.
+    """
+    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
     made: type[Any] = _pydantic_dataclass(cls, frozen=True, kw_only=True, config=strict)
     return made
 
@@ -32,6 +36,58 @@ def parse(cls: Any, data: Any, source: str) -> Any:
 def dump(value: Any) -> Any:
     """Plain data (dicts, lists, numbers, strings) from a config; `parse` reads it back equal."""
     return pydantic.TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a config class as people read about it; `default` is as text, empty where there is none."""
+
+    name: str
+    sentence: str
+    choices: tuple[str, ...]
+    bounds: str
+    default: str
+
+
+def settings_of(cls: Any) -> list[Setting]:
+    """What every field of a config class is for, and what it may be. A sentence is inherited with its field."""
+    schema = pydantic.TypeAdapter(cls).json_schema()
+    found = []
+    for field in fields(cls):
+        described = (c.__pydantic_fields__[field.name].description for c in cls.__mro__ if _has(c, field.name))
+        sentence = " ".join(next((text for text in described if text), "").split())
+        own = schema.get("properties", {}).get(field.name, {})
+        options = [own, *own.get("anyOf", [])]
+        choices = tuple(str(c) for o in options for c in o.get("enum", ()))
+        bounds = next((text for o in options if (text := _bounds(o))), "")
+        found.append(Setting(field.name, sentence, choices, bounds, default_text(field.default)))
+    return found
+
+
+def default_text(default: Any) -> str:
+    """A default as people write it; nothing where there is none."""
+    if default is MISSING or default in (None, "", ()):
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _has(cls: type, name: str) -> bool:
+    return name in getattr(cls, "__pydantic_fields__", {})
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    """The range of a number in a JSON schema, or of each number in a list."""
+    if inner := _bounds(schema["items"]) if "items" in schema else "":
+        return f"each {inner}"
+    if "maximum" in schema:
+        return f"in [{schema['minimum']:g}, {schema['maximum']:g}]"
+    if "minimum" in schema:
+        return f"≥ {schema['minimum']:g}"
+    return f"> {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else ""
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

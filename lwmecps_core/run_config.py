@@ -1,4 +1,8 @@
-"""Settings of algorithms and runs, by the names that users know."""
+"""Settings of algorithms and runs, by the names that users know.
+
+The string below a setting is its one sentence: `--help`, the contract and `docs/cli.md` have it from here. A class that
+changes an inherited default leaves the sentence as it is.
+"""
 
 from typing import Annotated, Literal, Self
 
@@ -11,51 +15,87 @@ Count = Annotated[int, Field(ge=1)]
 
 
 @config
-class PPOConfig:
+class _Common:
+    """What every algorithm has."""
+
+    learning_rate: Positive = 3e-4
+    """Step size of the optimiser."""
+    discount_factor: Share = 0.99
+    """Discount per control interval."""
+
+
+@config
+class _WithNetworks(_Common):
+    """What every algorithm with networks has."""
+
+    batch_size: Count = 256
+    """Transitions per minibatch."""
+    max_grad_norm: Positive = 10.0
+    """Largest norm of a gradient."""
+    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    """Units of each hidden layer."""
+    network: Literal["mlp", "set"] = "set"
+    """Plain layers over the whole observation (mlp), or encoders shared by nodes and by deployments (set), whose number
+    of weights depends on no number of nodes."""
+
+
+@config
+class _WithReplay(_WithNetworks):
+    """What every algorithm with a replay memory and target networks has."""
+
+    memory_size: Count = 100_000
+    """Transitions that the replay memory keeps."""
+    updates_per_batch: Count = 64
+    """Updates after each collected batch."""
+    tau: Share = 0.005
+    """Share of the online networks that moves into the target networks whenever these move."""
+
+
+@config
+class PPOConfig(_WithNetworks):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
 
     name: Literal["ppo"] = "ppo"
-    learning_rate: Positive = 3e-4
-    discount_factor: Share = 0.99
+    """Names the algorithm."""
+    max_grad_norm: Positive = 0.5
     gae_lambda: Share = 0.95
+    """λ of generalised advantage estimation."""
     clip_epsilon: Positive = 0.2
+    """Largest relative change of an action's probability that still earns."""
     entropy_coef: NonNegative = 0.01
+    """Weight of the entropy bonus."""
     value_function_coef: NonNegative = 0.5
+    """Weight of the value loss."""
     n_steps: Annotated[int, Field(ge=0)] = 0
     """Control intervals of every collected rollout (0: whole episodes)."""
     n_epochs: Count = 4
-    batch_size: Count = 256
-    max_grad_norm: Positive = 0.5
-    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
-    network: Literal["mlp", "set"] = "set"
+    """Passes over each batch."""
 
 
 @config
-class DQNConfig:
+class DQNConfig(_WithReplay):
     """Double deep Q-learning with a target network and replay (van Hasselt et al. 2016, arXiv:1509.06461)."""
 
     name: Literal["dqn"] = "dqn"
+    """Names the algorithm."""
     learning_rate: Positive = 1e-3
-    discount_factor: Share = 0.99
-    epsilon: Share = 0.1
     memory_size: Count = 10_000
     batch_size: Count = 32
-    updates_per_batch: Count = 64
     tau: Share = 0.05
-    """Share of the online network that moves into the target network after every update."""
-    max_grad_norm: Positive = 10.0
-    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
-    network: Literal["mlp", "set"] = "set"
+    epsilon: Share = 0.1
+    """Share of random actions."""
 
 
 @config
-class QLearningConfig:
+class QLearningConfig(_Common):
     """Tabular Q-learning on a discretised observation (Watkins and Dayan 1992, Machine Learning 8, 279–292)."""
 
     name: Literal["q_learning"] = "q_learning"
+    """Names the algorithm."""
     learning_rate: Positive = 0.1
-    discount_factor: Share = 0.99
+    """Share of an error that an update corrects."""
     epsilon: Share = 0.1
+    """Share of random actions."""
     bins: Annotated[int, Field(ge=2)] = 6
     """Intervals that every feature of the observation is divided into."""
     table_size: Count = 4096
@@ -63,48 +103,34 @@ class QLearningConfig:
 
 
 @config
-class SACConfig:
+class SACConfig(_WithReplay):
     """Soft actor-critic with twin critics (Haarnoja et al. 2018, arXiv:1812.05905; discrete: Christodoulou 2019,
     arXiv:1910.07207).
     """
 
     name: Literal["sac"] = "sac"
-    learning_rate: Positive = 3e-4
-    discount_factor: Share = 0.99
-    tau: Share = 0.005
-    """Share of the online critics that moves into the target critics after every update."""
+    """Names the algorithm."""
     alpha: Positive = 0.2
     """Weight of the entropy: its value, or where it starts with `auto_entropy`."""
     auto_entropy: bool = True
     """Learn `alpha` so that the entropy stays near a target."""
-    memory_size: Count = 100_000
-    batch_size: Count = 256
-    updates_per_batch: Count = 64
-    max_grad_norm: Positive = 10.0
-    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
-    network: Literal["mlp", "set"] = "set"
 
 
 @config
-class TD3Config:
+class TD3Config(_WithReplay):
     """Twin delayed deterministic policy gradient (Fujimoto et al. 2018, arXiv:1802.09477)."""
 
     name: Literal["td3"] = "td3"
+    """Names the algorithm."""
     learning_rate: Positive = 1e-3
-    discount_factor: Share = 0.99
-    tau: Share = 0.005
     policy_delay: Count = 2
     """Updates of the critics for every update of the actor and of the target networks."""
     target_noise: NonNegative = 0.2
     """Standard deviation of the noise on the target's action, as a share of half the action's range."""
     noise_clip: NonNegative = 0.5
+    """Largest size of that noise, as a share of half the action's range."""
     exploration_noise: NonNegative = 0.1
-    memory_size: Count = 100_000
-    batch_size: Count = 256
-    updates_per_batch: Count = 64
-    max_grad_norm: Positive = 10.0
-    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
-    network: Literal["mlp", "set"] = "set"
+    """Standard deviation of the noise on actions, as a share of half the action's range."""
 
 
 AlgorithmConfig = Annotated[
@@ -115,6 +141,12 @@ AlgorithmConfig = Annotated[
 def fits_any_size(algorithm: AlgorithmConfig) -> bool:
     """Whether the number of weights depends on no number of nodes or deployments."""
     return getattr(algorithm, "network", "mlp") == "set"
+
+
+WARMUP_ONLY = frozenset(
+    {"learning_rate", "batch_size", "max_grad_norm", "n_steps", "n_epochs", "memory_size", "updates_per_batch"}
+)
+"""Settings of an algorithm that say how plain training goes: meta-training heeds them while it warms up."""
 
 
 def rollout_length(algorithm: AlgorithmConfig) -> int:
@@ -159,6 +191,7 @@ class TrainConfig:
     total_episodes: Count | None = None
     """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 100."""
     episodes_per_batch: Count = 4
+    """Episodes per task in each batch."""
     tasks_per_batch: Count = 1
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
     independent: bool = False
@@ -172,10 +205,14 @@ class TransferConfig:
     """Training of a stored policy on another task."""
 
     method: Literal["feature_extraction", "fine_tuning", "layer_wise", "domain_adaptation"] = "fine_tuning"
+    """Train the output layers only (feature_extraction), all weights (fine_tuning), frozen layers that thaw one by one
+    (layer_wise), or features that don't tell the source from the target (domain_adaptation)."""
     learning_rate: Positive = 3e-4
+    """Step size of the optimiser."""
     total_episodes: Count | None = None
     """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 20."""
     episodes_per_batch: Count = 4
+    """Episodes in each batch."""
     frozen_layers: Annotated[int, Field(ge=0)] = 1
     """Layers, from the input on, that `layer_wise` begins with frozen; they thaw one by one, the last one first."""
     domain_weight: NonNegative = 0.1
@@ -192,15 +229,17 @@ class AdaptConfig:
     """Adaptation of a stored policy to one task by inner steps."""
 
     adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
+    """Inner steps on each task."""
     episodes_per_step: Count = 4
+    """Episodes per task and inner step."""
     inner_lr: NonNegative | None = None
-    """Replaces the learnt rates by one rate for all parameters."""
+    """One rate for all parameters; none given: the rates that the policy learnt."""
     keep_start_if_worse: bool = True
     """Go back to the start on every task where support episodes of the adapted policy are worse: on the way when they
     lose a fifth (and go on with half the rates), at the end when they lose anything."""
     keep_placement_if_worse: bool = True
-    """Leave a task as it was deployed where the first episode, or in all support episodes so far, costs a fifth of what
-    it earns so, or where it earns most so at the end. Takes one collection that changes nothing, and one episode."""
+    """Leave a task as it was deployed where the first episode, or all support episodes so far, cost a fifth of what it
+    earns so, or where it earns most so at the end; takes one collection that changes nothing, and one episode."""
     random_weights: bool = False
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8
@@ -208,8 +247,8 @@ class AdaptConfig:
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
     backend: Literal["simulated", "kubernetes"] = "simulated"
-    """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes. Episodes of a
-    real cluster take their time: they follow one another, and only the start and the end are measured."""
+    """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes, and where
+    episodes follow one another and only the start and the end are measured."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -223,5 +262,6 @@ class EvaluateConfig:
     """Evaluation of a stored policy or a baseline."""
 
     episodes: Count = 8
+    """Episodes per task."""
     baseline: str = ""
-    """Name of a baseline (see `lwmecps_core.baselines`) to evaluate in place of a policy."""
+    """Name of a baseline to measure in place of a policy, such as hpa_calibrated, static or oracle."""

@@ -17,7 +17,9 @@ def demo(
         "out/demo"
     ),
     seed: Annotated[int, typer.Option(help="Seed of the held-out tasks and of all runs.", min=0)] = 0,
-    env: Annotated[EnvId, typer.Option(help="Environment version.")] = "lwmecps-v3",
+    env: Annotated[
+        EnvId, typer.Option(help="Environment version.", metavar="<lwmecps-v1|...|lwmecps-v4-continuous>")
+    ] = "lwmecps-v3",
     tasks: Annotated[int, typer.Option(help="Held-out tasks.", min=2)] = 64,
     profile: Annotated[
         Path | None, typer.Option(help="Folder of recorded load profiles: the load of the held-out clusters.")

@@ -20,8 +20,11 @@ class DemoSettings:
     """Settings of the demo's runs; all methods are measured over the same episodes of the same held-out tasks."""
 
     nodes: int = 4
+    """Nodes of every cluster."""
     deployments: int = 4
+    """Deployments on every cluster."""
     evaluation_episodes: int = 4
+    """Episodes that measure a method on each task."""
 
     algorithm: AlgorithmConfig = PPOConfig(
         learning_rate=2e-3,
@@ -32,6 +35,7 @@ class DemoSettings:
         batch_size=2400,
         hidden_size=(32, 32),
     )
+    """What learns in meta-training and in multi-task training."""
     meta: MetaConfig = MetaConfig(
         method="fomaml",
         inner_lr=0.03,
@@ -45,8 +49,10 @@ class DemoSettings:
         warmup_epochs=240,
         num_meta_epochs=262,
     )
+    """Meta-training."""
     multi_task: TrainConfig = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20)
-    """As many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80 after it."""
+    """One policy for all tasks, from as many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80
+    after it."""
     scratch_algorithm: AlgorithmConfig = PPOConfig(
         learning_rate=2e-3,
         discount_factor=0.9,
@@ -56,16 +62,20 @@ class DemoSettings:
         batch_size=240,
         hidden_size=(32, 32),
     )
+    """What learns from nothing on one cluster."""
     scratch: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )
+    """One policy for each held-out cluster."""
     adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
     )
-    """What the policy itself is worth: nothing stands in for it where it is bad."""
+    """Adaptation to held-out clusters, where nothing stands in for a policy that is bad."""
     real_adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
     )
+    """Adaptation to a real cluster."""
     real_horizon: int = 60
     """Control intervals of an episode on a real cluster; with `real_pace` it takes some 20 seconds."""
     real_pace: float = 40.0
+    """Seconds of a task on a real cluster that pass in one second."""

@@ -14,6 +14,7 @@ from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, Se
 from services.cli import acting, demo, policies, run_commands, runs, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
+from services.cli.help import PlainHelp
 from services.cli.processes import ProcessFailed
 from services.cli.render import errors
 
@@ -46,7 +47,7 @@ app = typer.Typer(
     cls=ExplainedErrors,
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 unreachable, 4 refused, 130 interrupted.",
 )
 
@@ -71,6 +72,9 @@ for part in (up.app, demo.app, run_commands.app, acting.app, runs.app):
 app.add_typer(tasks.app, name="task")
 app.add_typer(policies.app, name="policies")
 app.add_typer(tokens.app, name="token")
+for part in (app, tasks.app, policies.app, tokens.app):
+    for command in part.registered_commands:
+        command.cls = PlainHelp
 
 if __name__ == "__main__":
     app()

@@ -3,13 +3,14 @@
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
 import yaml
 
+from lwmecps_core.config import settings_of
 from lwmecps_core.errors import InvalidInput, Violation
 
 ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
@@ -23,19 +24,22 @@ Given = dict[str, dict[str, Any]]
 class Section:
     """A group of options: the fields of `classes` (fields of the same name are one option), without `leave_out`.
 
-    A field annotated with a string has it as help; fields that are no plain values are left to files.
+    `notes` are added to what fields say of themselves; fields that are no plain values are left to files.
     """
 
     title: str
     classes: tuple[type, ...]
     leave_out: frozenset[str] = frozenset()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class _Field:
+class _Option:
     kind: Any
-    help: str
-    defaults: dict[str, list[str]]
+    note: str
+    sentences: dict[str, list[str]] = field(default_factory=dict)
+    """Sentence → names of the classes where the setting is that."""
+    defaults: dict[str, list[str]] = field(default_factory=dict)
     """Default as shown → names of the classes that have it."""
 
 
@@ -47,10 +51,10 @@ def with_options(*sections: Section) -> Callable[[Callable[..., None]], Callable
     owner: dict[str, str] = {}
     parameters: list[inspect.Parameter] = []
     for section in sections:
-        for name, field in _fields(section).items():
+        for name, option in _options(section).items():
             if name not in owner:
                 owner[name] = section.title
-                parameters.append(_parameter(name, field, section.title))
+                parameters.append(_parameter(name, option, section.title))
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "given"]
@@ -90,16 +94,19 @@ def by_known_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {ALIASES.get(name, name): value for name, value in settings.items()}
 
 
-def _fields(section: Section) -> dict[str, _Field]:
-    result: dict[str, _Field] = {}
+def _options(section: Section) -> dict[str, _Option]:
+    result: dict[str, _Option] = {}
     for cls in section.classes:
         hints = get_type_hints(cls, include_extras=True)
-        for field in fields(cls):
-            kind = _kind(hints[field.name])
-            if kind is None or field.name in section.leave_out:
+        for setting in settings_of(cls):
+            kind = _kind(hints[setting.name])
+            if kind is None or setting.name in section.leave_out:
                 continue
-            known = result.setdefault(field.name, _Field(kind, _help(hints[field.name]), {}))
-            known.defaults.setdefault(_text(field.default), []).append(getattr(cls, "name", cls.__name__))
+            known = result.setdefault(setting.name, _Option(kind, section.notes.get(setting.name, "")))
+            owner = getattr(cls, "name", cls.__name__)
+            shown = "" if setting.default == "false" else setting.default
+            known.sentences.setdefault(setting.sentence.rstrip("."), []).append(owner)
+            known.defaults.setdefault(shown, []).append(owner)
     return result
 
 
@@ -119,31 +126,23 @@ def _kind(hint: Any) -> Any:
     return hint if hint in PLAIN else None
 
 
-def _help(hint: Any) -> str:
-    return next((m for m in get_args(hint)[1:] if isinstance(m, str)), "") if get_origin(hint) is Annotated else ""
-
-
-def _parameter(name: str, field: _Field, panel: str) -> inspect.Parameter:
+def _parameter(name: str, option: _Option, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
-    names = [f"{flag}/--no-{flag[2:]}"] if field.kind is bool else [flag]
+    names = [f"{flag}/--no-{flag[2:]}"] if option.kind is bool else [flag]
     names += ["--" + alias.replace("_", "-") for alias, known in ALIASES.items() if known == name]
-    text = "; ".join(part for part in (field.help, _shown(field.defaults)) if part)
-    option = typer.Option(*names, help=text, show_default=False, rich_help_panel=panel)
+    parameter = typer.Option(*names, help=_help(option), show_default=False, rich_help_panel=panel)
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[field.kind | None, option]
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[option.kind | None, parameter]
     )
 
 
-def _shown(defaults: Mapping[str, Sequence[str]]) -> str:
-    """The default, or every class's own where they disagree."""
-    if len(defaults) == 1:
-        (text,) = defaults
-        return f"default {text}" if text else ""
-    return "default " + ", ".join(f"{text} ({', '.join(names)})" for text, names in defaults.items() if text)
+def _help(option: _Option) -> str:
+    """What the option is for, and its default: the one of all classes, or each class's own where they disagree."""
+    defaults = _by_owner(option.defaults)
+    return "; ".join(x for x in (_by_owner(option.sentences), option.note, defaults and f"default {defaults}") if x)
 
 
-def _text(default: Any) -> str:
-    """A default as an option's value; nothing where there is none to show."""
-    if default is MISSING or default is None or default is False:
-        return ""
-    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+def _by_owner(texts: Mapping[str, Sequence[str]]) -> str:
+    if len(texts) == 1:
+        return next(iter(texts))
+    return ", ".join(f"{text} ({', '.join(owners)})" for text, owners in texts.items() if text)

@@ -1,8 +1,9 @@
 """`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -10,6 +11,7 @@ from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
+    WARMUP_ONLY,
     AdaptConfig,
     AlgorithmConfig,
     EvaluateConfig,
@@ -32,24 +34,33 @@ app = typer.Typer()
 class RunOptions:
     """Options of every command that starts a run."""
 
-    task: Annotated[tuple[str, ...], "Id of a registered task or distribution, or a task file; may be repeated"] = ()
-    num_tasks: Annotated[int, "Tasks to draw from the distributions; 0: training draws as it goes on"] = 0
-    task_seed: Annotated[int, "Seed of drawing those tasks"] = 0
-    seed: Annotated[int, "Seed of everything random"] = 0
-    label: Annotated[str, "Name of the method in the result rows"] = ""
-    settings: Annotated[Path | None, "YAML file of settings, `algorithm:` among them; options override it"] = None
-    detach: Annotated[bool, "Print the run and don't wait for it"] = False
+    task: tuple[str, ...] = ()
+    """Id of a registered task or distribution, or a task file; may be repeated."""
+    num_tasks: int = 0
+    """Tasks to draw from the distributions (0: training draws as it goes on)."""
+    task_seed: int = 0
+    """Seed of drawing those tasks."""
+    seed: int = 0
+    """Seed of everything random."""
+    label: str = ""
+    """Name of the method in the result rows."""
+    settings: Path | None = None
+    """YAML file of settings, `algorithm:` among them; options override it."""
+    detach: bool = False
+    """Print the run and don't wait for it."""
 
 
 @config
 class AlgorithmChoice:
     """Which algorithm learns."""
 
-    algorithm: Annotated[str, f"One of {', '.join(ALGORITHMS)}"] = "ppo"
+    algorithm: Literal[tuple(ALGORITHMS)] = "ppo"  # type: ignore[valid-type]
+    """The algorithm's name."""
 
 
 RUN = Section("Run", (RunOptions,))
 ALGORITHM = Section("Algorithm", (AlgorithmChoice, *ALGORITHMS.values()), frozenset({"name"}))
+WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the warm-up only (--warmup-epochs)"))
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 
@@ -61,7 +72,7 @@ def train(context: typer.Context, as_json: Json = False, *, given: Given) -> Non
 
 
 @app.command()
-@with_options(RUN, Section("Meta-training", (MetaConfig,)), ALGORITHM)
+@with_options(RUN, Section("Meta-training", (MetaConfig,)), WARMED_UP)
 def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Meta-train a policy that adapts to a new task within a few gradient steps."""
     _start(context.obj, "StartMetaTraining", pb.StartMetaTrainingRequest(), MetaConfig, given, as_json)
@@ -115,6 +126,7 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     if not options.task:
         raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
     from_file = by_known_names(read_yaml(options.settings)) if options.settings else {}
+    in_file = _by_name(from_file.get("algorithm", {}))
     source = str(options.settings) if options.settings else "options"
     learnt = "algorithm" in request.DESCRIPTOR.fields_by_name
     algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if learnt else None
@@ -124,6 +136,8 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     request.settings.CopyFrom(convert.to_message(settings, type(request.settings)))
     if algorithm is not None:
         request.algorithm.CopyFrom(convert.algorithm_to_message(algorithm))
+        if isinstance(settings, MetaConfig) and not settings.warmup_epochs:
+            _refuse_warmup_only(in_file, given["Algorithm"], source)
     request.task_ids.extend(resolve(clients, list(options.task)))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
@@ -134,9 +148,23 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
         report(clients, follow(clients, run.id, bars=not as_json), as_json)
 
 
+def _by_name(algorithm: Any) -> dict[str, Any]:
+    """An algorithm in a file: a mapping, or its bare name."""
+    return by_known_names(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm}
+
+
 def _algorithm(from_file: Any, given: dict[str, Any], source: str) -> Any:
     """The algorithm's settings: the file's, overridden by options."""
-    data = by_known_names(from_file) if isinstance(from_file, Mapping) else {"name": from_file}
+    data = _by_name(from_file)
     data |= {name: value for name, value in given.items() if name != "algorithm"}
     data["name"] = given.get("algorithm", data.get("name", "ppo"))
     return parse(AlgorithmConfig, data, source)
+
+
+def _refuse_warmup_only(in_file: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
+    """Raise `InvalidInput` for settings that would do nothing in a meta-training that does not warm up."""
+    remedy = "acts in the warm-up only, and there is none: leave it out, or give --warmup-epochs"
+    found = [Violation("--" + name.replace("_", "-"), remedy) for name in given if name in WARMUP_ONLY]
+    found += [Violation(f"algorithm.{name}", remedy) for name in in_file if name in WARMUP_ONLY and name not in given]
+    if found:
+        raise InvalidInput(source, found)

@@ -40,7 +40,9 @@ def create(
 def discover(
     namespace: Annotated[str, typer.Option(help="Whose Deployments to manage.")] = "default",
     selector: Annotated[str, typer.Option(help="Only Deployments with these labels, as kubectl takes them.")] = "",
-    env: Annotated[EnvId, typer.Option(help="Environment version.")] = "lwmecps-v3",
+    env: Annotated[
+        EnvId, typer.Option(help="Environment version.", metavar="<lwmecps-v1|...|lwmecps-v4-continuous>")
+    ] = "lwmecps-v3",
     kubeconfig: Annotated[Path, typer.Option(envvar="KUBECONFIG", help="How to reach the cluster.")] = Path(
         "~/.kube/config"
     ),

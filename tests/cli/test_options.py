@@ -8,6 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
+from lwmecps_core.run_config import WARMUP_ONLY, DQNConfig
 from services.cli.main import app
 from services.cli.options import Given, Section, with_options
 
@@ -68,7 +69,7 @@ def test_help_shows_the_one_default_or_that_of_each_algorithm(probe: tuple[typer
         "--steps": "0 (first), 5 (second, third)",
         "--size": "64, 32",
         "--share": "0.5",
-        "--clip": "True",
+        "--clip": "true",
         "--discount-factor": "0.9",
     }
 
@@ -95,6 +96,24 @@ def test_an_option_overrides_a_file_whichever_names_they_use(tmp_path: Path) -> 
     result = CliRunner().invoke(app, ["train", "--task", "t1", "--settings", str(file), "--discount-factor", "1.5"])
     assert result.exit_code == 2
     assert "dqn.discount_factor: " in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(WARMUP_ONLY - {"max_grad_norm"}))
+def test_what_acts_in_the_warm_up_only_is_refused_where_there_is_none(name: str, tmp_path: Path) -> None:
+    algorithm = "dqn" if hasattr(DQNConfig, name) else "ppo"
+    flag, remedy = "--" + name.replace("_", "-"), "give --warmup-epochs"
+    start = ["meta-train", "--task", "t1", "--algorithm", algorithm]
+    result = CliRunner().invoke(app, [*start, flag, "1"])
+    assert result.exit_code == 2
+    assert f"{flag}: " in result.stderr and remedy in result.stderr
+    file = tmp_path / "meta.yaml"
+    file.write_text(f"algorithm: {{name: {algorithm}, {name}: 1}}\n")
+    result = CliRunner().invoke(app, [*start, "--settings", str(file)])
+    assert result.exit_code == 2
+    assert f"{file}: algorithm.{name}: " in result.stderr and remedy in result.stderr
+    for warm in ([*start, flag, "1", "--warmup-epochs", "2"], ["train", "--task", "t1", flag, "1", *start[3:]]):
+        assert remedy not in CliRunner().invoke(app, ["--registry", "127.0.0.1:1", *warm]).stderr
+    assert "acts in the warm-up only" in " ".join(CliRunner().invoke(app, ["meta-train", "--help"]).stdout.split())
 
 
 def test_an_algorithm_that_is_no_mapping_is_refused_with_the_file(tmp_path: Path) -> None:

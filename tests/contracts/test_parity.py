@@ -50,11 +50,14 @@ def _choices(schema: dict[str, Any]) -> set[str]:
 
 def _accepted(message: Any, field: str, value: Any) -> bool:
     request = message()
-    setattr(request, field, value)
+    if message.DESCRIPTOR.fields_by_name[field].is_repeated:
+        getattr(request, field).append(value)
+    else:
+        setattr(request, field, value)
     try:
         check(request)
     except InvalidInput as error:
-        return field not in [violation.field for violation in error.violations]
+        return field not in [violation.field.partition("[")[0] for violation in error.violations]
     return True
 
 
@@ -85,12 +88,13 @@ def test_the_environment_ids_of_the_contract_are_those_of_the_library() -> None:
         assert _accepted(task_pb2.TaskDistribution, "env_id", env_id) is known, env_id
 
 
-def _ranges(cls: Any) -> list[tuple[str, float, bool]]:
-    """Every (field, value just outside or just inside a bound, whether it is inside)."""
+def _ranges(cls: Any, message: Any) -> list[tuple[str, float, bool]]:
+    """Every (field, value just outside or just inside a bound, whether it is inside); a large one if unbounded."""
     found = []
     for name, schema in TypeAdapter(cls).json_schema()["properties"].items():
-        options = [schema, *schema.get("anyOf", [])]
-        for option in options:
+        field = message.DESCRIPTOR.fields_by_name.get(name)
+        lists = [schema["items"]] if field is not None and field.is_repeated and field.message_type is None else []
+        for option in [schema, *schema.get("anyOf", []), *lists]:
             step = 1 if option.get("type") == "integer" else 1e-6
             if "minimum" in option:
                 found += [(name, option["minimum"], True), (name, option["minimum"] - step, False)]
@@ -98,10 +102,12 @@ def _ranges(cls: Any) -> list[tuple[str, float, bool]]:
                 found += [(name, option["exclusiveMinimum"] + step, True), (name, option["exclusiveMinimum"], False)]
             if "maximum" in option:
                 found += [(name, option["maximum"], True), (name, option["maximum"] + step, False)]
+            elif option.get("type") in ("integer", "number"):
+                found.append((name, 2**31 - 1, True))
     return found
 
 
-CASES = [(cls, message, *case) for cls, message in PAIRS for case in _ranges(cls)]
+CASES = [(cls, message, *case) for cls, message in PAIRS for case in _ranges(cls, message)]
 
 
 @pytest.mark.parametrize(

@@ -159,17 +159,26 @@ class MetaConfig:
     """Meta-learning by gradient descent through gradient descent (Finn et al. 2017, arXiv:1703.03400)."""
 
     method: Literal["maml", "fomaml", "implicit_fomaml", "reptile"] = "maml"
+    """How a meta-gradient is computed: through the inner steps (maml), to first order (fomaml), at the solution of a
+    proximal inner problem (implicit_fomaml: iMAML, arXiv:1909.04630), or towards the adapted weights (reptile)."""
     inner_lr: NonNegative = 0.01
+    """Step size of an inner step, or where it starts with `learn_inner_lr`."""
     outer_lr: Positive = 1e-3
+    """Step size of the outer optimiser."""
     adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
+    """Inner steps on each task."""
     meta_batch_size: Count = 4
+    """Tasks in each epoch."""
     num_meta_epochs: Count = 100
+    """Epochs in all, those of the warm-up among them."""
     episodes_per_step: Count = 4
+    """Episodes per task and inner step."""
     learn_inner_lr: bool = True
     """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
     rate_lr: Positive = 0.03
     """Step size of the outer optimiser on the logarithm of the inner rates."""
     max_grad_norm: Positive = 1.0
+    """Largest norm of a meta-gradient."""
     multi_step_loss: Share = 0.5
     """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""
     outer_epochs: Count = 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from lwmecps_core.config import Setting, settings_of
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 from services.cli.run_commands import RunOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +23,7 @@ WIDTH = 120
 TABLES: Mapping[str, type] = {
     "Every run": RunOptions,
     "`train`": TrainConfig,
+    "`meta-train`": MetaConfig,
     "`transfer`": TransferConfig,
     "`adapt`": AdaptConfig,
     "`evaluate`": EvaluateConfig,

@@ -353,7 +353,7 @@ class EnvSpec:
     nvec: tuple[int, ...]
     action_size: int
     horizon: int
-    action_entity: Literal["global", "deployment", "pair", "node"] = "global"
+    action_entity: Literal["global", "deployment", "pair"] = "global"
     """Which block's rows the action components belong to, in order: v3 `deployment`, v4 `pair`, else `global`."""
 
     @cached_property

@@ -98,7 +98,7 @@ def test_result_rows_survive_the_journey(row) -> None:
         blocks=st.lists(st.tuples(st.text(), st.lists(st.integers(0, 99)).map(tuple))).map(tuple),
         action_size=count,
         horizon=count,
-        action_entity=st.sampled_from(["global", "deployment", "pair", "node"]),
+        action_entity=st.sampled_from(["global", "deployment", "pair"]),
     )
 )
 def test_environment_specs_survive_the_journey(spec) -> None:

@@ -16,7 +16,7 @@ from lwmecps_core.cluster.base import ClusterState, Counts, allowed_placement
 from lwmecps_core.cluster.kubernetes_api import Api
 from lwmecps_core.cluster.kubernetes_lease import DURATION_S, Lease
 from lwmecps_core.cluster.kubernetes_measure import Measurement
-from lwmecps_core.cluster.kubernetes_objects import Summary, deployment_of, node_of, pod_of, summarise
+from lwmecps_core.cluster.kubernetes_objects import Whereabouts, deployment_of, node_of, pod_of, whereabouts
 from lwmecps_core.cluster.kubernetes_placement import Change, Placer, homes_of
 from lwmecps_core.cluster.kubernetes_safety import with_few_moves, with_min_replicas
 from lwmecps_core.cluster.kubernetes_watch import Watched
@@ -90,10 +90,10 @@ class KubernetesBackend:
                 raise ClusterUnavailable(self._not_ready(home))
         self._asked, self._safe, self._restore = home, home, None
         self._pass_interval(time.monotonic())
-        summary = self._summary()
+        seen = self._whereabouts()
         self._measure.begin(seed, home)
-        self._scheduled = summary.scheduled
-        return self._show(summary)
+        self._scheduled = seen.scheduled
+        return self._show(seen)
 
     def apply(self, placement: Counts) -> None:
         self._check_open()
@@ -109,7 +109,7 @@ class KubernetesBackend:
         else:
             self._say(placement)
         self._pass_interval(began)
-        state = self._show(self._summary())
+        state = self._show(self._whereabouts())
         self._guard_latency(state)
         return state
 
@@ -161,8 +161,8 @@ class KubernetesBackend:
     def _may_change(self) -> None:
         self._lease.check(self._spec.unreachable_deadline_s)
 
-    def _summary(self) -> Summary:
-        return summarise(
+    def _whereabouts(self) -> Whereabouts:
+        return whereabouts(
             self._nodes_names,
             self._placer.places(),
             (len(self._limit), len(self._nodes_names)),
@@ -213,14 +213,14 @@ class KubernetesBackend:
             time.sleep(min(left_s, 1.0))
             self._check_watches()
         if self._spec.manage and not self._wait(lambda s: not s.unsettled):
-            _log.warning("not carried out within %g s: %s", self._spec.ready_deadline_s, self._summary().unsettled)
+            _log.warning("not carried out within %g s: %s", self._spec.ready_deadline_s, self._whereabouts().unsettled)
 
-    def _wait(self, holds: Callable[[Summary], bool]) -> bool:
+    def _wait(self, holds: Callable[[Whereabouts], bool]) -> bool:
         """Whether the cluster came to be so within the readiness deadline; it is looked at when it changes."""
         end = time.monotonic() + self._spec.ready_deadline_s
         while True:
             self._check_watches()
-            if self._placer.seen(self._deployments.items()) and holds(self._summary()):
+            if self._placer.seen(self._deployments.items()) and holds(self._whereabouts()):
                 return True
             if time.monotonic() > end:
                 return False
@@ -228,20 +228,20 @@ class KubernetesBackend:
                 self._changed.wait(0.5)
             time.sleep(LOOK_S)  # changes come in swarms
 
-    def _show(self, summary: Summary) -> ClusterState:
-        measured = self._measure.read(summary, self._placer.places(), self._nodes.items(), self._pods.items())
-        moves = len(summary.scheduled ^ self._scheduled)
-        self._scheduled = summary.scheduled
+    def _show(self, seen: Whereabouts) -> ClusterState:
+        measured = self._measure.read(seen, self._placer.places(), self._nodes.items(), self._pods.items())
+        moves = len(seen.scheduled ^ self._scheduled)
+        self._scheduled = seen.scheduled
         self._state = replace(measured, moves=float(moves))
         return self._state
 
     def _not_ready(self, home: Counts) -> str:
-        summary = self._summary()
+        seen = self._whereabouts()
         names = [
-            f"{self.task.deployments[d].name} at {self._nodes_names[n]} ({summary.ready[d, n]} of {home[d, n]})"
-            for d, n in np.argwhere(summary.ready != home)
+            f"{self.task.deployments[d].name} at {self._nodes_names[n]} ({seen.ready[d, n]} of {home[d, n]})"
+            for d, n in np.argwhere(seen.ready != home)
         ]
-        why = "; ".join((*summary.refused, *(f"{name} is not settled" for name in summary.unsettled)))
+        why = "; ".join((*seen.refused, *(f"{name} is not settled" for name in seen.unsettled)))
         return f"not ready within {self._spec.ready_deadline_s:g} s: {', '.join(names)}. {why or 'No reason given'}"
 
     def _roll_back(self, found: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lwmecps_core.cluster.base import ClusterState, Counts, Floats
 from lwmecps_core.cluster.kubernetes_api import Api
-from lwmecps_core.cluster.kubernetes_objects import Node, Place, Pod, Summary
+from lwmecps_core.cluster.kubernetes_objects import Node, Place, Pod, Whereabouts
 from lwmecps_core.cluster.kubernetes_sources import Requests, Twin, Usage, read_usage, request_source
 from lwmecps_core.errors import SourceUnavailable
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
@@ -32,20 +32,20 @@ class Measurement:
         self._first = home, self._twin.begin(seed)
 
     def read(
-        self, summary: Summary, places: Mapping[str, Place], nodes: Mapping[str, Node], pods: Mapping[str, Pod]
+        self, seen: Whereabouts, places: Mapping[str, Place], nodes: Mapping[str, Node], pods: Mapping[str, Pod]
     ) -> ClusterState:
         """The state after an interval, its moves left open.
 
         Raises `SourceUnavailable` for a source that does not answer and that the task lets nothing stand in for.
         """
-        twin = self._simulate(summary.ready)
+        twin = self._simulate(seen.ready)
         state = replace(
             twin,
-            ready=summary.ready,
-            starting=summary.starting,
-            pending=summary.pending,
-            cpu_requested=summary.cpu_requested,
-            ram_requested=summary.ram_requested,
+            ready=seen.ready,
+            starting=seen.starting,
+            pending=seen.pending,
+            cpu_requested=seen.cpu_requested,
+            ram_requested=seen.ram_requested,
         )
         simulated = {"network", "users", "users_rate"}
         usage = self._usage(places, nodes, pods)

@@ -1,6 +1,7 @@
 """What is needed of nodes, Deployments and pods, from their JSON; and where a task's pods are."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -117,7 +118,7 @@ def quantity(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Summary:
+class Whereabouts:
     """Where a task's pods are: ready, starting, pending `[D, N]` (see `ClusterState`), and what nodes are asked for.
 
     cpu_requested, ram_requested `[N]` are shares of the node. `scheduled`: uids of the pods that have a node;
@@ -138,7 +139,7 @@ class Summary:
 Place = tuple[int, int]
 
 
-def summarise(
+def whereabouts(
     task_nodes: tuple[str, ...],
     pools: Mapping[str, Place],
     size: Place,
@@ -147,63 +148,63 @@ def summarise(
     pods: Mapping[str, Pod],
     now_s: float,
     ready_deadline_s: float,
-) -> Summary:
+) -> Whereabouts:
     """Count a task's pods: `pools` says for which (deployment, node) of `size` a Deployment of this name stands.
 
     A pod counts as pending that has no node, whose node is away or not Ready, or that is not ready in time.
     """
     columns = {name: n for n, name in enumerate(task_nodes)}
+    live = [pod for pod in pods.values() if not pod.gone]
+    own = [pod for pod in live if pod.deployment in pools]
     ready, starting, pending = (np.zeros(size, np.int32) for _ in range(3))
-    cpu, ram = np.zeros(size[1]), np.zeros(size[1])
-    live: dict[str, int] = {}
-    scheduled: set[str] = set()
-    undecided: set[str] = set()
-    refused: set[str] = set()
-    for pod in pods.values():
-        if pod.gone:
-            continue
-        n = columns.get(pod.node, -1)
-        if n >= 0:
-            cpu[n] += pod.cpu_millicores
-            ram[n] += pod.ram_mib
-        place = pools.get(pod.deployment)
-        if place is None:
-            continue
-        live[pod.deployment] = live.get(pod.deployment, 0) + 1
-        d, home = place
-        if pod.node:
-            scheduled.add(pod.uid)
-        elif pod.refused:
-            refused.add(f"{pod.deployment}: {pod.refused}")
-        else:
-            undecided.add(pod.deployment)
+    for pod in own:
+        d, home = pools[pod.deployment]
         node = nodes.get(pod.node)
-        if node is None or not node.ready:
-            pending[d, n if n >= 0 else home] += 1
-        elif pod.ready:
-            ready[d, n if n >= 0 else home] += 1
+        late = now_s - pod.created_s > ready_deadline_s
+        if node is None or not node.ready or (late and not pod.ready):
+            counts = pending
         else:
-            late = now_s - pod.created_s > ready_deadline_s
-            (pending if late else starting)[d, n if n >= 0 else home] += 1
-    unsettled = []
-    for name, (d, n) in pools.items():
-        found = deployments.get(name)
-        if found is None:
-            continue
-        missing = found.replicas - live.get(name, 0)
-        pending[d, n] += max(0, missing)
-        if missing or found.observed < found.generation or name in undecided:
-            unsettled.append(name)
-    can = [nodes.get(name) for name in task_nodes]
-    return Summary(
+            counts = ready if pod.ready else starting
+        counts[d, columns.get(pod.node, home)] += 1
+    missing = _missing(pools, deployments, own)
+    for name, count in missing.items():
+        pending[pools[name]] += max(0, count)
+    undecided = {pod.deployment for pod in own if not pod.node and not pod.refused}
+    unsettled = (
+        name
+        for name, count in missing.items()
+        if count or deployments[name].observed < deployments[name].generation or name in undecided
+    )
+    return Whereabouts(
         ready,
         starting,
         pending,
+        *_requested(columns, nodes, live),
+        frozenset(pod.uid for pod in own if pod.node),
+        tuple(unsettled),
+        tuple(sorted({f"{pod.deployment}: {pod.refused}" for pod in own if pod.refused and not pod.node})),
+    )
+
+
+def _missing(pools: Mapping[str, Place], deployments: Mapping[str, Deployment], own: Sequence[Pod]) -> dict[str, int]:
+    """How many more pods each Deployment that there is asks for than it has."""
+    have = Counter(pod.deployment for pod in own)
+    return {name: deployments[name].replicas - have[name] for name in pools if name in deployments}
+
+
+def _requested(
+    columns: Mapping[str, int], nodes: Mapping[str, Node], live: Sequence[Pod]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What all pods ask for, as shares `[N]` of each node's CPU and memory."""
+    cpu, ram = np.zeros(len(columns)), np.zeros(len(columns))
+    for pod in live:
+        if pod.node in columns:
+            cpu[columns[pod.node]] += pod.cpu_millicores
+            ram[columns[pod.node]] += pod.ram_mib
+    can = [nodes.get(name) for name in columns]
+    return (
         cpu / _capacity([node.cpu_millicores if node else 0.0 for node in can]),
         ram / _capacity([node.ram_mib if node else 0.0 for node in can]),
-        frozenset(scheduled),
-        tuple(unsettled),
-        tuple(sorted(refused)),
     )
 
 

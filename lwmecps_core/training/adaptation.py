@@ -2,20 +2,20 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from lwmecps_core.algorithms.base import Batch, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.meta.base import MetaLearner
 from lwmecps_core.optimiser import with_task_axis
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import SIMULATED, AdaptConfig
+from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
 from lwmecps_core.training.evaluation import rows, summary, trace
@@ -44,93 +44,171 @@ def adapt(
     support episodes under the seeds of the first ones: the best of it, the start, and the placement left alone is what
     is kept and what the last rows measure. `Guard` says what is too much.
     """
-    tasks = given_tasks(source, "adaptation")
+    x = _setup(policy, given_tasks(source, "adaptation"), cfg, collector, seed)
+    at = _Standing(x.origin, Guard.over(len(x.tasks), cfg)) if start is None else _Standing.of(start)
+    total = cfg.adaptation_steps + 1
+    for step in range(at.step, total):
+        metrics = _learn(x, at, step) if step else {}
+        at.step = step + 1
+        measured = cfg.backend == SIMULATED or step in (0, cfg.adaptation_steps)
+        progress = _measured(x, at, step) if measured else Progress(step + 1, total, {}, at.state())
+        if step == cfg.adaptation_steps and cfg.compare_oracle:
+            progress.metrics["adaptation_accuracy"] = _gap_closed(x, at.rewards)
+        acts = len(x.tasks) == 1 and not at.guard.held[0]
+        result = replace(x.start, params=row(at.current, 0)) if acts else None
+        yield replace(progress, metrics=metrics | progress.metrics, policy=result)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What is the same in all steps; `rates`, `origin` and `extra` have a leading task axis."""
+
+    tasks: list[TaskSpec]
+    cfg: AdaptConfig
+    collector: Collector
+    seed: int
+    start: PolicyData
+    algo: Algorithm
+    learner: MetaLearner
+    rule: MetaConfig
+    rates: Params
+    origin: Params
+    extra: Extra
+
+    def collect(self, acting: Params, version: int, plan: CollectionPlan, held: Sequence[bool]) -> list[RolloutBatch]:
+        """Rollouts of every task; those that are held are left alone."""
+        snapshot = PolicySnapshot(self.start.algorithm, acting, self.extra, version, per_task=True)
+        return self.collector.collect(self.tasks, snapshot, replace(plan, held=tuple(held)))
+
+    def support_plan(self, step: int) -> CollectionPlan:
+        """What a step learns from."""
+        return CollectionPlan(
+            seeds=seeds(self.seed, f"support-{step}", len(self.tasks)), episodes=self.cfg.episodes_per_step
+        )
+
+
+@dataclass
+class _Standing:
+    """Where adaptation is; all but `support`, which is collected again after a pause, is in a yielded state."""
+
+    current: Params
+    guard: Guard
+    step: int = 0
+    wall_s: float = 0.0
+    episodes: int = 0
+    """That were played on each task in order to learn."""
+    rewards: list[list[float]] = field(default_factory=list)
+    """Every task's, after each step that was measured."""
+    support: Batch = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: LoopState) -> "_Standing":
+        """Inverse of `state`."""
+        kept = dict(state.scalars)
+        return cls(unflatten(state.tensors, "params"), Guard(**kept.pop("guard")), state.step, **kept)
+
+    def state(self) -> LoopState:
+        """Complete, as resuming needs it."""
+        kept = {"wall_s": self.wall_s, "rewards": self.rewards, "episodes": self.episodes, "guard": self.guard.state()}
+        return LoopState(self.step, flatten(self.current, "params"), kept)
+
+
+def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collector: Collector, seed: int) -> _Setup:
+    """The policy that all tasks start from, and how it was taught to adapt."""
     algo = bound_algorithm(policy, tasks[0])
     learner, rule = inner_rule(policy)
-    params, extra = (
-        (policy.params, policy.extra) if not cfg.random_weights else algo.init(torch_generator(seed, "weights"))
+    if cfg.random_weights:
+        params, extra = algo.init(torch_generator(seed, "weights"))
+        policy = replace(policy, params=params, extra=extra)
+    rates = policy.inner_lr
+    if cfg.inner_lr is not None or not rates:
+        rates = equal_rates(algo, policy.params, rule.inner_lr if cfg.inner_lr is None else cfg.inner_lr)
+    return _Setup(
+        tasks,
+        cfg,
+        collector,
+        seed,
+        policy,
+        algo,
+        learner,
+        rule,
+        rates=expanded(rates, len(tasks)),
+        origin=with_task_axis(policy.params, len(tasks)),
+        extra=expanded_extra(policy.extra, len(tasks)),
     )
-    if cfg.inner_lr is None and policy.inner_lr:
-        rates = policy.inner_lr
-    else:
-        rates = equal_rates(algo, params, rule.inner_lr if cfg.inner_lr is None else cfg.inner_lr)
-    rates = expanded(rates, len(tasks))
-    origin = current = with_task_axis(params, len(tasks))
-    many = expanded_extra(extra, len(tasks))
 
-    def collect(acting: Params, step: int, plan: CollectionPlan, held: Sequence[bool]) -> list[RolloutBatch]:
-        snapshot = PolicySnapshot(policy.algorithm, acting, many, step, per_task=True)
-        return collector.collect(tasks, snapshot, replace(plan, held=tuple(held)))
 
-    def support_plan(step: int) -> CollectionPlan:
-        return CollectionPlan(seeds=seeds(seed, f"support-{step}", len(tasks)), episodes=cfg.episodes_per_step)
+def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
+    """One inner step on every task, and after the last one the choice of what is kept."""
+    begun = time.perf_counter()
+    if at.guard.keep_placement and not at.guard.of_placement:
+        _try_out(x, at)
+    metrics = _inner_step(x, at, step, _support(x, at, step))
+    if step == x.cfg.adaptation_steps and at.guard.decides:
+        again = _rewards(x.collect(at.current, step, x.support_plan(1), at.guard.held))
+        at.episodes += x.cfg.episodes_per_step
+        worse = at.guard.decide(again)
+        at.current = _replaced(at.current, x.origin, worse)
+        metrics["kept_start"] = float(np.mean(worse))
+    if at.guard.keep_placement:
+        metrics["kept_placement"] = float(np.mean(at.guard.held))
+    at.wall_s += time.perf_counter() - begun
+    return metrics
 
-    def try_out() -> int:
-        """Leave the tasks alone for a collection, then play one episode of it; returns the number of episodes."""
-        undisturbed = collect(origin, 0, replace(support_plan(1), greedy=True), [True] * len(tasks))
-        guard.of_placement = _rewards(undisturbed)
-        if cfg.episodes_per_step == 1:
-            return 1  # the first collection is but one episode
-        tried = collect(origin, 0, replace(support_plan(1), episodes=1), guard.held)
-        alone = _rewards([batch.columns(0, 1) for batch in undisturbed])
-        guard.probe(_rewards(tried), alone, 1 / cfg.episodes_per_step)
-        return cfg.episodes_per_step + 1
 
-    first, spent, episodes = 0, 0.0, 0
-    rewards: list[list[float]] = []
-    guard = Guard.over(len(tasks), cfg)
-    if start is not None:
-        current = unflatten(start.tensors, "params")
-        first, spent, episodes = start.step, start.scalars["wall_s"], start.scalars["episodes"]
-        rewards, guard = start.scalars["rewards"], Guard(**start.scalars["guard"])
-    support: Batch = {}
-    total = cfg.adaptation_steps + 1
-    for step in range(first, total):
-        metrics: dict[str, float] = {}
-        begun = time.perf_counter()
-        if step:
-            if guard.keep_placement and not guard.of_placement:
-                episodes += try_out()
-            if not (learner.frozen_support and support):
-                at, acting = (1, origin) if learner.frozen_support else (step, current)
-                batches = collect(acting, at, support_plan(at), guard.held)
-                support = algo.prepare(acting, many, stacked(batches), torch_generator(seed, f"noise-{at}"))
-                support_rewards = _rewards(batches)
-                if at == step:  # otherwise frozen data that are collected again after a pause, and equal
-                    guard.see(support_rewards)
-                    episodes += cfg.episodes_per_step
-            fell = guard.undo(support_rewards)
-            stepped = learner.step(algo, origin, current, many, _scaled(rates, guard.shares), support, rule)
-            current = _replaced(stepped, origin, [a or b for a, b in zip(fell, guard.held, strict=True)])
-            metrics |= {"support_reward": float(np.mean(support_rewards)), "undone": float(np.mean(fell))}
-        if step == cfg.adaptation_steps and guard.decides:
-            again = _rewards(collect(current, step, support_plan(1), guard.held))
-            episodes += cfg.episodes_per_step
-            worse = guard.decide(again)
-            current = _replaced(current, origin, worse)
-            metrics |= {"kept_start": float(np.mean(worse))}
-        metrics |= {"kept_placement": float(np.mean(guard.held))} if step and guard.keep_placement else {}
-        spent += (time.perf_counter() - begun) if step else 0.0
-        found: list[Row] = []
-        series: dict[str, tuple[float, ...]] = {}
-        if cfg.backend == SIMULATED or step in (0, cfg.adaptation_steps):
-            measured = collect(current, step, evaluation_plan(tasks, cfg.evaluation_episodes, seed), guard.held)
-            data_used = episodes * tasks[0].horizon
-            found = rows(measured, [t.name for t in tasks], "", step, data_used, spent / len(tasks))
-            rewards.append([r.reward for r in found])
-            series = trace(measured[0])
-            metrics |= summary(measured) | {
-                "test_avg_reward": float(np.mean(rewards[-1])),
-                "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in measured])),
-                "adaptation_speed": speed(rewards, step),
-            }
-        if step == cfg.adaptation_steps and cfg.compare_oracle:
-            metrics["adaptation_accuracy"] = _gap_closed(tasks, rewards, cfg.evaluation_episodes, seed)
-        kept = {"wall_s": spent, "rewards": rewards, "episodes": episodes, "guard": guard.state()}
-        state = LoopState(step + 1, flatten(current, "params"), kept)
-        acts = len(tasks) == 1 and not guard.held[0]
-        result = replace(policy, params=row(current, 0), extra=extra) if acts else None
-        yield Progress(step + 1, total, metrics, state, result, tuple(found), series)
+def _try_out(x: _Setup, at: _Standing) -> None:
+    """Leave the tasks alone for a collection, then play one episode of it."""
+    undisturbed = x.collect(x.origin, 0, replace(x.support_plan(1), greedy=True), [True] * len(x.tasks))
+    at.guard.of_placement = _rewards(undisturbed)
+    at.episodes += x.cfg.episodes_per_step
+    if x.cfg.episodes_per_step == 1:
+        return  # the first collection is but one episode
+    tried = x.collect(x.origin, 0, replace(x.support_plan(1), episodes=1), at.guard.held)
+    at.episodes += 1
+    alone = _rewards([batch.columns(0, 1) for batch in undisturbed])
+    at.guard.probe(_rewards(tried), alone, 1 / x.cfg.episodes_per_step)
+
+
+def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
+    """Collect what the step learns from, unless the first step's data serve all; returns what they earned."""
+    frozen = x.learner.frozen_support
+    if frozen and at.support:
+        return at.guard.of_start
+    version, acting = (1, x.origin) if frozen else (step, at.current)
+    batches = x.collect(acting, version, x.support_plan(version), at.guard.held)
+    at.support = x.algo.prepare(acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
+    if version != step:  # seen before a pause; tasks that were left alone since would earn something else now
+        return at.guard.of_start
+    earned = _rewards(batches)
+    at.guard.see(earned)
+    at.episodes += x.cfg.episodes_per_step
+    return earned
+
+
+def _inner_step(x: _Setup, at: _Standing, step: int, earned: Sequence[float]) -> dict[str, float]:
+    """The rule's step; tasks that lost too much go back to the start, and those that are left alone stay there."""
+    fell = at.guard.undo(earned)
+    stepped = x.learner.step(
+        x.algo, x.origin, at.current, x.extra, _scaled(x.rates, at.guard.shares), at.support, x.rule
+    )
+    at.current = _replaced(stepped, x.origin, [a or b for a, b in zip(fell, at.guard.held, strict=True)])
+    return {"support_reward": float(np.mean(earned)), "undone": float(np.mean(fell))}
+
+
+def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
+    """Rows and metrics of every task on the episodes that every other method meets."""
+    plan = evaluation_plan(x.tasks, x.cfg.evaluation_episodes, x.seed)
+    batches = x.collect(at.current, step, plan, at.guard.held)
+    env_steps, wall_s = at.episodes * x.tasks[0].horizon, at.wall_s / len(x.tasks)
+    found = rows(batches, [t.name for t in x.tasks], "", step, env_steps, wall_s)
+    at.rewards.append([r.reward for r in found])
+    metrics = summary(batches) | {
+        "test_avg_reward": float(np.mean(at.rewards[-1])),
+        "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in batches])),
+        "adaptation_speed": speed(at.rewards, step),
+    }
+    total = x.cfg.adaptation_steps + 1
+    return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0]))
 
 
 def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:
@@ -155,10 +233,10 @@ def _by_task(values: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
     return values.reshape(-1, *[1] * (leaf.dim() - 1))
 
 
-def _gap_closed(tasks: Sequence[TaskSpec], rewards: Sequence[Sequence[float]], episodes: int, seed: int) -> float:
+def _gap_closed(x: _Setup, rewards: Sequence[Sequence[float]]) -> float:
     """Share of the gap from the unadapted policy to the oracle that adaptation closes, on the same episodes."""
-    plan = evaluation_plan(tasks, episodes, seed)
-    best = run_baseline("oracle", tasks, plan.seeds, episodes)
+    plan = evaluation_plan(x.tasks, x.cfg.evaluation_episodes, x.seed)
+    best = run_baseline("oracle", x.tasks, plan.seeds, plan.episodes)
     oracle = float(np.mean([b.reward.sum(0).mean() for b in best]))
     before, after = float(np.mean(rewards[0])), float(np.mean(rewards[-1]))
     return (after - before) / max(oracle - before, 1e-9)

@@ -1,5 +1,6 @@
 """Rules of the house that no linter knows."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
+MAX_UNFORMATTED = 16
 
 
 def _tracked(pattern: str) -> list[Path]:
@@ -24,6 +27,25 @@ def test_handwritten_files_stay_short() -> None:
     assert lengths, "no Python files found"
     long = {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MAX_LINES}
     assert not long, f"files of more than {MAX_LINES} lines: {long}"
+
+
+def test_functions_of_library_and_services_fit_a_screen() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for folder in ("lwmecps_core/*.py", "services/*.py")
+        for path in _tracked(folder)
+        if "migrations" not in path.parts
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES  # type: ignore[operator]
+    ]
+    assert not long, f"functions of more than {MAX_FUNCTION_LINES} lines: {long}"
+
+
+def test_next_to_nothing_is_kept_from_the_formatter() -> None:
+    mark = re.compile(r"#\s*fmt:\s*(skip|off)")
+    kept = [f"{p.relative_to(ROOT)}" for p in _tracked("*.py") for _ in mark.finditer(p.read_text())]
+    assert len(kept) <= MAX_UNFORMATTED, kept
 
 
 def test_the_library_does_not_print() -> None:

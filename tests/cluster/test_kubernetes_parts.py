@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lwmecps_core.cluster.kubernetes import KubernetesBackend
-from lwmecps_core.cluster.kubernetes_objects import deployment_of, node_of, pod_of, quantity, summarise
+from lwmecps_core.cluster.kubernetes_objects import deployment_of, node_of, pod_of, quantity, whereabouts
 from lwmecps_core.cluster.kubernetes_placement import OWN, Placer, pool_names
 from lwmecps_core.cluster.kubernetes_safety import with_few_moves, with_min_replicas
 from lwmecps_core.cluster.kubernetes_sources import ExperimentGroup, Prometheus, Twin
@@ -139,9 +139,9 @@ def _deployment(replicas: int) -> dict[str, Any]:
 BORN_S = 1767225600.0
 
 
-def _summary(pods: list[dict[str, Any]], replicas: int, after_s: float = 1.0, nodes: Any = None) -> Any:
+def _seen(pods: list[dict[str, Any]], replicas: int, after_s: float = 1.0, nodes: Any = None) -> Any:
     nodes = nodes or [_node("node-a"), _node("node-b")]
-    return summarise(
+    return whereabouts(
         ("node-a", "node-b"),
         {"web-node-a": (0, 0), "web-node-b": (0, 1)},
         (1, 2),
@@ -161,7 +161,7 @@ def test_pods_are_counted_by_where_they_are_and_how_they_do() -> None:
         _pod("p4", "node-a", ready=True, ending=True),
         _pod("x", "node-b", ready=True, owner="other"),
     ]
-    seen = _summary(pods, 3)
+    seen = _seen(pods, 3)
     assert (seen.ready.tolist(), seen.starting.tolist(), seen.pending.tolist()) == ([[1, 0]], [[1, 0]], [[1, 0]])
     assert (seen.unsettled, seen.scheduled) == ((), {"p1", "p2"})
     assert seen.cpu_requested.tolist() == [0.5, 0.25] and seen.ram_requested.tolist() == [0.5, 0.25]
@@ -169,15 +169,15 @@ def test_pods_are_counted_by_where_they_are_and_how_they_do() -> None:
 
 
 def test_pods_that_were_not_created_yet_are_pending_and_the_placement_is_not_settled() -> None:
-    seen = _summary([_pod("p1", "node-a", ready=True)], 4)
+    seen = _seen([_pod("p1", "node-a", ready=True)], 4)
     assert (seen.pending.tolist(), seen.unsettled) == ([[3, 0]], ("web-node-a",))
 
 
 def test_a_pod_that_is_not_ready_in_time_or_whose_node_is_away_is_pending() -> None:
-    late = _summary([_pod("p1", "node-a")], 1, after_s=61.0)
+    late = _seen([_pod("p1", "node-a")], 1, after_s=61.0)
     assert (late.starting.sum(), late.pending.tolist()) == (0, [[1, 0]])
     for nodes in ([_node("node-a", ready=False)], [_node("node-b")]):
-        away = _summary([_pod("p1", "node-a", ready=True)], 1, nodes=nodes)
+        away = _seen([_pod("p1", "node-a", ready=True)], 1, nodes=nodes)
         assert (away.ready.sum(), away.pending.tolist()) == (0, [[1, 0]])
 
 
@@ -190,7 +190,7 @@ def test_a_thousand_nodes_and_five_thousand_pods_are_read_well_within_an_interva
     asked = {name: deployment_of(_deployment(5)) for name in pools}
     with benchmark_s(5.0):  # an interval lasts 10 s by default
         pods = {f"p{i}": pod_of(json.loads(text)) for i, text in enumerate(texts)}
-        seen = summarise(nodes, pools, (1, 1000), known, asked, pods, BORN_S, 60.0)
+        seen = whereabouts(nodes, pools, (1, 1000), known, asked, pods, BORN_S, 60.0)
     assert (seen.ready == 5).all() and not seen.unsettled
 
 

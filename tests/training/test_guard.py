@@ -1,5 +1,6 @@
 """What adaptation may cost: tasks that are left as they were deployed, and what is kept at the end."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -104,6 +105,18 @@ def test_no_policy_results_for_a_single_task_that_is_left_alone() -> None:
         *_, last = adapt(_steady(), (task,), CFG, LocalCollector(), seed=k)
         found[last.metrics["kept_placement"]] = last.policy is None
     assert found == {0.0: False, 1.0: True}
+
+
+def test_a_pause_changes_nothing_where_all_steps_learn_from_the_first_collection() -> None:
+    policy = replace(_steady(), metadata={"meta_method": "implicit_fomaml", "proximal": 2.0})
+    states, metrics = [], []
+    for progress in adapt(policy, TASKS, CFG, LocalCollector(), seed=5):
+        states.append(copy.deepcopy(progress.state))
+        metrics.append(progress.metrics)
+    assert metrics[-1]["kept_placement"] > 0.0  # tasks that earned what they did before they were left alone
+    for k, state in enumerate(states[:-1], 1):
+        resumed = [p.metrics for p in adapt(policy, TASKS, CFG, LocalCollector(), seed=5, start=state)]
+        assert resumed == metrics[k:]
 
 
 @pytest.mark.parametrize("env_id", ["lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v3-continuous", "lwmecps-v4"])

@@ -46,7 +46,7 @@ def main() -> int:
 
     # A terminal has its own width; a log file is given room for whole lines.
     console = Console() if sys.stdout.isatty() else Console(width=170)
-    rows: list[report.Row] = []
+    rows: list[report.BenchRow] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         for name in args.only or BENCHMARKS:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from bench.policies import ppo, snapshot, v3
-from bench.report import Row
+from bench.report import BenchRow
 from bench.timing import interleave, seconds
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.algorithms.replay import stacked
@@ -19,14 +19,14 @@ TASKS, STEPS, TRANSITIONS = 25, 5, 20
 FLOOR = 5.0
 
 
-def run() -> Row:
+def run() -> BenchRow:
     many, loop = problem("mlp", TRANSITIONS)
     pair = interleave(lambda: seconds(loop), lambda: seconds(many), rounds=7, warm_up=1)
     others = {}
     for network, transitions in (("set", TRANSITIONS), ("mlp", 120), ("set", 120)):
         many, loop = problem(network, transitions)
         others[f"{network}, {transitions} transitions per task and step"] = seconds(loop) / seconds(many)
-    return Row(
+    return BenchRow(
         name="inner_loop",
         value=1.0 / pair.reference,
         unit=f"meta-gradients of {TASKS} tasks per s",

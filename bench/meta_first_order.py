@@ -2,14 +2,14 @@
 
 from bench import meta_problem
 from bench.memory import saved_bytes
-from bench.report import Row
+from bench.report import BenchRow
 from bench.timing import interleave
 
 STEPS, REPEATS, ROUNDS = 5, 50, 31
 LIMIT = 0.4
 
 
-def run() -> Row:
+def run() -> BenchRow:
     first, second = (meta_problem.ours(method, STEPS, compiled=True) for method in ("fomaml", "maml"))
     pair = interleave(
         lambda: meta_problem.each(first, REPEATS), lambda: meta_problem.each(second, REPEATS), rounds=ROUNDS
@@ -17,7 +17,7 @@ def run() -> Row:
     eager = [meta_problem.ours(method, STEPS) for method in ("fomaml", "maml")]
     uncompiled = interleave(*(lambda work=work: meta_problem.each(work, REPEATS) for work in eager))
     kept = [saved_bytes(work) for work in eager]
-    return Row(
+    return BenchRow(
         name="meta_first_order",
         value=1e3 * pair.measured,
         unit="ms per meta-iteration",

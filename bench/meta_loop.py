@@ -5,9 +5,9 @@ and clones the module for each, which `torch.func.functional_call` saves.
 """
 
 from bench import meta_problem
-from bench.report import Row
+from bench.report import BenchRow
 
 
-def run() -> Row:
+def run() -> BenchRow:
     against = "a Python loop over tasks with functional_call"
     return meta_problem.speed("meta_loop", meta_problem.by_loop, against, floor=20.0, repeats=3)

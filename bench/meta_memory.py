@@ -2,18 +2,18 @@
 
 from bench import meta_problem
 from bench.memory import saved_bytes
-from bench.report import Row
+from bench.report import BenchRow
 
 STEPS = (1, 5, 20, 50)
 
 
-def run() -> Row:
+def run() -> BenchRow:
     kept = {
         method: {str(steps): saved_bytes(meta_problem.ours(method, steps)) for steps in STEPS}
         for method in ("implicit_fomaml", "maml")
     }
     few, many = (kept["implicit_fomaml"][str(steps)] for steps in (STEPS[0], STEPS[-1]))
-    return Row(
+    return BenchRow(
         name="meta_memory",
         value=many / 2**20,
         unit=f"MiB saved at {STEPS[-1]} inner steps",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from bench.cases import SEED
-from bench.report import Row
+from bench.report import BenchRow
 from bench.timing import interleave, seconds
 from bench.validation.sinusoid import HIDDEN, SquaredError, Waves
 from lwmecps_core import meta
@@ -125,7 +125,7 @@ def each(work: Iteration, repeats: int) -> float:
     return seconds(lambda: [work() for _ in range(repeats)]) / repeats
 
 
-def speed(name: str, others: Callable[[int], Iteration], against: str, *, floor: float, repeats: int) -> Row:
+def speed(name: str, others: Callable[[int], Iteration], against: str, *, floor: float, repeats: int) -> BenchRow:
     """Ours compiled against `others` at 1 and 5 inner steps; the worse ratio counts."""
     detail: dict[str, dict[str, float]] = {}
     for steps in (1, 5):
@@ -140,7 +140,7 @@ def speed(name: str, others: Callable[[int], Iteration], against: str, *, floor:
             "uncompiled_ms": 1e3 * each(plain, REPEATS),
         }
     worst = min(d["ratio"] for d in detail.values())
-    return Row(
+    return BenchRow(
         name=name,
         value=1e3 / detail["5 inner steps"]["compiled_ms"],
         unit="meta-iterations/s",

@@ -26,7 +26,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class BenchRow:
     """One line of the results: `value` `unit` was measured, which is `ratio` times `against`.
 
     `met` says whether `value` or `ratio`, whichever the floor is about, reached `floor` (for durations: stayed under
@@ -43,7 +43,7 @@ class Row:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write(rows: Sequence[Row], seeds: Mapping[str, int], path: Path) -> None:
+def write(rows: Sequence[BenchRow], seeds: Mapping[str, int], path: Path) -> None:
     """Write the rows to `path`, and machine, versions, seeds and details to `<path>.meta.json` beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [{k: v for k, v in asdict(row).items() if k != "detail"} for row in rows]
@@ -70,7 +70,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[BenchRow]) -> Table:
     """The rows as a table for people."""
     out = Table(title="lwmecps benchmarks: ratios measured within this run")
     for column, justify in (

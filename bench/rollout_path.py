@@ -8,7 +8,7 @@ import redis
 
 from bench.policies import snapshot, v3
 from bench.processes import running
-from bench.report import Row
+from bench.report import BenchRow
 from bench.timing import interleave, wall_rate
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.rollout.codec import encode_batch
@@ -33,7 +33,7 @@ FLOOR = 0.5
 RUN_ID = "bench"
 
 
-def run() -> Row:
+def run() -> BenchRow:
     with LocalRedis() as server, running(WORKER, ["--redis-url", server.url, "--log-level", "error"], {}):
         client = connect(server.url)
         collector = QueueCollector(
@@ -46,7 +46,7 @@ def run() -> Row:
         pair = interleave(lambda: wall_rate(path, ROUND_S), lambda: wall_rate(worker, ROUND_S), rounds=3, warm_up=1)
         raw_rate = wall_rate(raw, ROUND_S)
         collector.close()
-    return Row(
+    return BenchRow(
         name="rollout_path",
         value=pair.measured,
         unit="transitions/s",

@@ -10,7 +10,7 @@ import numpy as np
 from dm_env_rpc.v1 import connection, dm_env_adaptor, dm_env_rpc_pb2
 
 from bench.processes import reference_server
-from bench.report import Row
+from bench.report import BenchRow
 from bench.stepping import env_service, open_session, tensor
 from bench.timing import interleave, wall_rate
 from protos.lwmecps.env.v1 import env_pb2 as pb
@@ -21,11 +21,11 @@ STEPS = 50
 FLOOR = 50.0
 
 
-def run() -> Row:
+def run() -> BenchRow:
     with env_service() as channel, reference_server("dm_env_rpc") as dm_channel:
         ours, theirs = stream_steps(channel), dm_env_rpc_steps(dm_channel)
         pair = interleave(lambda: wall_rate(ours, ROUND_S), lambda: wall_rate(theirs, ROUND_S), rounds=7, warm_up=1)
-    return Row(
+    return BenchRow(
         name="step_stream",
         value=pair.measured,
         unit="environment steps/s",

@@ -5,7 +5,7 @@ from itertools import cycle
 from google.protobuf import empty_pb2
 
 from bench.processes import reference_server
-from bench.report import Row
+from bench.report import BenchRow
 from bench.stepping import env_service, open_session, tensor
 from bench.timing import interleave, median_latency_us
 from protos.lwmecps.env.v1 import env_pb2 as pb
@@ -14,7 +14,7 @@ CALLS = 400
 FLOOR = 2.0
 
 
-def run() -> Row:
+def run() -> BenchRow:
     with env_service() as channel, reference_server("echo") as echo_channel:
         session = open_session(channel, 1)
         echo = echo_channel.unary_unary(
@@ -33,7 +33,7 @@ def run() -> Row:
             rounds=9,
             warm_up=2,
         )
-    return Row(
+    return BenchRow(
         name="step_unary",
         value=pair.measured,
         unit="us, median of a call",

@@ -6,7 +6,7 @@ from itertools import count
 from bench import simulator
 from bench.cases import square_task
 from bench.policies import snapshot, v3
-from bench.report import Row
+from bench.report import BenchRow
 from bench.timing import interleave, rate
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.unroll import unroll
@@ -16,7 +16,7 @@ TASKS, EPISODES = 8, 128
 FLOOR = 100_000
 
 
-def run() -> Row:
+def run() -> BenchRow:
     task = v3()
     worker, alone = collection(task), simulator.episode(task, TASKS * EPISODES)
     pair = interleave(lambda: rate(worker, 1.0), lambda: rate(alone, simulator.ROUND_S), rounds=7, warm_up=1)
@@ -24,7 +24,7 @@ def run() -> Row:
         f"{env_id}, {network}": rate(collection(square_task(4, env_id), network), 1.0)
         for env_id, network in (("lwmecps-v3", "mlp"), ("lwmecps-v4", "set"), ("lwmecps-v4", "mlp"))
     }
-    return Row(
+    return BenchRow(
         name="worker",
         value=pair.measured,
         unit="transitions/s",

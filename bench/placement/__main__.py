@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.placement import report
-from bench.placement.jobs import Job, jobs
+from bench.placement.jobs import BenchmarkJob, jobs
 from bench.placement.results import collect
 from bench.placement.run import Cache, carry_out
 from bench.placement.settings import Settings, scaled
@@ -39,9 +39,9 @@ def main() -> int:
     settings = scaled(replace(Settings(), tasks=args.tasks), args.scale)
     wanted = _chosen(jobs(args.families, settings), args.only)
     console, begun = Console(), time.monotonic()
-    ended: list[Job] = []
+    ended: list[BenchmarkJob] = []
 
-    def finished(job: Job, error: str) -> None:
+    def finished(job: BenchmarkJob, error: str) -> None:
         ended.append(job)
         line = f"{len(ended):4d}/{len(wanted)} {time.monotonic() - begun:6.0f} s  {job.family} {job.name}"
         console.print(f"{line}  [red]{error}[/red]" if error else line, highlight=False)
@@ -54,13 +54,13 @@ def main() -> int:
     return 1 if errors else 0
 
 
-def _chosen(found: list[Job], names: list[str]) -> list[Job]:
+def _chosen(found: list[BenchmarkJob], names: list[str]) -> list[BenchmarkJob]:
     """The jobs with these names (all, if none are given) and those that they go on from."""
     if not names:
         return found
     keys = set[str]()
     for job in found:
-        link: Job | None = job if job.name in names else None
+        link: BenchmarkJob | None = job if job.name in names else None
         while link:
             keys.add(link.key)
             link = link.before

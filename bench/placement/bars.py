@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, View
+from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, ResultView
 from lwmecps_core.statistics import difference, interval, share_of_gap
 
 LEAST_GAP_CLOSED = 0.85
@@ -24,12 +24,12 @@ class Bar:
     met: bool
 
 
-def bars(view: View) -> list[Bar]:
+def bars(view: ResultView) -> list[Bar]:
     """All bars that the rows have figures for."""
     return [*_support(view), *_headline(view), *_from_random_weights(view), *_first_order(view), *_improvement(view)]
 
 
-def _support(view: View) -> Iterator[Bar]:
+def _support(view: ResultView) -> Iterator[Bar]:
     for family in view.families:
         found = view.over_static(family, HEADLINE)
         if found:
@@ -55,7 +55,7 @@ def _support(view: View) -> Iterator[Bar]:
         )
 
 
-def _headline(view: View) -> Iterator[Bar]:
+def _headline(view: ResultView) -> Iterator[Bar]:
     for method in (HEADLINE, FRUGAL):
         last, alone = view.last(WHERE, method), view.last(WHERE, ALONE)
         if not last or not alone:
@@ -85,7 +85,7 @@ def _headline(view: View) -> Iterator[Bar]:
         )
 
 
-def _from_random_weights(view: View) -> Iterator[Bar]:
+def _from_random_weights(view: ResultView) -> Iterator[Bar]:
     """The demo's measure of the gap, whose lower end has taken the same inner steps."""
     last, low, oracle = (view.last(WHERE, name) for name in (HEADLINE, RANDOM_WEIGHTS, ORACLE))
     if last and low and oracle:
@@ -100,7 +100,7 @@ def _from_random_weights(view: View) -> Iterator[Bar]:
         )
 
 
-def _first_order(view: View) -> Iterator[Bar]:
+def _first_order(view: ResultView) -> Iterator[Bar]:
     for family in view.families:
         second, first, gap = view.last(family, "meta_ppo_maml"), view.last(family, "meta_ppo_fomaml"), view.gap(family)
         if second and first and gap:
@@ -115,7 +115,7 @@ def _first_order(view: View) -> Iterator[Bar]:
             )
 
 
-def _improvement(view: View) -> Iterator[Bar]:
+def _improvement(view: ResultView) -> Iterator[Bar]:
     for method in (*META, *TRANSFERS):
         pooled = view.gains(method)
         if not pooled:

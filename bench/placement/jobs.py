@@ -14,7 +14,7 @@ V1_MARK = " (v1)"
 
 
 @config
-class Job:
+class BenchmarkJob:
     """One piece of work: a method (or a group of rules) on one family; `before` is the job that it goes on from."""
 
     family: str
@@ -29,7 +29,7 @@ class Job:
     meta: MetaConfig = MetaConfig()
     adaptation: AdaptConfig = AdaptConfig()
     transfer: TransferConfig = TransferConfig()
-    before: "Job | None" = None
+    before: "BenchmarkJob | None" = None
 
     @property
     def key(self) -> str:
@@ -42,15 +42,17 @@ class Job:
         return name + V1_MARK if self.env_id == "lwmecps-v1" else name
 
 
-def jobs(families: Sequence[str], settings: s.Settings) -> list[Job]:
+def jobs(families: Sequence[str], settings: s.Settings) -> list[BenchmarkJob]:
     """All jobs, those that others wait for first."""
     made = [job for family in families for job in _of_family(family, settings)]
     waited_for = {job.before.key for job in made if job.before}
     return sorted(made, key=lambda job: job.key not in waited_for)
 
 
-def _of_family(family: str, settings: s.Settings) -> Iterator[Job]:
-    blank = Job(family=family, name="", kind="", tasks=settings.tasks, evaluation_episodes=settings.evaluation_episodes)
+def _of_family(family: str, settings: s.Settings) -> Iterator[BenchmarkJob]:
+    blank = BenchmarkJob(
+        family=family, name="", kind="", tasks=settings.tasks, evaluation_episodes=settings.evaluation_episodes
+    )
     for algorithm in s.MANY:
         many = replace(
             blank,
@@ -89,7 +91,9 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[Job]:
     yield replace(blank, name="oracle", kind="rules", baselines=("oracle",))
 
 
-def _only_ppo(settings: s.Settings, blank: Job, many: Job, meta: Job) -> Iterator[Job]:
+def _only_ppo(
+    settings: s.Settings, blank: BenchmarkJob, many: BenchmarkJob, meta: BenchmarkJob
+) -> Iterator[BenchmarkJob]:
     """Controls that are costly or that only one algorithm needs: equal data, fine-tuning, random weights, one episode
     for each inner step.
     """
@@ -117,7 +121,7 @@ def _only_ppo(settings: s.Settings, blank: Job, many: Job, meta: Job) -> Iterato
     )
 
 
-def _base(settings: s.Settings, blank: Job) -> Iterator[Job]:
+def _base(settings: s.Settings, blank: BenchmarkJob) -> Iterator[BenchmarkJob]:
     """Base algorithms from nothing on every held-out task itself."""
     where: dict[str, tuple[str, EnvId]] = {
         "ppo": ("ppo", "lwmecps-v3"),

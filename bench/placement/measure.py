@@ -38,20 +38,20 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Entry:
+class MeasuredRow:
     """A row, and the mean reward per episode that the task's cluster saw while the method learnt on it (if it did)."""
 
     row: Row
     support_reward: float | None = None
 
 
-def entries(found: Sequence[Row], method: str, watch: Watch | None = None) -> list[Entry]:
+def entries(found: Sequence[Row], method: str, watch: Watch | None = None) -> list[MeasuredRow]:
     """Rows under the method's name, each with the mean over all episodes of its task so far."""
     made = []
     for row in found:
         seen = watch.rewards.get(row.task, []) if watch else []
         named = Row(**{**vars(row), "method": method})
-        made.append(Entry(named, sum(seen) / len(seen) if seen else None))
+        made.append(MeasuredRow(named, sum(seen) / len(seen) if seen else None))
     return made
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from bench.placement.jobs import Job
-from bench.placement.measure import Entry, Watch, entries, mean_row, measured
+from bench.placement.jobs import BenchmarkJob
+from bench.placement.measure import MeasuredRow, Watch, entries, mean_row, measured
 from bench.placement.settings import EVALUATION_SEED, FIRST_HELD_OUT_SEED, TRAINING_SEED
 from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
@@ -26,7 +26,7 @@ UNTRAINED_DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Handover:
     """What a job leaves to those that go on from it: its policy, and its loop's state without the replay memory."""
 
     policy: PolicyData
@@ -37,7 +37,7 @@ class Artefact:
         return {"policy": to_bytes(self.policy), "state": checkpoints.to_bytes(self.state)}
 
     @classmethod
-    def read(cls, files: Mapping[str, bytes]) -> "Artefact":
+    def read(cls, files: Mapping[str, bytes]) -> "Handover":
         """Inverse of `files`."""
         return cls(from_bytes(files["policy"], "policy"), checkpoints.from_bytes(files["state"], "state"))
 
@@ -46,13 +46,13 @@ class Artefact:
 class Outcome:
     """What a job found; `env_steps` and `wall_s` are of the training on other tasks than the held-out ones."""
 
-    entries: list[Entry]
+    entries: list[MeasuredRow]
     env_steps: int = 0
     wall_s: float = 0.0
-    artefact: Artefact | None = None
+    handover: Handover | None = None
 
 
-def run(job: Job, before: Outcome | None) -> Outcome:
+def run(job: BenchmarkJob, before: Outcome | None) -> Outcome:
     """Carry out a job that goes on from `before` (None where it begins with nothing)."""
     return KINDS[job.kind](job, _Problem.of(job), before)
 
@@ -64,14 +64,14 @@ class _Problem:
     watch: Watch = field(default_factory=Watch)
 
     @classmethod
-    def of(cls, job: Job) -> "_Problem":
+    def of(cls, job: BenchmarkJob) -> "_Problem":
         distribution = TaskDistribution(family=job.family, env_id=job.env_id)
         return cls(distribution, tuple(draw(distribution, FIRST_HELD_OUT_SEED + i) for i in range(job.tasks)))
 
 
-def _rules(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _rules(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """Rules and the oracle; the autoscaler is calibrated on training tasks."""
-    made: list[Entry] = []
+    made: list[MeasuredRow] = []
     for name in job.baselines:
         cfg = EvaluateConfig(episodes=job.evaluation_episodes, baseline=name)
         for progress in evaluate(
@@ -81,38 +81,38 @@ def _rules(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
     return Outcome(made)
 
 
-def _alone(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _alone(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """A policy for each held-out task, from nothing."""
     last = _last(train(problem.tasks, job.algorithm, job.training, problem.watch, seed=EVALUATION_SEED))
     return Outcome(entries(last.rows, job.name, problem.watch))
 
 
-def _multi_task(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _multi_task(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """One policy for all tasks of the family, measured as it is."""
     return _trained(job, problem, before, problem.distribution)
 
 
-def _source(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _source(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """A policy trained on one other task."""
     return _trained(job, problem, before, (_other(problem),))
 
 
 def _trained(
-    job: Job, problem: _Problem, before: Outcome | None, source: TaskDistribution | tuple[TaskSpec, ...]
+    job: BenchmarkJob, problem: _Problem, before: Outcome | None, source: TaskDistribution | tuple[TaskSpec, ...]
 ) -> Outcome:
-    start = before.artefact.state if before and before.artefact else None
+    start = before.handover.state if before and before.handover else None
     begun = time.perf_counter()
     last = _last(train(source, job.algorithm, job.training, problem.watch, seed=TRAINING_SEED, start=start))
     wall_s = time.perf_counter() - begun + (before.wall_s if before else 0.0)
-    artefact = _artefact(last)
-    rows = measured([artefact.policy] * len(problem.tasks), problem.tasks, job.evaluation_episodes, EVALUATION_SEED)
+    handover = _handover(last)
+    rows = measured([handover.policy] * len(problem.tasks), problem.tasks, job.evaluation_episodes, EVALUATION_SEED)
     env_steps = problem.watch.env_steps + (before.env_steps if before else 0)
-    return Outcome(entries(rows, job.name), env_steps, wall_s, artefact)
+    return Outcome(entries(rows, job.name), env_steps, wall_s, handover)
 
 
-def _meta(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _meta(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """Meta-training that goes on from the multi-task policy (its warm-up), then adaptation to every held-out task."""
-    assert before is not None and before.artefact is not None
+    assert before is not None and before.handover is not None
     begun = time.perf_counter()
     last = _last(
         meta_train(
@@ -121,16 +121,16 @@ def _meta(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
             job.meta,
             problem.watch,
             seed=TRAINING_SEED,
-            start=before.artefact.state,
+            start=before.handover.state,
         )
     )
     wall_s = time.perf_counter() - begun + before.wall_s
-    artefact = _artefact(last)
-    made = _adapted(job, problem, artefact.policy, job.adaptation, job.name)
-    return Outcome(made, before.env_steps + problem.watch.env_steps, wall_s, artefact)
+    handover = _handover(last)
+    made = _adapted(job, problem, handover.policy, job.adaptation, job.name)
+    return Outcome(made, before.env_steps + problem.watch.env_steps, wall_s, handover)
 
 
-def _untrained(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _untrained(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """Random weights as they are: means over several draws of them, since single ones differ by a factor."""
     spec = env_spec(problem.tasks[0])
     algo = algorithms.make(job.algorithm, spec)
@@ -141,25 +141,27 @@ def _untrained(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
     return Outcome(entries([mean_row(rows) for rows in zip(*found, strict=True)], job.name))
 
 
-def _random_weights(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _random_weights(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """The same inner steps with the learnt rates from random weights, however much better doing nothing is."""
-    assert before is not None and before.artefact is not None
+    assert before is not None and before.handover is not None
     cfg = replace(job.adaptation, random_weights=True, keep_placement_if_worse=False)
-    return Outcome(_adapted(job, problem, before.artefact.policy, cfg, job.name))
+    return Outcome(_adapted(job, problem, before.handover.policy, cfg, job.name))
 
 
-def _adapted(job: Job, problem: _Problem, policy: PolicyData, cfg: AdaptConfig, name: str) -> list[Entry]:
+def _adapted(
+    job: BenchmarkJob, problem: _Problem, policy: PolicyData, cfg: AdaptConfig, name: str
+) -> list[MeasuredRow]:
     watch = Watch()
-    made: list[Entry] = []
+    made: list[MeasuredRow] = []
     for progress in adapt(policy, problem.tasks, cfg, watch, seed=EVALUATION_SEED):
         made += entries(progress.rows, name, watch)
     return made
 
 
-def _transfer(job: Job, problem: _Problem, before: Outcome | None) -> Outcome:
+def _transfer(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outcome:
     """A policy that goes on learning on every held-out task, each time from the same start."""
-    assert before is not None and before.artefact is not None
-    start = replace(before.artefact.policy, algorithm=job.algorithm)
+    assert before is not None and before.handover is not None
+    start = replace(before.handover.policy, algorithm=job.algorithm)
     begun = time.perf_counter()
     results = [_transferred(start, task, job.transfer, problem) for task in problem.tasks]
     wall_s = (time.perf_counter() - begun) / len(problem.tasks)
@@ -187,13 +189,13 @@ def _last(steps: Iterator[Progress]) -> Progress:
     return last
 
 
-def _artefact(last: Progress) -> Artefact:
+def _handover(last: Progress) -> Handover:
     assert last.policy is not None
     kept: dict[str, Tensor] = {k: v.clone() for k, v in last.state.tensors.items() if not k.startswith("memory/")}
-    return Artefact(last.policy, LoopState(last.state.step, kept, last.state.scalars))
+    return Handover(last.policy, LoopState(last.state.step, kept, last.state.scalars))
 
 
-KINDS: Mapping[str, Callable[[Job, _Problem, Outcome | None], Outcome]] = {
+KINDS: Mapping[str, Callable[[BenchmarkJob, _Problem, Outcome | None], Outcome]] = {
     "rules": _rules,
     "alone": _alone,
     "multi_task": _multi_task,

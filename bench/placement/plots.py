@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from bench.placement.settings import MANY, META_METHODS
-from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, View
+from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, ResultView
 from lwmecps_core.statistics import difference, interval
 
 REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_calibrated", ALONE, "static")
@@ -36,7 +36,7 @@ LEAST_SHOWN = -0.5
 COLOURS = {name: f"C{i}" for i, name in enumerate(MANY)}
 
 
-def draw_all(view: View, folder: Path) -> None:
+def draw_all(view: ResultView, folder: Path) -> None:
     """Write every picture."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in (("reward", _reward), ("adaptation", _adaptation), ("gains", _gains), ("support", _support)):
@@ -45,7 +45,7 @@ def draw_all(view: View, folder: Path) -> None:
         plt.close(figure)
 
 
-def _reward(view: View) -> plt.Figure:
+def _reward(view: ResultView) -> plt.Figure:
     """Bars of the share of the way from static to the oracle, one panel for each family."""
     figure, panels = _panels(view, 3.1, 5.2)
     for k, (axes, family) in enumerate(zip(panels, view.families, strict=True)):
@@ -74,7 +74,7 @@ def _reward(view: View) -> plt.Figure:
     return figure
 
 
-def _adaptation(view: View) -> plt.Figure:
+def _adaptation(view: ResultView) -> plt.Figure:
     """Reward against inner steps with PPO, one panel for each family."""
     figure, panels = _panels(view, 3.0, 4.5)
     for axes, family in zip(panels, view.families, strict=True):
@@ -100,7 +100,7 @@ def _adaptation(view: View) -> plt.Figure:
     return figure
 
 
-def _gains(view: View) -> plt.Figure:
+def _gains(view: ResultView) -> plt.Figure:
     """Paired gain of every meta-learner and transfer over its own start."""
     names = [m for m in (*META, *TRANSFERS) if view.gains(m)]
     figure, axes = plt.subplots(figsize=(9, 0.32 * len(names) + 1.6), layout="constrained")
@@ -123,7 +123,7 @@ def _gains(view: View) -> plt.Figure:
     return figure
 
 
-def _support(view: View) -> plt.Figure:
+def _support(view: ResultView) -> plt.Figure:
     """What the episodes earned that were played while adapting, against `static`."""
     figure, panels = _panels(view, 2.6, 5.2)
     for k, (axes, family) in enumerate(zip(panels, view.families, strict=True)):
@@ -143,7 +143,7 @@ def _support(view: View) -> plt.Figure:
     return figure
 
 
-def _panels(view: View, width: float, height: float) -> tuple[plt.Figure, Sequence[Axes]]:
+def _panels(view: ResultView, width: float, height: float) -> tuple[plt.Figure, Sequence[Axes]]:
     figure, panels = plt.subplots(
         1, len(view.families), figsize=(width * len(view.families) + 1.5, height), layout="constrained", squeeze=False
     )

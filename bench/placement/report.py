@@ -9,7 +9,7 @@ from bench.placement import plots, shortfalls
 from bench.placement.bars import WHERE, bars
 from bench.placement.results import Results
 from bench.placement.settings import HIDDEN, MANY, META_METHODS
-from bench.placement.view import HEADLINE, ORACLE, STATIC, UNTRAINED, Row, View
+from bench.placement.view import HEADLINE, ORACLE, STATIC, UNTRAINED, Figures, ResultView
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
@@ -88,7 +88,7 @@ def write(results: Results, docs: Path) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     results = _rounded(results)  # first, so that the page says what the file says
     (docs / "benchmark.json").write_text(_json(results))
-    view = View(results["rows"])
+    view = ResultView(results["rows"])
     plots.draw_all(view, docs / "benchmark")
     (docs / "benchmark.md").write_text("\n".join(_page(results, view)) + "\n")
 
@@ -108,7 +108,7 @@ def _rounded(value: Any) -> Any:
     return [_rounded(v) for v in value] if isinstance(value, list) else value
 
 
-def _page(results: Results, view: View) -> Iterator[str]:
+def _page(results: Results, view: ResultView) -> Iterator[str]:
     settings = results["settings"]
     adaptation, frugal = settings["adaptation"], settings["frugal"]
     yield "# The placement benchmark\n"
@@ -158,7 +158,7 @@ def _page(results: Results, view: View) -> Iterator[str]:
         yield from _table(view, family)
 
 
-def _left_alone(view: View) -> str:
+def _left_alone(view: ResultView) -> str:
     """How often meta-learners ended with the placement as it was, by algorithm."""
     shares = []
     for algorithm in MANY:
@@ -169,7 +169,7 @@ def _left_alone(view: View) -> str:
     return f"Tasks that meta-learners left as they were deployed in the end: {', '.join(shares) or 'none measured'}."
 
 
-def _overview(view: View) -> Iterator[str]:
+def _overview(view: ResultView) -> Iterator[str]:
     yield "## Reward by family\n"
     yield "After all steps; mean ± 95 % interval over tasks. The tables below have everything else.\n"
     yield "| method | " + " | ".join(view.families) + " |"
@@ -179,7 +179,7 @@ def _overview(view: View) -> Iterator[str]:
         yield f"| {method} | " + " | ".join(cells) + " |"
 
 
-def _table(view: View, family: str) -> Iterator[str]:
+def _table(view: ResultView, family: str) -> Iterator[str]:
     yield f"\n## {family}\n"
     yield (
         "`gain` is the paired difference to the same method before its first step (* excludes 0); `gap closed` is "
@@ -194,7 +194,7 @@ def _table(view: View, family: str) -> Iterator[str]:
             yield "| " + " | ".join(_cells(view, row)) + " |"
 
 
-def _cells(view: View, row: Row) -> list[str]:
+def _cells(view: ResultView, row: Figures) -> list[str]:
     gain, support, share = row["gain_mean"], row["support_mean"], view.share(row)
     star = "*" if gain is not None and abs(gain) > row["gain_ci95"] else ""
     return [
@@ -217,7 +217,7 @@ def _cells(view: View, row: Row) -> list[str]:
     ]
 
 
-def _reward(row: Row) -> str:
+def _reward(row: Figures) -> str:
     return f"{row['reward_mean']:.2f} ± {row['reward_ci95']:.2f}"
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.placement import settings as s
-from bench.placement.jobs import Job
+from bench.placement.jobs import BenchmarkJob
 from bench.placement.run import Cache
 from lwmecps_core.config import dump
 from lwmecps_core.results import Row
@@ -15,7 +15,7 @@ Results = dict[str, Any]
 """What `docs/benchmark.json` holds: `settings`, `seeds`, `failed`, and `rows` (see `_rows`)."""
 
 
-def collect(jobs: Sequence[Job], cache: Cache, settings: s.Settings, errors: Mapping[str, str]) -> Results:
+def collect(jobs: Sequence[BenchmarkJob], cache: Cache, settings: s.Settings, errors: Mapping[str, str]) -> Results:
     """Everything that finished jobs found."""
     rows = [row for job in jobs if (found := cache.result(job)) for row in _rows(found)]
     order = {name: i for i, name in enumerate(dict.fromkeys(row["method"] for row in rows))}

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
 from bench.placement.results import Results
 from bench.placement.settings import MANY
-from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Row, View
+from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Figures, ResultView
 from lwmecps_core.statistics import difference, interval, share_of_gap
 
 EQUAL_DATA = "multi_task_ppo_equal_data"
 
 
-def section(results: Results, view: View) -> Iterator[str]:
+def section(results: Results, view: ResultView) -> Iterator[str]:
     """A line for every cause of missed bars and every job that failed; one sentence where there is none."""
     yield "\n## What fell short, and why\n"
     missed = [bar for bar in bars(view) if not bar.met]
@@ -27,7 +27,7 @@ def section(results: Results, view: View) -> Iterator[str]:
         yield f"- {failure['family']}, {failure['job']}: not measured ({failure['error']})."
 
 
-def _support(view: View, bar: Bar) -> str:
+def _support(view: ResultView, bar: Bar) -> str:
     """What the pairs below static owe to their start, to acting by chance, and to the steps, by algorithm."""
     pairs = [(f, m) for f in view.families for m in META if (d := view.over_static(f, m)) and d.mean < 0]
     if bar.family in bar.demand:
@@ -45,7 +45,7 @@ def _support(view: View, bar: Bar) -> str:
     )
 
 
-def _owed(view: View, family: str, method: str) -> tuple[float, float, float]:
+def _owed(view: ResultView, family: str, method: str) -> tuple[float, float, float]:
     start, after_one, last = view.first(family, method), view.steps(family, method)[1], view.last(family, method)
     static = view.last(family, STATIC)
     assert start and static and last
@@ -56,7 +56,7 @@ def _owed(view: View, family: str, method: str) -> tuple[float, float, float]:
     )
 
 
-def _headline(view: View, bar: Bar) -> str:
+def _headline(view: ResultView, bar: Bar) -> str:
     """How much the start, the steps and a multi-task policy with equal data each close, and where the rest is lost."""
     first, last, equal = (
         view.first(bar.family, bar.method),
@@ -70,7 +70,7 @@ def _headline(view: View, bar: Bar) -> str:
         return "By design: it is measured for comparison with the method that takes one episode for each inner step."
     bottom, top = low["reward_mean"], oracle["reward_mean"]
 
-    def share(row: Row) -> float:
+    def share(row: Figures) -> float:
         return share_of_gap(row["reward_mean"], bottom, top)
 
     text = f"Of this gap the start closes {share(first):.1%}, the inner steps {share(last) - share(first):+.1%}"
@@ -88,7 +88,7 @@ def _headline(view: View, bar: Bar) -> str:
     )
 
 
-def _first_order(view: View, bar: Bar) -> str:
+def _first_order(view: ResultView, bar: Bar) -> str:
     """Whether the difference is of the starts or of the steps."""
     second, first = (view.steps(bar.family, name) for name in ("meta_ppo_maml", "meta_ppo_fomaml"))
     starts = interval(difference(second[0]["task_rewards"], first[0]["task_rewards"]))
@@ -98,7 +98,7 @@ def _first_order(view: View, bar: Bar) -> str:
     )
 
 
-def _improvement(view: View, bar: Bar) -> str:
+def _improvement(view: ResultView, bar: Bar) -> str:
     """How much moved at all, how often the method went back, and what the start left to gain."""
     gains = view.gains(bar.method)
     moved = [g for g in gains if g]
@@ -113,4 +113,4 @@ def _improvement(view: View, bar: Bar) -> str:
     )
 
 
-CAUSES: Mapping[int, Callable[[View, Bar], str]] = {1: _support, 2: _headline, 3: _first_order, 4: _improvement}
+CAUSES: Mapping[int, Callable[[ResultView, Bar], str]] = {1: _support, 2: _headline, 3: _first_order, 4: _improvement}

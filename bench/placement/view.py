@@ -7,7 +7,7 @@ from typing import Any
 from bench.placement.settings import MANY, META_METHODS, TRANSFER_METHODS
 from lwmecps_core.statistics import Interval, difference, interval, share_of_gap
 
-Row = Mapping[str, Any]
+Figures = Mapping[str, Any]
 UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100_episodes"
 RANDOM_WEIGHTS = "random_weights_ppo"
 HEADLINE, FRUGAL = "meta_ppo_maml", "meta_ppo_maml_one_episode"
@@ -16,10 +16,10 @@ TRANSFERS = tuple(f"transfer_{method}" for method in TRANSFER_METHODS)
 
 
 @dataclass(frozen=True)
-class View:
+class ResultView:
     """The rows of a result file."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Figures]
 
     @property
     def families(self) -> list[str]:
@@ -31,16 +31,16 @@ class View:
         """In the order of the file."""
         return list(dict.fromkeys(row["method"] for row in self.rows))
 
-    def steps(self, family: str, method: str) -> list[Row]:
+    def steps(self, family: str, method: str) -> list[Figures]:
         """A method's rows on a family, after 0, 1, … inner steps (or before and after, where there are no steps)."""
         found = [row for row in self.rows if (row["family"], row["method"]) == (family, method)]
         return sorted(found, key=lambda row: row["inner_steps"])
 
-    def first(self, family: str, method: str) -> Row | None:
+    def first(self, family: str, method: str) -> Figures | None:
         """Before any step."""
         return next(iter(self.steps(family, method)), None)
 
-    def last(self, family: str, method: str) -> Row | None:
+    def last(self, family: str, method: str) -> Figures | None:
         """After all steps: what the method comes to."""
         return next(reversed(self.steps(family, method)), None)
 
@@ -49,7 +49,7 @@ class View:
         low, high = self.first(family, UNTRAINED), self.last(family, ORACLE)
         return high["reward_mean"] - low["reward_mean"] if low and high else None
 
-    def share(self, row: Row) -> float | None:
+    def share(self, row: Figures) -> float | None:
         """How much of its family's gap a row closes: 0 the untrained policy, 1 the oracle."""
         low, high = self.first(row["family"], UNTRAINED), self.last(row["family"], ORACLE)
         if not low or not high or low["reward_mean"] == high["reward_mean"]:

@@ -62,7 +62,7 @@ class Theirs:
 
 
 @dataclass(frozen=True)
-class Case:
+class ControlCase:
     """One algorithm on one task, with as many environment steps for both sides."""
 
     task: GymTask
@@ -105,7 +105,7 @@ class Side:
 
 
 CASES = (
-    Case(
+    ControlCase(
         CARTPOLE,
         100_000,
         Ours(
@@ -139,7 +139,7 @@ CASES = (
             schedules=("learning_rate", "clip_range"),
         ),
     ),
-    Case(
+    ControlCase(
         CARTPOLE,
         50_000,
         Ours(
@@ -177,7 +177,7 @@ CASES = (
             },
         ),
     ),
-    Case(
+    ControlCase(
         PENDULUM,
         10_000,
         Ours(
@@ -198,7 +198,7 @@ CASES = (
         ),
         Theirs("SAC", {"learning_rate": 1e-3}),
     ),
-    Case(
+    ControlCase(
         PENDULUM,
         10_000,
         Ours(
@@ -234,7 +234,7 @@ CASES = (
 
 
 def run(
-    cases: Sequence[Case] = CASES,
+    cases: Sequence[ControlCase] = CASES,
     run_seeds: Sequence[int] = SEEDS,
     out: Path = OUT,
     say: Callable[[str], None] = lambda line: None,
@@ -254,7 +254,7 @@ def run(
     return rows
 
 
-def row_of(case: Case, run_seeds: Sequence[int], ours: Side, theirs: Side) -> dict[str, Any]:
+def row_of(case: ControlCase, run_seeds: Sequence[int], ours: Side, theirs: Side) -> dict[str, Any]:
     """A line of the results: returns of both sides, their difference (Welch's 95 % interval), the ratio of speeds.
 
     `not_lower` says that the interval reaches 0 or lies above it. Speeds are all steps over all seconds; `cpu_ratio` is
@@ -290,7 +290,7 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, f
     return float(gap.low), float(gap.high)
 
 
-def train_ours(case: Case, seed: int) -> Trained:
+def train_ours(case: ControlCase, seed: int) -> Trained:
     """Plain training by `Descent`, as `train` does it for placement tasks."""
     ours = case.ours
     collector = GymCollector(case.task, ours.steps, ours.warm_up, ours.reward_scale, ours.units)
@@ -307,7 +307,7 @@ def train_ours(case: Case, seed: int) -> Trained:
     return _timed(train, case, seed, lambda: greedy(case.task, loop.snapshot(total), ours.units))
 
 
-def train_theirs(case: Case, seed: int) -> Trained:
+def train_theirs(case: ControlCase, seed: int) -> Trained:
     """Training by Stable-Baselines3."""
     import stable_baselines3  # only this needs it
     from stable_baselines3.common.env_util import make_vec_env
@@ -329,7 +329,7 @@ def train_theirs(case: Case, seed: int) -> Trained:
     return _timed(train, case, seed, lambda: lambda obs: model.predict(obs, deterministic=True)[0])
 
 
-def _timed(train: Callable[[], int], case: Case, seed: int, choice: Callable[[], Choice]) -> Trained:
+def _timed(train: Callable[[], int], case: ControlCase, seed: int, choice: Callable[[], Choice]) -> Trained:
     wall, cpu = time.perf_counter(), time.process_time()
     steps = train()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -71,7 +71,7 @@ class Waves:
 
 
 @dataclass(frozen=True)
-class Case:
+class SinusoidCase:
     """One way to learn a start; `published` has the mean squared error after 1, 5 and 10 steps where one is known."""
 
     name: str
@@ -93,17 +93,19 @@ def _config(method: str, **others: Any) -> MetaConfig:
 IMPLICIT = _config("implicit_fomaml", adaptation_steps=16, inner_lr=0.003, proximal=2.0, solver_steps=5)
 REPTILE = _config("reptile", adaptation_steps=4)
 CASES = (
-    Case("MAML", 5, _config("maml"), (0.60, 0.46, None)),
-    Case("MAML", 10, _config("maml"), (0.35, 0.17, 0.12)),
-    Case("FOMAML", 5, _config("fomaml"), (0.67, 0.37, 0.34)),
-    Case("FOMAML", 10, _config("fomaml"), (0.40, 0.14, 0.11)),
-    Case("Reptile", 10, REPTILE, iterations=30_000),
-    Case("iMAML", 10, IMPLICIT, iterations=2_000, compiled=False),
-    Case("multi-task pretraining", 10, _config("maml"), (2.56, 2.26, 2.17), iterations=20_000, pretraining=True),
+    SinusoidCase("MAML", 5, _config("maml"), (0.60, 0.46, None)),
+    SinusoidCase("MAML", 10, _config("maml"), (0.35, 0.17, 0.12)),
+    SinusoidCase("FOMAML", 5, _config("fomaml"), (0.67, 0.37, 0.34)),
+    SinusoidCase("FOMAML", 10, _config("fomaml"), (0.40, 0.14, 0.11)),
+    SinusoidCase("Reptile", 10, REPTILE, iterations=30_000),
+    SinusoidCase("iMAML", 10, IMPLICIT, iterations=2_000, compiled=False),
+    SinusoidCase(
+        "multi-task pretraining", 10, _config("maml"), (2.56, 2.26, 2.17), iterations=20_000, pretraining=True
+    ),
 )
 
 
-def meta_train(case: Case, seed: int) -> Params:
+def meta_train(case: SinusoidCase, seed: int) -> Params:
     """The start after `case.iterations` iterations of Adam at 1e-3, 25 new tasks each."""
     problem, learner = SquaredError(), meta.REGISTRY[case.cfg.method]
     if case.compiled:
@@ -124,7 +126,7 @@ def meta_train(case: Case, seed: int) -> Params:
     return detached(outer.params)
 
 
-def errors(case: Case, start: Params, seed: int) -> list[Tensor]:
+def errors(case: SinusoidCase, start: Params, seed: int) -> list[Tensor]:
     """Mean squared errors `[TEST_TASKS]` of new tasks, before adaptation and after each of 10 inner steps."""
     problem, learner = SquaredError(), meta.REGISTRY[case.cfg.method]
     generator = torch_generator(seed, "sinusoid-test")
@@ -140,7 +142,7 @@ def errors(case: Case, start: Params, seed: int) -> list[Tensor]:
 
 
 def run(
-    cases: Sequence[Case] = CASES,
+    cases: Sequence[SinusoidCase] = CASES,
     seed: int = 0,
     out: Path = OUT,
     say: Callable[[str], None] = lambda line: None,

@@ -26,7 +26,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
 
 
 @dataclass(frozen=True)
-class Pod:
+class FakePod:
     """What is needed of a pod."""
 
     path: str
@@ -40,7 +40,7 @@ class Pod:
     address: str | None
 
     @classmethod
-    def of(cls, raw: dict[str, Any]) -> "Pod":
+    def of(cls, raw: dict[str, Any]) -> "FakePod":
         """A pod from its JSON."""
         meta, spec, status = raw["metadata"], raw["spec"], raw["status"]
         return cls(
@@ -76,7 +76,7 @@ class FakeNodes:
     def __init__(self, rest: Rest, beat_s: float, pod_start_s: float) -> None:
         self._rest, self._beat_s, self._pod_start_s = rest, beat_s, pod_start_s
         self._alive: set[str] = set()
-        self._pods: dict[str, Pod] = {}
+        self._pods: dict[str, FakePod] = {}
         self._due: list[tuple[float, str, bool]] = []
         self._queued: set[tuple[str, bool]] = set()
         # Guards everything above; waited on by the workers.
@@ -128,18 +128,18 @@ class FakeNodes:
         for kind, raw in self._rest.watch("/api/v1/pods", "fieldSelector=spec.nodeName!%3D"):
             with self._changed:
                 if kind == "SYNCED":
-                    pods = [Pod.of(item) for item in raw["items"]]
+                    pods = [FakePod.of(item) for item in raw["items"]]
                     self._pods = {pod.uid: pod for pod in pods}
                 elif kind == "DELETED":
                     self._pods.pop(raw["metadata"]["uid"], None)
                     continue
                 else:
-                    pods = [Pod.of(raw)]
+                    pods = [FakePod.of(raw)]
                     self._pods[pods[0].uid] = pods[0]
                 for pod in pods:
                     self._look_at_pod(pod)
 
-    def _look_at_pod(self, pod: Pod) -> None:
+    def _look_at_pod(self, pod: FakePod) -> None:
         """Queue what its kubelet would do; with the lock held."""
         if not pod.waits_for_us or pod.node not in self._alive:
             return
@@ -148,7 +148,7 @@ class FakeNodes:
             wait_s = self._pod_start_s if pod.ready_after in (None, "never") else float(pod.ready_after)
         self._queue(pod, wait_s)
 
-    def _queue(self, pod: Pod, wait_s: float) -> None:
+    def _queue(self, pod: FakePod, wait_s: float) -> None:
         key = (pod.uid, pod.ending)
         if key not in self._queued:
             self._queued.add(key)
@@ -162,7 +162,7 @@ class FakeNodes:
                 with self._changed:
                     self._queue(pod, RETRY_S)
 
-    def _due_pods(self) -> Iterator[Pod]:
+    def _due_pods(self) -> Iterator[FakePod]:
         """The pods whose time has come, each to one worker."""
         while True:
             with self._changed:
@@ -175,10 +175,10 @@ class FakeNodes:
             if pod is not None and wanted:
                 yield pod
 
-    def _end(self, pod: Pod) -> None:
+    def _end(self, pod: FakePod) -> None:
         self._rest.delete(pod.path, {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.uid}})
 
-    def _start(self, pod: Pod) -> None:
+    def _start(self, pod: FakePod) -> None:
         now, ready = timestamp(), "False" if pod.never_ready else "True"
         number = next(self._addresses)
         # A pod that is only made ready again keeps its address; a second one would be refused.

@@ -40,6 +40,8 @@ def demo(
     from services.cli import demo_cluster, demo_run
 
     if backend == "kubernetes":
-        demo_cluster.run(demo_cluster.Order(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url), as_json)
+        demo_cluster.run(
+            demo_cluster.ClusterDemoOrder(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url), as_json
+        )
     else:
-        demo_run.run(demo_run.Order(out, seed, env, tasks, profile, redis_url), as_json)
+        demo_run.run(demo_run.DemoOrder(out, seed, env, tasks, profile, redis_url), as_json)

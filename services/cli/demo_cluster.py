@@ -20,7 +20,7 @@ from services.cli.clients import Clients
 from services.cli.cluster import Cluster
 from services.cli.demo_plan import adaptation_to, carry_out, meta_training
 from services.cli.demo_settings import DemoSettings
-from services.cli.local import Plan, running
+from services.cli.local import SystemPlan, running
 from services.cli.render import console, print_json, table
 from services.cli.tasks import register
 from services.common import convert
@@ -34,7 +34,7 @@ SETTLE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Order:
+class ClusterDemoOrder:
     """What the command was asked for; an empty `redis_url` means a Redis of our own."""
 
     out: Path
@@ -55,7 +55,7 @@ class Deployed:
     image: str
 
 
-def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
+def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
     """Deploy the services of a task, adapt a policy to the cluster, and show what it changed there."""
     began = time.monotonic()
     os.environ["KUBECONFIG"] = str(order.kubeconfig)  # what the env-service reads
@@ -69,7 +69,7 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
         before = cluster.deployed()
         with (
             tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
-            running(Plan(Path(state), redis_url=order.redis_url, workers=2, slots=1)) as system,
+            running(SystemPlan(Path(state), redis_url=order.redis_url, workers=2, slots=1)) as system,
         ):
             clients = Clients(system.addresses)
             training_id, task_id = register(clients, training, "demo-training").id, register(clients, task).id

@@ -14,14 +14,14 @@ from services.cli.clients import Clients
 from services.cli.demo_plan import Problem, carry_out, plan, rows_of, trace_of
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.demo_settings import DemoSettings
-from services.cli.local import Plan, running
+from services.cli.local import SystemPlan, running
 from services.cli.render import console, print_json
 from services.cli.results import comparison_table, gap_closed, write_results
 from services.cli.tasks import register
 
 
 @dataclass(frozen=True)
-class Order:
+class DemoOrder:
     """What `lwmecps demo` was asked for; an empty `redis_url` means a Redis of our own."""
 
     out: Path
@@ -32,7 +32,7 @@ class Order:
     redis_url: str
 
 
-def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
+def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
     """Do everything, print the table, and write the results to `order.out`."""
     began = time.monotonic()
     steps = settings.adaptation.adaptation_steps
@@ -42,7 +42,7 @@ def run(order: Order, as_json: bool, settings: DemoSettings = DemoSettings()) ->
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
         running(
-            Plan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking)
+            SystemPlan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking)
         ) as system,
     ):
         clients = Clients(system.addresses)
@@ -83,7 +83,7 @@ def distributions(
     return training, profile_distribution(load, training)
 
 
-def _hours_per_step(held_out: TaskDistribution, order: Order) -> float:
+def _hours_per_step(held_out: TaskDistribution, order: DemoOrder) -> float:
     """How much of the first held-out task's day passes in one control interval."""
     first = draw(held_out, next(iter(seeds(order.seed, "tasks", order.tasks))))
     return first.interval_s * first.workload.speedup / 3600

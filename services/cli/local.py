@@ -26,7 +26,7 @@ ENDING_ORDER = ("learner", "env", "registry")
 
 
 @dataclass(frozen=True)
-class Plan:
+class SystemPlan:
     """What to start; port 0 means a free one, an empty `redis_url` a Redis of our own."""
 
     state: Path
@@ -63,7 +63,7 @@ class System:
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[System]:
+def running(plan: SystemPlan) -> Iterator[System]:
     """Start everything, wait until it is healthy, and drain it at the end.
 
     Meanwhile SIGTERM ends this process like ctrl-C, so that it takes its children along.
@@ -88,7 +88,7 @@ def running(plan: Plan) -> Iterator[System]:
         yield system
 
 
-def commands(plan: Plan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
+def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
     """Service → (module, environment); Python's own threads are enough, so libraries get one each."""
     threads = {"OMP_NUM_THREADS": "1"}
     listening = {"HOST": plan.host} | ({"INSECURE": "true"} if plan.insecure else {})

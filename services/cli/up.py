@@ -32,9 +32,10 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start Redis and the three services in this terminal; ctrl-C drains them."""
-    from services.cli.local import Plan, running  # here, because it loads the Redis client, which few commands need
+    # Imported here, because it loads the Redis client, which few commands need.
+    from services.cli.local import SystemPlan, running
 
-    plan = Plan(
+    plan = SystemPlan(
         state=state.expanduser().resolve(),
         registry_port=registry_port,
         env_port=env_port,

@@ -23,7 +23,7 @@ Source = Callable[[], Callable[[str], Principal | None]]
 
 
 @dataclass(frozen=True)
-class Guard:
+class AccessGuard:
     """Refuses calls, except of health, without a token that one of `sources` knows and whose scope is enough."""
 
     sources: Sequence[Source]
@@ -56,7 +56,7 @@ class Guard:
         return None
 
 
-def guard(settings: ServerSettings) -> Guard | None:
+def guard(settings: ServerSettings) -> AccessGuard | None:
     """The guard that the settings ask for, None where they name no tokens; raises `InvalidInput` for a bad file."""
     sources: list[Source] = []
     if settings.token:
@@ -68,7 +68,7 @@ def guard(settings: ServerSettings) -> Guard | None:
         from services.common.jwts import read_jwks  # here, because it loads much that few servers need
 
         sources.append(Reloaded([file], partial(read_jwks, file, settings.jwt_audience, settings.jwt_issuer)))
-    return Guard(sources) if sources else None
+    return AccessGuard(sources) if sources else None
 
 
 def _refusing(code: grpc.StatusCode, text: str) -> Any:

@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 from prometheus_client import Counter, Gauge, Histogram
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
-from services.common.auth import HEALTH, Guard
+from services.common.auth import HEALTH, AccessGuard
 from services.common.errors import code_of, from_rpc_error, to_status
 from services.common.texts import fields_with_nul
 
@@ -72,7 +72,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
 
     max_streams: int
     max_streams_per_client: int
-    guard: Guard | None = None
+    guard: AccessGuard | None = None
     admits: Callable[[str], bool] = lambda client: True
     """Whether one more call can wait, of a client with this name (empty: unknown); asked right before it does."""
     draining: threading.Event = field(default_factory=threading.Event)

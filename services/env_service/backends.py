@@ -11,7 +11,7 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
 from protos.lwmecps.env.v1 import env_pb2
 from services.env_service.cluster_session import ClusterSession
-from services.env_service.session import Session
+from services.env_service.session import SimulatedSession
 
 
 def _kubernetes(task: TaskSpec) -> ClusterBackend:
@@ -25,10 +25,10 @@ CLUSTERS: dict[int, Callable[[TaskSpec], ClusterBackend]] = {env_pb2.BACKEND_KUB
 """Value of `Backend` → how to get at that cluster for a task; simulated backends need none."""
 
 
-def open_session(backend: int, task: TaskSpec, size: int, seed: int) -> Session | ClusterSession:
+def open_session(backend: int, task: TaskSpec, size: int, seed: int) -> SimulatedSession | ClusterSession:
     """A session of `size` environments; raises `InvalidInput` for more than one on a cluster of its own."""
     if backend not in CLUSTERS:
-        return Session(task, size, seed)
+        return SimulatedSession(task, size, seed)
     if size != 1:
         raise InvalidInput("request", [Violation("num_envs", f"must be 1 on a cluster, not {size}")])
     return ClusterSession(CLUSTERS[backend](task), seed)

@@ -16,7 +16,7 @@ from services.common import convert
 from services.env_service.backends import backend_task, check_size, open_session
 from services.env_service.cluster_session import ClusterSession
 from services.env_service.messages import ActionReader, FrameWriter, state_message
-from services.env_service.session import Session
+from services.env_service.session import SimulatedSession
 from services.env_service.sessions import SessionTable
 from services.env_service.settings import EnvServiceSettings
 
@@ -33,7 +33,7 @@ PAGE_SIZE = 100
 class OpenSession:
     """A session and what its steps need."""
 
-    session: Session | ClusterSession
+    session: SimulatedSession | ClusterSession
     actions: ActionReader
     frames: FrameWriter
 

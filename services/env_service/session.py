@@ -46,7 +46,7 @@ class ClusterView:
     latency_ms: Floats
 
 
-class Session:
+class SimulatedSession:
     """B environments; an environment whose episode ended only begins a new one in the next step.
 
     A session with seed s meets the very episodes that a collection of B episodes with seed s meets. Methods that need

@@ -29,7 +29,7 @@ from lwmecps_core.specs import Positive, TaskSpec
 from services.common import logs
 from services.common.ending import ending
 from services.common.settings import read, without_password
-from services.env_service.worker_reports import State, WorkerReport, send_report
+from services.env_service.worker_reports import WorkerReport, WorkerState, send_report
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +88,7 @@ class Worker:
                 self._note_error(error)
                 log.warning("no request can be read", error=str(error))
                 self._stop.wait(1.0)
-        self.report.state = State.STOPPED
+        self.report.state = WorkerState.STOPPED
 
     def heartbeat(self) -> None:
         """Tell the queue that the current request is still being worked on (called from another thread)."""
@@ -125,11 +125,11 @@ class Worker:
 
     @contextmanager
     def _working_on(self, entry: Entry) -> Iterator[None]:
-        self._current, self.report.state = entry, State.COLLECTING
+        self._current, self.report.state = entry, WorkerState.COLLECTING
         try:
             yield
         finally:
-            self._current, self.report.state = None, State.IDLE
+            self._current, self.report.state = None, WorkerState.IDLE
             self.report.last_active_s = time.time()
 
     def _answer(self, request: CollectionRequest, replies: WorkQueue) -> None:
@@ -167,7 +167,7 @@ class Worker:
                 replies.publish(rest, deadline_s=0.5)
                 return
             except QueueFull as error:
-                self.report.state = State.BLOCKED
+                self.report.state = WorkerState.BLOCKED
                 rest = error.refused
                 if self._stop.is_set() or time.monotonic() > end_s:
                     raise

@@ -22,7 +22,7 @@ LIFETIME_S = 10.0
 """A worker that has not reported for so long is gone."""
 
 
-class State(StrEnum):
+class WorkerState(StrEnum):
     """What a worker is doing; `blocked` is waiting for room in a run's stream."""
 
     IDLE = "idle"
@@ -39,7 +39,7 @@ class WorkerReport:
     """
 
     worker_id: str
-    state: State = State.IDLE
+    state: WorkerState = WorkerState.IDLE
     requests: int = 0
     batches: int = 0
     transitions: int = 0
@@ -67,14 +67,14 @@ def read_reports(client: "redis.Redis", names: Sequence[str] = ()) -> list[Worke
         if gone:
             redis_.hdel(_KEY, *gone)
     kept = {name: data for name, data in found.items() if name not in gone and (not names or name in names)}
-    return [WorkerReport(**data | {"state": State(data["state"])}) for _, data in sorted(kept.items())]
+    return [WorkerReport(**data | {"state": WorkerState(data["state"])}) for _, data in sorted(kept.items())]
 
 
 _STATES = {
-    State.IDLE: env_pb2.WORKER_STATE_IDLE,
-    State.COLLECTING: env_pb2.WORKER_STATE_COLLECTING,
-    State.BLOCKED: env_pb2.WORKER_STATE_BLOCKED,
-    State.STOPPED: env_pb2.WORKER_STATE_STOPPED,
+    WorkerState.IDLE: env_pb2.WORKER_STATE_IDLE,
+    WorkerState.COLLECTING: env_pb2.WORKER_STATE_COLLECTING,
+    WorkerState.BLOCKED: env_pb2.WORKER_STATE_BLOCKED,
+    WorkerState.STOPPED: env_pb2.WORKER_STATE_STOPPED,
 }
 
 

@@ -11,7 +11,7 @@ from lwmecps_core.errors import QueueUnavailable
 from protos.lwmecps.env.v1 import env_pb2
 from services.env_service.settings import EnvServiceSettings
 from services.env_service.supervisor import ChildStatus, Supervisor
-from services.env_service.worker_reports import State, WorkerReport, read_reports, report_to_message
+from services.env_service.worker_reports import WorkerReport, WorkerState, read_reports, report_to_message
 
 
 def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
@@ -71,6 +71,6 @@ def merged_status(
     for child in children:
         report = known.get(child.name) if child.pid is not None else None
         reason = child.last_error or trouble
-        report = report or WorkerReport(worker_id=child.name, state=State.STOPPED, last_error=reason)
+        report = report or WorkerReport(worker_id=child.name, state=WorkerState.STOPPED, last_error=reason)
         merged.append(report_to_message(report))
     return merged

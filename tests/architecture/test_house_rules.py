@@ -22,8 +22,12 @@ def _tracked(pattern: str) -> list[Path]:
     return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
 
 
+def _handwritten(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in _tracked(str(Path(folder, "*.py"))) if "_pb2" not in path.name]
+
+
 def test_handwritten_files_stay_short() -> None:
-    lengths = {p: len(p.read_text().splitlines()) for p in _tracked("*.py") if "_pb2" not in p.name}
+    lengths = {p: len(p.read_text().splitlines()) for p in _handwritten("")}
     assert lengths, "no Python files found"
     long = {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > MAX_LINES}
     assert not long, f"files of more than {MAX_LINES} lines: {long}"
@@ -32,14 +36,22 @@ def test_handwritten_files_stay_short() -> None:
 def test_functions_of_library_and_services_fit_a_screen() -> None:
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for folder in ("lwmecps_core/*.py", "services/*.py")
-        for path in _tracked(folder)
+        for path in _handwritten("lwmecps_core", "services")
         if "migrations" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES  # type: ignore[operator]
     ]
     assert not long, f"functions of more than {MAX_FUNCTION_LINES} lines: {long}"
+
+
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in _handwritten("lwmecps_core", "services", "bench", "scripts"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not {name: where for name, where in places.items() if len(where) > 1}
 
 
 def test_next_to_nothing_is_kept_from_the_formatter() -> None:

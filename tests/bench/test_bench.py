@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from bench.__main__ import BENCHMARKS
-from bench.report import Row, write
+from bench.report import BenchRow, write
 from bench.timing import interleave, median_latency_us, rate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def test_rate_counts_the_units_of_the_work() -> None:
 
 
 def test_results_have_the_agreed_form(tmp_path: Path) -> None:
-    row = Row("step_unary", 500.0, "us", 1.5, "an empty echo", "<= 2 times", True, {"reference": 333.0})
+    row = BenchRow("step_unary", 500.0, "us", 1.5, "an empty echo", "<= 2 times", True, {"reference": 333.0})
     write([row], {"bench": 1}, tmp_path / "latest.json")
     assert json.loads((tmp_path / "latest.json").read_text()) == [
         {

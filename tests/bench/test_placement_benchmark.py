@@ -10,12 +10,12 @@ import pytest
 
 from bench.placement import methods, report
 from bench.placement.bars import bars
-from bench.placement.jobs import Job, jobs
-from bench.placement.measure import Entry
+from bench.placement.jobs import BenchmarkJob, jobs
+from bench.placement.measure import MeasuredRow
 from bench.placement.results import collect
 from bench.placement.run import Cache, carry_out
 from bench.placement.settings import Settings, scaled
-from bench.placement.view import META, TRANSFERS, View
+from bench.placement.view import META, TRANSFERS, ResultView
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AdaptConfig, MetaConfig
 from lwmecps_core.specs import FAMILIES
@@ -31,7 +31,7 @@ TINY = scaled(
 )
 
 
-def job(name: str, settings: Settings = TINY) -> Job:
+def job(name: str, settings: Settings = TINY) -> BenchmarkJob:
     return next(j for j in jobs(["mec_city"], settings) if j.name == name)
 
 
@@ -149,7 +149,7 @@ def test_bars_follow_from_the_rows(results: Any) -> None:
         "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
         "meta_ppo_fomaml": ([-20.0, -20.0], [-20.0, -21.0], 600),
     }
-    found = {bar.demand: bar for bar in bars(View(results(**known)["rows"]))}
+    found = {bar.demand: bar for bar in bars(ResultView(results(**known)["rows"]))}
 
     def met(text: str) -> tuple[str, bool]:
         bar = next(bar for demand, bar in found.items() if text in demand)
@@ -170,7 +170,7 @@ def test_leaving_tasks_as_they_were_deployed_is_no_improvement_of_the_policy(res
         "meta_td3_maml": ([-50.0, -50.0], [-40.0, -40.0], 600),
         "meta_td3_reptile": ([-50.0, -30.0], [-40.0, -29.0], 600),
     }
-    view = View(results(**known)["rows"])
+    view = ResultView(results(**known)["rows"])
     assert view.left_alone("mec_city", "meta_td3_reptile") == [True, False]
     assert view.acting_gains("meta_td3_reptile") == [1.0]
     bar = next(bar for bar in bars(view) if bar.method == "meta_td3_maml" and bar.number == 4)
@@ -200,7 +200,7 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
 
 
 def _row(method: str, steps: int, task: str, reward: float, env_steps: int) -> Row:
-    return Entry(
+    return MeasuredRow(
         Row(
             task=task,
             method=method,

@@ -13,7 +13,7 @@ from protos.lwmecps.env.v1 import env_pb2
 from services.cli.clients import Clients
 from services.common import convert
 from services.env_service.messages import FrameWriter
-from services.env_service.session import Session
+from services.env_service.session import SimulatedSession
 from tests.chaos.latency import Echo, Race, together
 
 CITY = TaskDistribution(family="mec_city", env_id="lwmecps-v4", nodes=4, deployments=4, max_replicas=6, horizon=20)
@@ -26,7 +26,7 @@ class Twin:
         self._clients, self._number = clients, number
         task: TaskSpec = draw(CITY, number)
         self._task = convert.task_to_message(task)
-        self._here = Session(task, 1, number)
+        self._here = SimulatedSession(task, 1, number)
         self._writer = FrameWriter(self._here.spec, 1)
         self._rng = np.random.default_rng(number)
         self._id = ""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from services.cli.clients import Addresses, Clients
-from services.cli.local import HOST, Plan, commands, wait_until_healthy
+from services.cli.local import HOST, SystemPlan, commands, wait_until_healthy
 from services.cli.processes import Child, drain, free_port, start_module
 from tests.chaos.databases import PostgresProcess, RedisProcess
 from tests.chaos.doorway import Doorway
@@ -155,7 +155,9 @@ def running(
     hosts = [network.address(name) if network else HOST for name in ("registry", "env", "learner")]
     addresses = Addresses(*(f"{host}:{free_port()}" for host in hosts))
     everywhere = "0.0.0.0" if network else HOST
-    plan = Plan(folder, workers=WORKERS, learners=learners, slots=1, host=everywhere, insecure=network is not None)
+    plan = SystemPlan(
+        folder, workers=WORKERS, learners=learners, slots=1, host=everywhere, insecure=network is not None
+    )
     if door:
         door.lead_to(redis.port)
     redis_url = f"redis://{HOST}:{door.port}/0" if door else redis.url

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.clients import Addresses
-from services.cli.local import Plan, commands
+from services.cli.local import SystemPlan, commands
 from services.cli.main import app
 from services.common.scopes import Scope
 from services.common.tokens import read_tokens
@@ -42,9 +42,9 @@ def test_up_lets_nobody_in_from_elsewhere_unless_it_is_told_to(tmp_path: Path) -
 
 
 def test_up_tells_every_service_where_to_listen(tmp_path: Path) -> None:
-    plan = Plan(tmp_path, host="0.0.0.0", insecure=True, learners=2)
+    plan = SystemPlan(tmp_path, host="0.0.0.0", insecure=True, learners=2)
     for name, (_, env) in commands(plan, Addresses(), "redis://x").items():
         prefix = f"LWMECPS_{name.partition('-')[0].upper()}_"
         assert (env[f"{prefix}HOST"], env[f"{prefix}INSECURE"]) == ("0.0.0.0", "true")
-    for _, env in commands(Plan(tmp_path), Addresses(), "redis://x").values():
+    for _, env in commands(SystemPlan(tmp_path), Addresses(), "redis://x").values():
         assert not [name for name in env if name.endswith("INSECURE")]

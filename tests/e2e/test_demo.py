@@ -28,7 +28,7 @@ def _small() -> DemoSettings:
 
 
 def _demo(out: Path, profile: Path | None) -> list[dict[str, float | str]]:
-    order = demo_run.Order(out, seed=3, env="lwmecps-v3", tasks=2, profile=profile, redis_url="")
+    order = demo_run.DemoOrder(out, seed=3, env="lwmecps-v3", tasks=2, profile=profile, redis_url="")
     demo_run.run(order, as_json=True, settings=_small())
     result = json.loads((out / "results.json").read_text())
     assert (result["seed"], result["tasks"]) == (3, 2)

@@ -23,7 +23,7 @@ from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common.local_redis import LocalRedis
 from services.env_service.supervisor import ChildStatus
-from services.env_service.worker_reports import State, WorkerReport
+from services.env_service.worker_reports import WorkerReport, WorkerState
 from services.env_service.workers import merged_status
 from tests.env_service.conftest import make_task
 
@@ -101,7 +101,7 @@ def test_worker_that_does_not_run_is_reported_stopped_and_why() -> None:
         ChildStatus("b", None, 2, "ended with exit code 1"),
         ChildStatus("c", 13, 0, ""),
     ]
-    reports = [WorkerReport("a", State.COLLECTING, transitions=5), WorkerReport("b", State.IDLE)]
+    reports = [WorkerReport("a", WorkerState.COLLECTING, transitions=5), WorkerReport("b", WorkerState.IDLE)]
     a, b, c = merged_status(children, reports, "Redis can't be reached")
     assert (a.state, a.transitions) == (pb.WORKER_STATE_COLLECTING, 5)
     assert (b.state, b.last_error) == (pb.WORKER_STATE_STOPPED, "ended with exit code 1")

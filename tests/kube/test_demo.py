@@ -35,7 +35,9 @@ def test_the_demo_deploys_services_and_adapts_a_policy_that_moves_their_pods(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", os.environ.get("KUBECONFIG", ""))  # the demo sets it: undone afterwards
-    order = demo_cluster.Order(tmp_path, seed=3, env="lwmecps-v3", kubeconfig=control_plane.kubeconfig, redis_url="")
+    order = demo_cluster.ClusterDemoOrder(
+        tmp_path, seed=3, env="lwmecps-v3", kubeconfig=control_plane.kubeconfig, redis_url=""
+    )
     with closing(demo_cluster.DemoCluster(control_plane.kubeconfig)) as cluster:
         cluster.deploy([DeploymentSpec(name="of-an-earlier-demo")])
     demo_cluster.run(order, as_json=True, settings=_small())

@@ -31,7 +31,7 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from protos.lwmecps.env.v1 import env_pb2
 from services.common.local_redis import LocalRedis
-from services.env_service.worker_reports import State, WorkerMetrics, read_reports, report_to_message
+from services.env_service.worker_reports import WorkerMetrics, WorkerState, read_reports, report_to_message
 from tests.rollout.factory import assert_equal
 
 pytestmark = pytest.mark.e2e
@@ -118,7 +118,7 @@ def test_worker_reports_what_it_does_and_drains_on_sigterm(start, client):
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
     (report,) = read_reports(client, ["one"])
-    assert (report.state, report.requests, report.batches, report.transitions) == (State.STOPPED, 3, 3, 3 * 60)
+    assert (report.state, report.requests, report.batches, report.transitions) == (WorkerState.STOPPED, 3, 3, 3 * 60)
     assert report.transitions_per_s > 0
     message = report_to_message(report)
     assert (message.worker_id, message.state) == ("one", env_pb2.WORKER_STATE_STOPPED)

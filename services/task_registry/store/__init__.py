@@ -18,7 +18,7 @@ from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.models import CheckpointRow, IdempotencyRow, PolicyRow
 from services.task_registry.store.common import Clock, Context, utc_now
-from services.task_registry.store.policies import CheckpointStore, Expected, PolicyStore
+from services.task_registry.store.policies import CheckpointStore, Expected, StoredPolicies
 from services.task_registry.store.records import RecordStore
 from services.task_registry.store.runs import LEASE, RunStore
 from services.task_registry.store.tasks import TaskStore
@@ -39,7 +39,7 @@ class Store:
         self.tasks = TaskStore(context)
         self.runs = RunStore(context)
         self.records = RecordStore(context)
-        self.policies = PolicyStore(context, artefacts, self.runs)
+        self.policies = StoredPolicies(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)
 
     def forget_request_ids(self) -> None:

@@ -32,7 +32,7 @@ class Expected:
     sha256: str
 
 
-class PolicyStore:
+class StoredPolicies:
     """Registers policies and keeps their weights; both are immutable."""
 
     def __init__(self, context: Context, artefacts: ArtefactStore, runs: RunStore) -> None:

@@ -47,7 +47,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Arrival:
     receipt: Entry
     transitions: int
 
@@ -55,15 +55,15 @@ class _Held:
 class Inbox:
     """Reads a run's stream for one assembly after the other.
 
-    What was delivered stays in the stream until `commit`, but at most `hold_bytes` of it: were the rest always kept, a
+    What was delivered stays in the stream until `commit`, but at most `keep_bytes` of it: were the rest always kept, a
     learner that rarely commits would block its own workers. A learner that resumes asks for what is gone again.
     """
 
-    def __init__(self, replies: WorkQueue, hold_bytes: int, max_policy_lag: int) -> None:
-        self._replies, self._hold_bytes, self._max_lag = replies, hold_bytes, max_policy_lag
-        self._held: deque[_Held] = deque()
-        self._held_bytes = 0
-        self._early: list[tuple[RolloutPart, _Held]] = []  # not asked for yet: made for a learner that is gone
+    def __init__(self, replies: WorkQueue, keep_bytes: int, max_policy_lag: int) -> None:
+        self._replies, self._keep_bytes, self._max_lag = replies, keep_bytes, max_policy_lag
+        self._kept: deque[_Arrival] = deque()
+        self._kept_bytes = 0
+        self._early: list[tuple[RolloutPart, _Arrival]] = []  # not asked for yet: made for a learner that is gone
         self._finished: list[Entry] = []
         self._unreadable: list[tuple[Entry, str]] = []
         self._inherited = False
@@ -80,8 +80,8 @@ class Inbox:
         self._oldest_version = version - self._max_lag
         try:
             waiting, self._early = self._early, []
-            for part, held in waiting:
-                self._sort(part, held)
+            for part, arrival in waiting:
+                self._sort(part, arrival)
             yield
         except BaseException:
             self.ledger.queued -= self._delivered
@@ -104,7 +104,7 @@ class Inbox:
             found = self._replies.claim_stale(CONSUMER, 0, count=self._replies.limits.max_entries)
             self._inherited = True
             known = {entry.id for entry in self._finished} | {entry.id for entry, _ in self._unreadable}
-            known |= {held.receipt.id for held in (*self._held, *(held for _, held in self._early))}
+            known |= {arrival.receipt.id for arrival in (*self._kept, *(arrival for _, arrival in self._early))}
             self._take([entry for entry in found if entry.id not in known])
 
     def poll(self, count: int, block_ms: int) -> bool:
@@ -115,9 +115,9 @@ class Inbox:
 
     def commit(self) -> None:
         """Acknowledge all that was delivered; a broker that is away is told with the next entries."""
-        self._finished.extend(held.receipt for held in self._held)
-        self._held.clear()
-        self._held_bytes = 0
+        self._finished.extend(arrival.receipt for arrival in self._kept)
+        self._kept.clear()
+        self._kept_bytes = 0
         with suppress(QueueUnavailable, NotFound):
             self._settle()
 
@@ -134,56 +134,56 @@ class Inbox:
                 self._finished.append(entry.receipt())
                 failure = part.error if self._assembly.wants(part.request_id) else failure
                 continue
-            held = _Held(entry.receipt(), part.batch.reward.size)
-            self.ledger.made += held.transitions
-            self.ledger.queued += held.transitions
-            self._sort(part, held)
+            arrival = _Arrival(entry.receipt(), part.batch.reward.size)
+            self.ledger.made += arrival.transitions
+            self.ledger.queued += arrival.transitions
+            self._sort(part, arrival)
         self._settle()
         if failure:
             raise CollectionFailed(failure)
 
-    def _sort(self, part: RolloutPart, held: _Held) -> None:
+    def _sort(self, part: RolloutPart, arrival: _Arrival) -> None:
         assert part.batch is not None
         if self._assembly.wants(part.request_id):
-            self._deliver(part, held)
+            self._deliver(part, arrival)
         elif part.request_id in self._done:
-            self.ledger.duplicates += held.transitions
-            self._drop(held)
+            self.ledger.duplicates += arrival.transitions
+            self._drop(arrival)
         elif part.batch.policy_version < self._oldest_version:
-            self.ledger.stale += held.transitions
-            self._drop(held)
+            self.ledger.stale += arrival.transitions
+            self._drop(arrival)
         else:
-            self._early.append((part, held))
+            self._early.append((part, arrival))
 
-    def _deliver(self, part: RolloutPart, held: _Held) -> None:
+    def _deliver(self, part: RolloutPart, arrival: _Arrival) -> None:
         try:
             new = self._assembly.add(part)
         except InvalidInput as error:
-            self.ledger.unfit += held.transitions
-            self._drop(held)
+            self.ledger.unfit += arrival.transitions
+            self._drop(arrival)
             self._finished.pop()
-            self._give_up(held.receipt, error)
+            self._give_up(arrival.receipt, error)
             return
         if new:
-            self._delivered += held.transitions
-            self._hold(held)
+            self._delivered += arrival.transitions
+            self._keep(arrival)
         else:
-            self.ledger.duplicates += held.transitions
-            self._drop(held)
+            self.ledger.duplicates += arrival.transitions
+            self._drop(arrival)
 
-    def _hold(self, held: _Held) -> None:
-        self._held.append(held)
-        self._held_bytes += held.receipt.size
-        while self._held_bytes > self._hold_bytes:
-            oldest = self._held.popleft()
-            self._held_bytes -= oldest.receipt.size
+    def _keep(self, arrival: _Arrival) -> None:
+        self._kept.append(arrival)
+        self._kept_bytes += arrival.receipt.size
+        while self._kept_bytes > self._keep_bytes:
+            oldest = self._kept.popleft()
+            self._kept_bytes -= oldest.receipt.size
             self.ledger.released += oldest.transitions
             self._finished.append(oldest.receipt)
 
-    def _drop(self, held: _Held) -> None:
-        self.ledger.queued -= held.transitions
-        self.ledger.dropped += held.transitions
-        self._finished.append(held.receipt)
+    def _drop(self, arrival: _Arrival) -> None:
+        self.ledger.queued -= arrival.transitions
+        self.ledger.dropped += arrival.transitions
+        self._finished.append(arrival.receipt)
 
     def _give_up(self, entry: Entry, error: InvalidInput) -> None:
         self.ledger.damaged += 1

@@ -82,8 +82,8 @@ def thaw(data: bytes) -> PolicySnapshot:
 
 
 _PUT = """
-local held = tonumber(redis.call('HGET', KEYS[3], 'token') or '0')
-if held > tonumber(ARGV[6]) then return held end
+local newest = tonumber(redis.call('HGET', KEYS[3], 'token') or '0')
+if newest > tonumber(ARGV[6]) then return newest end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3])
 local order = tonumber(redis.call('HINCRBY', KEYS[3], 'puts', 1))
 redis.call('ZADD', KEYS[2], order, ARGV[2])
@@ -114,12 +114,12 @@ class RedisPolicyStore:
         """Store a snapshot as the newest."""
         blob, ref = _key(run_id, "blob:"), snapshot.ref
         with broker_errors("policy snapshots"):
-            held = self._put(
+            newest = self._put(
                 keys=[blob + ref.hash, _key(run_id, "order"), _key(run_id, "puts")],
                 args=[snapshot.data, ref.hash, self._ttl_ms, self._keep, blob, self._token],
             )
-        if held:
-            raise Conflict(f"run {run_id}: fencing token {self._token} is stale, the newest is {held}")
+        if newest:
+            raise Conflict(f"run {run_id}: fencing token {self._token} is stale, the newest is {newest}")
 
     def get(self, run_id: str, ref: SnapshotRef) -> PolicySnapshot:
         """The snapshot that `ref` names; `InvalidInput` when its bytes were altered."""

@@ -36,14 +36,14 @@ class QueueCollectorConfig:
     """How a queue collector cuts its work and how long it waits.
 
     `timeout_s` and `ask_again_s` are times without any news; the second doubles each time. Delivered rollouts stay in
-    the stream until `commit`, but at most `hold_bytes` of them: they can be asked for again and come out equal.
+    the stream until `commit`, but at most `keep_bytes` of them: they can be asked for again and come out equal.
     """
 
     tasks_per_request: Annotated[int, Field(ge=1)] = TASKS_PER_CHUNK
     timeout_s: Positive = 300.0
     ask_again_s: Positive = 30.0
     max_policy_lag: Annotated[int, Field(ge=0)] = 0
-    hold_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
+    keep_bytes: Annotated[int, Field(ge=0)] = 64 * MIB
     read_count: Annotated[int, Field(ge=1)] = 64
     block_ms: Annotated[int, Field(ge=1)] = 100
 
@@ -67,7 +67,7 @@ class QueueCollector:
         self._run_id, self._requests, self._replies, self._store = run_id, requests, replies, store
         self._cfg = settings or QueueCollectorConfig()
         self._stop = stop
-        self._inbox = Inbox(replies, self._cfg.hold_bytes, self._cfg.max_policy_lag)
+        self._inbox = Inbox(replies, self._cfg.keep_bytes, self._cfg.max_policy_lag)
 
     @property
     def ledger(self) -> Ledger:

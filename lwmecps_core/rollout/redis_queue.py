@@ -24,8 +24,8 @@ _FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
 
 _OFFER = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
-local held = tonumber(redis.call('GET', KEYS[2]) or '0')
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) or held + #ARGV[4] > tonumber(ARGV[2]) then return 0 end
+local stored = tonumber(redis.call('GET', KEYS[2]) or '0')
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) or stored + #ARGV[4] > tonumber(ARGV[2]) then return 0 end
 redis.call('XADD', KEYS[1], '*', 'p', ARGV[4])
 redis.call('INCRBY', KEYS[2], #ARGV[4])
 if ARGV[3] ~= '0' then
@@ -61,9 +61,9 @@ local pending = redis.call('XPENDING', KEYS[1], ARGV[1])[1]
 return {redis.call('XLEN', KEYS[1]), redis.call('GET', KEYS[2]) or 0, pending, redis.call('XLEN', KEYS[3])}
 """
 _OWN = """
-local held, mine = tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[1])
-if held > mine then return held end
-if held < mine then redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[2] .. '-' .. held) end
+local newest, mine = tonumber(redis.call('GET', KEYS[2]) or '0'), tonumber(ARGV[1])
+if newest > mine then return newest end
+if newest < mine then redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[2] .. '-' .. newest) end
 local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[2] .. '-' .. mine, '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP') then return made end
 redis.call('SET', KEYS[2], mine)
@@ -151,9 +151,9 @@ class RedisQueue:
         with broker_errors(self.name):
             if self._token:
                 args: list[int | str] = [self._token, GROUP, self._ttl_ms]
-                held = int(self._own_script(keys=[self._entries, self._fence], args=args))
-                if held > self._token:
-                    raise Conflict(f"queue {self.name}: fencing token {self._token} is stale, the newest is {held}")
+                newest = int(self._own_script(keys=[self._entries, self._fence], args=args))
+                if newest > self._token:
+                    raise Conflict(f"queue {self.name}: fencing token {self._token} is stale, the newest is {newest}")
                 return
             try:
                 self._redis.xgroup_create(self._entries, self._group, id="0", mkstream=True)

@@ -291,15 +291,15 @@ def _nodes(
     """Nodes with room for about what they must hold: their own deployments, or an equal part of all of them."""
     made = []
     for name in names:
-        held = [
+        carried = [
             (p, 1.0 if p.allowed_nodes else 1.0 / len(names))
             for p in deployments
             if not p.allowed_nodes or name in p.allowed_nodes
         ]
-        cpu = sum(part * p.max_replicas * p.cpu_millicores for p, part in held)
-        ram = sum(part * p.max_replicas * p.ram_mib for p, part in held)
-        largest_cpu = max((p.cpu_millicores for p, _ in held), default=1000.0)
-        largest_ram = max((p.ram_mib for p, _ in held), default=1024.0)
+        cpu = sum(part * p.max_replicas * p.cpu_millicores for p, part in carried)
+        ram = sum(part * p.max_replicas * p.ram_mib for p, part in carried)
+        largest_cpu = max((p.cpu_millicores for p, _ in carried), default=1000.0)
+        largest_ram = max((p.ram_mib for p, _ in carried), default=1024.0)
         room = rng.uniform(*r.node_room, 2)
         made.append(
             NodeSpec(

@@ -210,8 +210,8 @@ class ControlPlane:
 
 def _free_ports() -> dict[str, int]:
     """A port that nobody has at the moment for each of the servers' needs."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _LISTENING]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in _LISTENING]
         return {name: opened.getsockname()[1] for name, opened in zip(_LISTENING, sockets, strict=True)}
 
 

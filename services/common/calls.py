@@ -149,8 +149,8 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
         client = self._client(context)
         with self._counting:
             if client and self._streams[client] >= self.max_streams_per_client:
-                held = self._streams[client]
-                raise QueueFull(f"{client} has {held} streams here already; end one, or try again later")
+                open_already = self._streams[client]
+                raise QueueFull(f"{client} has {open_already} streams here already; end one, or try again later")
             if self._streams.total() >= self.max_streams:
                 raise QueueFull(f"all {self.max_streams} streams of this server are in use; try again later")
             self._streams[client] += 1

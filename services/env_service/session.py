@@ -63,7 +63,7 @@ class SimulatedSession:
         self._any_over = False
 
     def close(self) -> None:
-        """Nothing outside this process is held."""
+        """Nothing outside this process waits to be released."""
 
     def reset(self, seed: int | None) -> Frame:
         """Begin a new episode in every environment, from `seed` or going on with the session's randomness."""

@@ -25,7 +25,7 @@ H = TypeVar("H", bound=Closable)
 
 @dataclass
 class _Session(Generic[H]):
-    held: H
+    content: H
     numbers: int
     last_used_s: float
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,7 +84,7 @@ class SessionTable(Generic[H]):
             if session.closed:
                 raise NotFound("session", session_id)
             try:
-                yield session.held
+                yield session.content
             finally:
                 session.last_used_s = self._clock()
 
@@ -96,7 +96,7 @@ class SessionTable(Generic[H]):
             raise NotFound("session", session_id)
         with session.lock:
             session.closed = True
-            session.held.close()
+            session.content.close()
 
     def reap(self) -> int:
         """End the sessions that have been idle for too long; returns how many. A session in use is never idle."""
@@ -109,7 +109,7 @@ class SessionTable(Generic[H]):
                         with self._lock:
                             self._sessions.pop(session_id, None)
                         session.closed = True
-                        session.held.close()
+                        session.content.close()
                         reaped += 1
                 finally:
                     session.lock.release()

@@ -33,7 +33,7 @@ from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput
 
 log = structlog.get_logger(__name__)
 
-HELD = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
+CLAIMED = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
 STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
 ENDS = Counter("lwmecps_learner_run_ends_total", "How this learner let go of runs.", ["kind", "end"])
 
@@ -137,7 +137,7 @@ class RunSession:
         self._log.info("run started")
         try:
             with (
-                HELD.labels(self._job.kind).track_inprogress(),
+                CLAIMED.labels(self._job.kind).track_inprogress(),
                 _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s),
             ):
                 self._work()

@@ -45,14 +45,14 @@ def claim(run: Run, owner: str, now: datetime, lease: timedelta) -> Run:
     """Give the run to `owner` under a new, higher fencing token."""
     if not claimable(run, now):
         raise WrongState(f"run {run.id} is {run.state} and can't be claimed")
-    held = replace(
+    claimed = replace(
         run, owner=owner, token=run.token + 1, lease_expires_at=now + lease, started_at=run.started_at or now
     )
-    return _changed(held, now) if run.state is RUNNING else _move(held, RUNNING, now)
+    return _changed(claimed, now) if run.state is RUNNING else _move(claimed, RUNNING, now)
 
 
 def check_holder(run: Run, token: int) -> None:
-    """Raise `Conflict` unless `token` is the run's newest and the run is held."""
+    """Raise `Conflict` unless `token` is the run's newest and a learner has the run."""
     if token != run.token:
         raise Conflict(f"run {run.id}: fencing token {token} is stale, the newest is {run.token}")
     if run.state is not RUNNING:

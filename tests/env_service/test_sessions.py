@@ -16,7 +16,7 @@ class Clock:
         return self.now_s
 
 
-class Held:
+class Content:
     def __init__(self) -> None:
         self.closed = 0
 
@@ -25,46 +25,46 @@ class Held:
 
 
 def test_session_over_the_limit_is_refused_until_another_closes() -> None:
-    table = SessionTable[Held](2, 100, 60.0)
-    first = table.open(Held)
-    table.open(Held)
+    table = SessionTable[Content](2, 100, 60.0)
+    first = table.open(Content)
+    table.open(Content)
     with pytest.raises(QueueFull, match="2 sessions"):
-        table.open(Held)
+        table.open(Content)
     table.close(first)
-    assert table.open(Held) != first
+    assert table.open(Content) != first
 
 
 def test_session_for_which_there_is_no_memory_is_refused_until_another_closes() -> None:
-    table = SessionTable[Held](10, 100, 60.0)
-    first = table.open(Held, 60)
+    table = SessionTable[Content](10, 100, 60.0)
+    first = table.open(Content, 60)
     with pytest.raises(QueueFull, match="60 numbers already, of 100 that they may, and this one needs 41"):
-        table.open(Held, 41)
-    table.open(Held, 40)
+        table.open(Content, 41)
+    table.open(Content, 40)
     table.close(first)
-    table.open(Held, 60)
+    table.open(Content, 60)
 
 
 def test_failed_creation_gives_its_place_back() -> None:
-    table = SessionTable[Held](1, 100, 60.0)
+    table = SessionTable[Content](1, 100, 60.0)
 
-    def fail() -> Held:
+    def fail() -> Content:
         raise ValueError("no such cluster")
 
     with pytest.raises(ValueError):
         table.open(fail)
-    table.open(Held)
+    table.open(Content)
 
 
 def test_idle_session_is_reaped_and_closed_once() -> None:
-    clock, held = Clock(), Held()
-    table = SessionTable[Held](2, 100, 60.0, clock)
-    idle, busy = table.open(lambda: held), table.open(Held)
+    clock, content = Clock(), Content()
+    table = SessionTable[Content](2, 100, 60.0, clock)
+    idle, busy = table.open(lambda: content), table.open(Content)
     clock.now_s = 50.0
     with table.use(busy):
         pass
     clock.now_s = 70.0
     assert table.reap() == 1
-    assert held.closed == 1
+    assert content.closed == 1
     with pytest.raises(NotFound), table.use(idle):
         pass
     with table.use(busy):
@@ -73,26 +73,26 @@ def test_idle_session_is_reaped_and_closed_once() -> None:
 
 def test_idle_sessions_make_room_for_a_new_one() -> None:
     clock = Clock()
-    table = SessionTable[Held](1, 100, 60.0, clock)
-    table.open(Held)
+    table = SessionTable[Content](1, 100, 60.0, clock)
+    table.open(Content)
     clock.now_s = 61.0
-    table.open(Held)
+    table.open(Content)
     assert len(table) == 1
 
 
 def test_session_in_use_is_never_reaped() -> None:
     clock = Clock()
-    table = SessionTable[Held](1, 100, 60.0, clock)
-    session_id = table.open(Held)
-    with table.use(session_id) as held:
+    table = SessionTable[Content](1, 100, 60.0, clock)
+    session_id = table.open(Content)
+    with table.use(session_id) as content:
         clock.now_s = 1000.0
         assert table.reap() == 0
-        assert held.closed == 0
+        assert content.closed == 0
 
 
 def test_calls_on_one_session_run_one_after_the_other() -> None:
-    table = SessionTable[Held](1, 100, 60.0)
-    session_id = table.open(Held)
+    table = SessionTable[Content](1, 100, 60.0)
+    session_id = table.open(Content)
     entered, order = threading.Event(), []
 
     def second() -> None:
@@ -110,20 +110,20 @@ def test_calls_on_one_session_run_one_after_the_other() -> None:
 
 
 def test_call_that_waited_for_a_closed_session_is_told_so() -> None:
-    table = SessionTable[Held](1, 100, 60.0)
-    session_id = table.open(Held)
+    table = SessionTable[Content](1, 100, 60.0)
+    session_id = table.open(Content)
     closer = threading.Thread(target=table.close, args=(session_id,))
-    with table.use(session_id) as held:
+    with table.use(session_id) as content:
         closer.start()
-        assert held.closed == 0
+        assert content.closed == 0
     closer.join(5)
-    assert held.closed == 1
+    assert content.closed == 1
     with pytest.raises(NotFound), table.use(session_id):
         pass
 
 
 def test_session_ids_are_long_and_never_repeat() -> None:
-    table = SessionTable[Held](100, 100, 60.0)
-    ids = {table.open(Held) for _ in range(100)}
+    table = SessionTable[Content](100, 100, 60.0)
+    ids = {table.open(Content) for _ in range(100)}
     assert len(ids) == 100
     assert min(map(len, ids)) >= 22

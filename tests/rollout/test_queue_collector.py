@@ -76,7 +76,7 @@ def test_leftovers_that_nobody_asks_for_are_dropped_as_stale(bench):
 
 def test_held_rollouts_are_bounded_so_that_rare_commits_block_nobody(make_bench):
     bench = make_bench(reply_limits=QueueLimits(max_entries=4))
-    collector = bench.collector(QueueCollectorConfig(tasks_per_request=1, hold_bytes=5000, timeout_s=10, block_ms=20))
+    collector = bench.collector(QueueCollectorConfig(tasks_per_request=1, keep_bytes=5000, timeout_s=10, block_ms=20))
     args = (tasks(12), snapshot(), plan(12))
     with bench.working():
         assert_all_equal(collector.collect(*args), local(*args))

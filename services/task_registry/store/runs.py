@@ -18,7 +18,7 @@ from services.task_registry.notifier import Notifier
 from services.task_registry.store.common import Context, Creation, check_etag, new_id
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
 from services.task_registry.store.records import append, from_plain, news_of, to_plain
-from services.task_registry.store.tasks import hold_tasks
+from services.task_registry.store.tasks import lock_tasks
 
 LEASE = timedelta(seconds=30)
 STATE_FIELDS = (
@@ -60,7 +60,7 @@ class RunStore:
             if made := creation.replay(session):
                 return _run(_find(session, made))
             task_ids = {*spec.task_ids, *spec.calibration_task_ids, *spec.source_task_ids}
-            hold_tasks(session, task_ids)
+            lock_tasks(session, task_ids)
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
             run = Run(id=new_id("run"), spec=spec, labels=labels, created_at=now, updated_at=now, etag="1")

@@ -101,10 +101,10 @@ class TaskStore:
         self._database.write(work)
 
 
-def hold_tasks(session: Session, task_ids: Collection[str]) -> None:
+def lock_tasks(session: Session, task_ids: Collection[str]) -> None:
     """Keep tasks from being deleted until the transaction ends; raises `NotFound` for one that isn't there."""
-    held = session.scalars(select(TaskRow.id).where(TaskRow.id.in_(list(task_ids))).with_for_update(read=True)).all()
-    for missing in sorted(set(task_ids) - set(held)):
+    found = session.scalars(select(TaskRow.id).where(TaskRow.id.in_(list(task_ids))).with_for_update(read=True)).all()
+    for missing in sorted(set(task_ids) - set(found)):
         raise NotFound("task", missing)
 
 

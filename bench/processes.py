@@ -1,7 +1,6 @@
 """Start servers that a benchmark talks to as processes of their own, and end them with it."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+
+from services.cli.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 90.0
@@ -44,10 +45,3 @@ def connect(address: str) -> grpc.Channel:
     channel = grpc.insecure_channel(address)
     grpc.channel_ready_future(channel).result(timeout=READY_S)
     return channel
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,10 +9,11 @@ import grpc
 import numpy as np
 
 from bench.cases import SEED, square_task
-from bench.processes import connect, free_port, running
+from bench.processes import connect, running
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
+from services.cli.processes import free_port
 from services.common import convert
 
 COMMAND = "services.env_service"

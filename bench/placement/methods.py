@@ -126,7 +126,7 @@ def _meta(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outco
     )
     wall_s = time.perf_counter() - begun + before.wall_s
     handover = _handover(last)
-    made = _adapted(job, problem, handover.policy, job.adaptation, job.name)
+    made = _adapted(problem, handover.policy, job.adaptation, job.name)
     return Outcome(made, before.env_steps + problem.watch.env_steps, wall_s, handover)
 
 
@@ -145,12 +145,10 @@ def _random_weights(job: BenchmarkJob, problem: _Problem, before: Outcome | None
     """The same inner steps with the learnt rates from random weights, however much better doing nothing is."""
     assert before is not None and before.handover is not None
     cfg = replace(job.adaptation, random_weights=True, keep_placement_if_worse=False)
-    return Outcome(_adapted(job, problem, before.handover.policy, cfg, job.name))
+    return Outcome(_adapted(problem, before.handover.policy, cfg, job.name))
 
 
-def _adapted(
-    job: BenchmarkJob, problem: _Problem, policy: PolicyData, cfg: AdaptConfig, name: str
-) -> list[MeasuredRow]:
+def _adapted(problem: _Problem, policy: PolicyData, cfg: AdaptConfig, name: str) -> list[MeasuredRow]:
     watch = Watch()
     made: list[MeasuredRow] = []
     for progress in adapt(policy, problem.tasks, cfg, watch, seed=EVALUATION_SEED):

@@ -79,9 +79,9 @@ def show(context: typer.Context, task_id: str, as_json: Json = False) -> None:
         console.print(task_to_yaml(_value(task)), highlight=False, markup=False, soft_wrap=True)
 
 
-def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = "", request_id: str = "") -> pb.Task:
+def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = "") -> pb.Task:
     """Register a task or distribution."""
-    request = pb.CreateTaskRequest(request_id=request_id)
+    request = pb.CreateTaskRequest()
     if isinstance(task, TaskDistribution):
         request.name = name
         request.distribution.CopyFrom(convert.distribution_to_message(task))

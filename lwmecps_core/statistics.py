@@ -11,7 +11,7 @@ from lwmecps_core.results import Row
 
 
 @dataclass(frozen=True)
-class Interval:
+class Estimate:
     """A mean over tasks and the half-width of its 95 % interval (Student's t)."""
 
     mean: float
@@ -44,13 +44,13 @@ class Summary:
     wall_s: float
 
 
-def interval(values: ArrayLike) -> Interval:
+def interval(values: ArrayLike) -> Estimate:
     """Mean and 95 % half-width of independent values (infinite for fewer than two)."""
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2:
-        return Interval(float(x.mean()), float("inf"))
+        return Estimate(float(x.mean()), float("inf"))
     half = stdtrit(x.size - 1, 0.975) * x.std(ddof=1) / np.sqrt(x.size)
-    return Interval(float(x.mean()), float(half))
+    return Estimate(float(x.mean()), float(half))
 
 
 def difference(a: Sequence[float], b: Sequence[float]) -> list[float]:
@@ -71,7 +71,7 @@ def summarise(rows: Sequence[Row]) -> list[Summary]:
     return [_summary(method, steps, group) for (method, steps), group in groups.items()]
 
 
-def paired_difference(rows: Sequence[Row], method: tuple[str, int], other: tuple[str, int]) -> Interval:
+def paired_difference(rows: Sequence[Row], method: tuple[str, int], other: tuple[str, int]) -> Estimate:
     """Reward of `method` minus that of `other`, over the tasks that both have; each is (name, inner steps)."""
     a, b = _rewards(rows, *method), _rewards(rows, *other)
     both = [task for task in a if task in b]

@@ -9,7 +9,7 @@ from bench.placement.jobs import BenchmarkJob
 from bench.placement.run import Cache
 from lwmecps_core.config import dump
 from lwmecps_core.results import Row
-from lwmecps_core.statistics import Interval, interval, paired_difference, summarise
+from lwmecps_core.statistics import Estimate, interval, paired_difference, summarise
 
 Results = dict[str, Any]
 """What `docs/benchmark.json` holds: `settings`, `seeds`, `failed`, and `rows` (see `_rows`)."""
@@ -64,5 +64,5 @@ def _rows(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     return made
 
 
-def _named(name: str, value: Interval | None) -> dict[str, float | None]:
+def _named(name: str, value: Estimate | None) -> dict[str, float | None]:
     return {f"{name}_mean": value.mean if value else None, f"{name}_ci95": value.ci95 if value else None}

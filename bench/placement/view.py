@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.placement.settings import MANY, META_METHODS, TRANSFER_METHODS
-from lwmecps_core.statistics import Interval, difference, interval, share_of_gap
+from lwmecps_core.statistics import Estimate, difference, interval, share_of_gap
 
 Figures = Mapping[str, Any]
 UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100_episodes"
@@ -86,7 +86,7 @@ class ResultView:
             found += [g for g, a in zip(gains, alone or [False] * len(gains), strict=True) if not a]
         return found
 
-    def over_static(self, family: str, method: str) -> Interval | None:
+    def over_static(self, family: str, method: str) -> Estimate | None:
         """What support episodes earned minus what `static` earns, paired over tasks."""
         last, static = self.last(family, method), self.last(family, STATIC)
         if not last or not static or not last["task_support_rewards"]:

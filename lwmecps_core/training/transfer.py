@@ -23,7 +23,7 @@ EPISODES = 20
 
 
 @dataclass(frozen=True)
-class Setting:
+class TransferSetting:
     """What a type of transfer may depend on; `origin` are the source tasks."""
 
     cfg: TransferConfig
@@ -53,7 +53,7 @@ def transfer(
     first = some_tasks(source, 1, seed, 0)[0]
     domain.check_origin(cfg, origin if isinstance(origin, tuple) else (origin,), first.env_id)
     algo = bound_algorithm(policy, first)
-    method = METHODS[cfg.method](Setting(cfg, algo, policy, origin, collector, seed))
+    method = METHODS[cfg.method](TransferSetting(cfg, algo, policy, origin, collector, seed))
     loops = {
         "": Descent(
             algo,
@@ -91,18 +91,18 @@ def transfer(
         yield replace(progress, metrics=progress.metrics | found, state=LoopState(progress.step, tensors, scalars))
 
 
-def _fine_tuning(x: Setting) -> Method:
+def _fine_tuning(x: TransferSetting) -> Method:
     """All weights learn."""
     return Method()
 
 
-def _feature_extraction(x: Setting) -> Method:
+def _feature_extraction(x: TransferSetting) -> Method:
     """Only output layers learn: everything below them is taken over as it is."""
     freezing.check_features(x.cfg.method, x.policy.params)
     return Method(trained=lambda params, step, total: freezing.output_layers(params))
 
 
-def _layer_wise(x: Setting) -> Method:
+def _layer_wise(x: TransferSetting) -> Method:
     """The first layers start frozen and thaw one by one."""
     freezing.check_features(x.cfg.method, x.policy.params)
     freezing.check_frozen_layers(x.cfg.frozen_layers, x.policy.params)
@@ -113,7 +113,7 @@ def _layer_wise(x: Setting) -> Method:
     return Method(trained=trained)
 
 
-def _domain_adaptation(x: Setting) -> Method:
+def _domain_adaptation(x: TransferSetting) -> Method:
     """All weights learn on the target's rollouts, and features also to hide which domain they come from.
 
     Every step collects as many episodes of a source task, with the same policy.
@@ -155,7 +155,7 @@ def _observed(batch: RolloutBatch) -> Batch:
     return {name: flat_samples(torch.as_tensor(x), 0).float().unsqueeze(0) for name, x in fields.items()}
 
 
-METHODS: dict[str, Callable[[Setting], Method]] = {
+METHODS: dict[str, Callable[[TransferSetting], Method]] = {
     "fine_tuning": _fine_tuning,
     "feature_extraction": _feature_extraction,
     "layer_wise": _layer_wise,

@@ -44,7 +44,9 @@ def gmres(product: Callable[[Tensor], Tensor], goal: Tensor, steps: int) -> Tens
         settles = known & (torch.linalg.eigvals(tall[:, :-1]).real.amin(-1) > 0)
         target = goal.new_zeros(tasks, j + 2, 1)
         target[:, 0, 0] = torch.where(known, length, 0.0)
-        share = torch.linalg.lstsq(tall, target).solution.squeeze(-1)
+        spare = torch.eye(j + 2, j + 1, dtype=tall.dtype) * (tall == 0).all(-2, keepdim=True)  # nothing new was found
+        # QR alone needs full rank; the default driver starts from a permutation that PyTorch leaves uninitialised.
+        share = torch.linalg.lstsq(tall + spare, target, driver="gels").solution.squeeze(-1)
         best = torch.where(settles.unsqueeze(-1), goal + torch.einsum("kj,kjn->kn", share, seen), best)
     return best
 

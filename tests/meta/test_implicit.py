@@ -172,6 +172,24 @@ def test_the_solver_needs_no_more_products_than_asked_and_no_symmetry() -> None:
     assert errors[-1] < 1e-8
 
 
+def test_it_does_not_depend_on_what_lay_in_memory_before() -> None:
+    gen = torch.Generator().manual_seed(0)
+    a = torch.eye(30) + 0.1 * torch.randn(2, 30, 30, generator=gen)
+    b = torch.randn(2, 30, generator=gen)
+    found = []
+    for left_behind in (0, 1, 0, 1):
+        for size in range(1, 12):
+            del [torch.full((size,), left_behind, dtype=torch.int32) for _ in range(50)][:]
+        found.append(gmres(lambda x: torch.einsum("kij,kj->ki", a, x), b, 10))
+    assert all(torch.equal(x, found[0]) for x in found)
+
+
+def test_directions_that_bring_nothing_new_have_no_share() -> None:
+    goal = torch.tensor([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0]])
+    curvature = torch.tensor([2.0, 4.0, 1.0])
+    torch.testing.assert_close(gmres(lambda x: curvature * x, goal, 6), goal / curvature)
+
+
 def test_negative_curvature_falls_back_task_by_task() -> None:
     curvature = torch.tensor([[3.0, 2.0], [-2.0, -0.5], [4.0, -3.0]], dtype=torch.float64)
     goal = torch.tensor([[1.0, 2.0], [1.0, 2.0], [1.0, 0.0]], dtype=torch.float64)

@@ -55,11 +55,6 @@ class Tracker(Protocol):
         """End with an outcome such as `COMPLETED`, `FAILED` or `PAUSED`."""
 
 
-def metric_prefix(kind: str, method: str = "") -> str:
-    """Where the metrics of a run are filed: `maml` or `fomaml` for meta-training, else the kind of run."""
-    return method if kind == "meta_train" and method else kind
-
-
 class JsonlTracker:
     """Appends one JSON object per log call to `directory/<run id>.jsonl`.
 

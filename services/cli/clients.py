@@ -7,6 +7,7 @@ from typing import Any
 
 from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceStub
+from protos.lwmecps.registry.v1 import run_pb2
 from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
 from services.common.client import connect
 from services.common.errors import rpc_errors
@@ -73,6 +74,12 @@ class Clients:
     def learner(self) -> Caller:
         """The learner-service."""
         return _caller(self.addresses.learner, LearnerServiceStub)
+
+
+def start(clients: Clients, request: Any) -> run_pb2.Run:
+    """The run that the learner starts for a `Start…Request`, by the call of that name."""
+    run: run_pb2.Run = clients.learner(request.DESCRIPTOR.name.removesuffix("Request"), request).run
+    return run
 
 
 def _caller(address: str, stub: Any) -> Caller:

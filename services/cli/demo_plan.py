@@ -11,7 +11,7 @@ from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.cli import render
-from services.cli.clients import Clients
+from services.cli.clients import Clients, start
 from services.cli.demo_settings import BASELINES, DemoSettings
 from services.cli.following import check_completed, results
 from services.common import convert
@@ -31,10 +31,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Step:
-    """A run of the demo: `rpc(request(policy ids of the steps before))`, started when the steps `after` have ended."""
+    """A run of the demo, asked for by `request(policy ids of the steps before)` when the steps `after` have ended."""
 
     name: str
-    rpc: str
     request: Callable[[Mapping[str, str]], Any]
     after: tuple[str, ...] = ()
 
@@ -48,7 +47,7 @@ def meta_training(training_id: str, seed: int, settings: DemoSettings) -> Step:
         task_ids=[training_id],
         seed=seed,
     )
-    return Step("meta_train", "StartMetaTraining", lambda _: request)
+    return Step("meta_train", lambda _: request)
 
 
 def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
@@ -60,7 +59,7 @@ def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
             label="adapted", policy_id=policies["meta_train"], settings=message, task_ids=[task_id], seed=seed
         )
 
-    return Step("adapted", "StartAdaptation", request, ("meta_train",))
+    return Step("adapted", request, ("meta_train",))
 
 
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
@@ -107,12 +106,12 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     scratch = train("scratch_100_episodes", settings.scratch_algorithm, settings.scratch, held_out)
     return [
         meta_training(problem.training_id, problem.seed, settings),
-        Step("multi_task_train", "StartTraining", multi_task),
-        Step("scratch_100_episodes", "StartTraining", scratch),
-        *(Step(name, "StartEvaluation", evaluate(name)) for name in BASELINES),
-        Step("adapted", "StartAdaptation", adapt("adapted", random_weights=False), ("meta_train",)),
-        Step("scratch", "StartAdaptation", adapt("scratch", random_weights=True), ("meta_train",)),
-        Step("multi_task", "StartEvaluation", evaluate("multi_task", "multi_task_train"), ("multi_task_train",)),
+        Step("multi_task_train", multi_task),
+        Step("scratch_100_episodes", scratch),
+        *(Step(name, evaluate(name)) for name in BASELINES),
+        Step("adapted", adapt("adapted", random_weights=False), ("meta_train",)),
+        Step("scratch", adapt("scratch", random_weights=True), ("meta_train",)),
+        Step("multi_task", evaluate("multi_task", "multi_task_train"), ("multi_task_train",)),
     ]
 
 
@@ -128,7 +127,7 @@ def carry_out(clients: Clients, steps: Sequence[Step], check: Callable[[], None]
         while waiting or running:
             for step in [s for s in waiting if all(name in done for name in s.after)]:
                 waiting.remove(step)
-                running[step.name] = clients.learner(step.rpc, step.request(policies)).run.id
+                running[step.name] = start(clients, step.request(policies)).id
             time.sleep(POLL_S)
             check()
             for name, run_id in list(running.items()):

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from protos.lwmecps.registry.v1 import run_pb2
+from services.common import convert
 
 STATES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
-KINDS = {number: name.removeprefix("RUN_KIND_").lower() for name, number in run_pb2.RunKind.items()}
 ENDED = frozenset({run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED})
 SHOWN_METRICS = (
     "meta_loss",
@@ -63,7 +63,7 @@ def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
         (
             [
                 run.id,
-                KINDS[run.spec.kind],
+                convert.kind_from_message(run.spec.kind),
                 run.spec.label,
                 STATES[run.state],
                 f"{run.step}/{run.total_steps or '?'}",
@@ -107,7 +107,7 @@ class RunBars:
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
         if run.id not in self._bars:
-            text = name or f"{KINDS[run.spec.kind]} {run.spec.label}".strip()
+            text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
         running = run.state == run_pb2.RUN_STATE_RUNNING
         self._progress.update(

@@ -9,6 +9,7 @@ import typer
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
     WARMUP_ONLY,
@@ -21,7 +22,7 @@ from lwmecps_core.run_config import (
 )
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
-from services.cli.clients import Clients
+from services.cli.clients import Clients, start
 from services.cli.following import follow, report
 from services.cli.options import Given, Section, by_known_names, read_yaml, with_options
 from services.cli.tasks import Json, resolve
@@ -68,14 +69,14 @@ Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 @with_options(RUN, Section("Training", (TrainConfig,)), ALGORITHM)
 def train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Train one policy from nothing, on one task or on many (multi-task)."""
-    _start(context.obj, "StartTraining", pb.StartTrainingRequest(), TrainConfig, given, as_json)
+    _start(context.obj, pb.StartTrainingRequest(), given, as_json)
 
 
 @app.command()
 @with_options(RUN, Section("Meta-training", (MetaConfig,)), WARMED_UP)
 def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Meta-train a policy that adapts to a new task within a few gradient steps."""
-    _start(context.obj, "StartMetaTraining", pb.StartMetaTrainingRequest(), MetaConfig, given, as_json)
+    _start(context.obj, pb.StartMetaTrainingRequest(), given, as_json)
 
 
 @app.command()
@@ -92,14 +93,14 @@ def transfer(
 ) -> None:
     """Go on training a stored policy on other tasks."""
     request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(context.obj, source_task or []))
-    _start(context.obj, "StartTransfer", request, TransferConfig, given, as_json)
+    _start(context.obj, request, given, as_json)
 
 
 @app.command()
 @with_options(RUN, Section("Adaptation", (AdaptConfig,)))
 def adapt(context: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
     """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
-    _start(context.obj, "StartAdaptation", pb.StartAdaptationRequest(policy_id=policy), AdaptConfig, given, as_json)
+    _start(context.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)
 
 
 @app.command()
@@ -118,20 +119,20 @@ def evaluate(
     given["Run"].setdefault("label", given["Evaluation"].get("baseline", ""))
     calibration = resolve(context.obj, calibration_task or [])
     request = pb.StartEvaluationRequest(policy_id=policy, calibration_task_ids=calibration)
-    _start(context.obj, "StartEvaluation", request, EvaluateConfig, given, as_json)
+    _start(context.obj, request, given, as_json)
 
 
-def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as_json: bool) -> None:
+def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
+    kind = KINDS[convert.kind_of_request(request)]
     options: RunOptions = parse(RunOptions, given["Run"], "options")
     if not options.task:
         raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
     from_file = by_known_names(read_yaml(options.settings)) if options.settings else {}
     in_file = _by_name(from_file.get("algorithm", {}))
     source = str(options.settings) if options.settings else "options"
-    learnt = "algorithm" in request.DESCRIPTOR.fields_by_name
-    algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if learnt else None
+    algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if kind.from_nothing else None
     own = next(values for title, values in given.items() if title not in ("Run", "Algorithm"))
-    settings = parse(cls, from_file | own, source)
+    settings = parse(kind.settings, from_file | own, source)
 
     request.settings.CopyFrom(convert.to_message(settings, type(request.settings)))
     if algorithm is not None:
@@ -141,7 +142,7 @@ def _start(clients: Clients, rpc: str, request: Any, cls: type, given: Given, as
     request.task_ids.extend(resolve(clients, list(options.task)))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
-    run = clients.learner(rpc, request).run
+    run = start(clients, request)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
     else:

@@ -1,9 +1,10 @@
 """`lwmecps runs | watch | pause | resume | cancel`: what is being done, and how far it is."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lwmecps_core.kinds import KINDS
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
@@ -11,8 +12,11 @@ from services.cli.following import follow, report
 from services.cli.tasks import Json
 
 app = typer.Typer()
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(KINDS)]
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
-Kind = Literal["train", "meta_train", "transfer", "adapt", "evaluate"]
 
 
 @app.command()

@@ -4,25 +4,18 @@ Every `*_from_message` raises `InvalidInput`, whose `source` is the path of the 
 """
 
 from datetime import UTC, datetime
-from typing import TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.kinds import KINDS, RunSettings, kind_of
 from lwmecps_core.results import Row
 from lwmecps_core.rollout import spec_codec
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import (
-    AdaptConfig,
-    AlgorithmConfig,
-    EvaluateConfig,
-    MetaConfig,
-    PPOConfig,
-    TrainConfig,
-    TransferConfig,
-)
+from lwmecps_core.run_config import AlgorithmConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2
@@ -31,16 +24,7 @@ from protos.lwmecps.task.v1 import task_pb2
 C = TypeVar("C")
 M = TypeVar("M", bound=Message)
 
-RunSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
-
-SETTINGS: dict[str, type[RunSettings]] = {
-    "train": TrainConfig,
-    "meta_train": MetaConfig,
-    "transfer": TransferConfig,
-    "adapt": AdaptConfig,
-    "evaluate": EvaluateConfig,
-}
-"""Kind of run → class of its settings; the kinds are also the names of the fields in `RunSpec.settings`."""
+_KIND_PREFIX = "RUN_KIND_"
 
 
 def to_message(value: object, message_class: type[M]) -> M:
@@ -118,28 +102,32 @@ def _entity(name: str) -> task_pb2.ActionEntity:
 
 def kind_to_message(kind: str) -> run_pb2.RunKind:
     """The enum value of a kind of run."""
-    return cast(run_pb2.RunKind, run_pb2.RunKind.Value(f"RUN_KIND_{kind.upper()}"))
+    return cast(run_pb2.RunKind, run_pb2.RunKind.Value(_KIND_PREFIX + kind.upper()))
 
 
-def kind_of(spec: run_pb2.RunSpec, source: str = "spec") -> str:
-    """The kind of run that its settings are for; one that contradicts `kind` is refused."""
-    kind: str | None = spec.WhichOneof("settings")
-    if kind is None:
-        raise InvalidInput(source, [Violation("settings", "one of " + ", ".join(SETTINGS) + " is required")])
-    if spec.kind not in (run_pb2.RUN_KIND_UNSPECIFIED, kind_to_message(kind)):
-        raise InvalidInput(source, [Violation("kind", f"contradicts the settings, which are for {kind}")])
-    return kind
+def kind_from_message(kind: run_pb2.RunKind) -> str:
+    """The kind of run of an enum value; empty when it is not set."""
+    return run_pb2.RunKind.Name(kind).removeprefix(_KIND_PREFIX).lower() if kind else ""
+
+
+def kind_of_request(request: Any) -> str:
+    """The kind of run that a `Start…Request` of the learner asks for: that of the class of its settings."""
+    return next(name for name, kind in KINDS.items() if kind.settings.__name__ == request.settings.DESCRIPTOR.name)
 
 
 def run_settings(spec: run_pb2.RunSpec, source: str = "spec") -> tuple[str, RunSettings]:
-    """A run's kind and settings."""
-    kind = kind_of(spec, source)
-    return kind, from_message(getattr(spec, kind), SETTINGS[kind], f"{source}: {kind}")
+    """A run's kind and settings; a `kind` that contradicts the settings is refused."""
+    kind: str | None = spec.WhichOneof("settings")
+    if kind is None:
+        raise InvalidInput(source, [Violation("settings", "one of " + ", ".join(KINDS) + " is required")])
+    if spec.kind not in (run_pb2.RUN_KIND_UNSPECIFIED, kind_to_message(kind)):
+        raise InvalidInput(source, [Violation("kind", f"contradicts the settings, which are for {kind}")])
+    return kind, from_message(getattr(spec, kind), KINDS[kind].settings, f"{source}: {kind}")
 
 
 def set_run_settings(spec: run_pb2.RunSpec, settings: RunSettings) -> None:
     """Put settings, and the kind that follows from them, into a run's message."""
-    kind = next(kind for kind, cls in SETTINGS.items() if type(settings) is cls)
+    kind = kind_of(settings)
     spec.kind = kind_to_message(kind)
     field = getattr(spec, kind)
     field.SetInParent()

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import Collector
@@ -125,17 +126,16 @@ class JobRegistry(Protocol):
         """The newest checkpoint."""
 
 
-MEASURING_KINDS = frozenset({"adapt", "evaluate"})
-"""Kinds of run that measure every task by itself, so that a distribution has to be drawn from first."""
-
-
 def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_tasks: int) -> None:
-    """Raise `InvalidInput` when a run of this kind can't work on these tasks."""
+    """Raise `InvalidInput` when a run of this kind can't work on these tasks.
+
+    The kind is empty for tasks that a run names beside those it works on.
+    """
     distributions = sum(isinstance(item, TaskDistribution) for item in items)
     reason = ""
     if not items:
         raise InvalidInput("run", [Violation("task_ids", "at least one task is needed")])
-    if distributions and not num_tasks and kind in MEASURING_KINDS:
+    if distributions and not num_tasks and kind and KINDS[kind].one_by_one:
         reason = f"must be set when a run of kind {kind} names a task distribution"
     elif distributions and not num_tasks and len(items) > 1:
         reason = "must be set when a run names a task distribution beside other tasks"

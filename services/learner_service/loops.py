@@ -1,43 +1,27 @@
-"""Which loop does which kind of run: the one table that a new kind of run is added to."""
+"""Which loop does which kind of run: the function of `lwmecps_core.training` that has the kind's name."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 
 from lwmecps_core import training
+from lwmecps_core.kinds import KINDS, Kind
 from lwmecps_core.training.progress import Progress
 from services.learner_service.jobs import Loop, LoopInput
 
+TASKS_BESIDE = {"source_task_ids": "origin", "calibration_task_ids": "calibration"}
+"""Field of a run → the name under which loops take the tasks in it."""
 
-def _from_nothing(loop: Callable[..., Iterator[Progress]]) -> Loop:
+
+def _loop(name: str, kind: Kind) -> Loop:
+    work, beside = getattr(training, name), TASKS_BESIDE.get(kind.beside)
+
     def run(x: LoopInput) -> Iterator[Progress]:
-        return loop(x.source, x.job.algorithm, x.job.settings, x.collector, seed=x.job.seed, start=x.start)
+        given = (x.source, x.job.algorithm) if kind.from_nothing else (x.policy, x.source)
+        others = {beside: getattr(x, beside)} if beside else {}
+        steps: Iterator[Progress] = work(*given, x.job.settings, x.collector, seed=x.job.seed, start=x.start, **others)
+        return steps
 
     return run
 
 
-def _from_policy(loop: Callable[..., Iterator[Progress]]) -> Loop:
-    def run(x: LoopInput) -> Iterator[Progress]:
-        return loop(x.policy, x.source, x.job.settings, x.collector, seed=x.job.seed, start=x.start)
-
-    return run
-
-
-def _transfer(x: LoopInput) -> Iterator[Progress]:
-    return _from_policy(partial(training.transfer, origin=x.origin))(x)
-
-
-def _evaluate(x: LoopInput) -> Iterator[Progress]:
-    settings, seed = x.job.settings, x.job.seed
-    return training.evaluate(
-        x.policy, x.source, settings, x.collector, seed=seed, start=x.start, calibration=x.calibration
-    )
-
-
-LOOPS: Mapping[str, Loop] = {
-    "train": _from_nothing(training.train),
-    "meta_train": _from_nothing(training.meta_train),
-    "transfer": _transfer,
-    "adapt": _from_policy(training.adapt),
-    "evaluate": _evaluate,
-}
+LOOPS: Mapping[str, Loop] = {name: _loop(name, kind) for name, kind in KINDS.items()}
 """By the names of the settings in `RunSpec`."""

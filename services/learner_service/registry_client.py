@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core import policy as policy_file
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, QueueFull, ServiceUnavailable
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
@@ -28,7 +29,6 @@ T = TypeVar("T")
 
 CHUNK_BYTES = 2**20
 REGISTRY = registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name
-KINDS_FROM_NOTHING = frozenset({"train", "meta_train"})
 STATES: Mapping[End, run_pb2.RunState] = {
     End.PAUSED: run_pb2.RUN_STATE_PAUSED,
     End.COMPLETED: run_pb2.RUN_STATE_COMPLETED,
@@ -202,7 +202,7 @@ def job_from_run(run: run_pb2.Run, token: int) -> Job:
         kind=kind,
         settings=settings,
         label=spec.label,
-        algorithm=convert.algorithm_or_default(spec) if kind in KINDS_FROM_NOTHING else None,
+        algorithm=convert.algorithm_or_default(spec) if KINDS[kind].from_nothing else None,
         task_ids=tuple(spec.task_ids),
         num_tasks=spec.num_tasks,
         task_seed=spec.task_seed,

@@ -15,6 +15,7 @@ import grpc
 from lwmecps_core import algorithms, baselines
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, EvaluateConfig, TransferConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
@@ -40,23 +41,23 @@ class LearnerRpc(LearnerServiceServicer):
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start training from nothing."""
-        return pb.StartTrainingResponse(run=self._start("train", request, context))
+        return pb.StartTrainingResponse(run=self._start(request, context))
 
     def StartMetaTraining(self, request: pb.StartMetaTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start meta-training."""
-        return pb.StartMetaTrainingResponse(run=self._start("meta_train", request, context))
+        return pb.StartMetaTrainingResponse(run=self._start(request, context))
 
     def StartTransfer(self, request: pb.StartTransferRequest, context: grpc.ServicerContext) -> Any:
         """Start training a stored policy on other tasks."""
-        return pb.StartTransferResponse(run=self._start("transfer", request, context))
+        return pb.StartTransferResponse(run=self._start(request, context))
 
     def StartAdaptation(self, request: pb.StartAdaptationRequest, context: grpc.ServicerContext) -> Any:
         """Start adapting a stored policy."""
-        return pb.StartAdaptationResponse(run=self._start("adapt", request, context))
+        return pb.StartAdaptationResponse(run=self._start(request, context))
 
     def StartEvaluation(self, request: pb.StartEvaluationRequest, context: grpc.ServicerContext) -> Any:
         """Start measuring a stored policy or a baseline."""
-        return pb.StartEvaluationResponse(run=self._start("evaluate", request, context))
+        return pb.StartEvaluationResponse(run=self._start(request, context))
 
     def WatchProgress(
         self, request: pb.WatchProgressRequest, context: grpc.ServicerContext
@@ -95,7 +96,8 @@ class LearnerRpc(LearnerServiceServicer):
         action = self._actor.act(request.policy_id, obs, mask, spec, greedy=not request.sample, seed=request.seed)
         return pb.ActResponse(action=tensor_to_proto(action))
 
-    def _start(self, kind: str, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
+    def _start(self, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
+        kind = convert.kind_of_request(request)
         spec = run_spec(kind, request)
         self._check(kind, spec)
         asked = registry_pb2.CreateRunRequest(spec=spec, labels=request.labels, request_id=request.request_id)
@@ -113,13 +115,13 @@ class LearnerRpc(LearnerServiceServicer):
         if isinstance(settings, TransferConfig):
             origin = [self._registry.get_task(task_id) for task_id in spec.source_task_ids]
             check_origin(settings, origin, tasks[0].env_id)
-        if kind in ("train", "meta_train"):
+        if KINDS[kind].from_nothing:
             first = draw(tasks[0], 0) if isinstance(tasks[0], TaskDistribution) else tasks[0]
             algorithms.make(convert.algorithm_or_default(spec), env_spec(first))
         if isinstance(settings, AdaptConfig) and settings.backend != SIMULATED:
             _check_are_real(tasks)
-        if isinstance(settings, EvaluateConfig):
-            _check_what_is_measured(settings.baseline, spec.policy_id)
+        if isinstance(settings, EvaluateConfig) and settings.baseline:
+            _check_baseline(settings.baseline)
         if spec.policy_id:
             made_for = self._registry.get_policy(spec.policy_id).env_spec.env_id
             if made_for != tasks[0].env_id:
@@ -210,10 +212,8 @@ def _check_are_real(tasks: Sequence[TaskSpec | TaskDistribution]) -> None:
         raise InvalidInput("request", wrong)
 
 
-def _check_what_is_measured(baseline: str, policy_id: str) -> None:
-    if bool(baseline) == bool(policy_id):
-        raise InvalidInput("request", [Violation("policy_id", "give either a policy or settings.baseline")])
-    if baseline and baseline not in baselines.REGISTRY:
+def _check_baseline(baseline: str) -> None:
+    if baseline not in baselines.REGISTRY:
         known = ", ".join(sorted(baselines.REGISTRY))
         raise InvalidInput(
             "request", [Violation("settings.baseline", f"unknown baseline {baseline!r}; one of {known}")]

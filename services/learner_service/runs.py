@@ -19,13 +19,14 @@ from prometheus_client import Counter, Gauge
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
 from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
+from lwmecps_core.kinds import metric_prefix
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tracking import TrackedRun, Tracker, metric_prefix
+from lwmecps_core.tracking import TrackedRun, Tracker
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from services.learner_service import checkpoints
 from services.learner_service.collectors import OpenCollector, RunCollector
@@ -185,9 +186,9 @@ class RunSession:
         self._given = policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
         source = resolve_source(job.kind, self._registry.load_tasks(job.task_ids), job.num_tasks, job.task_seed)
         calibration, origin = self._others(job.calibration_task_ids), self._others(job.source_task_ids)
-        method = getattr(job.settings, "method", "")
         settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
-        self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, metric_prefix(job.kind, method), settings))
+        prefix = metric_prefix(job.kind, job.settings)
+        self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, prefix, settings))
         backend = getattr(job.settings, "backend", SIMULATED)
         self._collector = self._shop.collectors[backend](job.run_id, self._stop, job.token)
         if self._ledger is not None:
@@ -202,7 +203,7 @@ class RunSession:
 
     def _others(self, task_ids: Sequence[str]) -> TaskSource:
         """Tasks that the run names beside those it works on."""
-        return resolve_source("beside", self._registry.load_tasks(task_ids), 0, 0) if task_ids else ()
+        return resolve_source("", self._registry.load_tasks(task_ids), 0, 0) if task_ids else ()
 
     def _must_stop(self, progress: Progress) -> bool:
         """Whether to stop now; a pause that comes during the last step comes too late."""

@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from lwmecps_core.kinds import RunSettings, kind_of
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
-from services.common.convert import SETTINGS, RunSettings
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class RunSpec:
     @property
     def kind(self) -> str:
         """Which kind of run it is; follows from the settings."""
-        return next(kind for kind, cls in SETTINGS.items() if type(self.settings) is cls)
+        return kind_of(self.settings)
 
 
 @dataclass(frozen=True)

@@ -55,11 +55,6 @@ def state_from_message(state: run_pb2.RunState) -> RunState | None:
     return RunState[run_pb2.RunState.Name(state).removeprefix(_STATE_PREFIX)]
 
 
-def kind_from_message(kind: run_pb2.RunKind) -> str:
-    """The kind of run of an enum value; empty when it is not set."""
-    return "" if kind == run_pb2.RUN_KIND_UNSPECIFIED else run_pb2.RunKind.Name(kind).removeprefix("RUN_KIND_").lower()
-
-
 def run_to_message(run: Run) -> run_pb2.Run:
     """The message of a run."""
     return run_pb2.Run(

@@ -64,7 +64,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return pb.GetRunResponse(run=m.run_to_message(self._store.runs.get(request.run_id)))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        state, kind = m.state_from_message(request.state), m.kind_from_message(request.kind)
+        state, kind = m.state_from_message(request.state), convert.kind_from_message(request.kind)
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),

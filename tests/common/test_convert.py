@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.run_config import TransferConfig as Transfer
@@ -57,7 +58,7 @@ def test_settings_of_a_run_survive_the_journey_and_decide_its_kind(settings) -> 
     arrived = run_pb2.RunSpec.FromString(spec.SerializeToString())
     kind, again = convert.run_settings(arrived)
     assert again == settings
-    assert convert.SETTINGS[kind] is type(settings)
+    assert KINDS[kind].settings is type(settings)
     assert arrived.kind == convert.kind_to_message(kind)
 
 

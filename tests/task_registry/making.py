@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec
-from services.common.convert import SETTINGS
 from services.task_registry.domain import Policy, Run, RunSpec
 from services.task_registry.store import Expected, Store
 
@@ -38,7 +38,7 @@ def make_task(name: str = "city", **changes: object) -> TaskSpec:
 
 
 def make_run_spec(*task_ids: str, kind: str = "train", **fields: Any) -> RunSpec:
-    return RunSpec(**{"settings": SETTINGS[kind](), "task_ids": task_ids, "seed": 1} | fields)
+    return RunSpec(**{"settings": KINDS[kind].settings(), "task_ids": task_ids, "seed": 1} | fields)
 
 
 def claimed(store: Store, owner: str = "learner") -> Run:

@@ -3,12 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
+from lwmecps_core.kinds import KINDS, RunSettings
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
-from services.common.convert import RunSettings
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
 from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
@@ -26,19 +27,10 @@ from tests.task_registry.making import Clock, claimed, make_policy, make_run_spe
 )
 def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings: RunSettings) -> None:
     tasks = [store.tasks.create(make_task(name)).id for name in "ab"]
-    spec = make_run_spec(
-        tasks[1],
-        tasks[0],
-        settings=settings,
-        label="x",
-        num_tasks=3,
-        task_seed=4,
-        seed=5,
-        calibration_task_ids=(tasks[0],),
-        source_task_ids=(tasks[1],),
-        policy_id=make_policy(store).id,
-        algorithm=DQNConfig(tau=0.5),
-    )
+    of_kind = KINDS[kind]
+    own: dict[str, Any] = {of_kind.beside: (tasks[0],)} if of_kind.beside else {}
+    own |= {"algorithm": DQNConfig(tau=0.5)} if of_kind.from_nothing else {"policy_id": make_policy(store).id}
+    spec = make_run_spec(tasks[1], tasks[0], settings=settings, label="x", num_tasks=3, task_seed=4, seed=5, **own)
     run = store.runs.create(spec, {"team": "edge"})
     assert store.runs.get(run.id) == run
     assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)
@@ -56,6 +48,23 @@ def test_a_run_on_an_unknown_task_or_policy_is_refused(store: Store) -> None:
 def test_a_run_that_needs_a_policy_is_refused_without_one(sqlite_store: Store, kind: str) -> None:
     with pytest.raises(InvalidInput, match="policy_id"):
         sqlite_store.runs.create(make_run_spec(kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "field"),
+    [
+        ("train", {"policy_id": "p"}, "policy_id: a run of kind train starts from nothing"),
+        ("adapt", {"policy_id": "p", "algorithm": DQNConfig()}, "algorithm: a run of kind adapt has"),
+        ("meta_train", {"source_task_ids": ("t",)}, "source_task_ids: a run of kind meta_train has none"),
+        ("transfer", {"policy_id": "p", "calibration_task_ids": ("t",)}, "calibration_task_ids: a run"),
+        ("evaluate", {"policy_id": "p", "settings": EvaluateConfig(baseline="random")}, "policy_id: give either a"),
+    ],
+)
+def test_what_a_kind_of_run_cannot_use_is_refused(
+    sqlite_store: Store, kind: str, fields: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidInput, match=field):
+        sqlite_store.runs.create(make_run_spec(kind=kind, **fields))
 
 
 def test_a_baseline_is_evaluated_without_a_policy(sqlite_store: Store) -> None:

@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
+from lwmecps_core.run_config import EvaluateConfig
 from lwmecps_core.specs import TaskDistribution
 from services.task_registry.domain import Report, RunState
 from services.task_registry.store import Store
-from tests.task_registry.making import Clock, make_run_spec, make_task
+from tests.task_registry.making import Clock, make_policy, make_run_spec, make_task
 
 
 def test_a_task_comes_back_equal(store: Store) -> None:
@@ -116,12 +117,14 @@ def test_task_in_use_by_an_unfinished_run_stays(store: Store) -> None:
     task = store.tasks.create(make_task())
     other = store.tasks.create(make_task("calibration"))
     origin = store.tasks.create(make_task("source"))
-    run = store.runs.create(make_run_spec(task.id, calibration_task_ids=(other.id,), source_task_ids=(origin.id,)))
-    with pytest.raises(WrongState, match=run.id):
-        store.tasks.delete(task.id)
-    for beside in (other, origin):
-        with pytest.raises(WrongState, match=run.id):
-            store.tasks.delete(beside.id)
+    settings = EvaluateConfig(baseline="random")
+    run = store.runs.create(make_run_spec(task.id, settings=settings, calibration_task_ids=(other.id,)))
+    transfer = {"kind": "transfer", "policy_id": make_policy(store).id, "source_task_ids": (origin.id,)}
+    moved = store.runs.create(make_run_spec(**transfer))
+    for used, by in ((task, run), (other, run), (origin, moved)):
+        with pytest.raises(WrongState, match=by.id):
+            store.tasks.delete(used.id)
+    store.runs.cancel(moved.id)
     held = store.runs.claim("learner")
     assert held is not None
     store.runs.report(held.id, held.token, Report(state=RunState.COMPLETED))

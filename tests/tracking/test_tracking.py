@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.tracking import JsonlTracker, TrackedRun, Trackers, WandbTracker, make_trackers, metric_prefix
+from lwmecps_core.tracking import JsonlTracker, TrackedRun, Trackers, WandbTracker, make_trackers
 
 RUN = TrackedRun(id="run-1", name="first", prefix="maml", settings={"inner_lr": 0.01})
 
@@ -64,11 +64,6 @@ def test_the_environment_chooses_the_trackers(
 def test_an_unknown_tracker_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="tensorboard: unknown tracker; one of jsonl, wandb, none"):
         make_trackers(tmp_path, "tensorboard")
-
-
-def test_meta_training_is_filed_under_its_method() -> None:
-    assert metric_prefix("meta_train", "fomaml") == "fomaml"
-    assert metric_prefix("transfer") == "transfer"
 
 
 def test_wandb_without_a_key_writes_offline_under_the_runs_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

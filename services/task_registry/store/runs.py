@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
-from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig
-from services.common.convert import SETTINGS
+from lwmecps_core.kinds import BESIDE, KINDS
+from lwmecps_core.run_config import AlgorithmConfig
 from services.task_registry import lifecycle
 from services.task_registry.domain import News, Page, Report, Run, RunSpec, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
@@ -49,10 +49,10 @@ class RunStore:
     def create(self, spec: RunSpec, labels: dict[str, str] | None = None, request_id: str = "") -> Run:
         """Register a PENDING run; the same `request_id` again returns the run that the first call made.
 
-        Raises `InvalidInput` when the kind of run needs a policy and none is named, `NotFound` when a task or the
-        policy is not registered, `AlreadyExists` when `request_id` came with another run before.
+        Raises `InvalidInput` when the kind of run needs something that is not named, or can't use what is, `NotFound`
+        when a task or the policy is not registered, `AlreadyExists` when `request_id` came with another run before.
         """
-        _check_policy_named(spec)
+        _check_what_is_named(spec)
         labels, plain, now = labels or {}, spec_to_plain(spec), self._clock()
         creation = Creation("run", request_id, digest(plain, labels))
 
@@ -207,7 +207,7 @@ def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
             "task_ids": tuple(plain["task_ids"]),
             "calibration_task_ids": tuple(plain["calibration_task_ids"]),
             "source_task_ids": tuple(plain["source_task_ids"]),
-            "settings": parse(SETTINGS[plain["kind"]], plain["settings"], "stored run"),
+            "settings": parse(KINDS[plain["kind"]].settings, plain["settings"], "stored run"),
             "algorithm": plain["algorithm"] and parse(AlgorithmConfig, plain["algorithm"], "stored run"),
         }
     )
@@ -220,10 +220,20 @@ def locked_run(session: Session, run_id: str, token: int) -> Run:
     return run
 
 
-def _check_policy_named(spec: RunSpec) -> None:
-    baseline = isinstance(spec.settings, EvaluateConfig) and spec.settings.baseline
-    if spec.kind in ("transfer", "adapt", "evaluate") and not spec.policy_id and not baseline:
-        raise InvalidInput("spec", [Violation("policy_id", f"is required by a run of kind {spec.kind}")])
+def _check_what_is_named(spec: RunSpec) -> None:
+    kind, of_kind = KINDS[spec.kind], f"a run of kind {spec.kind}"
+    instead = kind.in_place_of_policy and getattr(spec.settings, kind.in_place_of_policy)
+    wrong = [Violation(name, f"{of_kind} has none") for name in BESIDE if name != kind.beside and getattr(spec, name)]
+    if spec.algorithm is not None and not kind.from_nothing:
+        wrong.append(Violation("algorithm", f"{of_kind} has that of its policy"))
+    if spec.policy_id and kind.from_nothing:
+        wrong.append(Violation("policy_id", f"{of_kind} starts from nothing"))
+    elif kind.in_place_of_policy and bool(spec.policy_id) == bool(instead):
+        wrong.append(Violation("policy_id", f"give either a policy or settings.{kind.in_place_of_policy}"))
+    elif not kind.from_nothing and not spec.policy_id and not instead:
+        wrong.append(Violation("policy_id", f"is required by {of_kind}"))
+    if wrong:
+        raise InvalidInput("spec", wrong)
 
 
 def _check_policy_exists(session: Session, policy_id: str) -> None:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from lwmecps_core import algorithms, meta
+from lwmecps_core import fits, meta
 from lwmecps_core.algorithms.base import Algorithm, Params
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.meta.base import MetaLearner
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan
-from lwmecps_core.run_config import MetaConfig, fits_any_size
+from lwmecps_core.run_config import MetaConfig
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.sampling import seeds
 from lwmecps_core.tree import tree_map
@@ -25,15 +24,7 @@ def evaluation_plan(tasks: Sequence[TaskSpec], episodes: int, seed: int) -> Coll
 
 def bound_algorithm(policy: PolicyData, task: TaskSpec) -> Algorithm:
     """The policy's algorithm bound to the task's environment; raises `InvalidInput` when the two don't fit."""
-    spec = env_spec(task)
-    made_for = policy.env_spec
-    same_kind = (spec.env_id, spec.action_entity) == (made_for.env_id, made_for.action_entity)
-    moves = fits_any_size(policy.algorithm) and spec.action_entity in ("deployment", "pair")
-    if not same_kind or (spec != made_for and not moves):
-        raise InvalidInput(
-            f"task {task.name}", [Violation("env_id", f"the policy was made for {made_for}, not {spec}")]
-        )
-    return algorithms.make(policy.algorithm, spec)
+    return fits.bound(policy, env_spec(task), f"task {task.name}", "env_id")
 
 
 def equal_rates(algo: Algorithm, params: Params, rate: float) -> Params:

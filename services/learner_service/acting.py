@@ -3,20 +3,17 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lwmecps_core import algorithms
+from lwmecps_core import fits
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.run_config import fits_any_size
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.tree import tree_map
 
 Ready = tuple[PolicyData, Algorithm]
 MAX_CHOICES = 2**24
@@ -53,7 +50,7 @@ class Actor:
         policy, algorithm = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
         if spec is not None and spec != policy.env_spec:
             mask = check_observations(spec, obs, mask)
-            policy, algorithm = self._keep((policy_id, spec), lambda: (policy, resized(policy, spec)))
+            policy, algorithm = self._keep((policy_id, spec), lambda: _ready(policy, spec, "env_spec"))
         else:
             mask = check_observations(policy.env_spec, obs, mask)
         size = algorithm.noise_size
@@ -75,34 +72,8 @@ class Actor:
         return made
 
 
-def _ready(policy: PolicyData) -> Ready:
-    return policy, algorithms.make(policy.algorithm, policy.env_spec)
-
-
-def resized(policy: PolicyData, spec: EnvSpec) -> Algorithm:
-    """The policy's algorithm for a cluster of another size; raises `InvalidInput` when its weights don't fit there."""
-    if fits_any_size(policy.algorithm) and spec == _of_size(policy.env_spec, spec):
-        algorithm = algorithms.make(policy.algorithm, spec)
-        fresh, _ = algorithm.init(torch.Generator())
-        if tree_map(lambda leaf: leaf.shape, fresh) == tree_map(lambda leaf: leaf.shape, policy.params):
-            return algorithm
-    reason = f"the policy was made for {policy.env_spec} and can't act in {spec}"
-    raise InvalidInput("request", [Violation("env_spec", reason)])
-
-
-def _of_size(made_for: EnvSpec, wanted: EnvSpec) -> EnvSpec:
-    """`made_for` with the numbers of deployments, nodes and choices, and the horizon, of `wanted`."""
-    rows = {name: shape[0] for name, shape in wanted.blocks if shape}
-    d, n = rows.get("deployment", 0), rows.get("node", 0)
-    sizes = {"global": (), "deployment": (d,), "node": (n,), "pair": (d, n)}
-    actions = {"deployment": d, "pair": d * n}.get(made_for.action_entity, made_for.action_size)
-    return replace(
-        made_for,
-        blocks=tuple((name, (*sizes[name], shape[-1])) for name, shape in made_for.blocks),
-        nvec=wanted.nvec[:1] * actions if made_for.discrete else (),
-        action_size=actions,
-        horizon=wanted.horizon,
-    )
+def _ready(policy: PolicyData, spec: EnvSpec | None = None, field: str = "policy_id") -> Ready:
+    return policy, fits.bound(policy, spec or policy.env_spec, "request", field)
 
 
 def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:

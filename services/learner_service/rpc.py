@@ -12,18 +12,18 @@ from typing import Any
 
 import grpc
 
-from lwmecps_core import algorithms, baselines
+from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, EvaluateConfig, TransferConfig
-from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.transfer.domain import check_origin
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
-from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
+from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
 from services.learner_service.acting import Actor
 from services.learner_service.jobs import check_source
@@ -112,21 +112,17 @@ class LearnerRpc(LearnerServiceServicer):
         check_source(kind, tasks, spec.num_tasks)
         for task_id in spec.calibration_task_ids:
             self._registry.get_task(task_id)
+        origin = [self._registry.get_task(task_id) for task_id in spec.source_task_ids]
         if isinstance(settings, TransferConfig):
-            origin = [self._registry.get_task(task_id) for task_id in spec.source_task_ids]
             check_origin(settings, origin, tasks[0].env_id)
         if KINDS[kind].from_nothing:
-            first = draw(tasks[0], 0) if isinstance(tasks[0], TaskDistribution) else tasks[0]
-            algorithms.make(convert.algorithm_or_default(spec), env_spec(first))
+            algorithms.make(convert.algorithm_or_default(spec), _env_spec(tasks[0]))
         if isinstance(settings, AdaptConfig) and settings.backend != SIMULATED:
             _check_are_real(tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)
         if spec.policy_id:
-            made_for = self._registry.get_policy(spec.policy_id).env_spec.env_id
-            if made_for != tasks[0].env_id:
-                reason = f"the policy was made for {made_for}, the tasks are {tasks[0].env_id}"
-                raise InvalidInput("request", [Violation("policy_id", reason)])
+            _check_fits(self._registry.get_policy(spec.policy_id), [*tasks, *origin])
 
     def _newest_trace(self, run_id: str, left_s: float | None) -> run_pb2.Trace | None:
         newest, token = None, ""
@@ -200,6 +196,18 @@ def _follow(news: Any, context: grpc.ServicerContext) -> Iterator[Any]:
     finally:
         left.set()
         news.cancel()
+
+
+def _env_spec(item: TaskSpec | TaskDistribution) -> EnvSpec:
+    """What an algorithm must know about a task, or about every task that a distribution draws."""
+    return env_spec(draw(item, 0) if isinstance(item, TaskDistribution) else item)
+
+
+def _check_fits(policy: policy_pb2.Policy, items: Sequence[TaskSpec | TaskDistribution]) -> None:
+    algorithm = convert.algorithm_from_message(policy.algorithm, f"policy {policy.id}")
+    made_for = convert.env_spec_from_message(policy.env_spec, f"policy {policy.id}")
+    for item in dict.fromkeys(items):
+        fits.bound_by_record(algorithm, made_for, _env_spec(item), "request", "policy_id")
 
 
 def _check_are_real(tasks: Sequence[TaskSpec | TaskDistribution]) -> None:

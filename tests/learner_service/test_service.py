@@ -1,5 +1,6 @@
 """A learner and a registry over real gRPC."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -17,10 +18,11 @@ from lwmecps_core.results import Row
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import DQNConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.progress import LoopState, Progress
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
-from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
+from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
 from services.common.errors import from_rpc_error
 
@@ -161,7 +163,38 @@ def test_a_policy_made_for_another_environment_is_refused(
     request = pb.StartTransferRequest(task_ids=[city_id], policy_id=policy_id)
     code, text = _refusal(lambda: learner.stub.StartTransfer(request))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert "the policy was made for lwmecps-v1, the tasks are lwmecps-v3" in text
+    assert "policy_id: the policy was made for lwmecps-v1 (" in text and "can't act in lwmecps-v3 (" in text
+
+
+def test_a_policy_made_for_a_cluster_of_another_size_is_refused_before_a_run_exists(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    """An MLP; nobody needs its weights to know that. A set network moves."""
+
+    def tried(network: str) -> run_pb2.Run:
+        spec = env_spec(draw(TaskDistribution(nodes=2), 0))
+        stored = registry_pb2.CreatePolicyRequest(
+            name=network,
+            algorithm=convert.algorithm_to_message(PPOConfig(network=network)),  # type: ignore[arg-type]
+            env_spec=convert.env_spec_to_message(spec),
+        )
+        policy_id = registry.stub.CreatePolicy(stored).policy.id
+        data = b"weights"
+        artefact = policy_pb2.ArtefactHeader(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+        header = registry_pb2.PolicyWeightsHeader(policy_id=policy_id, artefact=artefact)
+        parts = [registry_pb2.UploadPolicyWeightsRequest(header=header)]
+        registry.stub.UploadPolicyWeights(iter([*parts, registry_pb2.UploadPolicyWeightsRequest(chunk=data)]))
+        request = pb.StartAdaptationRequest(task_ids=[city_id], num_tasks=2, policy_id=policy_id)
+        return learner.stub.StartAdaptation(request).run
+
+    learner = start_learner(_learning_loop)
+    city = convert.distribution_to_message(TaskDistribution(nodes=4, deployments=3))
+    city_id = registry.stub.CreateTask(registry_pb2.CreateTaskRequest(distribution=city)).task.id
+    code, text = _refusal(lambda: tried("mlp"))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "policy_id: the policy was made for" in text and "only set networks" in text
+    assert not registry.stub.ListRuns(registry_pb2.ListRunsRequest()).runs
+    assert tried("set").id
 
 
 def test_domain_adaptation_needs_source_tasks_that_fit_and_its_loop_gets_them(

@@ -1,0 +1,131 @@
+"""Which policies fit which environments, and what a refusal says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lwmecps_core import algorithms, fits
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.observation import V1, V2, version_of
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.policy import PolicyData
+from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, QLearningConfig, SACConfig, TD3Config
+from lwmecps_core.specs import ALL_ENV_IDS, EnvSpec, TaskDistribution
+from lwmecps_core.tasks.families import draw
+
+SMALL: dict[str, AlgorithmConfig] = {
+    "ppo": PPOConfig(hidden_size=(8, 8)),
+    "ppo_mlp": PPOConfig(hidden_size=(8, 8), network="mlp"),
+    "dqn": DQNConfig(hidden_size=(8, 8)),
+    "q_learning": QLearningConfig(table_size=64),
+    "sac": SACConfig(hidden_size=(8, 8)),
+    "td3": TD3Config(hidden_size=(8, 8)),
+}
+
+
+def _spec(env_id: str, nodes: int = 3, deployments: int = 2, max_replicas: int = 4) -> EnvSpec:
+    city = TaskDistribution(env_id=env_id, nodes=nodes, deployments=deployments, max_replicas=max_replicas, horizon=12)
+    return env_spec(draw(city, 0))
+
+
+def _policy(name: str, spec: EnvSpec) -> PolicyData:
+    params, extra = algorithms.make(SMALL[name], spec).init(torch.Generator().manual_seed(1))
+    return PolicyData(SMALL[name], spec, params, extra)
+
+
+def _accepts(name: str, env_id: str) -> bool:
+    try:
+        algorithms.make(SMALL[name], _spec(env_id))
+    except InvalidInput:
+        return False
+    return True
+
+
+def _refusal(policy: PolicyData, spec: EnvSpec) -> str:
+    """Why the weights of the policy are refused in the environment; the text names both."""
+    with pytest.raises(InvalidInput) as refused:
+        fits.bound(policy, spec, "request", "env_spec")
+    text = str(refused.value)
+    assert text.startswith(
+        f"request: env_spec: the policy was made for {fits.described(policy.env_spec)} and can't act"
+    )
+    assert fits.described(spec) in text and len(text) < 600
+    return text.rpartition(": ")[2]
+
+
+CASES = [(name, env_id) for name in SMALL for env_id in ALL_ENV_IDS if _accepts(name, env_id)]
+
+
+@pytest.mark.parametrize(("name", "env_id"), CASES)
+def test_policies_stay_in_their_environment_and_sets_move_between_sizes(name: str, env_id: str) -> None:
+    policy, larger = _policy(name, _spec(env_id)), _spec(env_id, nodes=5, deployments=4)
+    assert fits.bound(policy, replace(policy.env_spec, horizon=7), "x", "y").spec.horizon == 7
+    if name == "ppo_mlp" or version_of(env_id) in (V1, V2):
+        assert "only set networks" in _refusal(policy, larger)
+        with pytest.raises(InvalidInput, match="only set networks"):
+            fits.bound_by_record(policy.algorithm, policy.env_spec, larger, "request", "policy_id")
+        return
+    algorithm = fits.bound(policy, larger, "x", "y")
+    obs, mask = torch.zeros(2, larger.obs_size), torch.ones(2, larger.mask_size, dtype=torch.bool)
+    assert algorithm.act(policy.params, policy.extra, obs, mask, None).action.shape == (2, larger.action_size)
+
+
+@pytest.mark.parametrize("name", [name for name, env_id in CASES if env_id == "lwmecps-v4"])
+def test_a_policy_of_another_version_is_refused(name: str) -> None:
+    policy = _policy(name, _spec("lwmecps-v4"))
+    assert "version of the environment" in _refusal(policy, _spec("lwmecps-v3"))
+    assert "version of the environment" in _refusal(policy, _spec("lwmecps-v4-continuous", nodes=4))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"blocks": (("global", (2,)), ("deployment", (2, 11)))},
+        {"blocks": (("global", (5,)), ("deployment", (2, 12)))},
+        {"blocks": (("global", (5,)), ("node", (2, 11)))},
+        {"nvec": (5,) * 3},
+        {"nvec": (5, 4)},
+        {"nvec": ()},
+        {"action_size": 3},
+        {"action_entity": "pair"},
+    ],
+    ids=str,
+)
+def test_other_features_or_actions_are_refused(changes: dict[str, object]) -> None:
+    policy = _policy("ppo", _spec("lwmecps-v3"))
+    spec = replace(policy.env_spec, **changes)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="would have to be those of lwmecps-v3"):
+        fits.bound(policy, spec, "request", "env_spec")
+    with pytest.raises(InvalidInput, match="policy_id: the policy was made for"):
+        fits.bound_by_record(policy.algorithm, policy.env_spec, spec, "request", "policy_id")
+
+
+def test_where_weights_depend_on_the_number_of_choices_the_record_says_so() -> None:
+    dqn, more = _policy("dqn", _spec("lwmecps-v3")), _spec("lwmecps-v3", max_replicas=6)
+    for answer in (
+        lambda: fits.bound(dqn, more, "x", "y"),
+        lambda: fits.bound_by_record(dqn.algorithm, dqn.env_spec, more, "x", "y"),
+    ):
+        with pytest.raises(InvalidInput, match=r"of 5 choices.*of 7 choices.*has the shape \(5,\), not \(7,\)"):
+            answer()
+    ppo = _policy("ppo", _spec("lwmecps-v3"))
+    assert fits.bound(ppo, more, "x", "y").spec == more, "counts have three outputs, however many there are"
+
+
+def test_weights_that_are_not_the_algorithms_are_refused() -> None:
+    policy = _policy("dqn", _spec("lwmecps-v3"))
+    group, (name, *_) = next((group, list(net)) for group, net in policy.params.items())
+    cut = {group: {k: x[:-1] if k == name else x for k, x in policy.params[group].items()}}
+    assert f"its {group}/{name} has the shape" in _refusal(replace(policy, params=policy.params | cut), policy.env_spec)
+    assert "has the shape None" in _refusal(replace(policy, extra={}), policy.env_spec)
+    extended = policy.params | {"domain": {"out.bias": torch.zeros(1)}}
+    assert "its domain/out.bias" in _refusal(replace(policy, params=extended), policy.env_spec)
+
+
+def test_a_large_environment_is_described_in_a_few_words() -> None:
+    spec = _spec("lwmecps-v4", nodes=50, deployments=20)
+    wanted = "lwmecps-v4 (global 5, deployment 20x11, node 50x6, pair 20x50x4; 1000 actions of 5 choices)"
+    assert fits.described(spec) == wanted
+    assert fits.described(replace(spec, nvec=(3, 9, 5))).endswith("of 3 to 9 choices)")
+    assert fits.described(_spec("lwmecps-v3-continuous")).endswith("; 2 actions)")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from lwmecps_core.config import default_text, settings_of
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
+from protos.lwmecps.common.v1 import settings_pb2
 from scripts.explain_settings import CONTRACT, PAGE, TABLES, contract, page
 from services.cli.demo_settings import DemoSettings
 from services.cli.main import app
@@ -49,6 +50,12 @@ def test_every_setting_says_in_a_sentence_what_it_is(cls: Any) -> None:
     for setting in settings_of(cls):
         assert setting.sentence.endswith("."), setting.name
         assert ". " not in setting.sentence.replace(" et al. ", " "), f"{setting.name}: more than one sentence"
+
+
+def test_every_message_of_settings_is_explained() -> None:
+    messages = settings_pb2.DESCRIPTOR.message_types_by_name.values()
+    unions = {m.name for m in messages if any(len(oneof.fields) > 1 for oneof in m.oneofs)}
+    assert {m.name for m in messages} - unions == {cls.__name__ for cls in TABLES.values() if cls is not RunOptions}
 
 
 def test_the_contract_says_what_the_classes_say() -> None:

@@ -4,14 +4,13 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import safetensors.torch
-from torch import Tensor
-
+from lwmecps_core import tensor_file
 from lwmecps_core.algorithms.base import Extra, Params
 from lwmecps_core.config import dump, parse
-from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.tensor_file import check_finite, check_format, part, prefixed
+from lwmecps_core.tree import flatten, unflatten
 
 FORMAT = "lwmecps-policy-1"
 
@@ -32,47 +31,33 @@ class PolicyData:
 
 
 def to_bytes(policy: PolicyData) -> bytes:
-    """The policy as one safetensors file whose header carries everything that is not a tensor."""
-    tensors: dict[str, Tensor] = {f"extra/{k}": v for k, v in policy.extra.items()}
-    for kind, tree in (("params", policy.params), ("inner_lr", policy.inner_lr)):
-        tensors |= {f"{kind}/{g}/{k}": v for g, group in tree.items() for k, v in group.items()}
+    """The policy as one file whose header carries everything that is not a tensor."""
+    tensors = prefixed(policy.extra, "extra") | flatten(policy.params, "params") | flatten(policy.inner_lr, "inner_lr")
     header = {
         "format": FORMAT,
         "algorithm": json.dumps(dump(policy.algorithm)),
         "env_spec": json.dumps(asdict(policy.env_spec)),
         "metadata": json.dumps(policy.metadata, sort_keys=True),
     }
-    return safetensors.torch.save({k: v.detach().contiguous() for k, v in tensors.items()}, metadata=header)
+    return tensor_file.write(tensors, header)
 
 
 def from_bytes(data: bytes, source: str) -> PolicyData:
     """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file, and the tensor that
     holds something else than finite numbers.
     """
-    try:
-        size = int.from_bytes(data[:8], "little")
-        header: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
-        tensors = safetensors.torch.load(data)
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
-        for key, tensor in tensors.items():
-            if not tensor.isfinite().all():
-                raise ValueError(f"{key} holds NaN or infinite numbers")
+    with tensor_file.reading(source, "weights", "policy file"):
+        tensors, header = tensor_file.read(data)
+        check_format(header, FORMAT)
+        check_finite(tensors)
         env = json.loads(header["env_spec"])
         env["blocks"] = tuple((name, tuple(shape)) for name, shape in env["blocks"])
         env["nvec"] = tuple(env["nvec"])
-        algorithm = parse(AlgorithmConfig, json.loads(header["algorithm"]), source)
-        metadata = json.loads(header["metadata"])
-        env_spec = EnvSpec(**env)
-    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise InvalidInput(source, [Violation("weights", f"not a policy file: {error}")]) from None
-    trees: dict[str, Params] = {"params": {}, "inner_lr": {}}
-    extra: Extra = {}
-    for key, tensor in tensors.items():
-        kind, _, rest = key.partition("/")
-        if kind == "extra":
-            extra[rest] = tensor
-        else:
-            group, _, name = rest.partition("/")
-            trees[kind].setdefault(group, {})[name] = tensor
-    return PolicyData(algorithm, env_spec, trees["params"], extra, trees["inner_lr"], metadata)
+        return PolicyData(
+            parse(AlgorithmConfig, json.loads(header["algorithm"]), source),
+            EnvSpec(**env),
+            unflatten(tensors, "params"),
+            part(tensors, "extra"),
+            unflatten(tensors, "inner_lr"),
+            json.loads(header["metadata"]),
+        )

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from lwmecps_core.batch import Array, RolloutBatch
+from lwmecps_core.batch import FIELDS, Array, RolloutBatch
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.messages import CollectionRequest, RolloutPart
-
-_ARRAYS = ("obs", "mask", "action", "reward", "terminated", "truncated", "valid")
 
 
 class Assembly:
@@ -76,7 +74,7 @@ class _Columns:
 
 
 def _map(batch: RolloutBatch, function: Callable[[Array], Array]) -> RolloutBatch:
-    arrays: dict[str, Any] = {name: function(getattr(batch, name)) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: function(getattr(batch, name)) for name in FIELDS}
     return replace(
         batch,
         **arrays,
@@ -86,7 +84,7 @@ def _map(batch: RolloutBatch, function: Callable[[Array], Array]) -> RolloutBatc
 
 
 def _copy(source: RolloutBatch, target: RolloutBatch) -> None:
-    pairs: list[tuple[Array, Array]] = [(getattr(source, name), getattr(target, name)) for name in _ARRAYS]
+    pairs: list[tuple[Array, Array]] = [(getattr(source, name), getattr(target, name)) for name in FIELDS]
     for mine, theirs in ((source.extras, target.extras), (source.info, target.info)):
         if mine.keys() != theirs.keys():
             raise _unfit("extras and info", f"{sorted(mine)} where others have {sorted(theirs)}")

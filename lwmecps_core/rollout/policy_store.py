@@ -7,17 +7,16 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 import redis
-import safetensors.torch
-from safetensors import SafetensorError
-from torch import Tensor
 
-from lwmecps_core.algorithms.base import Extra, Params
+from lwmecps_core import tensor_file
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import Conflict, InvalidInput, NotFound, Violation
 from lwmecps_core.rollout.collector import PolicySnapshot
 from lwmecps_core.rollout.messages import SnapshotRef
 from lwmecps_core.rollout.redis_queue import broker_errors
 from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.tensor_file import check_finite, part, prefixed
+from lwmecps_core.tree import flatten, unflatten
 
 KEEP = 4
 """How many of a run's newest snapshots a store keeps."""
@@ -48,37 +47,27 @@ class PolicyStore(Protocol):
 
 def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
     """A snapshot as a safetensors file; equal snapshots give equal bytes, in any process."""
-    tensors: dict[str, Tensor] = {f"extra/{name}": tensor for name, tensor in snapshot.extra.items()}
-    for group, members in snapshot.params.items():
-        tensors |= {f"params/{group}/{name}": tensor for name, tensor in members.items()}
+    tensors = prefixed(snapshot.extra, "extra") | flatten(snapshot.params, "params")
     header = {"algorithm": dump(snapshot.algorithm), "version": snapshot.version, "per_task": snapshot.per_task}
-    # One metadata key: the library writes several in no particular order, and the bytes' hash is the snapshot's name.
-    data = safetensors.torch.save(
-        {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()},
-        metadata={"snapshot": json.dumps(header, sort_keys=True)},
-    )
+    # One entry: of several the order would vary, and the bytes' hash is the snapshot's name.
+    data = tensor_file.write(tensors, {"snapshot": json.dumps(header, sort_keys=True)})
     return FrozenSnapshot(SnapshotRef(sha256(data).hexdigest(), snapshot.version), data)
 
 
 def thaw(data: bytes) -> PolicySnapshot:
-    """Read the bytes that `freeze` made; raises `InvalidInput` when it is not such a file."""
-    try:
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["snapshot"])
-        tensors = safetensors.torch.load(data)
-    except (ValueError, KeyError, SafetensorError) as error:
-        raise InvalidInput("policy snapshot", [Violation("weights", f"not a snapshot: {error}")]) from None
-    params: Params = {}
-    extra: Extra = {}
-    for key, tensor in tensors.items():
-        kind, _, rest = key.partition("/")
-        if kind == "extra":
-            extra[rest] = tensor
-        else:
-            group, _, name = rest.partition("/")
-            params.setdefault(group, {})[name] = tensor
-    algorithm = parse(AlgorithmConfig, header["algorithm"], "policy snapshot")
-    return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
+    """Read the bytes that `freeze` made; raises `InvalidInput` when it is not such a file, or when its numbers are not
+    all finite: nobody can act by them, and the run shall hear of it. Where each task has weights of its own they may
+    be anything: a task that diverged doesn't stop the others, and goes back to its start.
+    """
+    source = "policy snapshot"
+    with tensor_file.reading(source, "weights", "snapshot"):
+        tensors, texts = tensor_file.read(data)
+        header = json.loads(texts["snapshot"])
+        if not header["per_task"]:
+            check_finite(tensors)
+        algorithm = parse(AlgorithmConfig, header["algorithm"], source)
+        params, extra = unflatten(tensors, "params"), part(tensors, "extra")
+        return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
 
 
 _PUT = """

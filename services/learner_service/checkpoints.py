@@ -3,10 +3,7 @@
 import json
 from dataclasses import asdict, replace
 
-import safetensors.torch
-import torch
-
-from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core import tensor_file
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.training.progress import LoopState
 
@@ -16,16 +13,14 @@ LEDGER = "lwmecps.ledger"
 
 
 def to_bytes(state: LoopState) -> bytes:
-    """The state as one file; tensors may share memory, the file holds a copy of each, and their order."""
+    """The state as one file, which also holds the order of the tensors."""
     header = {
         "format": FORMAT,
         "step": str(state.step),
         "scalars": json.dumps(state.scalars),
         "order": json.dumps(list(state.tensors)),
     }
-    return safetensors.torch.save(
-        {k: v.detach().clone(memory_format=torch.contiguous_format) for k, v in state.tensors.items()}, header
-    )
+    return tensor_file.write(state.tensors, header)
 
 
 def with_ledger(state: LoopState, ledger: Ledger | None) -> LoopState:
@@ -40,14 +35,12 @@ def part_ledger(state: LoopState) -> tuple[LoopState, Ledger]:
 
 
 def from_bytes(data: bytes, source: str) -> LoopState:
-    """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file."""
-    try:
-        size = int.from_bytes(data[:8], "little")
-        header: dict[str, str] = json.loads(data[8 : 8 + size])["__metadata__"]
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']!r}, expected {FORMAT!r}")
-        tensors = safetensors.torch.load(data)
+    """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file.
+
+    Its numbers may be anything: a resumed run does what an undisturbed one does, and that one meets no file.
+    """
+    with tensor_file.reading(source, "checkpoint", "checkpoint file"):
+        tensors, header = tensor_file.read(data)
+        tensor_file.check_format(header, FORMAT)
         in_order = {name: tensors[name] for name in json.loads(header["order"])}
         return LoopState(int(header["step"]), in_order, json.loads(header["scalars"]))
-    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise InvalidInput(source, [Violation("checkpoint", f"not a checkpoint file: {error}")]) from None

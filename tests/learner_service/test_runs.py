@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from math import inf, nan
 
 import pytest
 import torch
@@ -276,6 +277,13 @@ def test_a_checkpoint_reads_back_equal_even_without_tensors() -> None:
     assert (back.step, back.scalars) == (4, state.scalars)
     assert all(torch.equal(back.tensors[k], state.tensors[k]) for k in state.tensors)
     assert checkpoints.from_bytes(checkpoints.to_bytes(LoopState(0, {})), "test") == LoopState(0, {})
+
+
+def test_a_checkpoint_keeps_what_is_not_finite_since_a_resumed_run_does_what_an_undisturbed_one_does() -> None:
+    state = LoopState(1, {"best": torch.tensor([inf, nan])}, {"worst": -inf})
+    back = checkpoints.from_bytes(checkpoints.to_bytes(state), "test")
+    assert torch.equal(back.tensors["best"].isnan(), torch.tensor([False, True]))
+    assert back.tensors["best"][0] == inf and back.scalars == state.scalars
 
 
 def test_a_file_that_is_no_checkpoint_is_refused_by_name() -> None:

@@ -119,6 +119,18 @@ def test_what_is_no_snapshot_is_refused():
             thaw(data)
 
 
+def test_what_nobody_can_act_by_is_refused_by_the_name_of_its_tensor():
+    spoilt = freeze(snapshot(value=float("nan"))).data
+    with pytest.raises(InvalidInput, match="not a snapshot: params/actor/w holds NaN or infinite numbers"):
+        thaw(spoilt)
+
+
+def test_a_task_that_diverged_does_not_stop_the_others():
+    one = snapshot(per_task=2)
+    one.params["actor"]["w"][0] = float("nan")
+    assert torch.equal(thaw(freeze(one).data).params["actor"]["w"][1], one.params["actor"]["w"][1])
+
+
 def test_worker_loads_a_snapshot_once():
     class Counting(MemoryPolicyStore):
         loads = 0

@@ -1,0 +1,67 @@
+"""Tensors with a header of texts in one file (safetensors, never pickle): policies, their snapshots and checkpoints.
+
+Trees lie flat in it, as `tree.flatten` names their leaves (`kind/group/name`); a dict by itself is `kind/name`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from lwmecps_core.errors import InvalidInput, Violation
+
+
+def write(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> bytes:
+    """The file, with a copy of every tensor: they may share memory, and be views of any layout.
+
+    Equal tensors and a header of one entry give equal bytes, in any process; the library writes several entries in no
+    particular order.
+    """
+    # PyTorch's side of the library: NumPy's writes the memory of a transposed array under the shape of the view.
+    copies = {name: x.detach().clone(memory_format=torch.contiguous_format) for name, x in tensors.items()}
+    return safetensors.torch.save(copies, dict(header))
+
+
+def read(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Inverse of `write`, the tensors in the file's order; what it raises is for `reading` to translate."""
+    tensors = safetensors.torch.load(data)
+    size = int.from_bytes(data[:8], "little")
+    entries = json.loads(data[8 : 8 + size])
+    header = entries.pop("__metadata__")
+    # The library's order differs from call to call, and with it would the last bit of every sum over a tree.
+    return {name: tensors[name] for name in entries}, header
+
+
+@contextmanager
+def reading(source: str, field: str, what: str) -> Iterator[None]:
+    """Whatever a file's bytes can be wrong by becomes an `InvalidInput` of `source`: `field`: not a `what`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InvalidInput(source, [Violation(field, f"not a {what}: {error}")]) from None
+
+
+def check_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` with the name of a tensor that holds something else than finite numbers."""
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} holds NaN or infinite numbers")
+
+
+def check_format(header: Mapping[str, str], expected: str) -> None:
+    """Raise `ValueError` when the header names another format."""
+    if header["format"] != expected:
+        raise ValueError(f"format {header['format']!r}, expected {expected!r}")
+
+
+def prefixed(named: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """`kind/name` → tensor."""
+    return {f"{kind}/{name}": tensor for name, tensor in named.items()}
+
+
+def part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    """Inverse of `prefixed`: takes the entries under `kind`."""
+    return {name.removeprefix(f"{kind}/"): x for name, x in tensors.items() if name.startswith(f"{kind}/")}

@@ -9,8 +9,8 @@ from lwmecps_core.algorithms.base import Extra, Params
 from lwmecps_core.config import dump, parse
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.tensor_file import check_finite, check_format, part, prefixed
-from lwmecps_core.tree import flatten, unflatten
+from lwmecps_core.tensor_file import check_finite, check_format
+from lwmecps_core.tree import flatten, prefixed, under, unflatten
 
 FORMAT = "lwmecps-policy-1"
 
@@ -32,7 +32,7 @@ class PolicyData:
 
 def to_bytes(policy: PolicyData) -> bytes:
     """The policy as one file whose header carries everything that is not a tensor."""
-    tensors = prefixed(policy.extra, "extra") | flatten(policy.params, "params") | flatten(policy.inner_lr, "inner_lr")
+    tensors = prefixed(policy.extra, "extra/") | flatten(policy.params, "params") | flatten(policy.inner_lr, "inner_lr")
     header = {
         "format": FORMAT,
         "algorithm": json.dumps(dump(policy.algorithm)),
@@ -50,14 +50,11 @@ def from_bytes(data: bytes, source: str) -> PolicyData:
         tensors, header = tensor_file.read(data)
         check_format(header, FORMAT)
         check_finite(tensors)
-        env = json.loads(header["env_spec"])
-        env["blocks"] = tuple((name, tuple(shape)) for name, shape in env["blocks"])
-        env["nvec"] = tuple(env["nvec"])
         return PolicyData(
             parse(AlgorithmConfig, json.loads(header["algorithm"]), source),
-            EnvSpec(**env),
+            parse(EnvSpec, json.loads(header["env_spec"]), source),
             unflatten(tensors, "params"),
-            part(tensors, "extra"),
+            under(tensors, "extra/"),
             unflatten(tensors, "inner_lr"),
             json.loads(header["metadata"]),
         )

@@ -1,6 +1,6 @@
 """Tensors with a header of texts in one file (safetensors, never pickle): policies, their snapshots and checkpoints.
 
-Trees lie flat in it, as `tree.flatten` names their leaves (`kind/group/name`); a dict by itself is `kind/name`.
+Trees lie flat in it, as `tree.flatten` names their leaves (`kind/group/name`).
 """
 
 import json
@@ -55,13 +55,3 @@ def check_format(header: Mapping[str, str], expected: str) -> None:
     """Raise `ValueError` when the header names another format."""
     if header["format"] != expected:
         raise ValueError(f"format {header['format']!r}, expected {expected!r}")
-
-
-def prefixed(named: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """`kind/name` → tensor."""
-    return {f"{kind}/{name}": tensor for name, tensor in named.items()}
-
-
-def part(tensors: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
-    """Inverse of `prefixed`: takes the entries under `kind`."""
-    return {name.removeprefix(f"{kind}/"): x for name, x in tensors.items() if name.startswith(f"{kind}/")}

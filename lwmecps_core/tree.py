@@ -1,6 +1,6 @@
 """Pure functions over parameter trees (group → name → tensor) and their flat form for files and checkpoints."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -61,18 +61,27 @@ def norm_by_task(tree: Tree) -> Tensor:
     return norms
 
 
+def prefixed(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The same entries under names that begin with `prefix`."""
+    return {prefix + name: leaf for name, leaf in named.items()}
+
+
+def under(flat: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Inverse of `prefixed`: the entries whose names begin with `prefix`."""
+    return {name.removeprefix(prefix): leaf for name, leaf in flat.items() if name.startswith(prefix)}
+
+
 def flatten(tree: Tree, prefix: str) -> dict[str, Tensor]:
     """Flat `prefix/group/name` → tensor; groups may hold slashes, names must not."""
     return {f"{prefix}/{g}/{n}": leaf for g, group in tree.items() for n, leaf in group.items()}
 
 
-def unflatten(flat: dict[str, Tensor], prefix: str) -> Tree:
+def unflatten(flat: Mapping[str, Tensor], prefix: str) -> Tree:
     """Inverse of `flatten`: takes the entries under `prefix`."""
     tree: Tree = {}
-    for key, leaf in flat.items():
-        if key.startswith(prefix + "/"):
-            group, name = key[len(prefix) + 1 :].rsplit("/", 1)
-            tree.setdefault(group, {})[name] = leaf
+    for key, leaf in under(flat, prefix + "/").items():
+        group, name = key.rsplit("/", 1)
+        tree.setdefault(group, {})[name] = leaf
     return tree
 
 

@@ -15,8 +15,8 @@ from lwmecps_core.rollout.collector import PolicySnapshot
 from lwmecps_core.rollout.messages import SnapshotRef
 from lwmecps_core.rollout.redis_queue import broker_errors
 from lwmecps_core.run_config import AlgorithmConfig
-from lwmecps_core.tensor_file import check_finite, part, prefixed
-from lwmecps_core.tree import flatten, unflatten
+from lwmecps_core.tensor_file import check_finite
+from lwmecps_core.tree import flatten, prefixed, under, unflatten
 
 KEEP = 4
 """How many of a run's newest snapshots a store keeps."""
@@ -47,7 +47,7 @@ class PolicyStore(Protocol):
 
 def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
     """A snapshot as a safetensors file; equal snapshots give equal bytes, in any process."""
-    tensors = prefixed(snapshot.extra, "extra") | flatten(snapshot.params, "params")
+    tensors = prefixed(snapshot.extra, "extra/") | flatten(snapshot.params, "params")
     header = {"algorithm": dump(snapshot.algorithm), "version": snapshot.version, "per_task": snapshot.per_task}
     # One entry: of several the order would vary, and the bytes' hash is the snapshot's name.
     data = tensor_file.write(tensors, {"snapshot": json.dumps(header, sort_keys=True)})
@@ -66,7 +66,7 @@ def thaw(data: bytes) -> PolicySnapshot:
         if not header["per_task"]:
             check_finite(tensors)
         algorithm = parse(AlgorithmConfig, header["algorithm"], source)
-        params, extra = unflatten(tensors, "params"), part(tensors, "extra")
+        params, extra = unflatten(tensors, "params"), under(tensors, "extra/")
         return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
 
 

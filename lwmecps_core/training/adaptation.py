@@ -17,11 +17,12 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule, speed
+from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule
 from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.guard import Guard
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
+from lwmecps_core.transfer.metrics import adaptation_speed
 from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
 
 
@@ -205,7 +206,7 @@ def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
     metrics = summary(batches) | {
         "test_avg_reward": float(np.mean(at.rewards[-1])),
         "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in batches])),
-        "adaptation_speed": speed(at.rewards, step),
+        "adaptation_speed": adaptation_speed([float(np.mean(each)) for each in at.rewards], step),
     }
     total = x.cfg.adaptation_steps + 1
     return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0]))

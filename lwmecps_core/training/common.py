@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from lwmecps_core import fits, meta
@@ -30,11 +29,6 @@ def bound_algorithm(policy: PolicyData, task: TaskSpec) -> Algorithm:
 def equal_rates(algo: Algorithm, params: Params, rate: float) -> Params:
     """One inner rate for every parameter that takes inner steps."""
     return tree_map(lambda leaf: torch.full_like(leaf, rate), {group: params[group] for group in algo.inner_groups})
-
-
-def speed(rewards: Sequence[Sequence[float]], steps: int) -> float:
-    """Mean gain of reward per inner step: the tasks' rewards, first before and last after `steps` steps."""
-    return float(np.mean(rewards[-1]) - np.mean(rewards[0])) / max(1, steps)
 
 
 def inner_rule(policy: PolicyData) -> tuple[MetaLearner, MetaConfig]:

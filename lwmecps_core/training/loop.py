@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator
-from lwmecps_core.tree import detached, expanded, expanded_extra, gradients, row
+from lwmecps_core.tree import detached, expanded, expanded_extra, gradients, prefixed, row, under
 
 Losses = dict[str, Tensor]
 """Parameter group → loss `[K]`."""
@@ -129,18 +128,12 @@ class Descent:
         return PolicyData(self._algorithm, self._algo.spec, shot.params, shot.extra)
 
     def _state(self, step: int) -> LoopState:
-        extra = {f"extra/{name}": x for name, x in self._extra.items()}
-        memory = {f"memory/{name}": x for name, x in self._memory.items()}
-        return LoopState(step, self._outer.state() | extra | memory)
+        kept = prefixed(self._extra, "extra/") | prefixed(self._memory, "memory/")
+        return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
         self._outer.restore(state.tensors)
         self._extra, self._memory = under(state.tensors, "extra/"), under(state.tensors, "memory/")
-
-
-def under(flat: dict[str, Tensor], prefix: str) -> dict[str, Any]:
-    """The entries of a flat dict below `prefix`, without it."""
-    return {name[len(prefix) :]: x for name, x in flat.items() if name.startswith(prefix)}
 
 
 def _remember(memory: Batch, new: Batch, size: int) -> Batch:

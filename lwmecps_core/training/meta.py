@@ -18,12 +18,13 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import equal_rates, speed
+from lwmecps_core.training.common import equal_rates
 from lwmecps_core.training.evaluation import summary
-from lwmecps_core.training.loop import Descent, under
+from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
-from lwmecps_core.tree import detached, expanded, expanded_extra, tree_map
+from lwmecps_core.transfer.metrics import adaptation_speed
+from lwmecps_core.tree import detached, expanded, expanded_extra, prefixed, tree_map, under
 
 LARGEST_RATE = 1.0
 """Of inner steps: parameters that seldom have a gradient would otherwise learn to leap when they have one."""
@@ -86,10 +87,10 @@ def meta_descent(
         metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
         params, rates = _parted(detached(outer.params))
         extra = algo.after_update(params, extra)
-        rewards = [[float(b.reward.sum(0).mean()) for b in point] for point in data]
-        metrics |= {"task_performance": float(np.mean(rewards[-1]))}
-        metrics |= {"adaptation_speed": speed(rewards, cfg.adaptation_steps)}
-        state = LoopState(step + 1, outer.state() | {f"extra/{name}": x for name, x in extra.items()})
+        curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]
+        metrics |= {"task_performance": curve[-1]}
+        metrics |= {"adaptation_speed": adaptation_speed(curve, cfg.adaptation_steps)}
+        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/"))
         result = PolicyData(algorithm, spec, params, extra, rates, rule)
         yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
 

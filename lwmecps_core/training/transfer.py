@@ -13,10 +13,11 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import TransferConfig, rollout_length
 from lwmecps_core.training.common import bound_algorithm
-from lwmecps_core.training.loop import AddedLoss, Descent, Losses, Method, under
+from lwmecps_core.training.loop import AddedLoss, Descent, Losses, Method
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator, total_episodes
 from lwmecps_core.transfer import domain, freezing, metrics
+from lwmecps_core.tree import prefixed, under
 
 EPISODES = 20
 """How long a run trains where neither it nor its tasks say."""
@@ -79,7 +80,7 @@ def transfer(
         tensors: dict[str, torch.Tensor] = {}
         for (name, curve), one in zip(curves.items(), steps, strict=True):
             curve.append(one.metrics["total_reward"])
-            tensors |= {name + key: x for key, x in one.state.tensors.items()}
+            tensors |= prefixed(one.state.tensors, name)
         progress = steps[0]
         found = metrics.parameter_distance(loops[""].snapshot(progress.step).params, policy.params)
         found["adaptation_speed"] = metrics.adaptation_speed(curves[""])

@@ -74,9 +74,12 @@ def against_scratch(transferred: Sequence[float], scratch: Sequence[float]) -> d
     }
 
 
-def adaptation_speed(curve: Sequence[float]) -> float:
-    """Mean gain of reward per step of learning, from the first point of a curve to its last; 0 for a single point."""
-    return (curve[-1] - curve[0]) / max(1, len(curve) - 1)
+def adaptation_speed(curve: Sequence[float], steps: int | None = None) -> float:
+    """Mean gain of reward per step of learning, from the first point of a curve to its last; 0 for a single point.
+
+    There are `steps` between the two, by default one between neighbouring points.
+    """
+    return (curve[-1] - curve[0]) / max(1, len(curve) - 1 if steps is None else steps)
 
 
 def parameter_distance(params: Params, source: Params) -> dict[str, float]:

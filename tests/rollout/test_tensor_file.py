@@ -35,11 +35,6 @@ def test_what_is_not_finite_is_named(bad: float) -> None:
         tensor_file.check_finite(tensors)
 
 
-def test_parts_of_a_file_are_told_by_whole_names() -> None:
-    flat = tensor_file.prefixed({"actor.w": torch.ones(1)}, "extra") | {"extras/actor.w": torch.zeros(1)}
-    assert tensor_file.part(flat, "extra") == {"actor.w": torch.ones(1)}
-
-
 @pytest.mark.parametrize("data", (b"", b"12345678", b"\xff" * 64, tensor_file.write({"x": torch.ones(3)}, {})[:-3]))
 def test_bytes_of_another_kind_are_refused_in_the_readers_words(data: bytes) -> None:
     with (

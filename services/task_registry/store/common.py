@@ -4,12 +4,16 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lwmecps_core.errors import AlreadyExists, Conflict
+from lwmecps_core.errors import AlreadyExists, Conflict, NotFound
 from services.task_registry.database import Database
-from services.task_registry.models import IdempotencyRow
+from services.task_registry.models import IdempotencyRow, PolicyRow, RunRow, TaskRow
+
+R = TypeVar("R", TaskRow, RunRow, PolicyRow)
 
 Clock = Callable[[], datetime]
 
@@ -28,6 +32,15 @@ def check_etag(kind: str, id_: str, expected: str, actual: str) -> None:
     """Raise `Conflict` if the caller expected another version; an empty expectation fits every version."""
     if expected and expected != actual:
         raise Conflict(f"{kind} {id_} changed since it was read: etag is {actual!r}, not {expected!r}")
+
+
+def find(session: Session, row_class: type[R], kind: str, id_: str, *, lock: bool = False) -> R:
+    """The row of an id, locked until the transaction ends if asked for; raises `NotFound`."""
+    query = select(row_class).where(row_class.id == id_)
+    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise NotFound(kind, id_)
+    return row
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,17 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from lwmecps_core.errors import InvalidInput, Violation
-from services.task_registry.domain import Page
+from sqlalchemy import select
 
+from lwmecps_core.errors import InvalidInput, Violation
+from services.task_registry.database import Database
+from services.task_registry.domain import Page
+from services.task_registry.models import PolicyRow, RunRow, TaskRow
+
+N = TypeVar("N", TaskRow, RunRow, PolicyRow)
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -52,3 +57,22 @@ def cut_page(
         rows = rows[:limit]
         token = base64.urlsafe_b64encode(json.dumps([filters, key(rows[-1])]).encode()).decode()
     return Page(tuple(item(row) for row in rows), token)
+
+
+def newest_page(
+    database: Database,
+    row_class: type[N],
+    item: Callable[[N], T],
+    page_size: int,
+    page_token: str,
+    equal: Mapping[str, str | None],
+) -> Page[T]:
+    """A page of a table, newest first: the rows whose columns have the given values (empty: any)."""
+    filters = digest(row_class.__tablename__, *equal.values())
+    after, limit = read_token(page_token, filters), page_limit(page_size)
+    query = select(row_class).order_by(row_class.seq.desc()).limit(limit + 1)
+    query = query.where(*(getattr(row_class, column) == value for column, value in equal.items() if value))
+    if after:
+        query = query.where(row_class.seq < after[0])
+    with database.read() as session:
+        return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], item)

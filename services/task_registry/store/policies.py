@@ -1,9 +1,8 @@
 """Policies and checkpoints: what is learnt, in the database, and the files that hold the weights."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
@@ -16,8 +15,8 @@ from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.domain import Artefact, Checkpoint, Page, Policy
 from services.task_registry.lifecycle import next_etag
 from services.task_registry.models import CheckpointRow, PolicyRow
-from services.task_registry.store.common import Context, Creation, new_id
-from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
+from services.task_registry.store.common import Context, Creation, find, new_id
+from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.runs import RunStore, locked_run
 
 KEPT_CHECKPOINTS = 2
@@ -67,7 +66,7 @@ class StoredPolicies:
             if run_id:
                 locked_run(session, run_id, token)
             if made := creation.replay(session):
-                return _policy(_find(session, made))
+                return _policy(find(session, PolicyRow, "policy", made))
             row = PolicyRow(id=new_id("policy"), created_at=now, etag="1", **columns)
             session.add(row)
             creation.record(session, row.id, now)
@@ -79,21 +78,12 @@ class StoredPolicies:
     def get(self, policy_id: str) -> Policy:
         """The policy; raises `NotFound`."""
         with self._database.read() as session:
-            return _policy(_find(session, policy_id))
+            return _policy(find(session, PolicyRow, "policy", policy_id))
 
     def list(self, page_size: int = 0, page_token: str = "", run_id: str = "", name: str = "") -> Page[Policy]:
         """Policies, newest first, of one run or name if given."""
-        filters = digest("policies", run_id, name)
-        after, limit = read_token(page_token, filters), page_limit(page_size)
-        query = select(PolicyRow).order_by(PolicyRow.seq.desc()).limit(limit + 1)
-        if run_id:
-            query = query.where(PolicyRow.run_id == run_id)
-        if name:
-            query = query.where(PolicyRow.name == name)
-        if after:
-            query = query.where(PolicyRow.seq < after[0])
-        with self._database.read() as session:
-            return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _policy)
+        given = {"run_id": run_id, "name": name}
+        return newest_page(self._database, PolicyRow, _policy, page_size, page_token, given)
 
     def upload(self, policy_id: str, token: int, chunks: Iterable[bytes], expected: Expected) -> Policy:
         """Store the weights of a policy; the same weights again change nothing.
@@ -110,7 +100,7 @@ class StoredPolicies:
         def work(session: Session) -> Policy:
             if run_id:
                 locked_run(session, run_id, token)
-            row = _find(session, policy_id, lock=True)
+            row = find(session, PolicyRow, "policy", policy_id, lock=True)
             if row.artefact_sha256 is None:
                 row.artefact_key, row.artefact_size_bytes = artefact.key, artefact.size_bytes
                 row.artefact_sha256, row.etag = artefact.sha256, next_etag(row.etag)
@@ -237,14 +227,6 @@ def _newest_first(run_id: str) -> Select[CheckpointRow]:
     return select(CheckpointRow).where(CheckpointRow.run_id == run_id).order_by(CheckpointRow.seq.desc())
 
 
-def _find(session: Session, policy_id: str, *, lock: bool = False) -> PolicyRow:
-    query = select(PolicyRow).where(PolicyRow.id == policy_id)
-    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise NotFound("policy", policy_id)
-    return row
-
-
 def _policy(row: PolicyRow) -> Policy:
     artefact = None
     if row.artefact_key is not None and row.artefact_size_bytes is not None and row.artefact_sha256 is not None:
@@ -257,14 +239,9 @@ def _policy(row: PolicyRow) -> Policy:
         created_at=row.created_at,
         etag=row.etag,
         algorithm=parse(AlgorithmConfig, row.algorithm, f"stored policy {row.id}"),
-        env_spec=_env_spec(row.env_spec),
+        env_spec=parse(EnvSpec, row.env_spec, f"stored policy {row.id}"),
         artefact=artefact,
     )
-
-
-def _env_spec(plain: Mapping[str, Any]) -> EnvSpec:
-    blocks = tuple((name, tuple(shape)) for name, shape in plain["blocks"])
-    return EnvSpec(**{**plain, "blocks": blocks, "nvec": tuple(plain["nvec"])})
 
 
 def _checkpoint(row: CheckpointRow) -> Checkpoint:

@@ -15,8 +15,8 @@ from services.task_registry import lifecycle
 from services.task_registry.domain import News, Page, Report, Run, RunSpec, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
-from services.task_registry.store.common import Context, Creation, check_etag, new_id
-from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
+from services.task_registry.store.common import Context, Creation, check_etag, find, new_id
+from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.records import append, from_plain, news_of, to_plain
 from services.task_registry.store.tasks import lock_tasks
 
@@ -58,7 +58,7 @@ class RunStore:
 
         def work(session: Session) -> Run:
             if made := creation.replay(session):
-                return _run(_find(session, made))
+                return _run(find(session, RunRow, "run", made))
             task_ids = {*spec.task_ids, *spec.calibration_task_ids, *spec.source_task_ids}
             lock_tasks(session, task_ids)
             if spec.policy_id:
@@ -77,7 +77,7 @@ class RunStore:
     def get(self, run_id: str) -> Run:
         """The run; raises `NotFound`."""
         with self._database.read() as session:
-            run = _run(_find(session, run_id))
+            run = _run(find(session, RunRow, "run", run_id))
         overdue = lifecycle.settle(run, self._clock()) != run
         return self._change(run_id, lifecycle.settle) if overdue else run
 
@@ -86,17 +86,8 @@ class RunStore:
     ) -> Page[Run]:
         """Runs, newest first, of the given state and kind if given."""
         self.settle()
-        filters = digest("runs", state, kind)
-        after, limit = read_token(page_token, filters), page_limit(page_size)
-        query = select(RunRow).order_by(RunRow.seq.desc()).limit(limit + 1)
-        if state is not None:
-            query = query.where(RunRow.state == state.value)
-        if kind:
-            query = query.where(RunRow.kind == kind)
-        if after:
-            query = query.where(RunRow.seq < after[0])
-        with self._database.read() as session:
-            return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _run)
+        given = {"state": state and state.value, "kind": kind}
+        return newest_page(self._database, RunRow, _run, page_size, page_token, given)
 
     def news(self, run_id: str, after_revision: int, after_step: int = -1) -> News:
         """The run, and its metrics (later than `after_step`) and rows reported after `after_revision`."""
@@ -174,7 +165,7 @@ class RunStore:
         now = self._clock()
 
         def work(session: Session) -> Run:
-            row = _find(session, run_id, lock=True)
+            row = find(session, RunRow, "run", run_id, lock=True)
             check_etag("run", run_id, etag, row.etag)
             run = change(_run(row), now)
             _write(row, run)
@@ -215,7 +206,7 @@ def spec_from_plain(plain: Mapping[str, Any]) -> RunSpec:
 
 def locked_run(session: Session, run_id: str, token: int) -> Run:
     """The run, locked until the transaction ends; raises `NotFound`, and `Conflict` unless `token` holds it."""
-    run = _run(_find(session, run_id, lock=True))
+    run = _run(find(session, RunRow, "run", run_id, lock=True))
     lifecycle.check_holder(run, token)
     return run
 
@@ -248,14 +239,6 @@ def _expired(now: datetime) -> ColumnElement[bool]:
 def _claimable(now: datetime) -> ColumnElement[bool]:
     unheld = RunRow.state.in_([RunState.PENDING.value, RunState.PAUSED.value])
     return and_(RunRow.desired_state == RunState.RUNNING.value, or_(unheld, _expired(now)))
-
-
-def _find(session: Session, run_id: str, *, lock: bool = False) -> RunRow:
-    query = select(RunRow).where(RunRow.id == run_id)
-    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise NotFound("run", run_id)
-    return row
 
 
 def _run(row: RunRow) -> Run:

@@ -10,8 +10,8 @@ from lwmecps_core.errors import NotFound, WrongState
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from services.task_registry.domain import FINISHED, Page, Task
 from services.task_registry.models import RunRow, RunTaskRow, TaskRow
-from services.task_registry.store.common import Context, Creation, check_etag, new_id
-from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
+from services.task_registry.store.common import Context, Creation, check_etag, find, new_id
+from services.task_registry.store.paging import digest, newest_page
 
 KINDS: Mapping[str, type[TaskSpec] | type[TaskDistribution]] = {"task": TaskSpec, "distribution": TaskDistribution}
 
@@ -41,7 +41,7 @@ class TaskStore:
 
         def work(session: Session) -> Task:
             if made := creation.replay(session):
-                return _task(_find(session, made))
+                return _task(find(session, TaskRow, "task", made))
             row = TaskRow(
                 id=new_id("task"),
                 name=name,
@@ -62,21 +62,12 @@ class TaskStore:
     def get(self, task_id: str) -> Task:
         """The task; raises `NotFound`."""
         with self._database.read() as session:
-            return _task(_find(session, task_id))
+            return _task(find(session, TaskRow, "task", task_id))
 
     def list(self, page_size: int = 0, page_token: str = "", name: str = "", family: str = "") -> Page[Task]:
         """Tasks, newest first, of one name or family if given."""
-        filters = digest("tasks", name, family)
-        after, limit = read_token(page_token, filters), page_limit(page_size)
-        query = select(TaskRow).order_by(TaskRow.seq.desc()).limit(limit + 1)
-        if name:
-            query = query.where(TaskRow.name == name)
-        if family:
-            query = query.where(TaskRow.family == family)
-        if after:
-            query = query.where(TaskRow.seq < after[0])
-        with self._database.read() as session:
-            return cut_page(session.scalars(query).all(), limit, filters, lambda row: [row.seq], _task)
+        given = {"name": name, "family": family}
+        return newest_page(self._database, TaskRow, _task, page_size, page_token, given)
 
     def delete(self, task_id: str, etag: str = "") -> None:
         """Remove a task.
@@ -86,7 +77,7 @@ class TaskStore:
         """
 
         def work(session: Session) -> None:
-            row = _find(session, task_id, lock=True)
+            row = find(session, TaskRow, "task", task_id, lock=True)
             check_etag("task", task_id, etag, row.etag)
             users = session.scalars(
                 select(RunRow.id)
@@ -106,14 +97,6 @@ def lock_tasks(session: Session, task_ids: Collection[str]) -> None:
     found = session.scalars(select(TaskRow.id).where(TaskRow.id.in_(list(task_ids))).with_for_update(read=True)).all()
     for missing in sorted(set(task_ids) - set(found)):
         raise NotFound("task", missing)
-
-
-def _find(session: Session, task_id: str, *, lock: bool = False) -> TaskRow:
-    query = select(TaskRow).where(TaskRow.id == task_id)
-    row = session.scalars(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise NotFound("task", task_id)
-    return row
 
 
 def _task(row: TaskRow) -> Task:

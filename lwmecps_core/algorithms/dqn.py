@@ -1,8 +1,5 @@
 """Double deep Q-learning; an action of several components has one Q-function per component (branching)."""
 
-from collections.abc import Iterator
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,23 +12,19 @@ from lwmecps_core.run_config import DQNConfig
 from lwmecps_core.specs import EnvSpec
 
 
-class DQN:
+class DQN(replay.FromMemory[DQNConfig]):
     """Double Q-learning targets (van Hasselt et al. 2016, arXiv:1509.06461, equation 4), averaged over branches.
 
     Branching (Tavakoli et al. 2018, arXiv:1711.08946, equation 5) keeps the outputs linear in the number of components.
     The target network is in `extra` and moves by `tau` after every update; within inner adaptation it stays fixed.
     """
 
-    optimiser: Literal["adam", "sgd"] = "adam"
     inner_groups: tuple[str, ...] = ("critic",)
 
     def __init__(self, cfg: DQNConfig, spec: EnvSpec) -> None:
         if not spec.discrete:
             raise InvalidInput("algorithm", [Violation("name", f"dqn needs discrete actions; {spec.env_id} has a Box")])
-        self.cfg, self.spec = cfg, spec
-        self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        self.memory_size = cfg.memory_size
-        self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
+        super().__init__(cfg, spec)
 
     @property
     def noise_size(self) -> int:
@@ -46,14 +39,6 @@ class DQN:
     def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
         """The greedy choice of every component, or with probability `epsilon` any allowed one."""
         return ActorOut(heads.epsilon_greedy(self._q(params["critic"], obs, mask), self.cfg.epsilon, noise), {})
-
-    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
-        """Transitions with the frame that each led to."""
-        return replay.transitions(data)
-
-    def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
-        """`updates_per_batch` uniform samples of `batch_size` transitions from memory."""
-        return replay.minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator)
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Huber loss of every branch's value against the mean target of all branches."""

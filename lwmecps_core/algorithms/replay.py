@@ -1,12 +1,44 @@
 """Transitions and how a memory of them is sampled: what every algorithm that learns from old data shares."""
 
 from collections.abc import Iterator, Sequence
+from typing import Generic, Literal, TypeVar
 
 import torch
 
-from lwmecps_core.algorithms.base import Batch
+from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.networks import Architecture
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.batch import FIELDS, RolloutBatch
+from lwmecps_core.run_config import DQNConfig, SACConfig, TD3Config
+from lwmecps_core.specs import EnvSpec
+
+C = TypeVar("C", DQNConfig, SACConfig, TD3Config)
+
+
+class FromMemory(Generic[C]):
+    """Base of algorithms whose networks learn from a memory of transitions, `updates_per_batch` samples at a time."""
+
+    optimiser: Literal["adam", "sgd"] = "adam"
+
+    def __init__(self, cfg: C, spec: EnvSpec) -> None:
+        self.cfg: C = cfg
+        self.spec = spec
+        self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
+        self.memory_size = cfg.memory_size
+        self._nets = Architecture(spec, cfg.hidden_size, cfg.network)
+
+    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+        """Transitions with the frame that each led to, and the noise that the losses need."""
+        return self._with_noise(transitions(data), generator)
+
+    def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
+        """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise."""
+        for part in minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator):
+            yield self._with_noise(part, generator)
+
+    def _with_noise(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The batch and the random numbers that its losses need: none, unless an algorithm says otherwise."""
+        return batch
 
 
 def stacked(batches: Sequence[RolloutBatch]) -> Batch:

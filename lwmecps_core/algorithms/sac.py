@@ -1,8 +1,6 @@
 """Soft actor-critic for Box actions (a squashed Gaussian) and for discrete ones (exact expectations over choices)."""
 
-from collections.abc import Iterator
 from math import log, pi
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +10,6 @@ from lwmecps_core.algorithms import heads, networks, replay
 from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.run_config import SACConfig
-from lwmecps_core.specs import EnvSpec
 
 LOG_STD_RANGE = 5.0
 """Of the Gaussian before squashing: smoothly bounded, since a hard bound would have no gradient beyond it."""
@@ -22,7 +19,7 @@ DISCRETE_TARGET = 0.5
 """Target entropy as a share of that of the uniform policy."""
 
 
-class SAC:
+class SAC(replay.FromMemory[SACConfig]):
     """Maximum-entropy actor-critic with twin critics and a learnt temperature (Haarnoja et al. 2018, arXiv:1812.05905).
 
     Box actions follow a Gaussian squashed into [0, 1] by (tanh + 1)/2, with the exact density. The temperature holds
@@ -38,14 +35,7 @@ class SAC:
     does the temperature. Nothing is detached: the critics' target follows the online actor and temperature.
     """
 
-    optimiser: Literal["adam", "sgd"] = "adam"
     inner_groups: tuple[str, ...] = ("actor", "critic")
-
-    def __init__(self, cfg: SACConfig, spec: EnvSpec) -> None:
-        self.cfg, self.spec = cfg, spec
-        self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        self.memory_size = cfg.memory_size
-        self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
 
     @property
     def noise_size(self) -> int:
@@ -70,15 +60,6 @@ class SAC:
             return ActorOut(action.to(torch.int32), {})
         normal = torch.zeros_like(out[..., 0]) if noise is None else heads.normal(noise)
         return ActorOut(squashed_gaussian(out, normal)[0], {})
-
-    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
-        """Transitions with the frame that each led to, and noise for both frames' actions."""
-        return self._with_noise(replay.transitions(data), generator)
-
-    def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
-        """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise."""
-        for part in replay.minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator):
-            yield self._with_noise(part, generator)
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Actor: −soft value. Critic: half the squared soft Bellman error, summed over twins. Alpha: its dual.
@@ -113,6 +94,7 @@ class SAC:
         return self._nets.init_value(generator, of_actions=True)
 
     def _with_noise(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """With Box actions, noise for both frames' actions."""
         if self.spec.discrete:
             return batch
         like = batch["action"]

@@ -1,7 +1,6 @@
 """Twin delayed deterministic policy gradient for Box actions."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,12 +11,13 @@ from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import TD3Config
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.tree import under
 
 HALF_RANGE = 0.5
 """Of Box actions, which live in [0, 1]: the unit of all noise."""
 
 
-class TD3:
+class TD3(replay.FromMemory[TD3Config]):
     """Clipped double Q-learning, target smoothing and delayed actors (Fujimoto et al. 2018, arXiv:1802.09477).
 
     The targets of actor and critics are in `extra`, under `actor.` and `critic.`; they move together with the actor, at
@@ -26,7 +26,6 @@ class TD3:
     stay fixed.
     """
 
-    optimiser: Literal["adam", "sgd"] = "adam"
     inner_groups: tuple[str, ...] = ("actor", "critic")
 
     def __init__(self, cfg: TD3Config, spec: EnvSpec) -> None:
@@ -34,10 +33,7 @@ class TD3:
             raise InvalidInput(
                 "algorithm", [Violation("name", f"td3 needs Box actions; {spec.env_id} has discrete ones")]
             )
-        self.cfg, self.spec = cfg, spec
-        self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        self.memory_size = cfg.memory_size
-        self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
+        super().__init__(cfg, spec)
 
     @property
     def noise_size(self) -> int:
@@ -57,25 +53,21 @@ class TD3:
             action = (action + self.cfg.exploration_noise * HALF_RANGE * heads.normal(noise)).clamp(0.0, 1.0)
         return ActorOut(action, {})
 
-    def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
-        """Transitions with the frame that each led to, and the noise of the target's action."""
-        return self._with_noise(replay.transitions(data), generator)
-
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise.
 
         Their samples are marked `delayed`: the actor waits for its turn.
         """
-        for part in replay.minibatches(batch, self.cfg.batch_size, self.cfg.updates_per_batch, generator):
-            yield self._with_noise(part, generator) | {"delayed": torch.ones_like(part["weight"])}
+        for part in super().minibatches(batch, generator):
+            yield part | {"delayed": torch.ones_like(part["weight"])}
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Critic: squared error of both twins against the lesser target (algorithm 1). Actor: −Q of the first."""
         cfg, obs, weight = self.cfg, batch["obs"], batch["weight"]
         limit = cfg.noise_clip * HALF_RANGE
         smoothing = (cfg.target_noise * HALF_RANGE * batch["target_noise"]).clamp(-limit, limit)
-        next_action = (self._action(_under(extra, "actor."), batch["next_obs"]) + smoothing).clamp(0.0, 1.0)
-        next_q = self._twin_values(_under(extra, "critic."), batch["next_obs"], next_action).amin(-2)
+        next_action = (self._action(under(extra, "actor."), batch["next_obs"]) + smoothing).clamp(0.0, 1.0)
+        next_q = self._twin_values(under(extra, "critic."), batch["next_obs"], next_action).amin(-2)
         goal = batch["reward"] + cfg.discount_factor * batch["alive"] * next_q
         error = (self._twin_values(params["critic"], obs, batch["action"]) - goal.unsqueeze(-2)).square().sum(-2)
         losses = {"critic": weighted_mean(error, weight)}
@@ -98,6 +90,7 @@ class TD3:
         return extra["updates"] == self.cfg.policy_delay - 1
 
     def _with_noise(self, batch: Batch, generator: torch.Generator) -> Batch:
+        """The noise of the target's action."""
         like = batch["action"]
         return batch | {"target_noise": torch.randn(like.shape, dtype=like.dtype, generator=generator)}
 
@@ -110,7 +103,3 @@ class TD3:
 
 def _flat(params: Params) -> networks.Net:
     return {f"{group}.{name}": leaf for group, names in params.items() for name, leaf in names.items()}
-
-
-def _under(extra: Extra, prefix: str) -> networks.Net:
-    return {name.removeprefix(prefix): leaf for name, leaf in extra.items() if name.startswith(prefix)}

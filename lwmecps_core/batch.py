@@ -41,7 +41,8 @@ class RolloutBatch:
 
     Shapes: obs `[T+1, B, O]` f32; mask `[T+1, B, M]` bool (M = 0 without masks); action `[T, B, A]` i32 or f32;
     reward `[T, B]` f32; terminated, truncated, valid `[T, B]` bool; extras (what `act` returned beside the action, such
-    as `log_prob`) and info (see `INFO_KEYS`) `[T, B]` f32 each.
+    as `log_prob`) and info (see `INFO_KEYS`) `[T, B]` f32 each; memory (what the actor remembers after the last
+    transition) `[B, ...]` each.
     """
 
     obs: Array
@@ -53,6 +54,7 @@ class RolloutBatch:
     valid: Array
     extras: Mapping[str, Array] = field(default_factory=dict)
     info: Mapping[str, Array] = field(default_factory=dict)
+    memory: Mapping[str, Array] = field(default_factory=dict)
     policy_version: int = 0
     seed: int = 0
 
@@ -77,6 +79,7 @@ class RolloutBatch:
             **{name: cut(getattr(self, name)) for name in FIELDS},  # type: ignore[arg-type]
             extras={k: cut(v) for k, v in self.extras.items()},
             info={k: cut(v) for k, v in self.info.items()},
+            memory={k: v[start:stop] for k, v in self.memory.items()},
         )
 
 
@@ -94,4 +97,5 @@ def concatenate(parts: Sequence[RolloutBatch]) -> RolloutBatch:
         **{name: join(attrgetter(name)) for name in FIELDS},  # type: ignore[arg-type]
         extras={k: join(lambda p, k=k: p.extras[k]) for k in first.extras},  # type: ignore[misc]
         info={k: join(lambda p, k=k: p.info[k]) for k in first.info},  # type: ignore[misc]
+        memory={k: np.concatenate([p.memory[k] for p in parts]) for k in first.memory},
     )

@@ -1,7 +1,7 @@
 """Rollouts of Gymnasium's environments, in the form in which a learner takes them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium
@@ -12,8 +12,14 @@ from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from lwmecps_core import algorithms
+from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
+from lwmecps_core.rollout.actor import Actor, AnyArray, Memory
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.drive import drive
+from lwmecps_core.rollout.play import Bools, Floats, Seeds
+from lwmecps_core.rollout.policy_actor import PolicyActor
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import EnvSpec
 
@@ -42,6 +48,57 @@ class GymTask:
         return EnvSpec(self.env_id, (("global", env.observation_space.shape or ()),), nvec, size, steps or 0)
 
 
+class GymEnvs:
+    """`width` environments that go on where they were left: `Environments` whose `reset` changes nothing.
+
+    A step after an episode's end is itself the reset (next-step autoreset); `over` `[B]` says where that comes next.
+    """
+
+    def __init__(self, task: GymTask, width: int, seed: int, reward_scale: float, units: NDArray[np.float32]) -> None:
+        self.spec = task.spec()
+        self._env, self._scale, self._units = task.make(width), reward_scale, units
+        self._obs, _ = self._env.reset(seed=seed)
+        self._mask = np.ones((width, self.spec.mask_size), np.bool_)
+        self._info = {key: np.zeros(width, np.float32) for key in INFO_KEYS}
+        self.over = np.zeros(width, np.bool_)
+
+    def reset(self, seeds: Seeds) -> tuple[Floats, Bools]:
+        """What they show now."""
+        return (self._obs / self._units).astype(np.float32), self._mask
+
+    def reset_where(self, which: Bools, seeds: Seeds) -> tuple[Floats, Bools]:
+        """What the step before saw."""
+        return self.reset(seeds)
+
+    def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
+        """One step everywhere."""
+        self._obs, reward, terminated, truncated, _ = self._env.step(own_units(self._env, action))
+        self.over = terminated | truncated
+        scaled = (reward * self._scale).astype(np.float32)
+        return *self.reset(np.zeros(0, np.uint64)), scaled, terminated, truncated, self._info
+
+
+@dataclass(frozen=True)
+class UniformActor:
+    """Draws all actions alike."""
+
+    spec: EnvSpec
+
+    @property
+    def noise_size(self) -> int:
+        """One number for each component."""
+        return self.spec.action_size
+
+    def begin(self, seeds: Seeds) -> Memory:
+        """Nothing is remembered."""
+        return {}
+
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        assert noise is not None
+        return Acted((noise * self.spec.nvec).astype(np.int32) if self.spec.discrete else noise)
+
+
 class GymCollector:
     """A `Collector` whose environments go on where the last collection left them.
 
@@ -54,66 +111,24 @@ class GymCollector:
     def __init__(
         self, task: GymTask, steps: int, warm_up: int = 0, reward_scale: float = 1.0, units: Sequence[float] = ()
     ) -> None:
-        self._task, self._spec, self._units = task, task.spec(), np.array(units or 1.0, np.float32)
+        self._task, self._units = task, np.array(units or 1.0, np.float32)
         self._steps, self._warm_up, self._scale = steps, warm_up, reward_scale
-        self._env: VectorEnv[Any, Any, Any] | None = None
-        self._obs: NDArray[np.float32]
-        self._over: NDArray[np.bool_]
+        self._env: GymEnvs | None = None
         self.taken = 0
         """Transitions so far: steps that only carried a reset don't count."""
 
     def collect(self, tasks: Sequence[object], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`; of one task, by one policy."""
-        rng, width, spec = generator(plan.seeds[0]), plan.episodes, self._spec
-        length, random = plan.length or self._steps, False
+        plan = replace(plan, length=plan.length or self._steps)
+        actor: Actor = PolicyActor(snapshot, self._task.spec(), 1)
         if self._env is None:
-            self._env = self._task.make(width)
-            self._obs, _ = self._env.reset(seed=int(rng.integers(2**31)))
-            self._over = np.zeros(width, np.bool_)
-            length, random = (self._warm_up, True) if self._warm_up else (length, False)
-        algo = algorithms.make(snapshot.algorithm, spec)
-        mask = torch.ones(width, spec.mask_size, dtype=torch.bool)
-        noise = torch.from_numpy(rng.random((length, width, algo.noise_size), np.float32))
-        obs = np.empty((length + 1, width, spec.obs_size), np.float32)
-        action = _random(spec, (length, width), rng)
-        reward = np.zeros((length, width), np.float32)
-        terminated, truncated, valid = (np.zeros((length, width), np.bool_) for _ in range(3))
-        extras: dict[str, NDArray[np.float32]] = {}
-        with torch.inference_mode():
-            for t in range(length):
-                obs[t], valid[t] = self._obs / self._units, ~self._over
-                if not random:
-                    out = algo.act(
-                        snapshot.params,
-                        snapshot.extra,
-                        torch.from_numpy(obs[t]),
-                        mask,
-                        None if plan.greedy else noise[t],
-                    )
-                    action[t] = out.action.numpy()
-                    for name, value in out.extras.items():
-                        extras.setdefault(name, np.zeros_like(reward))[t] = value.numpy()
-                self._obs, reward[t], terminated[t], truncated[t], _ = self._env.step(own_units(self._env, action[t]))
-                self._over = terminated[t] | truncated[t]
-            obs[length] = self._obs / self._units
-        self.taken += int(valid.sum())
-        info = {key: np.zeros_like(reward) for key in INFO_KEYS}
-        reward *= self._scale * valid
-        return [
-            RolloutBatch(
-                obs,
-                np.ones((length + 1, width, spec.mask_size), np.bool_),
-                action,
-                reward,
-                terminated & valid,
-                truncated & valid,
-                valid,
-                extras,
-                info,
-                snapshot.version,
-                plan.seeds[0],
-            )
-        ]
+            seed = int(generator(plan.seeds[0]).integers(2**31))
+            self._env = GymEnvs(self._task, plan.episodes, seed, self._scale, self._units)
+            if self._warm_up:
+                actor, plan = UniformActor(self._env.spec), replace(plan, length=self._warm_up, greedy=False)
+        (batch,), _ = drive(self._env, actor, plan, over=self._env.over)
+        self.taken += int(batch.valid.sum())
+        return [replace(batch, policy_version=snapshot.version)]
 
 
 def own_units(env: VectorEnv[Any, Any, Any], action: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -133,7 +148,8 @@ def greedy(task: GymTask, snapshot: PolicySnapshot, units: Sequence[float] = ())
     def choose(obs: NDArray[np.float32]) -> NDArray[np.generic]:
         mask = torch.ones(len(obs), spec.mask_size, dtype=torch.bool)
         with torch.inference_mode():
-            out = algo.act(snapshot.params, snapshot.extra, torch.from_numpy(obs / divisors), mask, None)
+            seen = first_seen(spec, torch.from_numpy(obs / divisors), mask)
+            out = algo.act(snapshot.params, snapshot.extra, {}, seen, None)
         return own_units(env, out.action.numpy())
 
     return choose
@@ -149,9 +165,3 @@ def returns(task: GymTask, choose: Choice, episodes: int, seed: int) -> NDArray[
         total += reward * running
         running &= ~(terminated | truncated)
     return total
-
-
-def _random(spec: EnvSpec, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[Any]:
-    if spec.discrete:
-        return rng.integers(0, spec.nvec, (*shape, spec.action_size), np.int32)
-    return rng.random((*shape, spec.action_size), np.float32)

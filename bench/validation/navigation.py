@@ -15,8 +15,10 @@ from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.drive import drive
+from lwmecps_core.rollout.play import Bools, Floats, Seeds
+from lwmecps_core.rollout.policy_actor import PolicyActor
 from lwmecps_core.run_config import MetaConfig, PPOConfig
-from lwmecps_core.seeding import generator
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.training.common import equal_rates
 from lwmecps_core.training.loop import Descent
@@ -77,56 +79,41 @@ class PointCollector:
 
     def collect(self, tasks: Sequence[Goal], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """See `Collector.collect`."""
-        k, e, length = len(tasks), plan.episodes, plan.length or HORIZON
-        algo = algorithms.make(snapshot.algorithm, SPEC)
-        goal = np.asarray(tasks, np.float32)[:, None]
-        noise = torch.from_numpy(
-            np.stack([generator(seed).random((length, e, algo.noise_size), np.float32) for seed in plan.seeds], 1)
-        )
-        lead = (k, e) if snapshot.per_task else (k * e,)
-        no_mask = torch.ones(*lead, 0, dtype=torch.bool)
-        position = np.zeros((length + 1, k, e, 2), np.float32)
-        action = np.zeros((length, k, e, 2), np.float32)
-        reward, log_prob = (np.zeros((length, k, e), np.float32) for _ in range(2))
-        terminated, truncated, valid = (np.zeros((length, k, e), np.bool_) for _ in range(3))
-        alive = np.ones((k, e), np.bool_)
-        for t in range(length):
-            with torch.inference_mode():
-                out = algo.act(
-                    snapshot.params,
-                    snapshot.extra,
-                    torch.from_numpy(position[t]).reshape(*lead, 2),
-                    no_mask,
-                    None if plan.greedy else noise[t].reshape(*lead, -1),
-                )
-            action[t] = out.action.reshape(k, e, 2).numpy()
-            log_prob[t] = out.extras["log_prob"].reshape(k, e).numpy()
-            position[t + 1] = moved(position[t], action[t])
-            gap = position[t + 1] - goal
-            distance = np.square(gap).sum(-1)
-            reward[t] = -(distance if self.squared else np.sqrt(distance)) * alive
-            terminated[t] = (np.abs(gap) < NEAR).all(-1) & alive
-            valid[t] = alive
-            alive &= ~terminated[t]
-        truncated[-1] = alive
-        mask = np.ones((length + 1, e, 0), np.bool_)
-        info = {key: np.zeros((length, e), np.float32) for key in INFO_KEYS}
-        return [
-            RolloutBatch(
-                position[:, i],
-                mask,
-                action[:, i],
-                reward[:, i],
-                terminated[:, i],
-                truncated[:, i],
-                valid[:, i],
-                {"log_prob": log_prob[:, i]},
-                info,
-                snapshot.version,
-                plan.seeds[i],
-            )
-            for i in range(k)
-        ]
+        goal = np.repeat(np.asarray(tasks, np.float32), plan.episodes, axis=0)
+        env = PointEnvs(goal, plan.length or HORIZON, self.squared)
+        batches, _ = drive(env, PolicyActor(snapshot, SPEC, len(tasks)), plan, again=False)
+        return [replace(batch, policy_version=snapshot.version) for batch in batches]
+
+
+class PointEnvs:
+    """Points `[B]` that look for their goals `[B, 2]` for `length` steps (`Environments`; see `PointCollector`)."""
+
+    spec = SPEC
+
+    def __init__(self, goal: NDArray[np.float32], length: int, squared: bool) -> None:
+        self._goal, self._length, self._squared = goal, length, squared
+        self._position, self._t = np.zeros_like(goal), 0
+        self._mask = np.ones((len(goal), 0), np.bool_)
+        self._info = {key: np.zeros(len(goal), np.float32) for key in INFO_KEYS}
+
+    def reset(self, seeds: Seeds) -> tuple[Floats, Bools]:
+        """All points start at the origin."""
+        self._position, self._t = np.zeros_like(self._goal), 0
+        return self._position, self._mask
+
+    def reset_where(self, which: Bools, seeds: Seeds) -> tuple[Floats, Bools]:
+        """An episode has no successor here."""
+        raise NotImplementedError
+
+    def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
+        """One step of every point."""
+        self._position, self._t = moved(self._position, action), self._t + 1
+        gap = self._position - self._goal
+        distance = np.square(gap).sum(-1)
+        reward = -(distance if self._squared else np.sqrt(distance))
+        terminated = (np.abs(gap) < NEAR).all(-1)
+        truncated = ~terminated & (self._t == self._length)
+        return self._position, self._mask, reward, terminated, truncated, self._info
 
 
 def moved(position: NDArray[np.float32], action: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,13 +7,13 @@ Everything takes a leading task axis: with parameters `[K, ...]` and data `[K, .
 (K may also be absent). `docs/decisions/0001-task-axis.md` says why this is written out and not left to `vmap`.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from lwmecps_core.acting import REWARD_TERMS, Acted, Seen
 from lwmecps_core.specs import EnvSpec
 
 Params = dict[str, dict[str, Tensor]]
@@ -22,14 +22,6 @@ Extra = dict[str, Tensor]
 """State that no gradient reaches: target networks, exploration rates."""
 Batch = dict[str, Tensor]
 """What a loss reads: field → tensor `[..., S, ...]`, S samples."""
-
-
-@dataclass(frozen=True)
-class ActorOut:
-    """What `act` returns: `action` `[..., B, A]` (int32 or float32) and per-sample extras `[..., B]` to store."""
-
-    action: Tensor
-    extras: dict[str, Tensor]
 
 
 class Algorithm(Protocol):
@@ -51,10 +43,19 @@ class Algorithm(Protocol):
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Fresh parameters and extra state, without a task axis."""
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
-        """Choose actions for `obs` `[..., B, O]`, `mask` `[..., B, M]`, `noise` `[..., B, noise_size]`.
+    def memory(self, width: int) -> dict[str, Tensor]:
+        """What the policy remembers of `width` environments that it has seen nothing of: name → `[width, ...]`.
 
-        Without noise the choice is deterministic (the policy's mode, the greedy action).
+        Empty for a policy that acts on the newest observation alone.
+        """
+
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
+        """Choose actions on what is `seen` of `[..., B]` environments, with `noise` `[..., B, noise_size]`.
+
+        Without noise the choice is deterministic (the policy's mode, the greedy action). `memory` has `seen`'s leading
+        axes, and so has the one that is returned.
         """
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
@@ -76,3 +77,18 @@ class Algorithm(Protocol):
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """Move target networks after a step."""
+
+
+class Forgetful:
+    """An algorithm whose policies act on the newest observation alone."""
+
+    def memory(self, width: int) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+
+def first_seen(spec: EnvSpec, obs: Tensor, mask: Tensor) -> Seen[Tensor]:
+    """Observations `[..., B, O]` and masks `[..., B, M]` as what is seen when an episode begins."""
+    lead = obs.shape[:-1]
+    action = torch.zeros(*lead, spec.action_size, dtype=torch.int32 if spec.discrete else torch.float32)
+    return Seen(obs, mask, obs.new_zeros(*lead, len(REWARD_TERMS)), action, torch.ones(lead, dtype=torch.bool))

@@ -1,11 +1,14 @@
 """Double deep Q-learning; an action of several components has one Q-function per component (branching)."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
-from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import DQNConfig
@@ -36,9 +39,11 @@ class DQN(replay.FromMemory[DQNConfig]):
         net = self._nets.init_components(heads.choices(self.spec), 1.0, generator)
         return {"critic": net}, {name: leaf.clone() for name, leaf in net.items()}
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
         """The greedy choice of every component, or with probability `epsilon` any allowed one."""
-        return ActorOut(heads.epsilon_greedy(self._q(params["critic"], obs, mask), self.cfg.epsilon, noise), {})
+        return Acted(heads.epsilon_greedy(self._q(params["critic"], seen.obs, seen.mask), self.cfg.epsilon, noise))
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Huber loss of every branch's value against the mean target of all branches."""

@@ -1,14 +1,15 @@
 """Proximal policy optimisation with generalised advantages, action masks and discrete or Box actions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import log, pi
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
-from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.returns import (
     flat_samples,
     generalised_advantage,
@@ -23,7 +24,7 @@ INITIAL_LOG_STD = -0.7
 """Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
 
 
-class PPO:
+class PPO(Forgetful):
     """Clipped likelihood-ratio objective (Schulman et al. 2017, arXiv:1707.06347, equation 7).
 
     The ratio form is also what makes it a valid inner loss: at the sampling parameters its first and second derivatives
@@ -55,15 +56,17 @@ class PPO:
             actor["log_std"] = torch.full((size,), INITIAL_LOG_STD)
         return {"actor": actor, "critic": critic}, {}
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], obs), mask)
+            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], seen.obs), seen.mask)
             action = heads.mode(self.spec, choices) if noise is None else heads.sample(choices, noise)
-            return ActorOut(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
-        mean, log_std = self._gaussian(params, obs)
+            return Acted(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
+        mean, log_std = self._gaussian(params, seen.obs)
         action = mean if noise is None else mean + torch.exp(log_std) * heads.normal(noise)
-        return ActorOut(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
+        return Acted(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Advantages normalised per task, value targets, and the flattened samples.

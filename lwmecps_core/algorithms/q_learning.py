@@ -1,14 +1,15 @@
 """Tabular Q-learning on a discretised observation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import inf
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, replay
-from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import QLearningConfig
 from lwmecps_core.specs import EnvSpec
@@ -22,7 +23,7 @@ MULTIPLIER = 48_271
 """A primitive root of `PRIME` (Park, Miller and Stockmeyer 1993, Communications of the ACM 36(7), 108–110)."""
 
 
-class QLearning:
+class QLearning(Forgetful):
     """Q(s, a) moves by `learning_rate` times its mean error over an update's visits (Watkins and Dayan 1992, Machine
     Learning 8, 279–292, equation 1).
 
@@ -58,10 +59,12 @@ class QLearning:
         table = INITIAL_SCALE * torch.randn(self.cfg.table_size, heads.choices(self.spec), generator=generator)
         return {"critic": {"table": table}}, {"table": table.clone()}
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
         """The greedy choice, or with probability `epsilon` any allowed one."""
-        values = self._values(params["critic"]["table"], obs, mask).unsqueeze(-2)
-        return ActorOut(heads.epsilon_greedy(values, self.cfg.epsilon, noise), {})
+        values = self._values(params["critic"]["table"], seen.obs, seen.mask).unsqueeze(-2)
+        return Acted(heads.epsilon_greedy(values, self.cfg.epsilon, noise))
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to."""

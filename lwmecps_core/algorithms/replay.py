@@ -5,7 +5,7 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 
-from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.networks import Architecture
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.batch import FIELDS, RolloutBatch
@@ -15,7 +15,7 @@ from lwmecps_core.specs import EnvSpec
 C = TypeVar("C", DQNConfig, SACConfig, TD3Config)
 
 
-class FromMemory(Generic[C]):
+class FromMemory(Forgetful, Generic[C]):
     """Base of algorithms whose networks learn from a memory of transitions, `updates_per_batch` samples at a time."""
 
     optimiser: Literal["adam", "sgd"] = "adam"

@@ -1,13 +1,15 @@
 """Soft actor-critic for Box actions (a squashed Gaussian) and for discrete ones (exact expectations over choices)."""
 
+from collections.abc import Mapping
 from math import log, pi
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
-from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.run_config import SACConfig
 
@@ -51,15 +53,17 @@ class SAC(replay.FromMemory[SACConfig]):
             params["alpha"] = {"log_alpha": torch.tensor([log(self.cfg.alpha)])}
         return params, {name: leaf.clone() for name, leaf in critic.items()}
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
         """Sample an action by `noise`, or take the mode (the squashed mean)."""
-        out = self._nets.components(params["actor"], obs)
+        out = self._nets.components(params["actor"], seen.obs)
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, out, mask)
+            choices = heads.log_probs(self.spec, out, seen.mask)
             action = heads.mode(self.spec, choices) if noise is None else heads.sample(choices, noise)
-            return ActorOut(action.to(torch.int32), {})
+            return Acted(action.to(torch.int32))
         normal = torch.zeros_like(out[..., 0]) if noise is None else heads.normal(noise)
-        return ActorOut(squashed_gaussian(out, normal)[0], {})
+        return Acted(squashed_gaussian(out, normal)[0])
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """Actor: −soft value. Critic: half the squared soft Bellman error, summed over twins. Alpha: its dual.

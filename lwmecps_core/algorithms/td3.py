@@ -1,12 +1,13 @@
 """Twin delayed deterministic policy gradient for Box actions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
-from lwmecps_core.algorithms.base import ActorOut, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import TD3Config
@@ -46,12 +47,14 @@ class TD3(replay.FromMemory[TD3Config]):
         params = {"actor": self._nets.init_policy(1, generator), "critic": networks.twins(*critics)}
         return params, {name: leaf.clone() for name, leaf in _flat(params).items()} | {"updates": torch.zeros(())}
 
-    def act(self, params: Params, extra: Extra, obs: Tensor, mask: Tensor, noise: Tensor | None) -> ActorOut:
+    def act(
+        self, params: Params, extra: Extra, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None
+    ) -> Acted[Tensor]:
         """The actor's action, with Gaussian exploration if there is `noise`."""
-        action = self._action(params["actor"], obs)
+        action = self._action(params["actor"], seen.obs)
         if noise is not None:
             action = (action + self.cfg.exploration_noise * HALF_RANGE * heads.normal(noise)).clamp(0.0, 1.0)
-        return ActorOut(action, {})
+        return Acted(action)
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise.

@@ -1,6 +1,6 @@
 """Controls that learnt policies are held against: rules that read the observation only, and the oracle.
 
-A new one is a class with the `Baseline` contract and a line in `REGISTRY`.
+A new one is a class with the contract `Rule` (an `Actor` with a name) and a line in `REGISTRY`.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lwmecps_core.baselines.balance import OptimizedBalance
-from lwmecps_core.baselines.base import Baseline, Scene, scene
 from lwmecps_core.baselines.calibration import calibrated_for
 from lwmecps_core.baselines.fixed import Static, Uniform
 from lwmecps_core.baselines.greedy import Greedy
 from lwmecps_core.baselines.hpa import Hpa, HpaSettings, calibrate
 from lwmecps_core.baselines.oracle import Oracle
 from lwmecps_core.baselines.random import RandomPolicy
+from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.envs.scene import Scene, scene
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
 
-__all__ = ["NAMES", "REGISTRY", "Baseline", "HpaSettings", "Scene", "calibrate", "make"]
+__all__ = ["NAMES", "REGISTRY", "HpaSettings", "Rule", "Scene", "calibrate", "make"]
 
-REGISTRY: dict[str, Callable[[Scene], Baseline]] = {
+REGISTRY: dict[str, Callable[[Scene], Rule]] = {
     "random": RandomPolicy,
     "uniform": Uniform,
     "static": Static,
@@ -35,9 +36,7 @@ REGISTRY: dict[str, Callable[[Scene], Baseline]] = {
 NAMES = tuple(REGISTRY)
 
 
-def make(
-    name: str, tasks: Sequence[TaskSpec], task_of: ArrayLike, *, training_tasks: Sequence[TaskSpec] = ()
-) -> Baseline:
+def make(name: str, tasks: Sequence[TaskSpec], task_of: ArrayLike, *, training_tasks: Sequence[TaskSpec] = ()) -> Rule:
     """The baseline `name` for `BatchEnv(tasks, task_of)`.
 
     `hpa_calibrated` is tuned on `training_tasks`, or, without any, on tasks drawn from the given tasks' families.

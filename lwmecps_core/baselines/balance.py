@@ -1,13 +1,13 @@
 """Replicas in proportion to load."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Bools, Floats, Scene, View, to_action
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.greedy import best_node
 from lwmecps_core.envs.observation import V2
+from lwmecps_core.envs.scene import Floats, Scene, View, to_action
+from lwmecps_core.rollout.actor import AnyArray, Memory
 
 UTILISATION = 0.6
 
@@ -20,20 +20,22 @@ class OptimizedBalance:
     """
 
     name = "optimized_balance"
+    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """Nothing is remembered."""
+        return {}
 
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        view = View(self._scene, obs)
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        view = View(self._scene, seen.obs)
         if self._scene.version == V2:
-            return best_node(self._scene, _room(view), mask)
+            return Acted(best_node(self._scene, _room(view), seen.mask))
         totals = np.maximum(np.rint(view.busy / UTILISATION), 1).astype(np.int64)
-        return to_action(self._scene, view, totals, _room(view) if hasattr(view, "node_rate") else None)
+        return Acted(to_action(self._scene, view, totals, _room(view) if hasattr(view, "node_rate") else None))
 
 
 def _room(view: View) -> Floats:

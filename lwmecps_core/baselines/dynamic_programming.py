@@ -13,9 +13,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Ints, Scene
 from lwmecps_core.baselines.replay import Replay
 from lwmecps_core.envs.observation import V4
+from lwmecps_core.envs.scene import Ints, Scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.workload import users_table

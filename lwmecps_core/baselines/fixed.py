@@ -1,58 +1,44 @@
 """Fixed numbers of replicas: the same everywhere, or what was deployed in the beginning."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Bools, Ints, Scene, View, encode, to_action
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.envs.observation import V2
+from lwmecps_core.envs.scene import Scene, View, encode, to_action
+from lwmecps_core.rollout.actor import AnyArray, LeftAlone, Memory
 
 
-class Uniform:
-    """Half of the most replicas of every deployment, spread over the nodes; in v2 the pods' nodes take turns."""
-
-    name = "uniform"
-
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._turn = 0
-
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
-        self._turn = 0
-
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        scene = self._scene
-        if scene.version != V2:
-            score = np.zeros(scene.limit.shape)
-            return to_action(scene, View(scene, obs), np.maximum(scene.maximum // 2, 1), score)
-        nodes = scene.limit.shape[2]
-        after = (np.arange(nodes) - self._turn) % nodes
-        self._turn += 1
-        allowed = mask if scene.spec.discrete else np.ones((len(obs), nodes), np.bool_)
-        return encode(scene, np.where(allowed, after, nodes).argmin(1)[:, None])
-
-
-class Static:
+class Static(LeftAlone):
     """What was deployed when the episode began, for ever."""
 
     name = "static"
 
+
+class Uniform:
+    """Half of the most replicas of every deployment, spread over the nodes; in v2 the pods' nodes take turns.
+
+    Remembers `turn` `[B]`: how many pods were placed.
+    """
+
+    name = "uniform"
+    noise_size = 0
+
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._totals: Ints | None = None
 
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
-        self._totals = None
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """No pod is placed yet."""
+        return {"turn": np.zeros(len(seeds), np.int64)}
 
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        view = View(self._scene, obs)
-        if self._scene.version == V2:
-            return encode(self._scene, view.current_node[:, None])
-        if self._totals is None:
-            self._totals = view.desired
-        return to_action(self._scene, view, self._totals, np.zeros(self._scene.limit.shape))
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        scene, obs = self._scene, seen.obs
+        if scene.version != V2:
+            score = np.zeros(scene.limit.shape)
+            return Acted(to_action(scene, View(scene, obs), np.maximum(scene.maximum // 2, 1), score), {}, memory)
+        nodes = scene.limit.shape[2]
+        turn = np.where(seen.first, 0, memory["turn"])
+        after = (np.arange(nodes) - turn[:, None]) % nodes
+        allowed = seen.mask if scene.spec.discrete else np.ones((len(obs), nodes), np.bool_)
+        return Acted(encode(scene, np.where(allowed, after, nodes).argmin(1)[:, None]), {}, {"turn": turn + 1})

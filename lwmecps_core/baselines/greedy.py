@@ -8,9 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Bools, Floats, Ints, Scene, View, encode, to_action
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.envs.observation import V1, V2
+from lwmecps_core.envs.scene import Bools, Floats, Ints, Scene, View, encode, to_action
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.actor import AnyArray, Memory
 
 
 class Greedy:
@@ -20,6 +22,8 @@ class Greedy:
     node with the least CPU requested. In v2 it only places.
     """
 
+    noise_size = 0
+
     def __init__(self, scene: Scene, by: Literal["latency", "load"]) -> None:
         self.name = f"greedy_{by}"
         if scene.version == V1:
@@ -27,17 +31,18 @@ class Greedy:
             raise InvalidInput(self.name, [Violation("env_id", reason)])
         self._scene, self._by = scene, by
 
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """Nothing is remembered."""
+        return {}
 
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        scene, view = self._scene, View(self._scene, obs)
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        scene, view = self._scene, View(self._scene, seen.obs)
         if scene.version == V2:
-            return best_node(scene, self._node_score(view), mask)
+            return Acted(best_node(scene, self._node_score(view), seen.mask))
         need = view.log_latency if self._by == "latency" else view.utilisation
         score = self._node_score(view) if hasattr(view, "node_rate") else None
-        return to_action(scene, view, exchange(view.desired, need, scene.room), score)
+        return Acted(to_action(scene, view, exchange(view.desired, need, scene.room), score))
 
     def _node_score(self, view: View) -> Floats:
         score: Floats = view.node_rate if self._by == "latency" else -view.node_cpu_requested

@@ -4,17 +4,20 @@ https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algor
 """
 
 from collections.abc import Sequence
-from itertools import product
+from itertools import product, repeat
 from math import ceil
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from lwmecps_core.baselines.base import Bools, Floats, Ints, Scene, View, scene, to_action
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.config import config
+from lwmecps_core.envs.scene import Floats, Ints, Scene, View, scene, to_action
 from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.rollout.play import play
 from lwmecps_core.seeding import episode_seeds
 from lwmecps_core.specs import NonNegative, TaskSpec
 
@@ -61,8 +64,11 @@ def desired_replicas(ready: Ints, desired: Ints, utilisation: Floats, target: Fl
 class Hpa:
     """The autoscaler for every deployment; in v4 new pods go to the node with the least CPU requested.
 
-    `settings` is one for all environments, or one for each.
+    `settings` is one for all environments, or one for each. Remembers `wishes` `[B, window, D]`, replicas wanted in the
+    latest intervals, the newest first; 0 where there was none.
     """
+
+    noise_size = 0
 
     def __init__(self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa") -> None:
         self.name = name
@@ -73,24 +79,24 @@ class Hpa:
         self._tolerance = np.array([s.tolerance for s in each])[:, None]
         interval_s = [scene.tasks[k].interval_s for k in scene.task_of]
         self._window = np.array([1 + ceil(s.stabilisation_s / i) for s, i in zip(each, interval_s, strict=True)])
-        self._recent: list[Ints] = []
 
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
-        self._recent = []
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """Nothing was wished for yet."""
+        deployments = self._scene.maximum.shape[1]
+        return {"wishes": np.zeros((len(seeds), int(self._window.max()), deployments), np.int64)}
 
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        view = View(self._scene, obs)
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        view = View(self._scene, seen.obs)
         wanted = desired_replicas(view.ready, view.desired, view.utilisation, self._target, self._tolerance)
-        self._recent = [*self._recent, wanted][-int(self._window.max()) :]
-        history = np.stack(self._recent[::-1])
-        inside = np.arange(len(history))[:, None] < self._window
-        highest = np.where(inside[..., None], history, 0).max(0)
+        before = np.where(seen.first[:, None, None], 0, memory["wishes"])
+        wishes = np.concatenate([wanted[:, None], before[:, :-1]], axis=1)
+        inside = np.arange(wishes.shape[1]) < self._window[:, None]
+        highest = np.where(inside[..., None], wishes, 0).max(1)
         # A scale-down waits for the highest wish of the window, but never turns into a scale-up.
         totals = np.where(wanted < view.desired, np.minimum(highest, np.maximum(view.desired, 1)), wanted)
         score = -view.node_cpu_requested if hasattr(view, "node_rate") else None
-        return to_action(self._scene, view, totals, score)
+        return Acted(to_action(self._scene, view, totals, score), {}, {"wishes": wishes})
 
 
 def calibrate(tasks: Sequence[TaskSpec], *, episodes: int = 1, seed: int = 0) -> HpaSettings:
@@ -99,10 +105,6 @@ def calibrate(tasks: Sequence[TaskSpec], *, episodes: int = 1, seed: int = 0) ->
     env = BatchEnv(tasks, np.tile(np.repeat(np.arange(len(tasks)), episodes), len(GRID)))
     hpa = Hpa(scene(tasks, env.task_of), [s for s in GRID for _ in range(size)])
     seeds = np.tile(episode_seeds(seed, size), len(GRID))
-    obs, mask = env.reset(seeds)
-    hpa.reset(seeds)
-    total = np.zeros(env.size)
-    for _ in range(env.spec.horizon):
-        obs, mask, reward, *_ = env.step(hpa.act(obs, mask))
-        total += reward
+    intervals = play(env, hpa, hpa.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
+    total = sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))
     return GRID[int(total.reshape(len(GRID), size).mean(1).argmax())]

@@ -6,13 +6,13 @@ trajectories and of dynamic programmes (`dynamic_programming`), and is refined w
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.balance import OptimizedBalance
-from lwmecps_core.baselines.base import Baseline, Bools, Ints, Scene, encode, scene
 from lwmecps_core.baselines.dynamic_programming import best_by_programme
 from lwmecps_core.baselines.fixed import Static, Uniform
 from lwmecps_core.baselines.greedy import Greedy
@@ -20,13 +20,17 @@ from lwmecps_core.baselines.hpa import GRID, Hpa
 from lwmecps_core.baselines.random import RandomPolicy
 from lwmecps_core.baselines.refine import refine
 from lwmecps_core.baselines.replay import Replay
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.observation import V3, V4, version_of
+from lwmecps_core.envs.scene import Ints, Scene, encode, scene
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.rollout.play import play
 from lwmecps_core.specs import EnvId, TaskSpec
 
 EPISODES_AT_ONCE = 32
 
-RULES: tuple[Callable[[Scene], Baseline], ...] = (
+RULES: tuple[Callable[[Scene], Rule], ...] = (
     Static,
     Uniform,
     OptimizedBalance,
@@ -37,33 +41,35 @@ RULES: tuple[Callable[[Scene], Baseline], ...] = (
 
 
 class Oracle:
-    """Follows the best plan that it found when the episode began (v3 and v4)."""
+    """Follows the best plan that it found when the episode began (v3 and v4).
+
+    Remembers `plans` `[B, T, A]` and `t` `[B]`, how many intervals have passed.
+    """
 
     name = "oracle"
+    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         if scene.version not in (V3, V4):
             reason = f"plans replicas, which {scene.spec.env_id} does not set: use lwmecps-v3 or lwmecps-v4"
             raise InvalidInput(self.name, [Violation("env_id", reason)])
         self._scene = scene
-        self._plans = np.empty((0, 0, 0), np.int64)
-        self._t = 0
 
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """See `Baseline.reset`."""
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """Search each episode's plan."""
         scene = self._scene
         discrete = [replace(t, env_id=_discrete(t)) for t in scene.tasks]
         parts = [
             best_plans(discrete, scene.task_of[i : i + EPISODES_AT_ONCE], seeds[i : i + EPISODES_AT_ONCE])
             for i in range(0, len(seeds), EPISODES_AT_ONCE)
         ]
-        self._plans, self._t = np.concatenate(parts), 0
+        return {"plans": np.concatenate(parts), "t": np.zeros(len(seeds), np.int64)}
 
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """See `Baseline.act`."""
-        action = self._plans[:, self._t % self._plans.shape[1]]
-        self._t += 1
-        return encode(self._scene, action)
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        plans, t = memory["plans"], memory["t"]
+        action = plans[np.arange(len(t)), t % plans.shape[1]]
+        return Acted(encode(self._scene, action), {}, {"plans": plans, "t": t + 1})
 
 
 def _discrete(task: TaskSpec) -> EnvId:
@@ -89,15 +95,12 @@ def followed(replay: Replay) -> tuple[Ints, NDArray[np.float64]]:
     return np.concatenate([plans for plans, _ in runs], axis=1), np.concatenate([total for _, total in runs], axis=1)
 
 
-def _follow(replay: Replay, rule: Baseline, width: int) -> tuple[Ints, NDArray[np.float64]]:
+def _follow(replay: Replay, rule: Rule, width: int) -> tuple[Ints, NDArray[np.float64]]:
     """Plans `[E, width, T, A]` and total rewards `[E, width]` of a rule that acts `width` times in every episode."""
     env, seeds = replay.env(width), np.repeat(replay.seeds, width)
-    rule.reset(seeds)
-    obs, mask = env.reset(seeds)
     actions, total = [], np.zeros(env.size)
-    for _ in range(replay.horizon):
-        actions.append(rule.act(obs, mask).astype(np.int64))
-        obs, mask, reward, *_ = env.step(actions[-1])
-        total += reward
+    for interval in play(env, rule, rule.begin(seeds), env.reset(seeds), repeat(None, replay.horizon)):
+        actions.append(interval.acted.action.astype(np.int64))
+        total += interval.reward
     shape = (len(replay.seeds), width)
     return np.stack(actions, axis=1).reshape(*shape, replay.horizon, -1), total.reshape(shape)

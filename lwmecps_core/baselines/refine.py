@@ -10,9 +10,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Ints
 from lwmecps_core.baselines.replay import Replay
 from lwmecps_core.envs.observation import V4
+from lwmecps_core.envs.scene import Ints
 
 ROUNDS = 24
 PROPOSALS = 12

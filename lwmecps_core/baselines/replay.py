@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.base import Ints, Scene, scene
+from lwmecps_core.envs.scene import Ints, Scene, scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.specs import TaskSpec
 

@@ -1,6 +1,6 @@
 """Putting the parts of rollouts together, each column once, in whatever order and however often they arrive."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +61,7 @@ class _Columns:
         assert batch is not None
         if self._batch is None:
             self._have = np.zeros(part.width, np.bool_)
-            self._batch = _map(batch, lambda a: np.empty((a.shape[0], part.width, *a.shape[2:]), a.dtype))
+            self._batch = _of_width(batch, part.width)
         start, stop = part.first_column, part.first_column + batch.width
         if len(self._have) != part.width or batch.length != self._batch.length:
             shape = [self._batch.length, self._batch.width]
@@ -73,21 +73,28 @@ class _Columns:
         return True
 
 
-def _map(batch: RolloutBatch, function: Callable[[Array], Array]) -> RolloutBatch:
-    arrays: dict[str, Any] = {name: function(getattr(batch, name)) for name in FIELDS}
+def _of_width(batch: RolloutBatch, width: int) -> RolloutBatch:
+    """Empty arrays like the batch's, for `width` environments."""
+
+    def empty(a: Array) -> Array:
+        return np.empty((a.shape[0], width, *a.shape[2:]), a.dtype)
+
+    arrays: dict[str, Any] = {name: empty(getattr(batch, name)) for name in FIELDS}
     return replace(
         batch,
         **arrays,
-        extras={k: function(a) for k, a in batch.extras.items()},
-        info={k: function(a) for k, a in batch.info.items()},
+        extras={k: empty(a) for k, a in batch.extras.items()},
+        info={k: empty(a) for k, a in batch.info.items()},
+        memory={k: np.empty((width, *a.shape[1:]), a.dtype) for k, a in batch.memory.items()},
     )
 
 
 def _copy(source: RolloutBatch, target: RolloutBatch) -> None:
     pairs: list[tuple[Array, Array]] = [(getattr(source, name), getattr(target, name)) for name in FIELDS]
-    for mine, theirs in ((source.extras, target.extras), (source.info, target.info)):
+    named = (source.extras, target.extras), (source.info, target.info), (source.memory, target.memory)
+    for mine, theirs in named:
         if mine.keys() != theirs.keys():
-            raise _unfit("extras and info", f"{sorted(mine)} where others have {sorted(theirs)}")
+            raise _unfit("extras, info and memory", f"{sorted(mine)} where others have {sorted(theirs)}")
         pairs += [(mine[k], theirs[k]) for k in mine]
     for a, b in pairs:
         if a.shape != b.shape or a.dtype != b.dtype:

@@ -23,7 +23,9 @@ def chunks(
 
 
 def take_tasks(snapshot: PolicySnapshot, start: int, stop: int) -> PolicySnapshot:
-    """The part of a snapshot that tasks `start` to `stop` need: all of it unless it has a task axis."""
+    """The part of a snapshot that tasks `start` to `stop` need: all weights unless they have a task axis."""
+    if snapshot.memory:
+        snapshot = replace(snapshot, memory={k: v[start:stop] for k, v in snapshot.memory.items()})
     if not snapshot.per_task:
         return snapshot
     return replace(

@@ -105,7 +105,8 @@ def column_bytes(batch: RolloutBatch) -> int:
     """Size of one environment's transitions in an entry."""
     numbers = [batch.obs, batch.action, batch.reward, *batch.extras.values(), *batch.info.values()]
     bits = batch.mask.size + 3 * batch.reward.size
-    return (sum(a.nbytes for a in numbers) + bits // 8) // batch.width + 8
+    kept = sum(a.nbytes for a in batch.memory.values())
+    return (sum(a.nbytes for a in numbers) + bits // 8 + kept) // batch.width + 8
 
 
 def decode_part(data: bytes) -> RolloutPart:
@@ -134,6 +135,7 @@ def decode_part(data: bytes) -> RolloutPart:
         valid=_unpack(m.valid_bits, (t, b), "valid_bits"),
         extras=dict(_unstack(m.extra_names, m.extras, (t, b), "extras")),
         info=dict(_unstack(m.info_names, m.info, (t, b), "info")),
+        memory=_memory(m, b),
         policy_version=m.policy_version,
         seed=m.seed,
     )
@@ -160,7 +162,22 @@ def _encode_columns(request_id: str, task: int, batch: RolloutBatch, start: int,
         if arrays:
             names.extend(arrays)
             tensor.CopyFrom(tensor_to_proto(_stack(arrays)))
+    for name, array in part.memory.items():
+        m.memory_names.append(name)
+        m.memory.append(tensor_to_proto(array))
     return m.SerializeToString()
+
+
+def _memory(m: pb.RolloutBatch, width: int) -> dict[str, Array]:
+    if len(m.memory_names) != len(m.memory):
+        raise _invalid("rollout batch", "memory", f"{len(m.memory)} tensors for {len(m.memory_names)} names")
+    found: dict[str, Array] = {}
+    for name, tensor in zip(m.memory_names, m.memory, strict=True):
+        array = tensor_from_proto(tensor, f"rollout batch: memory {name}")
+        if array.shape[:1] != (width,):
+            raise _invalid("rollout batch", "memory", f"{name} must be [{width}, …], not {list(array.shape)}")
+        found[name] = array
+    return found
 
 
 def _stack(arrays: Mapping[str, Array]) -> Array:

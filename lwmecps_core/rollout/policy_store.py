@@ -48,6 +48,7 @@ class PolicyStore(Protocol):
 def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
     """A snapshot as a safetensors file; equal snapshots give equal bytes, in any process."""
     tensors = prefixed(snapshot.extra, "extra/") | flatten(snapshot.params, "params")
+    tensors |= prefixed(snapshot.memory, "memory/")
     header = {"algorithm": dump(snapshot.algorithm), "version": snapshot.version, "per_task": snapshot.per_task}
     # One entry: of several the order would vary, and the bytes' hash is the snapshot's name.
     data = tensor_file.write(tensors, {"snapshot": json.dumps(header, sort_keys=True)})
@@ -67,7 +68,8 @@ def thaw(data: bytes) -> PolicySnapshot:
             check_finite(tensors)
         algorithm = parse(AlgorithmConfig, header["algorithm"], source)
         params, extra = unflatten(tensors, "params"), under(tensors, "extra/")
-        return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"])
+        memory = under(tensors, "memory/")
+        return PolicySnapshot(algorithm, params, extra, header["version"], header["per_task"], memory)
 
 
 _PUT = """

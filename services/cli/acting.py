@@ -3,34 +3,34 @@
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
-from lwmecps_core.batch import Array
+from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.config import config, parse
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.rollout.play import Seeds, play
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.learner.v1 import learner_pb2
-from protos.lwmecps.task.v1 import task_pb2
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.options import read_yaml
 from services.cli.tasks import Json, fetch
 from services.common import convert
+from services.common.sessions import SessionEnv
 
 app = typer.Typer()
 SHOWN_INFO = ("users", "replicas", "latency_ms")
-SESSION_S = 120.0
-"""Deadline of calls to a session: the first one after an installation compiles the simulator, and a real cluster takes
-its time."""
 LONGEST = 100_000
 """Control intervals of an episode that is watched: the most that a task may have."""
 _BACKENDS = {"simulated": env_pb2.BACKEND_SIMULATED, "kubernetes": env_pb2.BACKEND_KUBERNETES}
@@ -69,9 +69,12 @@ def act(
     clients: Clients = context.obj
     if observation is not None:
         seen = parse(Observations, read_yaml(observation), str(observation))
-        mask = np.asarray(seen.mask, np.bool_) if seen.mask else None
-        action = _act(clients, policy_id, np.asarray(seen.observation, np.float32), mask)
-        render.print_json({"action": action.tolist()})
+        request = learner_pb2.ActRequest(
+            policy_id=policy_id, observation=tensor_to_proto(np.asarray(seen.observation, np.float32))
+        )
+        if seen.mask:
+            request.mask.CopyFrom(tensor_to_proto(np.asarray(seen.mask, np.bool_)))
+        render.print_json({"action": tensor_from_proto(clients.learner("Act", request).action).tolist()})
         return
     spec = _drawn(clients, task, task_seed)
     lines = _drive(clients, policy_id, spec, _BACKENDS[backend], None if watch else steps)
@@ -96,14 +99,35 @@ def _cells(line: Line) -> list[str]:
     return [str(v) if isinstance(v, list | int) else f"{v:.3g}" for v in line.values()]
 
 
-def _act(
-    clients: Clients, policy_id: str, observation: Array, mask: Array | None, env_spec: task_pb2.EnvSpec | None = None
-) -> Array:
-    request = learner_pb2.ActRequest(policy_id=policy_id, observation=tensor_to_proto(observation), env_spec=env_spec)
-    if mask is not None:
-        request.mask.CopyFrom(tensor_to_proto(mask))
-    action: Array = tensor_from_proto(clients.learner("Act", request).action)
-    return action
+@dataclass(frozen=True)
+class RemotePolicy:
+    """A stored policy as an actor: the learner-service chooses, and what the policy remembers travels along."""
+
+    clients: Clients
+    policy_id: str
+    spec: EnvSpec
+    """The environment that is acted in."""
+    noise_size: int = 0
+
+    def begin(self, seeds: Seeds) -> Memory:
+        """Nothing is known yet."""
+        return {}
+
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """The policy's best choice."""
+        request = learner_pb2.ActRequest(
+            policy_id=self.policy_id,
+            observation=tensor_to_proto(seen.obs),
+            mask=tensor_to_proto(seen.mask) if seen.mask.size else None,
+            env_spec=convert.env_spec_to_message(self.spec),
+            memory={name: tensor_to_proto(x) for name, x in memory.items()},
+            reward_terms=tensor_to_proto(seen.reward_terms),
+            previous_action=tensor_to_proto(seen.action),
+            first=tensor_to_proto(seen.first),
+        )
+        answer = self.clients.learner("Act", request)
+        kept = {name: tensor_from_proto(x) for name, x in answer.memory.items()}
+        return Acted(tensor_from_proto(answer.action), {}, kept)
 
 
 def _drive(
@@ -113,27 +137,16 @@ def _drive(
 
     Without a number of `steps` the episode is as long as can be: another one would bring the initial replicas back.
     """
-    run = task if steps else replace(task, horizon=LONGEST)
-    request = env_pb2.CreateSessionRequest(task=convert.task_to_message(run), backend=backend)
-    session, call_s = clients.env("CreateSession", request, SESSION_S), SESSION_S + task.interval_s
-    names, spec = list(session.info_keys), convert.env_spec_to_message(env_spec(task))
+    env = SessionEnv(clients.env, task if steps else replace(task, horizon=LONGEST), backend)
+    actor, seeds = RemotePolicy(clients, policy_id, env_spec(task)), np.zeros(1, np.uint64)
     try:
-        reset = env_pb2.ResetSessionRequest(session_id=session.session_id)
-        seen = clients.env("ResetSession", reset, call_s).transition
-        for step in range(1, (steps or LONGEST) + 1):
-            mask = tensor_from_proto(seen.mask)
-            observation = tensor_from_proto(seen.observation)
-            action = _act(clients, policy_id, observation, mask if mask.size else None, spec)
-            move = env_pb2.StepSessionRequest(
-                session_id=session.session_id, action=tensor_to_proto(action), with_info=True
-            )
-            seen = clients.env("StepSession", move, call_s).transition
-            info = tensor_from_proto(seen.info)[:, 0]
-            shown = {name: float(info[names.index(name)]) for name in SHOWN_INFO}
-            reward = float(tensor_from_proto(seen.reward)[0])
-            yield {"step": step, "action": action[0].tolist(), **shown, "reward": reward}
+        frame, noise = env.reset(None), repeat(None, steps or LONGEST)
+        intervals = play(env, actor, actor.begin(seeds), frame, noise, new_seeds=lambda: seeds)
+        for step, now in enumerate(intervals, 1):
+            shown = {name: float(now.info[name][0]) for name in SHOWN_INFO}
+            yield {"step": step, "action": now.acted.action[0].tolist(), **shown, "reward": float(now.reward[0])}
     finally:
-        clients.env("CloseSession", env_pb2.CloseSessionRequest(session_id=session.session_id), call_s)
+        env.close()
 
 
 def _drawn(clients: Clients, task: str, seed: int) -> TaskSpec:

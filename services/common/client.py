@@ -1,16 +1,20 @@
 """Channels to our services: retries, keepalive, TLS and token."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 
 from lwmecps_core.errors import InvalidInput, Violation
+from services.common.errors import rpc_errors
 from services.common.reloading import Reloaded
 from services.common.settings import ClientSettings
 
+CALL_S = 30.0
+"""Deadline of a unary call."""
 KEEPALIVE_S, KEEPALIVE_ANSWER_S = 10.0, 5.0
 """After so long without a sign of life a server is asked for one; if it gives none, calls end as `UNAVAILABLE`."""
 _MIB = 1024 * 1024
@@ -109,3 +113,31 @@ class _Token(
     intercept_unary_stream: Any = _with_token
     intercept_stream_unary: Any = _with_token
     intercept_stream_stream: Any = _with_token
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One service at one address."""
+
+    address: str
+    stub: Any
+
+    def __call__(self, method: str, request: Any, timeout_s: float = CALL_S) -> Any:
+        """Call a unary method by name; errors come back as the domain errors that the service raised."""
+        with rpc_errors(self.address):
+            return getattr(self.stub, method)(request, timeout=timeout_s)
+
+    def stream(self, method: str, request: Any) -> Iterator[Any]:
+        """The messages of a server stream, with errors as in a call."""
+        with rpc_errors(self.address):
+            yield from getattr(self.stub, method)(request)
+
+    def pages(self, method: str, request: Any, field: str) -> list[Any]:
+        """All entries of a paged list."""
+        entries: list[Any] = []
+        while True:
+            answer = self(method, request)
+            entries.extend(getattr(answer, field))
+            if not answer.next_page_token:
+                return entries
+            request.page_token = answer.next_page_token

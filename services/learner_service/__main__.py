@@ -17,17 +17,17 @@ from lwmecps_core.tracking import make_trackers
 from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceServicer_to_server
-from services.common.client import connect
+from services.common.client import Caller, connect
 from services.common.server import ROLLOUTS, Service, serve
 from services.common.settings import ClientSettings, read
-from services.learner_service.acting import Actor
+from services.learner_service.acting import StoredPolicies
 from services.learner_service.collectors import RedisCollectors
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
 from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, Workshop
-from services.learner_service.session_collector import EnvService, SessionCollector
+from services.learner_service.session_collector import SessionCollector
 from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)
     collecting = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
     env_channel = connect(settings.env, read(ClientSettings, CLIENT_PREFIX))
-    sessions = EnvService(EnvServiceStub(env_channel), settings.env)  # type: ignore[no-untyped-call]
+    sessions = Caller(settings.env, EnvServiceStub(env_channel))  # type: ignore[no-untyped-call]
     redis = connect_redis(settings.redis_url)
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
     workshop = Workshop(
@@ -57,7 +57,7 @@ def main() -> None:
     )
     make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
     pool = RunPool(workshop, settings.slots)
-    servicer = LearnerRpc(registry, Actor(registry.get_weights, settings.policy_cache), pool.nudge)
+    servicer = LearnerRpc(registry, StoredPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )

@@ -2,15 +2,18 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lwmecps_core import fits
-from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.algorithms.base import Algorithm, first_seen
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import EnvSpec
@@ -20,7 +23,21 @@ MAX_CHOICES = 2**24
 """How many choices, over all observations and action components, one call may weigh."""
 
 
-class Actor:
+@dataclass(frozen=True)
+class Before:
+    """What went before: what the policy remembers, and the interval before.
+
+    memory name → `[B, ...]` (empty: nothing yet); reward_terms float32 `[B, len(REWARD_TERMS)]`, action `[B, A]`, first
+    bool `[B]` (None: zeros, and everywhere first where nothing is remembered).
+    """
+
+    memory: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    reward_terms: NDArray[Any] | None = None
+    action: NDArray[Any] | None = None
+    first: NDArray[Any] | None = None
+
+
+class StoredPolicies:
     """Acts with stored policies, keeping the `capacity` last used ones in memory; any number of threads may call it.
 
     One that acts on clusters of several sizes counts once for each.
@@ -40,7 +57,8 @@ class Actor:
         *,
         greedy: bool,
         seed: int = 0,
-    ) -> NDArray[Any]:
+        before: Before | None = None,
+    ) -> Acted[NDArray[Any]]:
         """Actions `[B, A]` for observations `[B, O]` under masks `[B, M]` (None: everything is allowed).
 
         They are those of the environment `spec` (None: of the one that the policy was made for). Without `greedy` they
@@ -55,9 +73,10 @@ class Actor:
             mask = check_observations(policy.env_spec, obs, mask)
         size = algorithm.noise_size
         noise = None if greedy else torch.rand(len(obs), size, generator=torch.Generator().manual_seed(seed))
+        memory, seen = remembered(algorithm, torch.tensor(obs), torch.tensor(mask), before or Before())
         with torch.inference_mode():
-            out = algorithm.act(policy.params, policy.extra, torch.tensor(obs), torch.tensor(mask), noise)
-        return out.action.numpy()
+            out = algorithm.act(policy.params, policy.extra, memory, seen, noise)
+        return Acted(out.action.numpy(), {}, {name: x.numpy() for name, x in out.memory.items()})
 
     def _keep(self, key: tuple[str, EnvSpec | None], make: Callable[[], Ready]) -> Ready:
         with self._lock:
@@ -74,6 +93,40 @@ class Actor:
 
 def _ready(policy: PolicyData, spec: EnvSpec | None = None, field: str = "policy_id") -> Ready:
     return policy, fits.bound(policy, spec or policy.env_spec, "request", field)
+
+
+def remembered(
+    algorithm: Algorithm, obs: Tensor, mask: Tensor, before: Before
+) -> tuple[dict[str, Tensor], Seen[Tensor]]:
+    """Memory and what is seen, as the algorithm takes them; raises `InvalidInput` naming what does not fit."""
+    fresh, none = algorithm.memory(len(obs)), first_seen(algorithm.spec, obs, mask)
+    wrong: list[Violation] = []
+
+    def given(name: str, array: NDArray[Any] | None, default: Tensor) -> Tensor:
+        if array is None:
+            return default
+        tensor = torch.tensor(array)
+        if tensor.shape != default.shape or tensor.dtype != default.dtype:
+            wanted = f"{str(default.dtype).removeprefix('torch.')} {list(default.shape)}, B as in observation"
+            wrong.append(_misfit(name, array, wanted))
+        elif not tensor.isfinite().all():
+            wrong.append(Violation(name, "holds NaN or infinite numbers"))
+        return tensor
+
+    for name in before.memory.keys() ^ fresh.keys() if before.memory else ():
+        what = f"remembers {', '.join(sorted(fresh))}" if fresh else "remembers nothing"
+        wrong.append(Violation(f"memory[{name}]", f"the policy {what}"))
+    memory = {name: given(f"memory[{name}]", before.memory.get(name), x) for name, x in fresh.items()}
+    seen = Seen(
+        obs,
+        mask,
+        given("reward_terms", before.reward_terms, none.reward_terms),
+        given("previous_action", before.action, none.action),
+        given("first", before.first, torch.zeros_like(none.first) if before.memory else none.first),
+    )
+    if wrong:
+        raise InvalidInput("request", wrong)
+    return memory, seen
 
 
 def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:

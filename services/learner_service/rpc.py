@@ -25,7 +25,7 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
-from services.learner_service.acting import Actor
+from services.learner_service.acting import Before, StoredPolicies
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
 
@@ -36,8 +36,8 @@ WAITING = 16
 class LearnerRpc(LearnerServiceServicer):
     """The servicer; `run_created` is called after a run was created."""
 
-    def __init__(self, registry: RegistryClient, actor: Actor, run_created: Callable[[], None]) -> None:
-        self._registry, self._actor, self._run_created = registry, actor, run_created
+    def __init__(self, registry: RegistryClient, policies: StoredPolicies, run_created: Callable[[], None]) -> None:
+        self._registry, self._policies, self._run_created = registry, policies, run_created
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start training from nothing."""
@@ -93,8 +93,10 @@ class LearnerRpc(LearnerServiceServicer):
         obs = tensor_from_proto(request.observation, "observation")
         mask = tensor_from_proto(request.mask, "mask") if request.HasField("mask") else None
         spec = convert.env_spec_from_message(request.env_spec) if request.HasField("env_spec") else None
-        action = self._actor.act(request.policy_id, obs, mask, spec, greedy=not request.sample, seed=request.seed)
-        return pb.ActResponse(action=tensor_to_proto(action))
+        greedy, before = not request.sample, _before(request)
+        acted = self._policies.act(request.policy_id, obs, mask, spec, greedy=greedy, seed=request.seed, before=before)
+        kept = {name: tensor_to_proto(x) for name, x in acted.memory.items()}
+        return pb.ActResponse(action=tensor_to_proto(acted.action), memory=kept)
 
     def _start(self, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
         kind = convert.kind_of_request(request)
@@ -151,6 +153,16 @@ def run_spec(kind: str, request: Any) -> run_pb2.RunSpec:
         else:
             setattr(spec, field.name, value)
     return spec
+
+
+def _before(request: pb.ActRequest) -> Before:
+    """What an `ActRequest` says about the interval before."""
+
+    def told(field: str) -> Any:
+        return tensor_from_proto(getattr(request, field), field) if request.HasField(field) else None
+
+    memory = {name: tensor_from_proto(x, f"memory[{name}]") for name, x in request.memory.items()}
+    return Before(memory, told("reward_terms"), told("previous_action"), told("first"))
 
 
 def _left_s(context: grpc.ServicerContext) -> float | None:

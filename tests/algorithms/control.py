@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.base import Algorithm, Batch, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Params, first_seen
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import expanded_extra, gradients, row
@@ -63,7 +63,8 @@ def cost_of(algo: Algorithm, params: Params) -> float:
     x, total = torch.linspace(-1, 1, 41).unsqueeze(-1), 0.0
     with torch.no_grad():
         for t in range(30):
-            cost, x = step(x, algo.act(params, {}, x, torch.ones(41, 0, dtype=torch.bool), None).action)
+            seen = first_seen(algo.spec, x, torch.ones(41, 0, dtype=torch.bool))
+            cost, x = step(x, algo.act(params, {}, {}, seen, None).action)
             total += GAMMA**t * float(cost.mean())
     return total
 

@@ -3,7 +3,7 @@
 import torch
 
 from lwmecps_core import algorithms
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, first_seen
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, QLearningConfig, SACConfig, TD3Config
@@ -93,7 +93,7 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
         mask.reshape(*mask.shape[:-1], len(spec.nvec), -1)[..., :1] = True
     noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
     flat = lambda x: x.flatten(0, -2)  # noqa: E731
-    out = algo.act(params, extra, flat(obs[:, :-1]), flat(mask[:, :-1]), flat(noise))
+    out = algo.act(params, extra, {}, first_seen(spec, flat(obs[:, :-1]), flat(mask[:, :-1])), flat(noise))
     terminated, truncated, valid = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
     valid[:] = True
     terminated[:, 2, 0] = True

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, row, tree_map
 from tests.algorithms.factory import cases, make, rollout, whole
 
@@ -31,9 +32,9 @@ def test_a_leading_task_axis_equals_a_loop_over_tasks(name: str, spec: str) -> N
             torch.testing.assert_close(together[group][task], loss, rtol=1e-10, atol=1e-12)
     noise = torch.rand(3, 4, algo.noise_size, generator=gen, dtype=torch.float64)
     obs, mask = data["obs"][:, 0].repeat(1, 2, 1)[:, :4], data["mask"][:, 0].repeat(1, 2, 1)[:, :4]
-    acted = algo.act(many, many_extra, obs, mask, noise)
+    acted = algo.act(many, many_extra, {}, first_seen(algo.spec, obs, mask), noise)
     for task in range(3):
-        alone_out = algo.act(row(many, task), extra, obs[task], mask[task], noise[task])
+        alone_out = algo.act(row(many, task), extra, {}, first_seen(algo.spec, obs[task], mask[task]), noise[task])
         torch.testing.assert_close(acted.action[task], alone_out.action)
 
 
@@ -91,7 +92,7 @@ def test_act_never_takes_a_forbidden_choice(name: str, spec: str) -> None:
     mask = torch.rand(400, len(algo.spec.nvec), n, generator=gen) < 0.4
     mask[..., 1] |= ~mask.any(-1)
     for noise in (None, torch.rand(400, algo.noise_size, generator=gen, dtype=torch.float64)):
-        action = algo.act(params, extra, obs, mask.flatten(1), noise).action.long()
+        action = algo.act(params, extra, {}, first_seen(algo.spec, obs, mask.flatten(1)), noise).action.long()
         assert mask.gather(-1, action.unsqueeze(-1)).all()
 
 

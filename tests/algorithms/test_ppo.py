@@ -3,6 +3,7 @@
 import torch
 
 from lwmecps_core.algorithms import heads, networks
+from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
 from tests.algorithms.factory import make, rollout, whole
 
@@ -48,7 +49,7 @@ def test_ratio_is_one_at_the_sampling_parameters() -> None:
         algo, params, extra = make("ppo", spec)
         data = {k: v[0] for k, v in rollout(algo, params, extra, 1, tasks=1).items()}
         batch = whole(algo, params, extra, data)
-        again = algo.act(params, extra, batch["obs"], batch["mask"], None)
+        again = algo.act(params, extra, {}, first_seen(algo.spec, batch["obs"], batch["mask"]), None)
         assert again.action.shape == batch["action"].shape
         losses = algo.losses(params, extra, {**batch, "advantage": torch.ones_like(batch["advantage"])})
         bonus = algo.losses(params, extra, {**batch, "advantage": torch.zeros_like(batch["advantage"])})
@@ -82,7 +83,7 @@ def test_policy_moves_to_clusters_of_another_size_with_the_same_parameters() -> 
     )
     bigger = type(algo)(algo.cfg, wide)  # type: ignore[attr-defined, call-arg]
     obs, mask = torch.randn(2, wide.obs_size, dtype=torch.float64), torch.ones(2, wide.mask_size, dtype=torch.bool)
-    assert bigger.act(params, extra, obs, mask, None).action.shape == (2, 35)
+    assert bigger.act(params, extra, {}, first_seen(bigger.spec, obs, mask), None).action.shape == (2, 35)
 
 
 def test_renumbering_deployments_and_nodes_renumbers_the_policy() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.base import Batch, Extra
+from lwmecps_core.algorithms.base import Batch, Extra, first_seen
 from lwmecps_core.algorithms.q_learning import QLearning
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.optimiser import Optimiser
@@ -76,7 +76,8 @@ def test_values_converge_to_those_of_value_iteration_over_allowed_choices(forbid
         extra = _learn(algo, outer, extra, _batch(VISITS * 10, allowed), generator)
     table = outer.params["critic"]["table"][0].detach()
     torch.testing.assert_close(table[algo.rows(STATES)][:2], _value_iteration(allowed)[:2], atol=1e-6, rtol=0)
-    greedy = algo.act({"critic": {"table": table}}, {}, STATES[:2], allowed[:2], None).action.squeeze(-1)
+    seen = first_seen(algo.spec, STATES[:2], allowed[:2])
+    greedy = algo.act({"critic": {"table": table}}, {}, {}, seen, None).action.squeeze(-1)
     best = _value_iteration(allowed)[:2].masked_fill(~allowed[:2], -1e9).argmax(1)
     assert torch.equal(greedy.long(), best)
 

@@ -5,7 +5,7 @@ import math
 import torch
 
 from lwmecps_core.algorithms import heads
-from lwmecps_core.algorithms.base import Batch
+from lwmecps_core.algorithms.base import Batch, first_seen
 from lwmecps_core.algorithms.sac import SAC, squashed_gaussian
 from lwmecps_core.run_config import SACConfig
 from lwmecps_core.specs import EnvSpec
@@ -137,7 +137,8 @@ def test_a_discrete_policy_is_that_of_soft_value_iteration_and_forbidden_choices
     torch.testing.assert_close(found[:, :2], torch.softmax(_soft_values()[:2] / ALPHA, 1), atol=0.02, rtol=0)
     assert float(found[:, 2].max()) == 0.0
     noise = torch.rand(1000, 1, generator=torch.Generator().manual_seed(0))
-    drawn = algo.act(params, {}, eye[:1].expand(1000, 3), mask[:1].expand(1000, 3), noise).action
+    seen = first_seen(algo.spec, eye[:1].expand(1000, 3), mask[:1].expand(1000, 3))
+    drawn = algo.act(params, {}, {}, seen, noise).action
     assert set(drawn.flatten().tolist()) == {0, 1}
 
 

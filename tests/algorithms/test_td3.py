@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms import networks
-from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params, first_seen
 from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.optimiser import Optimiser, with_task_axis
@@ -67,7 +67,7 @@ def test_smoothed_actions_stay_within_the_range_of_actions() -> None:
 def test_actors_loss_is_minus_the_first_critics_value() -> None:
     algo = _algo()
     params, extra, batch = _prepared(algo)
-    action = algo.act(params, extra, batch["obs"], batch["mask"], None).action
+    action = algo.act(params, extra, {}, first_seen(algo.spec, batch["obs"], batch["mask"]), None).action
     first = {k: v[0] for k, v in params["critic"].items()}
     expected = -networks.mlp(first, torch.cat([batch["obs"], action], -1)).mean()
     torch.testing.assert_close(algo.losses(params, extra, batch)["actor"], expected)
@@ -110,9 +110,9 @@ def test_exploration_has_the_asked_deviation_and_stays_within_range() -> None:
     params, extra = algo.init(torch.Generator().manual_seed(0))
     obs, mask = torch.zeros(20_000, 1), torch.ones(20_000, 0, dtype=torch.bool)
     noise = torch.rand(20_000, 2, generator=torch.Generator().manual_seed(1))
-    drawn, mean = (algo.act(params, extra, obs, mask, n).action for n in (noise, None))
+    drawn, mean = (algo.act(params, extra, {}, first_seen(algo.spec, obs, mask), n).action for n in (noise, None))
     assert abs(float((drawn - mean).std()) - 0.05) < 1e-3
-    wild = _algo(exploration_noise=20.0).act(params, extra, obs, mask, noise).action
+    wild = _algo(exploration_noise=20.0).act(params, extra, {}, first_seen(algo.spec, obs, mask), noise).action
     assert (float(wild.min()), float(wild.max())) == (0.0, 1.0)
 
 

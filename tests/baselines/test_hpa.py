@@ -1,3 +1,4 @@
+from itertools import repeat
 from math import ceil
 
 import numpy as np
@@ -5,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.baselines import HpaSettings, calibrate, make
-from lwmecps_core.baselines.base import scene
 from lwmecps_core.baselines.calibration import calibrated_for
 from lwmecps_core.baselines.hpa import GRID, Hpa, desired_replicas
 from lwmecps_core.baselines.run import run_baseline
+from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.play import play
 from lwmecps_core.seeding import episode_seeds
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
@@ -62,17 +65,18 @@ def test_replicas_that_are_starting_are_not_asked_for_twice_and_none_ready_means
     assert rule(0, 0.0, 0.5, desired=0) == 1
 
 
+def _seen(obs, mask, *, first):
+    action = np.zeros((1, 2), np.int32)
+    return Seen(obs, mask, np.zeros((1, len(REWARD_TERMS)), np.float32), action, np.array([first]))
+
+
 def test_the_autoscaler_settles_at_its_target():
     # 60 users, a request per 10 s of 0.5 s each: 3 busy replicas, 5 at 60 %.
     task = tiny(users=(60.0, 60.0), max_replicas=12)
     hpa = Hpa(scene([task], [0]), HpaSettings(target=0.6, tolerance=0.05))
-    env = BatchEnv([task], [0])
-    obs, mask = env.reset(np.zeros(1, np.uint64))
-    hpa.reset(np.zeros(1, np.uint64))
-    for _ in range(20):
-        action = hpa.act(obs, mask)
-        obs, mask, *_ = env.step(action)
-    assert set(action[0].tolist()) <= {5, 6}
+    env, seeds = BatchEnv([task], [0]), np.zeros(1, np.uint64)
+    *_, last = play(env, hpa, hpa.begin(seeds), env.reset(seeds), repeat(None, 20))
+    assert set(last.acted.action[0].tolist()) <= {5, 6}
 
 
 def test_a_scale_down_waits_for_the_window_and_a_scale_up_does_not():
@@ -82,11 +86,14 @@ def test_a_scale_down_waits_for_the_window_and_a_scale_up_does_not():
         hpa = Hpa(scene([task], [0]), HpaSettings(target=0.6, stabilisation_s=window_s))
         env = BatchEnv([task], [0])
         obs, mask = env.reset(np.zeros(1, np.uint64))
-        hpa.reset(np.zeros(1, np.uint64))
         # Pretend that the first deployment was busy once, and then is idle.
         busy = obs.copy()
         busy[0, 5 + 3] = 0.6
-        acts[window_s] = [hpa.act(busy, mask)[0]] + [hpa.act(obs, mask)[0] for _ in range(8)]
+        memory, acts[window_s] = hpa.begin(np.zeros(1, np.uint64)), []
+        for t, shown in enumerate([busy] + [obs] * 8):
+            acted = hpa.act(memory, _seen(shown, mask, first=t == 0), None)
+            memory = acted.memory
+            acts[window_s].append(acted.action[0])
     assert [a[0] for a in acts[0.0]] == [6] + [1] * 8
     assert [a[0] for a in acts[50.0]] == [6] + [6] * 5 + [1] * 3
     assert acts[50.0][0][1] > 1
@@ -100,13 +107,8 @@ def test_calibration_picks_the_best_settings_of_its_training_tasks():
     def total(settings: HpaSettings) -> float:
         env = BatchEnv(tasks, np.repeat(np.arange(3), 2))
         hpa = Hpa(scene(tasks, env.task_of), settings)
-        obs, mask = env.reset(seeds)
-        hpa.reset(seeds)
-        rewards = 0.0
-        for _ in range(40):
-            obs, mask, reward, *_ = env.step(hpa.act(obs, mask))
-            rewards += float(reward.sum())
-        return rewards
+        intervals = play(env, hpa, hpa.begin(seeds), env.reset(seeds), repeat(None, 40))
+        return sum(float(interval.reward.sum()) for interval in intervals)
 
     assert total(best) == pytest.approx(max(total(s) for s in (*GRID[::5], best)))
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from lwmecps_core.baselines import NAMES, make
-from lwmecps_core.baselines.base import rearrange
 from lwmecps_core.baselines.greedy import exchange
 from lwmecps_core.baselines.run import run_baseline
+from lwmecps_core.envs.scene import rearrange
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.seeding import episode_seeds

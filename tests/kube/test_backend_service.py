@@ -18,8 +18,9 @@ from lwmecps_core.training.sampling import torch_generator
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from scripts.kube import ControlPlane
 from services.common import convert
+from services.common.client import Caller
 from services.env_service.settings import EnvServiceSettings
-from services.learner_service.session_collector import EnvService, SessionCollector
+from services.learner_service.session_collector import SessionCollector
 from tests.env_service.conftest import Served, tensor
 from tests.kube.cluster import Bench, in_namespace, namespace, task_of
 
@@ -72,7 +73,7 @@ def test_a_policy_adapts_to_the_real_cluster_through_a_session(bench: Bench, ser
     task = replace(task, env_id="lwmecps-v3", horizon=4)
     spec, algorithm = env_spec(task), PPOConfig(hidden_size=(8, 8))
     params, extra = algorithms.make(algorithm, spec).init(torch_generator(1, "weights"))
-    collector = SessionCollector(EnvService(services[0].stub, "env"), lambda: False)
+    collector = SessionCollector(Caller("env", services[0].stub), lambda: False)
     cfg = AdaptConfig(adaptation_steps=1, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes")
     before, after = adapt(PolicyData(algorithm, spec, params, extra), (task,), cfg, collector, seed=1)
     assert sum(bench.replicas().values()) == len(bench.pods_at()) > 0

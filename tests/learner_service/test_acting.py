@@ -11,7 +11,7 @@ from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
-from services.learner_service.acting import Actor
+from services.learner_service.acting import StoredPolicies
 
 SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
 
@@ -29,20 +29,20 @@ def _obs(rows: int) -> np.ndarray:  # type: ignore[type-arg]
 
 
 @pytest.fixture
-def actor() -> Actor:
-    return Actor(lambda _: _policy())
+def actor() -> StoredPolicies:
+    return StoredPolicies(lambda _: _policy())
 
 
-def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: Actor) -> None:
+def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: StoredPolicies) -> None:
     mask = np.array([[False, True, False, True, False, False]] * 6)
     for greedy in (True, False):
-        action = actor.act("p", _obs(6), mask, greedy=greedy)
+        action = actor.act("p", _obs(6), mask, greedy=greedy).action
         assert action.shape == (6, 2)
         assert (action == [1, 0]).all()
 
 
-def test_the_same_seed_draws_the_same_actions(actor: Actor) -> None:
-    first, again, other = (actor.act("p", _obs(64), None, greedy=False, seed=s) for s in (1, 1, 2))
+def test_the_same_seed_draws_the_same_actions(actor: StoredPolicies) -> None:
+    first, again, other = (actor.act("p", _obs(64), None, greedy=False, seed=s).action for s in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
 
 
@@ -62,7 +62,7 @@ def test_the_same_seed_draws_the_same_actions(actor: Actor) -> None:
     ],
 )
 def test_what_does_not_fit_the_policys_environment_is_refused_by_field(
-    actor: Actor,
+    actor: StoredPolicies,
     obs: np.ndarray,  # type: ignore[type-arg]
     mask: np.ndarray | None,  # type: ignore[type-arg]
     message: str,
@@ -78,7 +78,7 @@ def test_the_least_recently_used_policy_is_forgotten_first() -> None:
         loads.append(policy_id)
         return _policy()
 
-    actor = Actor(load, capacity=2)
+    actor = StoredPolicies(load, capacity=2)
     for policy_id in ("a", "b", "a", "c", "a", "b"):
         actor.act(policy_id, _obs(1), None, greedy=True)
     assert loads == ["a", "b", "c", "b"]
@@ -89,16 +89,16 @@ def test_missing_weights_are_named() -> None:
         raise ModelFileNotFound(policy_id)
 
     with pytest.raises(ModelFileNotFound, match="Model file not found: p7"):
-        Actor(load).act("p7", _obs(1), None, greedy=True)
+        StoredPolicies(load).act("p7", _obs(1), None, greedy=True)
 
 
 LARGER = replace(SPEC, blocks=(("global", (3,)), ("deployment", (5, 4))), nvec=(4,) * 5, action_size=5, horizon=9)
 
 
-def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: Actor) -> None:
+def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: StoredPolicies) -> None:
     obs = np.random.default_rng(0).random((7, LARGER.obs_size), dtype=np.float32)
-    assert actor.act("p", obs, None, LARGER, greedy=True).shape == (7, 5)
-    assert actor.act("p", _obs(2), None, SPEC, greedy=True).shape == (2, 2)
+    assert actor.act("p", obs, None, LARGER, greedy=True).action.shape == (7, 5)
+    assert actor.act("p", _obs(2), None, SPEC, greedy=True).action.shape == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: Actor) -> None:
 def test_an_environment_that_a_policy_cannot_act_in_is_refused(config: AlgorithmConfig, spec: EnvSpec) -> None:
     obs = np.zeros((1, spec.obs_size), np.float32)
     with pytest.raises(InvalidInput, match="env_spec: the policy was made for"):
-        Actor(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
+        StoredPolicies(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
 
 
-def test_more_choices_than_fit_in_memory_are_refused(actor: Actor) -> None:
+def test_more_choices_than_fit_in_memory_are_refused(actor: StoredPolicies) -> None:
     spec = replace(LARGER, nvec=(2**30,) * 5)
     with pytest.raises(InvalidInput, match="observation: 1 observations have"):
         actor.act("p", np.zeros((1, spec.obs_size), np.float32), None, spec, greedy=True)

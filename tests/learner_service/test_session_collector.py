@@ -17,8 +17,9 @@ from lwmecps_core.specs import KubernetesSpec, TaskSpec
 from lwmecps_core.training import adapt
 from lwmecps_core.training.sampling import torch_generator
 from protos.lwmecps.env.v1 import env_pb2
+from services.common.client import Caller
 from services.env_service import backends
-from services.learner_service.session_collector import EnvService, SessionCollector
+from services.learner_service.session_collector import SessionCollector
 from tests.env_service.conftest import Served, make_task, serve
 
 __all__ = ["serve"]
@@ -36,7 +37,7 @@ def served(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> Ser
 
 @pytest.fixture
 def collector(served: Served) -> Iterator[SessionCollector]:
-    made = SessionCollector(EnvService(served.stub, "env"), lambda: False)
+    made = SessionCollector(Caller("env", served.stub), lambda: False)
     yield made
     made.close(ended=True)
 
@@ -80,7 +81,7 @@ def test_the_cluster_is_held_between_collections_and_let_go_at_the_end(
 
 def test_a_run_that_must_stop_stops_within_an_episode(served: Served) -> None:
     task, answers = make_task(), iter([False, False, True])
-    collector = SessionCollector(EnvService(served.stub, "env"), lambda: next(answers))
+    collector = SessionCollector(Caller("env", served.stub), lambda: next(answers))
     with pytest.raises(CollectionStopped):
         collector.collect([task], _snapshot(task), PLAN)
     collector.close(ended=False)
@@ -89,14 +90,14 @@ def test_a_run_that_must_stop_stops_within_an_episode(served: Served) -> None:
 
 def test_what_the_service_refuses_is_raised_as_it_was(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task()
-    collector = SessionCollector(EnvService(served.stub, "env"), lambda: False)
+    collector = SessionCollector(Caller("env", served.stub), lambda: False)
     collector.collect([task], _snapshot(task), PLAN)
     served.sessions.close_all()
     with pytest.raises(NotFound, match="session"):
         collector.collect([task], _snapshot(task), PLAN)
     monkeypatch.undo()  # the real backend again
     with pytest.raises(InvalidInput, match="kubernetes"):
-        SessionCollector(EnvService(served.stub, "env"), lambda: False).collect([task], _snapshot(task), PLAN)
+        SessionCollector(Caller("env", served.stub), lambda: False).collect([task], _snapshot(task), PLAN)
     collector.close(ended=True)
 
 

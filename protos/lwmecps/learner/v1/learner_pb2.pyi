@@ -234,23 +234,47 @@ class GetResultsResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[_run_pb2.Row, _Mapping]]] = ..., trace: _Optional[_Union[_run_pb2.Trace, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class ActRequest(_message.Message):
-    __slots__ = ("policy_id", "observation", "mask", "sample", "seed", "env_spec")
+    __slots__ = ("policy_id", "observation", "mask", "sample", "seed", "env_spec", "memory", "reward_terms", "previous_action", "first")
+    class MemoryEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _tensor_pb2.Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
     POLICY_ID_FIELD_NUMBER: _ClassVar[int]
     OBSERVATION_FIELD_NUMBER: _ClassVar[int]
     MASK_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     ENV_SPEC_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
+    REWARD_TERMS_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_ACTION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
     policy_id: str
     observation: _tensor_pb2.Tensor
     mask: _tensor_pb2.Tensor
     sample: bool
     seed: int
     env_spec: _task_pb2.EnvSpec
-    def __init__(self, policy_id: _Optional[str] = ..., observation: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., sample: _Optional[bool] = ..., seed: _Optional[int] = ..., env_spec: _Optional[_Union[_task_pb2.EnvSpec, _Mapping]] = ...) -> None: ...
+    memory: _containers.MessageMap[str, _tensor_pb2.Tensor]
+    reward_terms: _tensor_pb2.Tensor
+    previous_action: _tensor_pb2.Tensor
+    first: _tensor_pb2.Tensor
+    def __init__(self, policy_id: _Optional[str] = ..., observation: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., sample: _Optional[bool] = ..., seed: _Optional[int] = ..., env_spec: _Optional[_Union[_task_pb2.EnvSpec, _Mapping]] = ..., memory: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ..., reward_terms: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., previous_action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., first: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class ActResponse(_message.Message):
-    __slots__ = ("action",)
+    __slots__ = ("action", "memory")
+    class MemoryEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _tensor_pb2.Tensor
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
     ACTION_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     action: _tensor_pb2.Tensor
-    def __init__(self, action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
+    memory: _containers.MessageMap[str, _tensor_pb2.Tensor]
+    def __init__(self, action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., memory: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...

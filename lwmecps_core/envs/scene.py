@@ -1,9 +1,9 @@
-"""What a baseline is, what it may see, and how counts of replicas become actions of every environment version."""
+"""An observation in words, and how counts of replicas become actions of every environment version: what rules need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,24 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from lwmecps_core.envs.actions import discrete_nvec, env_spec
 from lwmecps_core.envs.observation import V1, V2, V3, V4, split, version_of
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.sim.state import home_node, pod_limits
+from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
 from lwmecps_core.specs import EnvSpec, TaskSpec
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-
-class Baseline(Protocol):
-    """A rule that acts in B environments at once."""
-
-    name: str
-
-    def reset(self, seeds: NDArray[np.uint64]) -> None:
-        """Begin an episode in every environment; `seeds` `[B]` are the environments' own."""
-
-    def act(self, obs: NDArray[np.float32], mask: Bools) -> NDArray[Any]:
-        """Obs `[B, O]`, mask `[B, M]` → action `[B, A]` (int32, or float32 in continuous environments)."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +54,11 @@ class Scene:
         """Home node of each deployment `[B, D]`."""
         homes = [[home_node(t, d) for d in range(len(t.deployments))] for t in self.tasks]
         return np.array(homes, np.int64)[self.task_of]
+
+    @cached_property
+    def deployed(self) -> Ints:
+        """Replicas of each deployment when an episode begins `[B, D]`."""
+        return np.stack([initial_replicas(t) for t in self.tasks]).astype(np.int64)[self.task_of]
 
     @cached_property
     def room(self) -> Ints:

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from lwmecps_core import algorithms
+from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
-from services.learner_service.acting import StoredPolicies
+from services.learner_service.acting import Before, StoredPolicies
+from tests.rollout.remembering import Remembering
 
 SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
 
@@ -122,3 +124,46 @@ def test_more_choices_than_fit_in_memory_are_refused(actor: StoredPolicies) -> N
     spec = replace(LARGER, nvec=(2**30,) * 5)
     with pytest.raises(InvalidInput, match="observation: 1 observations have"):
         actor.act("p", np.zeros((1, spec.obs_size), np.float32), None, spec, greedy=True)
+
+
+@pytest.fixture
+def remembering(monkeypatch: pytest.MonkeyPatch) -> StoredPolicies:
+    monkeypatch.setitem(algorithms.REGISTRY, "ppo", Remembering)
+    return StoredPolicies(lambda _: _policy())
+
+
+def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: StoredPolicies) -> None:
+    acted = remembering.act("p", _obs(3), None, greedy=True)
+    assert acted.memory["count"].tolist() == [1, 1, 1]
+    terms, action = np.full((3, len(REWARD_TERMS)), -1.0, np.float32), np.full((3, 2), 2, np.int32)
+    before = Before(acted.memory, terms, action, np.array([False, False, True]))
+    again = remembering.act("p", _obs(3), None, greedy=True, before=before)
+    assert again.memory["count"].tolist() == [2, 2, 2]
+    assert again.memory["shown"].tolist() == [[-5, 4]] * 3
+    assert again.extras == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (Before({"count": np.zeros(3, np.float32)}), r"memory\[shown\]: the policy remembers count, shown"),
+        (
+            Before({"count": np.zeros(2, np.float32), "shown": np.zeros((3, 2), np.float32)}),
+            r"memory\[count\]: must be",
+        ),
+        (Before({"count": np.full(3, np.nan, np.float32), "shown": np.zeros((3, 2), np.float32)}), "holds NaN"),
+        (Before(reward_terms=np.zeros((3, 4), np.float32)), r"reward_terms: must be float32 \[3, 5\], B as in"),
+        (Before(action=np.zeros((3, 2), np.int64)), r"previous_action: must be int32 \[3, 2\]"),
+        (Before(first=np.zeros(2, np.bool_)), r"first: must be bool \[3\]"),
+    ],
+)
+def test_memory_that_does_not_fit_is_refused_by_field(
+    remembering: StoredPolicies, before: Before, message: str
+) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        remembering.act("p", _obs(3), None, greedy=True, before=before)
+
+
+def test_a_policy_that_remembers_nothing_refuses_memory(actor: StoredPolicies) -> None:
+    with pytest.raises(InvalidInput, match=r"memory\[h\]: the policy remembers nothing"):
+        actor.act("p", _obs(3), None, greedy=True, before=Before({"h": np.zeros(3, np.float32)}))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lwmecps_core import algorithms
 from lwmecps_core.cluster.simulated import SimulatedCluster
@@ -21,6 +22,7 @@ from services.common.client import Caller
 from services.env_service import backends
 from services.learner_service.session_collector import SessionCollector
 from tests.env_service.conftest import Served, make_task, serve
+from tests.rollout.remembering import Remembering
 
 __all__ = ["serve"]
 
@@ -124,3 +126,16 @@ def test_adaptation_to_a_real_cluster_is_measured_at_its_ends(
 def test_a_real_cluster_has_no_oracle() -> None:
     with pytest.raises(ValueError, match="only a simulated cluster has an oracle"):
         AdaptConfig(backend="kubernetes", compare_oracle=True)
+
+
+def test_what_a_policy_remembers_of_a_real_cluster_goes_on_from_episode_to_episode(
+    collector: SessionCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(algorithms.REGISTRY, "ppo", Remembering)
+    task = make_task()
+    (batch,) = collector.collect([task], _snapshot(task), PLAN)
+    assert batch.extras["count"][0].tolist() == [0, task.horizon]
+    assert batch.memory["count"].tolist() == [2 * task.horizon] * 2
+    memory = {name: torch.as_tensor(x).unsqueeze(0) for name, x in batch.memory.items()}
+    (more,) = collector.collect([task], replace(_snapshot(task), memory=memory), PLAN)
+    assert more.memory["count"].tolist() == [4 * task.horizon] * 2

@@ -20,7 +20,7 @@ from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceService
 from services.common.client import Caller, connect
 from services.common.server import ROLLOUTS, Service, serve
 from services.common.settings import ClientSettings, read
-from services.learner_service.acting import StoredPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.collectors import RedisCollectors
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
@@ -57,7 +57,7 @@ def main() -> None:
     )
     make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
     pool = RunPool(workshop, settings.slots)
-    servicer = LearnerRpc(registry, StoredPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
+    servicer = LearnerRpc(registry, LoadedPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )

@@ -37,7 +37,7 @@ class Before:
     first: NDArray[Any] | None = None
 
 
-class StoredPolicies:
+class LoadedPolicies:
     """Acts with stored policies, keeping the `capacity` last used ones in memory; any number of threads may call it.
 
     One that acts on clusters of several sizes counts once for each.

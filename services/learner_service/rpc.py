@@ -25,7 +25,7 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
-from services.learner_service.acting import Before, StoredPolicies
+from services.learner_service.acting import Before, LoadedPolicies
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
 
@@ -36,7 +36,7 @@ WAITING = 16
 class LearnerRpc(LearnerServiceServicer):
     """The servicer; `run_created` is called after a run was created."""
 
-    def __init__(self, registry: RegistryClient, policies: StoredPolicies, run_created: Callable[[], None]) -> None:
+    def __init__(self, registry: RegistryClient, policies: LoadedPolicies, run_created: Callable[[], None]) -> None:
         self._registry, self._policies, self._run_created = registry, policies, run_created
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:

@@ -15,7 +15,7 @@ from services.common import convert
 from services.common.client import connect
 from services.common.server import RunningServer, Service, start
 from services.common.settings import ServerSettings
-from services.learner_service.acting import StoredPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.jobs import Loop
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
@@ -103,7 +103,7 @@ def start_learner(registry: Registry) -> Iterator[Callable[[Loop], Learner]]:
         channel = connect(registry.address)
         client = RegistryClient(channel, registry.address, f"learner-{len(started)}", lease_s=3.0)
         pool = RunPool(workshop(client, loop, PACE), count=1, poll_every_s=0.05)
-        rpc = LearnerRpc(client, StoredPolicies(client.get_weights), pool.nudge)
+        rpc = LearnerRpc(client, LoadedPolicies(client.get_weights), pool.nudge)
         descriptor = learner_pb2.DESCRIPTOR.services_by_name["LearnerService"]
         server = start(ServerSettings(), [Service(descriptor, rpc, add_LearnerServiceServicer_to_server)])
         pool.start()

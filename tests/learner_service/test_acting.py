@@ -12,7 +12,7 @@ from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
-from services.learner_service.acting import Before, StoredPolicies
+from services.learner_service.acting import Before, LoadedPolicies
 from tests.rollout.remembering import Remembering
 
 SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
@@ -31,11 +31,11 @@ def _obs(rows: int) -> np.ndarray:  # type: ignore[type-arg]
 
 
 @pytest.fixture
-def actor() -> StoredPolicies:
-    return StoredPolicies(lambda _: _policy())
+def actor() -> LoadedPolicies:
+    return LoadedPolicies(lambda _: _policy())
 
 
-def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: StoredPolicies) -> None:
+def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: LoadedPolicies) -> None:
     mask = np.array([[False, True, False, True, False, False]] * 6)
     for greedy in (True, False):
         action = actor.act("p", _obs(6), mask, greedy=greedy).action
@@ -43,7 +43,7 @@ def test_actions_are_allowed_ones_whatever_the_mask_leaves(actor: StoredPolicies
         assert (action == [1, 0]).all()
 
 
-def test_the_same_seed_draws_the_same_actions(actor: StoredPolicies) -> None:
+def test_the_same_seed_draws_the_same_actions(actor: LoadedPolicies) -> None:
     first, again, other = (actor.act("p", _obs(64), None, greedy=False, seed=s).action for s in (1, 1, 2))
     assert (first == again).all() and (first != other).any()
 
@@ -64,7 +64,7 @@ def test_the_same_seed_draws_the_same_actions(actor: StoredPolicies) -> None:
     ],
 )
 def test_what_does_not_fit_the_policys_environment_is_refused_by_field(
-    actor: StoredPolicies,
+    actor: LoadedPolicies,
     obs: np.ndarray,  # type: ignore[type-arg]
     mask: np.ndarray | None,  # type: ignore[type-arg]
     message: str,
@@ -80,7 +80,7 @@ def test_the_least_recently_used_policy_is_forgotten_first() -> None:
         loads.append(policy_id)
         return _policy()
 
-    actor = StoredPolicies(load, capacity=2)
+    actor = LoadedPolicies(load, capacity=2)
     for policy_id in ("a", "b", "a", "c", "a", "b"):
         actor.act(policy_id, _obs(1), None, greedy=True)
     assert loads == ["a", "b", "c", "b"]
@@ -91,13 +91,13 @@ def test_missing_weights_are_named() -> None:
         raise ModelFileNotFound(policy_id)
 
     with pytest.raises(ModelFileNotFound, match="Model file not found: p7"):
-        StoredPolicies(load).act("p7", _obs(1), None, greedy=True)
+        LoadedPolicies(load).act("p7", _obs(1), None, greedy=True)
 
 
 LARGER = replace(SPEC, blocks=(("global", (3,)), ("deployment", (5, 4))), nvec=(4,) * 5, action_size=5, horizon=9)
 
 
-def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: StoredPolicies) -> None:
+def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: LoadedPolicies) -> None:
     obs = np.random.default_rng(0).random((7, LARGER.obs_size), dtype=np.float32)
     assert actor.act("p", obs, None, LARGER, greedy=True).action.shape == (7, 5)
     assert actor.act("p", _obs(2), None, SPEC, greedy=True).action.shape == (2, 2)
@@ -117,22 +117,22 @@ def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: StoredPolicies) -
 def test_an_environment_that_a_policy_cannot_act_in_is_refused(config: AlgorithmConfig, spec: EnvSpec) -> None:
     obs = np.zeros((1, spec.obs_size), np.float32)
     with pytest.raises(InvalidInput, match="env_spec: the policy was made for"):
-        StoredPolicies(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
+        LoadedPolicies(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
 
 
-def test_more_choices_than_fit_in_memory_are_refused(actor: StoredPolicies) -> None:
+def test_more_choices_than_fit_in_memory_are_refused(actor: LoadedPolicies) -> None:
     spec = replace(LARGER, nvec=(2**30,) * 5)
     with pytest.raises(InvalidInput, match="observation: 1 observations have"):
         actor.act("p", np.zeros((1, spec.obs_size), np.float32), None, spec, greedy=True)
 
 
 @pytest.fixture
-def remembering(monkeypatch: pytest.MonkeyPatch) -> StoredPolicies:
+def remembering(monkeypatch: pytest.MonkeyPatch) -> LoadedPolicies:
     monkeypatch.setitem(algorithms.REGISTRY, "ppo", Remembering)
-    return StoredPolicies(lambda _: _policy())
+    return LoadedPolicies(lambda _: _policy())
 
 
-def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: StoredPolicies) -> None:
+def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: LoadedPolicies) -> None:
     acted = remembering.act("p", _obs(3), None, greedy=True)
     assert acted.memory["count"].tolist() == [1, 1, 1]
     terms, action = np.full((3, len(REWARD_TERMS)), -1.0, np.float32), np.full((3, 2), 2, np.int32)
@@ -158,12 +158,12 @@ def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: Store
     ],
 )
 def test_memory_that_does_not_fit_is_refused_by_field(
-    remembering: StoredPolicies, before: Before, message: str
+    remembering: LoadedPolicies, before: Before, message: str
 ) -> None:
     with pytest.raises(InvalidInput, match=message):
         remembering.act("p", _obs(3), None, greedy=True, before=before)
 
 
-def test_a_policy_that_remembers_nothing_refuses_memory(actor: StoredPolicies) -> None:
+def test_a_policy_that_remembers_nothing_refuses_memory(actor: LoadedPolicies) -> None:
     with pytest.raises(InvalidInput, match=r"memory\[h\]: the policy remembers nothing"):
         actor.act("p", _obs(3), None, greedy=True, before=Before({"h": np.zeros(3, np.float32)}))

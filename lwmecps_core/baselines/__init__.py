@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lwmecps_core.baselines.balance import OptimizedBalance
-from lwmecps_core.baselines.calibration import calibrated_for
+from lwmecps_core.baselines.calibration import calibrated_for, rates_calibrated_for
 from lwmecps_core.baselines.fixed import Static, Uniform
 from lwmecps_core.baselines.greedy import Greedy
 from lwmecps_core.baselines.hpa import Hpa, HpaSettings, calibrate
 from lwmecps_core.baselines.oracle import Oracle
 from lwmecps_core.baselines.random import RandomPolicy
+from lwmecps_core.baselines.rates import RateRule
 from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.baselines.trials import hpa_tuned, rate_rule_adapted
 from lwmecps_core.envs.scene import Scene, scene
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
@@ -31,6 +33,9 @@ REGISTRY: dict[str, Callable[[Scene], Rule]] = {
     "optimized_balance": OptimizedBalance,
     "hpa": lambda s: Hpa(s, HpaSettings()),
     "hpa_calibrated": lambda s: Hpa(s, [calibrated_for(s.tasks[k]) for k in s.task_of], "hpa_calibrated"),
+    "hpa_tuned": hpa_tuned,
+    "rate_rule": lambda s: RateRule(s, [rates_calibrated_for(s.tasks[k]) for k in s.task_of]),
+    "rate_rule_adapted": rate_rule_adapted,
     "oracle": Oracle,
 }
 NAMES = tuple(REGISTRY)

@@ -83,6 +83,7 @@ class View:
         self.desired: Ints = np.rint(deployment[1] * scene.maximum).astype(np.int64)
         self.utilisation = deployment[3]
         self.busy = deployment[4] * scene.maximum
+        self.rate = np.expm1(deployment[5])
         self.log_latency = deployment[7]
         if scene.version in (V2, V4):
             node = np.moveaxis(blocks["node"].astype(np.float64), -1, 0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from lwmecps_core import algorithms
 from lwmecps_core.baselines.run import run_baseline
+from lwmecps_core.baselines.trials import trial_episodes
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
@@ -88,6 +89,7 @@ def evaluate(
         batches = collector.collect(tasks, PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0), plan)
     else:
         raise InvalidInput("evaluation", [Violation("policy_id", "give a policy or a baseline")])
-    found = rows(batches, [t.name for t in tasks], "", 0, 0, (time.perf_counter() - begun) / len(tasks))
+    used = trial_episodes(cfg.baseline, tasks[0]) * tasks[0].horizon
+    found = rows(batches, [t.name for t in tasks], "", 0, used, (time.perf_counter() - begun) / len(tasks))
     metrics = summary(batches) | {"test_avg_reward": float(np.mean([r.reward for r in found]))}
     yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(batches[0]))

@@ -1,0 +1,68 @@
+"""Rules whose settings are chosen on the very task, by trial episodes: what whoever may try out a cluster can do.
+
+Every trial is one episode under a seed of its own, as on a real cluster, where no load comes twice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import repeat
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.baselines.calibration import calibrated_for
+from lwmecps_core.baselines.hpa import TARGETS, Hpa, HpaSettings
+from lwmecps_core.baselines.rates import UTILISATIONS, RateRule, RateSettings
+from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.envs.observation import V3, version_of
+from lwmecps_core.envs.scene import Scene, scene
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.rollout.play import play
+from lwmecps_core.seeding import episode_seeds
+from lwmecps_core.specs import TaskSpec
+
+S = TypeVar("S")
+TRIAL_SEED = 2 * 10**9
+"""Of the first trial; no measurement uses these seeds."""
+
+
+def hpa_tuned(where: Scene) -> Rule:
+    """The autoscaler whose target earned most on the task, of `TARGETS`: one episode each."""
+    base = [calibrated_for(task) for task in where.tasks]
+    tried = [[replace(settings, target=target) for settings in base] for target in TARGETS]
+    rewards = np.stack([_rewards(where.tasks, Hpa, settings, t) for t, settings in enumerate(tried)])
+    best: list[HpaSettings] = [tried[t][k] for k, t in enumerate(rewards.argmax(0))]
+    return Hpa(where, [best[k] for k in where.task_of], "hpa_tuned")
+
+
+def rate_rule_adapted(where: Scene) -> Rule:
+    """The rule of rates with what earned most on the task: first the utilisation, one episode for each of
+    `UTILISATIONS`, then, in v3, one deployment after the other switched off for an episode, and left so if that earned
+    more than the best episode before.
+    """
+    tried = [[RateSettings(utilisation=u)] * len(where.tasks) for u in UTILISATIONS]
+    rewards = np.stack([_rewards(where.tasks, RateRule, settings, t) for t, settings in enumerate(tried)])
+    best, most = [tried[t][k] for k, t in enumerate(rewards.argmax(0))], rewards.max(0)
+    for d in range(where.maximum.shape[1] if where.version == V3 else 0):
+        without = [replace(settings, off=(*settings.off, d)) for settings in best]
+        found = _rewards(where.tasks, RateRule, without, len(UTILISATIONS) + d)
+        best = [b if gain else a for a, b, gain in zip(best, without, found > most, strict=True)]
+        most = np.maximum(most, found)
+    return RateRule(where, [best[k] for k in where.task_of], "rate_rule_adapted")
+
+
+def trial_episodes(name: str, task: TaskSpec) -> int:
+    """How many episodes the rule `name` tries out on a task before it is measured."""
+    switches = len(task.deployments) if version_of(task.env_id) == V3 else 0
+    return {"hpa_tuned": len(TARGETS), "rate_rule_adapted": len(UTILISATIONS) + switches}.get(name, 0)
+
+
+def _rewards(
+    tasks: Sequence[TaskSpec], rule: Callable[[Scene, Sequence[S]], Rule], settings: Sequence[S], trial: int
+) -> NDArray[np.float64]:
+    """What one episode of each task earns `[K]` with that task's settings."""
+    env = BatchEnv(tasks, np.arange(len(tasks)))
+    actor, seeds = rule(scene(tasks, env.task_of), settings), episode_seeds(TRIAL_SEED + trial, len(tasks))
+    intervals = play(env, actor, actor.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
+    return sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))

@@ -38,8 +38,7 @@ class RateRule:
     The rate is smoothed; the service time is the busy replicas' sum divided by the rates' over all intervals in which
     replicas had idle time (Little's law). Before there was one, replicas grow by 1 / ρ. What was learnt of service
     times lasts over the episodes of a task. `settings` is one for all environments, or one for each. Remembers `busy`
-    and `rate` (sums) and `smoothed`, `[B, D]` each. In v4 pods go
-    next to their users.
+    and `rate` (sums) and `smoothed`, `[B, D]` each. In v4 pods go next to their users.
     """
 
     noise_size = 0

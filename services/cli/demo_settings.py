@@ -13,6 +13,9 @@ BASELINES = (
     "greedy_load",
     "optimized_balance",
     "hpa_calibrated",
+    "hpa_tuned",
+    "rate_rule",
+    "rate_rule_adapted",
     "oracle",
 )
 

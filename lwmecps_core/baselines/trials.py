@@ -63,6 +63,7 @@ def _rewards(
 ) -> NDArray[np.float64]:
     """What one episode of each task earns `[K]` with that task's settings."""
     env = BatchEnv(tasks, np.arange(len(tasks)))
-    actor, seeds = rule(scene(tasks, env.task_of), settings), episode_seeds(TRIAL_SEED + trial, len(tasks))
+    actor = rule(scene(tasks, env.task_of), settings)
+    seeds = np.repeat(episode_seeds(TRIAL_SEED + trial, 1), len(tasks))
     intervals = play(env, actor, actor.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
     return sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))

@@ -15,11 +15,12 @@ from lwmecps_core.kinds import KINDS, RunSettings, kind_of
 from lwmecps_core.results import Row
 from lwmecps_core.rollout import spec_codec
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import AlgorithmConfig, PPOConfig
+from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from protos.lwmecps.task.v1 import task_pb2
+from services.common.run_spec import RunSpec
 
 C = TypeVar("C")
 M = TypeVar("M", bound=Message)
@@ -134,11 +135,42 @@ def set_run_settings(spec: run_pb2.RunSpec, settings: RunSettings) -> None:
     spec_codec.fill(settings, field)
 
 
-def algorithm_or_default(spec: run_pb2.RunSpec, source: str = "spec") -> AlgorithmConfig:
-    """A run's algorithm: PPO with its defaults when it names none."""
-    if not spec.HasField("algorithm"):
-        return PPOConfig()
-    return algorithm_from_message(spec.algorithm, f"{source}: algorithm")
+def run_spec_to_message(spec: RunSpec) -> run_pb2.RunSpec:
+    """The message of what a run does."""
+    message = run_pb2.RunSpec(
+        label=spec.label,
+        task_ids=spec.task_ids,
+        num_tasks=spec.num_tasks,
+        task_seed=spec.task_seed,
+        calibration_task_ids=spec.calibration_task_ids,
+        source_task_ids=spec.source_task_ids,
+        policy_id=spec.policy_id,
+        seed=spec.seed,
+    )
+    set_run_settings(message, spec.settings)
+    if spec.algorithm is not None:
+        message.algorithm.CopyFrom(algorithm_to_message(spec.algorithm))
+    return message
+
+
+def run_spec_from_message(message: run_pb2.RunSpec) -> RunSpec:
+    """What a run does, from its message; raises `InvalidInput`."""
+    _, settings = run_settings(message)
+    algorithm = None
+    if message.HasField("algorithm"):
+        algorithm = algorithm_from_message(message.algorithm, "spec: algorithm")
+    return RunSpec(
+        settings=settings,
+        task_ids=tuple(message.task_ids),
+        label=message.label,
+        num_tasks=message.num_tasks,
+        task_seed=message.task_seed,
+        calibration_task_ids=tuple(message.calibration_task_ids),
+        source_task_ids=tuple(message.source_task_ids),
+        policy_id=message.policy_id,
+        seed=message.seed,
+        algorithm=algorithm,
+    )
 
 
 def row_to_message(row: Row) -> run_pb2.Row:

@@ -3,18 +3,18 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import Collector
-from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds
+from services.common.run_spec import RunSpec
 
 
 class Wish(Enum):
@@ -36,26 +36,11 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed run; `token` fences everything that is written about it.
-
-    `label` names the method in result rows; `settings` is the config of the kind (`TrainConfig`, `MetaConfig`…).
-    `algorithm` is None where a policy brings its own. `num_tasks` tasks are drawn, with seeds from `task_seed`, when
-    the run names a distribution (0: it is learnt from as it is).
-    """
+    """A claimed run; `token` fences everything that is written about it."""
 
     run_id: str
     token: int
-    kind: str
-    settings: Any
-    label: str = ""
-    algorithm: AlgorithmConfig | None = None
-    task_ids: tuple[str, ...] = ()
-    num_tasks: int = 0
-    task_seed: int = 0
-    calibration_task_ids: tuple[str, ...] = ()
-    source_task_ids: tuple[str, ...] = ()
-    policy_id: str = ""
-    seed: int = 0
+    spec: RunSpec
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ def _loop(name: str, kind: Kind) -> Loop:
     work, beside = getattr(training, name), TASKS_BESIDE.get(kind.beside)
 
     def run(x: LoopInput) -> Iterator[Progress]:
-        given = (x.source, x.job.algorithm) if kind.from_nothing else (x.policy, x.source)
+        spec = x.job.spec
+        given = (x.source, spec.learns_by) if kind.from_nothing else (x.policy, x.source)
         others = {beside: getattr(x, beside)} if beside else {}
-        steps: Iterator[Progress] = work(*given, x.job.settings, x.collector, seed=x.job.seed, start=x.start, **others)
+        steps: Iterator[Progress] = work(*given, spec.settings, x.collector, seed=spec.seed, start=x.start, **others)
         return steps
 
     return run

@@ -15,7 +15,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core import policy as policy_file
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, QueueFull, ServiceUnavailable
-from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
@@ -73,7 +72,7 @@ class RegistryClient:
         if not answer.HasField("run"):
             return None
         try:
-            return job_from_run(answer.run, answer.lease.token)
+            return Job(answer.run.id, answer.lease.token, convert.run_spec_from_message(answer.run.spec))
         except InvalidInput as error:
             log.error("run refused", run_id=answer.run.id, error=str(error))
             self._report(answer.run.id, answer.lease.token, state=run_pb2.RUN_STATE_FAILED, error=str(error))
@@ -105,7 +104,7 @@ class RegistryClient:
     def save_policy(self, job: Job, policy: PolicyData) -> str:
         """Register a run's result and upload its weights; done twice under one lease, it stores one policy."""
         request = registry_pb2.CreatePolicyRequest(
-            name=job.label or job.kind,
+            name=job.spec.label or job.spec.kind,
             run_id=job.run_id,
             token=job.token,
             algorithm=convert.algorithm_to_message(policy.algorithm),
@@ -190,27 +189,6 @@ class RegistryClient:
                 log.debug("waiting for the registry", waited_s=round(waited_s, 1), error=str(error))
             time.sleep(pause_s * random.uniform(0.5, 1.5))
             pause_s = min(1.0, pause_s * 2)
-
-
-def job_from_run(run: run_pb2.Run, token: int) -> Job:
-    """What a learner works on; raises `InvalidInput` when the run's settings can't be used."""
-    spec = run.spec
-    kind, settings = convert.run_settings(spec)
-    return Job(
-        run_id=run.id,
-        token=token,
-        kind=kind,
-        settings=settings,
-        label=spec.label,
-        algorithm=convert.algorithm_or_default(spec) if KINDS[kind].from_nothing else None,
-        task_ids=tuple(spec.task_ids),
-        num_tasks=spec.num_tasks,
-        task_seed=spec.task_seed,
-        calibration_task_ids=tuple(spec.calibration_task_ids),
-        source_task_ids=tuple(spec.source_task_ids),
-        policy_id=spec.policy_id,
-        seed=spec.seed,
-    )
 
 
 def _fields(news: StepReport) -> dict[str, Any]:

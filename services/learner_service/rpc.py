@@ -15,7 +15,6 @@ import grpc
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.kinds import KINDS
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
@@ -25,6 +24,7 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
+from services.common.run_spec import RunSpec
 from services.learner_service.acting import Before, LoadedPolicies
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
@@ -99,26 +99,25 @@ class LearnerRpc(LearnerServiceServicer):
         return pb.ActResponse(action=tensor_to_proto(acted.action), memory=kept)
 
     def _start(self, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
-        kind = convert.kind_of_request(request)
-        spec = run_spec(kind, request)
-        self._check(kind, spec)
+        spec = run_spec(convert.kind_of_request(request), request)
+        self._check(convert.run_spec_from_message(spec))
         asked = registry_pb2.CreateRunRequest(spec=spec, labels=request.labels, request_id=request.request_id)
         run = self._registry.call(self._registry.stub.CreateRun, asked, _left_s(context)).run
         self._run_created()
         return run
 
-    def _check(self, kind: str, spec: run_pb2.RunSpec) -> None:
+    def _check(self, spec: RunSpec) -> None:
         """Refuse now what would make the run fail later: unknown ids, tasks and policies that don't fit together."""
-        _, settings = convert.run_settings(spec)
         tasks = [self._registry.get_task(task_id) for task_id in spec.task_ids]
-        check_source(kind, tasks, spec.num_tasks)
+        check_source(spec.kind, tasks, spec.num_tasks)
         for task_id in spec.calibration_task_ids:
             self._registry.get_task(task_id)
         origin = [self._registry.get_task(task_id) for task_id in spec.source_task_ids]
+        settings = spec.settings
         if isinstance(settings, TransferConfig):
             check_origin(settings, origin, tasks[0].env_id)
-        if KINDS[kind].from_nothing:
-            algorithms.make(convert.algorithm_or_default(spec), _env_spec(tasks[0]))
+        if spec.learns_by:
+            algorithms.make(spec.learns_by, _env_spec(tasks[0]))
         if isinstance(settings, AdaptConfig) and settings.backend != SIMULATED:
             _check_are_real(tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:

@@ -130,15 +130,15 @@ class RunSession:
         self._collector: RunCollector | None = None
         self._ledger: Ledger | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
-        self._news = _News(job.label or job.kind)
-        self._log = log.bind(run_id=job.run_id, kind=job.kind, token=job.token)
+        self._news = _News(job.spec.label or job.spec.kind)
+        self._log = log.bind(run_id=job.run_id, kind=job.spec.kind, token=job.token)
 
     def work(self) -> None:
         """Drive the run until it ends or must stop; never raises for anything that goes wrong with the run."""
         self._log.info("run started")
         try:
             with (
-                CLAIMED.labels(self._job.kind).track_inprogress(),
+                CLAIMED.labels(self._job.spec.kind).track_inprogress(),
                 _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s),
             ):
                 self._work()
@@ -181,20 +181,20 @@ class RunSession:
 
     def _drive(self) -> bool:
         """Make steps until the loop's end (true) or until the run must stop."""
-        job = self._job
+        job, spec = self._job, self._job.spec
         start = self._load_checkpoint()
-        self._given = policy = self._registry.load_policy(job.policy_id) if job.policy_id else None
-        source = resolve_source(job.kind, self._registry.load_tasks(job.task_ids), job.num_tasks, job.task_seed)
-        calibration, origin = self._others(job.calibration_task_ids), self._others(job.source_task_ids)
-        settings = dump(job.settings) | ({"algorithm": dump(job.algorithm)} if job.algorithm else {})
-        prefix = metric_prefix(job.kind, job.settings)
-        self._tracker.start(TrackedRun(job.run_id, job.label or job.run_id, prefix, settings))
-        backend = getattr(job.settings, "backend", SIMULATED)
+        self._given = policy = self._registry.load_policy(spec.policy_id) if spec.policy_id else None
+        source = resolve_source(spec.kind, self._registry.load_tasks(spec.task_ids), spec.num_tasks, spec.task_seed)
+        calibration, origin = self._others(spec.calibration_task_ids), self._others(spec.source_task_ids)
+        settings = dump(spec.settings) | ({"algorithm": dump(spec.learns_by)} if spec.learns_by else {})
+        prefix = metric_prefix(spec.kind, spec.settings)
+        self._tracker.start(TrackedRun(job.run_id, spec.label or job.run_id, prefix, settings))
+        backend = getattr(spec.settings, "backend", SIMULATED)
         self._collector = self._shop.collectors[backend](job.run_id, self._stop, job.token)
         if self._ledger is not None:
             self._collector.resume(self._ledger)
         collector = StoppableCollector(self._collector, self._stop)
-        loop = _loop(self._shop.loops, job.kind)
+        loop = _loop(self._shop.loops, spec.kind)
         for progress in loop(LoopInput(job, policy, source, calibration, origin, collector, start)):
             self._take_in(progress)
             if self._must_stop(progress):
@@ -210,7 +210,7 @@ class RunSession:
         return self._stop.reason >= Stop.CANCEL or (self._stop() and progress.step < progress.total)
 
     def _take_in(self, progress: Progress) -> None:
-        STEPS.labels(self._job.kind).inc()
+        STEPS.labels(self._job.spec.kind).inc()
         progress = replace(progress, metrics=progress.metrics | self._ledger_metrics(closed=False))
         self._last = replace(progress, state=_copied(progress.state))
         self._tracker.log(progress.metrics, progress.step)
@@ -272,13 +272,13 @@ class RunSession:
         if waited_for:
             self._tracker.finish(end.name)
         self._tell_collector(lambda collector: collector.close(ended=end is not End.PAUSED))
-        ENDS.labels(self._job.kind, end.value).inc()
+        ENDS.labels(self._job.spec.kind, end.value).inc()
         self._log.info("run let go", end=end.value, step=news.step, policy_id=policy_id)
 
     def _abandon(self) -> None:
         self._tracker.finish("LOST")
         self._tell_collector(lambda collector: collector.close(ended=False))
-        ENDS.labels(self._job.kind, "lost").inc()
+        ENDS.labels(self._job.spec.kind, "lost").inc()
 
     def _tell_collector(self, tell: Callable[[RunCollector], None]) -> None:
         """Say something that may get lost: what is not acknowledged is recognised later, or expires in the broker."""

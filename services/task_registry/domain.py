@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from lwmecps_core.kinds import RunSettings, kind_of
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
+from services.common.run_spec import RunSpec
 
 T = TypeVar("T")
 
@@ -42,27 +42,6 @@ class Task:
     labels: dict[str, str]
     created_at: datetime
     etag: str
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """Everything that decides what a run does (see `RunSpec` in registry/v1/run.proto); immutable."""
-
-    settings: RunSettings
-    task_ids: tuple[str, ...] = ()
-    label: str = ""
-    num_tasks: int = 0
-    task_seed: int = 0
-    calibration_task_ids: tuple[str, ...] = ()
-    source_task_ids: tuple[str, ...] = ()
-    policy_id: str = ""
-    seed: int = 0
-    algorithm: AlgorithmConfig | None = None
-
-    @property
-    def kind(self) -> str:
-        """Which kind of run it is; follows from the settings."""
-        return kind_of(self.settings)
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
-from services.task_registry.domain import (
-    Artefact,
-    MetricPoint,
-    News,
-    Policy,
-    Report,
-    Run,
-    RunSpec,
-    RunState,
-    Task,
-    Trace,
-)
+from services.task_registry.domain import Artefact, MetricPoint, News, Policy, Report, Run, RunState, Task, Trace
 from services.task_registry.store import LEASE, Expected
 
 _STATE_PREFIX = "RUN_STATE_"
@@ -59,7 +48,7 @@ def run_to_message(run: Run) -> run_pb2.Run:
     """The message of a run."""
     return run_pb2.Run(
         id=run.id,
-        spec=run_spec_to_message(run.spec),
+        spec=convert.run_spec_to_message(run.spec),
         labels=run.labels,
         state=state_to_message(run.state),
         desired_state=state_to_message(run.desired_state),
@@ -75,44 +64,6 @@ def run_to_message(run: Run) -> run_pb2.Run:
         start_time=convert.time_to_message(run.started_at),
         end_time=convert.time_to_message(run.finished_at),
         etag=run.etag,
-    )
-
-
-def run_spec_to_message(spec: RunSpec) -> run_pb2.RunSpec:
-    """The message of what a run does."""
-    message = run_pb2.RunSpec(
-        label=spec.label,
-        task_ids=spec.task_ids,
-        num_tasks=spec.num_tasks,
-        task_seed=spec.task_seed,
-        calibration_task_ids=spec.calibration_task_ids,
-        source_task_ids=spec.source_task_ids,
-        policy_id=spec.policy_id,
-        seed=spec.seed,
-    )
-    convert.set_run_settings(message, spec.settings)
-    if spec.algorithm is not None:
-        message.algorithm.CopyFrom(convert.algorithm_to_message(spec.algorithm))
-    return message
-
-
-def run_spec_from_message(message: run_pb2.RunSpec) -> RunSpec:
-    """What a run does, from its message; raises `InvalidInput`."""
-    _, settings = convert.run_settings(message, "spec")
-    algorithm = None
-    if message.HasField("algorithm"):
-        algorithm = convert.algorithm_from_message(message.algorithm, "spec: algorithm")
-    return RunSpec(
-        settings=settings,
-        task_ids=tuple(message.task_ids),
-        label=message.label,
-        num_tasks=message.num_tasks,
-        task_seed=message.task_seed,
-        calibration_task_ids=tuple(message.calibration_task_ids),
-        source_task_ids=tuple(message.source_task_ids),
-        policy_id=message.policy_id,
-        seed=message.seed,
-        algorithm=algorithm,
     )
 
 

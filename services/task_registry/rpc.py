@@ -56,7 +56,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return pb.DeleteTaskResponse()
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
-        spec = m.run_spec_from_message(request.spec)
+        spec = convert.run_spec_from_message(request.spec)
         run = self._store.runs.create(spec, dict(request.labels), request.request_id)
         return pb.CreateRunResponse(run=m.run_to_message(run))
 

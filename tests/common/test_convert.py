@@ -132,8 +132,8 @@ def test_parameters_of_a_family_survive_the_journey(family) -> None:
 def test_what_a_message_leaves_out_has_the_default_of_the_library() -> None:
     spec = run_pb2.RunSpec()
     spec.meta_train.SetInParent()
-    assert convert.run_settings(spec) == ("meta_train", MetaConfig())
-    assert convert.algorithm_or_default(spec) == PPOConfig()
+    what = convert.run_spec_from_message(spec)
+    assert (what.kind, what.settings, what.learns_by) == ("meta_train", MetaConfig(), PPOConfig())
 
 
 def test_a_kind_that_contradicts_the_settings_is_refused() -> None:

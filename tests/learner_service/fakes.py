@@ -14,6 +14,7 @@ from lwmecps_core.run_config import SIMULATED, PPOConfig, TrainConfig
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskDistribution, TaskSpec, WorkloadSpec
 from lwmecps_core.tracking import Trackers
 from lwmecps_core.training.progress import LoopState, Progress
+from services.common.run_spec import RunSpec
 from services.learner_service.jobs import End, Job, Loop, LoopInput, StepReport, Wish
 from services.learner_service.runs import Pace, Workshop
 
@@ -109,21 +110,21 @@ class FakeRegistry:
 
 
 def job(**changes: Any) -> Job:
-    return Job(**{"run_id": "r1", "token": 1, "kind": "train", "settings": TrainConfig(), "seed": 7, **changes})
+    return Job("r1", 1, RunSpec(**{"settings": TrainConfig(), "seed": 7, **changes}))
 
 
 def summing_loop(total: int = 20, after_step: Callable[[int], None] = lambda step: None) -> Loop:
     """Adds random numbers, so that a result depends on every step; `after_step` runs once a step was taken in."""
 
     def loop(x: LoopInput) -> Iterator[Progress]:
-        generator = torch.Generator().manual_seed(x.job.seed)
+        generator = torch.Generator().manual_seed(x.job.spec.seed)
         done, value = 0, torch.zeros(1)
         if x.start is not None:
             done, value = x.start.step, x.start.tensors["value"].clone()
             generator.set_state(x.start.tensors["generator"])
         for step in range(done + 1, total + 1):
             value = 0.9 * value + torch.rand(1, generator=generator)
-            state = LoopState(step, {"value": value, "generator": generator.get_state()}, {"seed": x.job.seed})
+            state = LoopState(step, {"value": value, "generator": generator.get_state()}, {"seed": x.job.spec.seed})
             yield Progress(step, total, {"loss": float(value)}, state, policy(float(value)))
             after_step(step)
 

@@ -78,7 +78,6 @@ JOBS: dict[str, Callable[[], Job]] = {
     "train ppo": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=PPOConfig()),
     "train dqn": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=DQNConfig()),
     "transfer": lambda: job(
-        kind="transfer",
         settings=TransferConfig(
             method="domain_adaptation", total_episodes=8, episodes_per_batch=2, compare_scratch=True
         ),
@@ -86,7 +85,6 @@ JOBS: dict[str, Callable[[], Job]] = {
         source_task_ids=("t1",),
     ),
     "meta-train": lambda: job(
-        kind="meta_train",
         settings=MetaConfig(num_meta_epochs=4, meta_batch_size=2, adaptation_steps=2, episodes_per_step=2),
         algorithm=PPOConfig(),
     ),
@@ -107,7 +105,6 @@ def test_a_paused_and_resumed_run_learns_exactly_what_an_undisturbed_one_does(na
 def test_adaptation_of_a_trained_policy_reports_a_row_for_every_task_and_step() -> None:
     trained = _run(JOBS["meta-train"]()).policies["result"]
     what = job(
-        kind="adapt",
         settings=AdaptConfig(adaptation_steps=2, episodes_per_step=2, evaluation_episodes=2),
         policy_id="p1",
         num_tasks=3,

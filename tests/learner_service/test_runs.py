@@ -138,7 +138,7 @@ def test_a_domain_error_is_reported_by_its_text() -> None:
 
 
 def test_a_missing_policy_fails_the_run_and_names_it() -> None:
-    registry = FakeRegistry(job(kind="evaluate", settings=EvaluateConfig(), policy_id="p9"))
+    registry = FakeRegistry(job(settings=EvaluateConfig(), policy_id="p9"))
     _run(registry, workshop(registry, summing_loop()))
     assert (registry.end, registry.error) == (End.FAILED, "Model file not found: p9")
 

@@ -8,7 +8,8 @@ from typing import Any
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec
-from services.task_registry.domain import Policy, Run, RunSpec
+from services.common.run_spec import RunSpec
+from services.task_registry.domain import Policy, Run
 from services.task_registry.store import Expected, Store
 
 ENV_SPEC = EnvSpec("lwmecps-v3", (("global", (2,)), ("deployment", (1, 3))), (9,), 1, 120, "deployment")

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lwmecps_core.errors import Conflict, WrongState
 from lwmecps_core.run_config import TrainConfig
+from services.common.run_spec import RunSpec
 from services.task_registry import lifecycle
-from services.task_registry.domain import FINISHED, Report, Run, RunSpec, RunState
+from services.task_registry.domain import FINISHED, Report, Run, RunState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(seconds=30)

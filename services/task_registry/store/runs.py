@@ -11,8 +11,9 @@ from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.kinds import BESIDE, KINDS
 from lwmecps_core.run_config import AlgorithmConfig
+from services.common.run_spec import RunSpec
 from services.task_registry import lifecycle
-from services.task_registry.domain import News, Page, Report, Run, RunSpec, RunState
+from services.task_registry.domain import News, Page, Report, Run, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
 from services.task_registry.store.common import Context, Creation, check_etag, find, new_id

@@ -10,9 +10,9 @@ STEPS = (1, 5, 20, 50)
 def run() -> BenchRow:
     kept = {
         method: {str(steps): saved_bytes(meta_problem.ours(method, steps)) for steps in STEPS}
-        for method in ("implicit_fomaml", "maml")
+        for method in ("imaml", "maml")
     }
-    few, many = (kept["implicit_fomaml"][str(steps)] for steps in (STEPS[0], STEPS[-1]))
+    few, many = (kept["imaml"][str(steps)] for steps in (STEPS[0], STEPS[-1]))
     return BenchRow(
         name="meta_memory",
         value=many / 2**20,

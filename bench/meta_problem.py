@@ -13,14 +13,12 @@ from torch.func import functional_call, grad, vmap
 from bench.cases import SEED
 from bench.report import BenchRow
 from bench.timing import interleave, seconds
-from bench.validation.sinusoid import HIDDEN, SquaredError, Waves
+from bench.validation.sinusoid import HIDDEN, SquaredError, Waves, end_alone
 from lwmecps_core import meta
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.optimiser import PackedOptimiser
-from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import tree_map
 
 TASKS, SHOTS, INNER_LR, OUTER_LR = 25, 10, 0.01, 1e-3
 REPEATS = 50
@@ -35,22 +33,19 @@ def data() -> tuple[Batch, Batch]:
     return waves.points(SHOTS, generator), waves.points(SHOTS, generator)
 
 
-def ours(method: str, steps: int, *, compiled: bool = False, **settings: Any) -> Iteration:
+def ours(method: str, steps: int, *, compiled: bool = False) -> Iteration:
     """All tasks at once through explicit batched products, the meta-gradient compiled or not."""
-    problem, learner = SquaredError(), meta.REGISTRY[method]
+    problem, learner = SquaredError(), meta.make(end_alone(method))
     if compiled:
         learner = Compiled(learner)
-    cfg = MetaConfig(
-        method=method, adaptation_steps=steps, inner_lr=INNER_LR, multi_step_loss=0.0, learn_inner_lr=False, **settings
-    )
     params = problem.init(torch.Generator().manual_seed(SEED))
-    rates = tree_map(lambda leaf: torch.full_like(leaf, INNER_LR), params)
+    rates = learner.init(problem, params, INNER_LR)
     outer = PackedOptimiser(params, OUTER_LR, max_grad_norm=float("inf"))
     support, query = data()
-    points = [support] * (collections(learner, cfg) - 1) + [query]
+    points = [support] * (collections(learner, steps) - 1) + [query]
 
     def iteration() -> Any:
-        found = learner.meta_gradient(problem, outer.params, {}, rates, points, cfg)
+        found = learner.meta_gradient(problem, outer.params, {}, rates, points, steps)
         outer.step(found.params)
         return found.params
 

@@ -72,7 +72,9 @@ def default_text(default: Any) -> str:
         return str(default).lower()
     if isinstance(default, float):
         return f"{default:g}"
-    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
+    return str(getattr(default, "name", default))  # of a union of config classes, the chosen one's name
 
 
 def _has(cls: type, name: str) -> bool:

@@ -13,26 +13,28 @@ from lwmecps_core.tensor_file import check_finite, check_format
 from lwmecps_core.tree import flatten, prefixed, under, unflatten
 
 FORMAT = "lwmecps-policy-1"
+LEARNT = "inner_lr"
+"""What `learnt` is called in a file, since it was nothing but rates."""
 
 
 @dataclass(frozen=True)
 class PolicyData:
-    """Weights, the algorithm and the environment they were made for, and the inner rates if it was meta-learnt.
+    """Weights, the algorithm and the environment they were made for, and how it adapts if it was meta-learnt.
 
-    `inner_lr` has one learnt rate for every parameter that adapts (Meta-SGD), or is empty.
+    `learnt` is its meta-learner's own tree (such as a rate for every parameter that adapts), or empty.
     """
 
     algorithm: AlgorithmConfig
     env_spec: EnvSpec
     params: Params
     extra: Extra
-    inner_lr: Params = field(default_factory=dict)
+    learnt: Params = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def to_bytes(policy: PolicyData) -> bytes:
     """The policy as one file whose header carries everything that is not a tensor."""
-    tensors = prefixed(policy.extra, "extra/") | flatten(policy.params, "params") | flatten(policy.inner_lr, "inner_lr")
+    tensors = prefixed(policy.extra, "extra/") | flatten(policy.params, "params") | flatten(policy.learnt, LEARNT)
     header = {
         "format": FORMAT,
         "algorithm": json.dumps(dump(policy.algorithm)),
@@ -55,6 +57,6 @@ def from_bytes(data: bytes, source: str) -> PolicyData:
             parse(EnvSpec, json.loads(header["env_spec"]), source),
             unflatten(tensors, "params"),
             under(tensors, "extra/"),
-            unflatten(tensors, "inner_lr"),
+            unflatten(tensors, LEARNT),
             json.loads(header["metadata"]),
         )

@@ -4,7 +4,9 @@ The string below a setting is its one sentence: `--help`, the contract and `docs
 changes an inherited default leaves the sentence as it is.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -155,12 +157,75 @@ def rollout_length(algorithm: AlgorithmConfig) -> int:
 
 
 @config
-class MetaConfig:
-    """Meta-learning by gradient descent through gradient descent (Finn et al. 2017, arXiv:1703.03400)."""
+class _Weighed:
+    """What every meta-learner whose objective weighs several points has."""
 
-    method: Literal["maml", "fomaml", "implicit_fomaml", "reptile"] = "maml"
-    """How a meta-gradient is computed: through the inner steps (maml), to first order (fomaml), at the solution of a
-    proximal inner problem (implicit_fomaml: iMAML, arXiv:1909.04630), or towards the adapted weights (reptile)."""
+    multi_step_loss: Share = 0.5
+    """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""
+
+
+@config
+class _LearnsRates(_Weighed):
+    """What every meta-learner that learns the rates of inner steps has."""
+
+    learn_inner_lr: bool = True
+    """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
+    rate_lr: Positive = 0.03
+    """Step size of the outer optimiser on the logarithm of the inner rates."""
+
+
+@config
+class MAMLConfig(_LearnsRates):
+    """The gradient through the inner steps, second order (Finn et al. 2017, arXiv:1703.03400)."""
+
+    name: Literal["maml"] = "maml"
+    """Names the meta-learner."""
+
+
+@config
+class FOMAMLConfig(_LearnsRates):
+    """MAML with inner gradients held constant (Finn et al. 2017, arXiv:1703.03400, section 5.2)."""
+
+    name: Literal["fomaml"] = "fomaml"
+    """Names the meta-learner."""
+
+
+@config
+class IMAMLConfig(_Weighed):
+    """The implicit gradient at the end of a proximal inner problem (Rajeswaran et al. 2019, arXiv:1909.04630)."""
+
+    name: Literal["imaml"] = "imaml"
+    """Names the meta-learner."""
+    proximal: Positive = 1.0
+    """Weight λ of the inner problem's proximal term ½λ‖φ − θ‖²."""
+    solver_steps: Count = 10
+    """Most iterations of the linear solver."""
+
+
+@config
+class ReptileConfig:
+    """Towards the adapted parameters (Nichol et al. 2018, arXiv:1803.02999)."""
+
+    name: Literal["reptile"] = "reptile"
+    """Names the meta-learner."""
+
+
+MetaLearnerConfig = Annotated[MAMLConfig | FOMAMLConfig | IMAMLConfig | ReptileConfig, Field(discriminator="name")]
+META_LEARNERS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(MetaLearnerConfig)[0])}
+"""Name of a meta-learner → class of its settings."""
+FORMER_NAMES = {"implicit_fomaml": "imaml"}
+"""What users of the predecessor call a meta-learner → its name."""
+FORMER_BAG = {"learn_inner_lr", "rate_lr", "multi_step_loss", "proximal", "solver_steps"}
+"""What was stored and sent for every meta-learner before each had settings of its own."""
+
+
+@config
+class MetaConfig:
+    """Meta-training: chains of collections and inner steps on many tasks, and descent of the meta-gradient."""
+
+    learner: MetaLearnerConfig = MAMLConfig()
+    """The meta-learner and the settings that are its own; in a file, they and its name (`method`) may also stand among
+    the others."""
     inner_lr: NonNegative = 0.01
     """Step size of an inner step, or where it starts with `learn_inner_lr`."""
     outer_lr: Positive = 1e-3
@@ -173,24 +238,42 @@ class MetaConfig:
     """Epochs in all, those of the warm-up among them."""
     episodes_per_step: Count = 4
     """Episodes per task and inner step."""
-    learn_inner_lr: bool = True
-    """Learn an inner rate for every parameter (Meta-SGD: Li et al. 2017, arXiv:1707.09835)."""
-    rate_lr: Positive = 0.03
-    """Step size of the outer optimiser on the logarithm of the inner rates."""
     max_grad_norm: Positive = 1.0
     """Largest norm of a meta-gradient."""
-    multi_step_loss: Share = 0.5
-    """Share of the meta-objective that weighs the points before the last inner step, in equal parts (MAML++)."""
     outer_epochs: Count = 1
     """Passes over the tasks of one collection: the ratios in the losses allow a few, as in PPO (ProMP)."""
     tasks_per_update: Annotated[int, Field(ge=0)] = 0
     """Tasks per outer update within a pass (0: all at once)."""
-    proximal: Positive = 1.0
-    """Weight λ of the proximal term ½λ‖φ − θ‖² of the inner problem of `implicit_fomaml` (iMAML: arXiv:1909.04630)."""
-    solver_steps: Count = 10
-    """Most iterations of the linear solver of `implicit_fomaml`."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """How many of the epochs come first as plain multi-task training, which costs a fraction of a meta-gradient."""
+
+    @property
+    def method(self) -> str:
+        """The meta-learner's name."""
+        return self.learner.name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gathered(cls, data: Any) -> Any:
+        return _with_learner(data) if isinstance(data, Mapping) else data
+
+
+def _with_learner(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings with the meta-learner's own, which may stand among them (`method: imaml`), under `learner`."""
+    rest = dict(data)
+    chosen = rest.pop("learner", {})
+    if isinstance(chosen, str):
+        chosen = {"name": chosen}
+    elif not isinstance(chosen, Mapping):
+        return dict(data)
+    known = {field.name for cls in META_LEARNERS.values() for field in fields(cls)}
+    known -= {"name", *(field.name for field in fields(MetaConfig))}
+    own = {name: rest.pop(name) for name in known & rest.keys()}
+    name = str(rest.pop("method", chosen.get("name", "maml")))
+    name = FORMER_NAMES.get(name, name)
+    if own.keys() >= FORMER_BAG and name in META_LEARNERS:
+        own = {key: value for key, value in own.items() if hasattr(META_LEARNERS[name], key)}
+    return rest | {"learner": {**chosen, **own, "name": name}}
 
 
 @config

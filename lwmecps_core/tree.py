@@ -45,6 +45,11 @@ def completed(tree: Tree, like: Tree) -> Tree:
     return {g: tree[g] if g in tree else {n: torch.zeros_like(x) for n, x in like[g].items()} for g in like}
 
 
+def by_task(values: Tensor, leaf: Tensor) -> Tensor:
+    """One value for each task `[K]`, shaped so that it meets a leaf `[K, ...]`."""
+    return values.reshape(-1, *[1] * (leaf.dim() - 1))
+
+
 def row(tree: Tree, task: int) -> Tree:
     """The tree of one task out of a tree with a leading task axis: views, outside every autograd graph."""
     return tree_map(lambda leaf: leaf.detach()[task], tree)

@@ -12,7 +12,7 @@ from typing import Any
 
 from lwmecps_core.config import Setting, settings_of
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import META_LEARNERS, AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 from services.cli.run_commands import RunOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +24,7 @@ TABLES: Mapping[str, type] = {
     "Every run": RunOptions,
     "`train`": TrainConfig,
     "`meta-train`": MetaConfig,
+    **{f"`meta-train --method {name}`": cls for name, cls in META_LEARNERS.items()},
     "`transfer`": TransferConfig,
     "`adapt`": AdaptConfig,
     "`evaluate`": EvaluateConfig,
@@ -56,7 +57,9 @@ def contract(text: str, classes: Iterable[type]) -> str:
 
 def page(text: str, tables: Mapping[str, type]) -> str:
     """The page's text with its tables as they should be."""
-    return _TABLES.sub(lambda _: "".join(_table(title, cls) for title, cls in tables.items()) + "\n", text)
+    return _TABLES.sub(
+        lambda _: "".join(_table(title, cls) for title, cls in tables.items() if settings(cls)) + "\n", text
+    )
 
 
 def _comment(known: Mapping[str, Setting], field: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ LADDER = (
     ALONE,
     "transfer_fine_tuning",
     "multi_task_ppo_equal_data",
-    "meta_ppo_implicit_fomaml",
+    "meta_ppo_imaml",
     "meta_ppo_reptile",
     "meta_ppo_fomaml",
     HEADLINE,

@@ -49,7 +49,7 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "meta_ALGORITHM_METHOD",
         "meta-trained from `multi_task_ALGORITHM` on, then 0 to 5 inner steps of 4 episodes on "
-        "the held-out task; `implicit_fomaml` is iMAML. A task on which that costs too much beside `static` is left as "
+        "the held-out task; `imaml` is implicit MAML. A task on which that costs too much beside `static` is left as "
         "it was deployed, at the latest at the end, when the best of adapted policy, start and `static` is kept",
     ),
     (

@@ -7,6 +7,7 @@ from typing import Any
 
 from lwmecps_core.config import config
 from lwmecps_core.run_config import (
+    META_LEARNERS,
     AdaptConfig,
     AlgorithmConfig,
     DQNConfig,
@@ -24,7 +25,7 @@ FIRST_HELD_OUT_SEED = 1000
 TRAINING_SEED = 1
 EVALUATION_SEED = 1000
 HIDDEN = (32, 32)
-META_METHODS = ("maml", "fomaml", "implicit_fomaml", "reptile")
+META_METHODS = ("maml", "fomaml", "imaml", "reptile")
 TRANSFER_METHODS = ("fine_tuning", "feature_extraction", "layer_wise", "domain_adaptation")
 RULES = ("random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa", "hpa_calibrated")
 V1_RULES = ("random", "static", "hpa_calibrated")
@@ -78,10 +79,11 @@ class Settings:
     multi_task: TrainConfig = TrainConfig(total_episodes=8000, episodes_per_batch=4, tasks_per_batch=20)
     """Of the policy that meta-learning goes on from."""
     meta_epochs: int = 10
+    rate_lr: float = 0.1
+    """Of the methods that learn rates."""
     meta: MetaConfig = MetaConfig(
         inner_lr=0.03,
         outer_lr=3e-4,
-        rate_lr=0.1,
         adaptation_steps=3,
         meta_batch_size=20,
         episodes_per_step=4,
@@ -102,11 +104,11 @@ class Settings:
 
 META: Mapping[str, Mapping[str, Any]] = {
     "ppo": {"inner_lr": 0.01},
-    "ppo_implicit_fomaml": {"inner_lr": 0.003},
+    "ppo_imaml": {"inner_lr": 0.003},
     "sac": {"outer_epochs": 1},
-    "sac_implicit_fomaml": {"outer_lr": 3e-5},
+    "sac_imaml": {"outer_lr": 3e-5},
     "td3": {"outer_epochs": 1},
-    "td3_implicit_fomaml": {"outer_lr": 3e-5},
+    "td3_imaml": {"outer_lr": 3e-5},
 }
 """What differs from `Settings.meta` for an algorithm, and for one of its methods. PPO's steps follow whole episodes, so
 longer ones than these ruin a policy before the rates are learnt. At 3e-4, implicit
@@ -117,7 +119,9 @@ def meta_settings(settings: Settings, algorithm: str, method: str) -> MetaConfig
     """Meta-training by `method` after the multi-task steps that its warm-up consists of."""
     warmup = steps(settings.multi_task)
     own = {**META.get(algorithm, {}), **META.get(f"{algorithm}_{method}", {})}
-    own |= {"method": method, "warmup_epochs": warmup, "num_meta_epochs": warmup + settings.meta_epochs}
+    cls = META_LEARNERS[method]
+    learner = cls(rate_lr=settings.rate_lr) if hasattr(cls, "rate_lr") else cls()
+    own |= {"learner": learner, "warmup_epochs": warmup, "num_meta_epochs": warmup + settings.meta_epochs}
     return replace(settings.meta, **own)
 
 

@@ -18,9 +18,8 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.play import Bools, Floats, Seeds
 from lwmecps_core.rollout.policy_actor import PolicyActor
-from lwmecps_core.run_config import MetaConfig, PPOConfig
+from lwmecps_core.run_config import MAMLConfig, MetaConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
-from lwmecps_core.training.common import equal_rates
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.meta import meta_descent
 from lwmecps_core.training.sampling import seeds, torch_generator
@@ -42,11 +41,9 @@ ALGORITHM = PPOConfig(
     max_grad_norm=10.0,
 )
 META = MetaConfig(
-    method="maml",
+    learner=MAMLConfig(multi_step_loss=0.0),
     adaptation_steps=1,
     inner_lr=0.1,
-    learn_inner_lr=True,
-    multi_step_loss=0.0,
     outer_lr=2e-3,
     meta_batch_size=20,
     episodes_per_step=20,
@@ -128,9 +125,9 @@ def returns_by_step(
     """Mean return `[tasks]` before adaptation and after each of 3 inner steps, every step by 20 trajectories of the
     policy of the moment (`cfg.episodes_per_step`); measured on trajectories of their own, with the policy's noise.
     """
-    algo, learner = algorithms.make(policy.algorithm, SPEC), meta.REGISTRY[cfg.method]
+    algo, learner = algorithms.make(policy.algorithm, SPEC), meta.make(cfg.learner)
     origin = current = expanded(policy.params, len(tasks))
-    rates = expanded(policy.inner_lr, len(tasks))
+    learnt = expanded(policy.learnt, len(tasks))
 
     def episodes(purpose: str) -> list[RolloutBatch]:
         plan = CollectionPlan(seeds=seeds(seed, purpose, len(tasks)), episodes=cfg.episodes_per_step)
@@ -141,7 +138,7 @@ def returns_by_step(
         found.append(np.array([b.reward.sum(0).mean() for b in episodes(f"test-{step}")], np.float64))
         data = stacked(episodes(f"support-{step}"))
         batch = algo.prepare(current, {}, data, torch_generator(seed, f"noise-{step}"))
-        current = learner.step(algo, origin, current, {}, rates, batch, cfg)
+        current = learner.step(algo, origin, current, {}, learnt, batch)
     return found
 
 
@@ -153,12 +150,12 @@ def policies(cfg: MetaConfig, collector: PointCollector, seed: int) -> Iterator[
     learnt = last.policy
     yield "MAML over PPO", epochs, learnt
     params, extra = algo.init(torch_generator(seed, "weights"))
-    random = PolicyData(ALGORITHM, SPEC, params, extra, equal_rates(algo, params, cfg.inner_lr))
+    random = PolicyData(ALGORITHM, SPEC, params, extra, meta.make(cfg.learner).init(algo, params, cfg.inner_lr))
     loop = Descent(algo, ALGORITHM, collector, seed, params=params, extra=extra)
     *_, last = loop.run(training, cfg.meta_batch_size, cfg.episodes_per_step, epochs, None)
     pretrained = replace(random, params=last.policy.params)
     yield "multi-task pretraining", epochs, pretrained
-    yield "multi-task pretraining, MAML's inner rates", epochs, replace(pretrained, inner_lr=learnt.inner_lr)
+    yield "multi-task pretraining, MAML's inner rates", epochs, replace(pretrained, learnt=learnt.learnt)
     yield "random weights", 0, random
 
 

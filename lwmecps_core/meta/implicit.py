@@ -1,7 +1,6 @@
 """Implicit MAML: the meta-gradient at the end of adaptation, whatever way led there."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,14 +9,14 @@ from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.adapt import adapted_once
 from lwmecps_core.meta.base import MetaGradient, point_weights
 from lwmecps_core.meta.maml import total_loss
+from lwmecps_core.meta.rates import Rates
 from lwmecps_core.meta.solver import gmres
-from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.run_config import IMAMLConfig
 from lwmecps_core.tree import completed, expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
 
 
-@dataclass(frozen=True)
-class ImplicitMAML:
-    """Inner problem: min over φ of L(φ; support) + λ/2 ‖φ − θ‖², by `adaptation_steps` steps of gradient descent on one
+class ImplicitMAML(Rates):
+    """Inner problem: min over φ of L(φ; support) + λ/2 ‖φ − θ‖², by steps of gradient descent on one
     frozen support batch (Rajeswaran et al. 2019, arXiv:1909.04630, equation 3).
 
     The gradient depends on where descent ends and not on its path, so its memory doesn't grow with the number of steps,
@@ -25,16 +24,20 @@ class ImplicitMAML:
     group's gradient of its own loss meets its proximal pull.
     """
 
-    frozen_support: bool = True
+    frozen_support = True
+
+    def __init__(self, cfg: IMAMLConfig) -> None:
+        super().__init__()
+        self._cfg = cfg
 
     def step(
-        self, algo: Algorithm, start: Params, params: Params, extra: Extra, rates: Params, batch: Batch, cfg: MetaConfig
+        self, algo: Algorithm, start: Params, params: Params, extra: Extra, learnt: Params, batch: Batch
     ) -> Params:
         """φ′ = φ − α ∘ (∇L(φ) + λ (φ − θ))."""
-        return adapted_once(algo, params, extra, rates, batch, start=start, proximal=cfg.proximal)
+        return adapted_once(algo, params, extra, learnt, batch, start=start, proximal=self._cfg.proximal)
 
     def meta_gradient(
-        self, algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], cfg: MetaConfig
+        self, algo: Algorithm, params: Params, extra: Extra, learnt: Params, points: Sequence[Batch], steps: int
     ) -> MetaGradient:
         """(dφ/dθ)ᵀ v for v, each group's gradient of its own loss on the query data at φ; `points` are support, query.
 
@@ -46,17 +49,17 @@ class ImplicitMAML:
         Metrics: `inner_gradient_norm`, how far φ is from a solution (of ∇L(φ) + λ(φ − θ)), and `solver_residual`,
         ‖v − (I + Jᵀ/λ) w‖ / ‖v‖.
         """
-        support, query = points
+        (support, query), cfg = points, self._cfg
         tasks = query["weight"].shape[0]
         many_extra = expanded_extra(extra, tasks)
         start = expanded(tree_map(lambda leaf: leaf.detach(), params), tasks)
         adapted = start
-        for _ in range(cfg.adaptation_steps):
-            adapted = self.step(algo, start, adapted, many_extra, rates, support, cfg)
+        for _ in range(steps):
+            adapted = self.step(algo, start, adapted, many_extra, learnt, support)
         before, at_start = _with_gradients(algo, start, many_extra, support)
         after, found = _with_gradients(algo, adapted, many_extra, query)
         live = tree_map(lambda leaf: leaf.detach().requires_grad_(), adapted)
-        field = gradients(algo.losses(live, many_extra, support), live, rates, create_graph=True)
+        field = gradients(algo.losses(live, many_extra, support), live, learnt, create_graph=True)
 
         def pulled_back(w: Tensor) -> Params:
             """Jᵀ w / λ, and the same for groups outside the inner problem."""
@@ -77,7 +80,7 @@ class ImplicitMAML:
         w = gmres(product, v, cfg.solver_steps)
         back = pulled_back(w)
         solved = tree_map(torch.sub, found, back) | _unflattened(w, field)
-        first, last = point_weights(cfg, 2)
+        first, last = point_weights(cfg.multi_step_loss, 2)
         distance = _flattened(tree_map(torch.sub, adapted, start), field)
         return MetaGradient(
             tree_map(lambda a, b: (first * a + last * b).mean(0), at_start, solved),

@@ -1,48 +1,44 @@
 """Model-agnostic meta-learning over any algorithm, second- and first-order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
-from lwmecps_core.meta.adapt import adapted_once, inner_step
+from lwmecps_core.meta.adapt import inner_step
 from lwmecps_core.meta.base import MetaGradient, point_weights
-from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.meta.rates import Rates
+from lwmecps_core.run_config import FOMAMLConfig, MAMLConfig
 from lwmecps_core.tree import completed, expanded, expanded_extra, gradients, leaves, tree_map, with_leaves
 
 
-@dataclass(frozen=True)
-class MAML:
+class MAML(Rates):
     """One plain gradient step for every collection, and the gradient through all of them (Finn et al. 2017,
-    arXiv:1703.03400), or with inner gradients held constant (`first_order`, section 5.2 there).
+    arXiv:1703.03400), or with inner gradients held constant (`fomaml`, section 5.2 there).
     """
 
-    first_order: bool = False
-    frozen_support: bool = False
-
-    def step(
-        self, algo: Algorithm, start: Params, params: Params, extra: Extra, rates: Params, batch: Batch, cfg: MetaConfig
-    ) -> Params:
-        """θ′ = θ − α ∘ ∇L."""
-        return adapted_once(algo, params, extra, rates, batch)
+    def __init__(self, cfg: MAMLConfig | FOMAMLConfig) -> None:
+        super().__init__(cfg.rate_lr)
+        self._cfg = cfg
 
     def meta_gradient(
-        self, algo: Algorithm, params: Params, extra: Extra, rates: Params, points: Sequence[Batch], cfg: MetaConfig
+        self, algo: Algorithm, params: Params, extra: Extra, learnt: Params, points: Sequence[Batch], steps: int
     ) -> MetaGradient:
-        """See `meta_gradient`."""
-        return meta_gradient(
+        """See `meta_gradient`; with respect to the logarithms of the rates."""
+        found = meta_gradient(
             algo,
             params,
             extra,
-            rates,
+            learnt,
             points[:-1],
             points[-1],
-            first_order=self.first_order,
-            step_weights=point_weights(cfg, len(points)),
-            learn_rates=cfg.learn_inner_lr,
+            first_order=self._cfg.name == "fomaml",
+            step_weights=point_weights(self._cfg.multi_step_loss, len(points)),
+            learn_rates=self._cfg.learn_inner_lr,
         )
+        return replace(found, learnt=tree_map(torch.mul, found.learnt, learnt))
 
 
 def meta_gradient(

@@ -61,17 +61,18 @@ def fill(config: object, message: M) -> M:
     known: Mapping[str, Any] = message.DESCRIPTOR.fields_by_name
     for field in fields(cast(Any, config)):
         value = getattr(config, field.name)
-        if field.name not in known or value is None or value == ():
+        name = value.name if field.name in message.DESCRIPTOR.oneofs_by_name else field.name
+        if name not in known or value is None or value == ():
             continue
-        descriptor = known[field.name]
+        descriptor = known[name]
         if descriptor.is_repeated:
-            _fill_repeated(descriptor, value, getattr(message, field.name))
+            _fill_repeated(descriptor, value, getattr(message, name))
         elif descriptor.message_type is None:
-            setattr(message, field.name, _scalar(descriptor, value))
+            setattr(message, name, _scalar(descriptor, value))
         elif descriptor.message_type.full_name == _TENSOR:
-            getattr(message, field.name).CopyFrom(tensor_to_proto(np.asarray(value, np.float64)))
+            getattr(message, name).CopyFrom(tensor_to_proto(np.asarray(value, np.float64)))
         else:
-            target = getattr(message, field.name)
+            target = getattr(message, name)
             target.SetInParent()
             fill(value, target)
     return message
@@ -94,11 +95,16 @@ def _fill_repeated(descriptor: FieldDescriptor, values: Any, target: Any) -> Non
 
 
 def _plain(message: Message, source: str) -> dict[str, Any]:
-    return {
+    plain = {
         d.name: _plain_field(d, value, f"{source}: {d.name}")
         for d, value in message.ListFields()
         if d.enum_type is None or value != 0
     }
+    for union in message.DESCRIPTOR.oneofs:
+        chosen = message.WhichOneof(union.name)
+        if chosen is not None and union.name != f"_{chosen}":  # that of an `optional` field has its name
+            plain[union.name] = plain.pop(chosen) | {"name": chosen}
+    return plain
 
 
 def _plain_field(descriptor: FieldDescriptor, value: Any, source: str) -> Any:

@@ -17,13 +17,13 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import bound_algorithm, equal_rates, evaluation_plan, inner_rule
+from lwmecps_core.training.common import bound_algorithm, evaluation_plan, taught_by
 from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.guard import Guard
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.transfer.metrics import adaptation_speed
-from lwmecps_core.tree import expanded, expanded_extra, flatten, row, tree_map, unflatten
+from lwmecps_core.tree import by_task, expanded, expanded_extra, flatten, row, tree_map, unflatten
 
 
 def adapt(
@@ -62,7 +62,7 @@ def adapt(
 
 @dataclass(frozen=True)
 class _Setup:
-    """What is the same in all steps; `rates`, `origin` and `extra` have a leading task axis."""
+    """What is the same in all steps; `learnt`, `origin` and `extra` have a leading task axis."""
 
     tasks: list[TaskSpec]
     cfg: AdaptConfig
@@ -71,8 +71,7 @@ class _Setup:
     start: PolicyData
     algo: Algorithm
     learner: MetaLearner
-    rule: MetaConfig
-    rates: Params
+    learnt: Params
     origin: Params
     extra: Extra
 
@@ -117,13 +116,12 @@ class _Standing:
 def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collector: Collector, seed: int) -> _Setup:
     """The policy that all tasks start from, and how it was taught to adapt."""
     algo = bound_algorithm(policy, tasks[0])
-    learner, rule = inner_rule(policy)
     if cfg.random_weights:
         params, extra = algo.init(torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
-    rates = policy.inner_lr
-    if cfg.inner_lr is not None or not rates:
-        rates = equal_rates(algo, policy.params, rule.inner_lr if cfg.inner_lr is None else cfg.inner_lr)
+    learner, learnt = taught_by(policy), policy.learnt
+    if cfg.inner_lr is not None or not learnt:
+        learnt = learner.init(algo, policy.params, MetaConfig().inner_lr if cfg.inner_lr is None else cfg.inner_lr)
     return _Setup(
         tasks,
         cfg,
@@ -132,8 +130,7 @@ def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collecto
         policy,
         algo,
         learner,
-        rule,
-        rates=expanded(rates, len(tasks)),
+        learnt=expanded(learnt, len(tasks)),
         origin=with_task_axis(policy.params, len(tasks)),
         extra=expanded_extra(policy.extra, len(tasks)),
     )
@@ -189,9 +186,8 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
 def _inner_step(x: _Setup, at: _Standing, step: int, earned: Sequence[float]) -> dict[str, float]:
     """The rule's step; tasks that lost too much go back to the start, and those that are left alone stay there."""
     fell = at.guard.undo(earned)
-    stepped = x.learner.step(
-        x.algo, x.origin, at.current, x.extra, _scaled(x.rates, at.guard.shares), at.support, x.rule
-    )
+    slower = x.learner.slower(x.learnt, torch.tensor(at.guard.shares))
+    stepped = x.learner.step(x.algo, x.origin, at.current, x.extra, slower, at.support)
     at.current = _replaced(stepped, x.origin, [a or b for a, b in zip(fell, at.guard.held, strict=True)])
     return {"support_reward": float(np.mean(earned)), "undone": float(np.mean(fell))}
 
@@ -220,18 +216,7 @@ def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:
 def _replaced(params: Params, others: Params, where: Sequence[bool]) -> Params:
     """`params` `[K, ...]`, and `others` for the tasks that `where` marks."""
     marked = torch.tensor(where)
-    return tree_map(lambda x, y: torch.where(_by_task(marked, x), y, x), params, others)
-
-
-def _scaled(rates: Params, shares: Sequence[float]) -> Params:
-    """`rates` `[K, ...]`, each task's times its share."""
-    factor = torch.tensor(shares)
-    return tree_map(lambda x: x * _by_task(factor, x), rates)
-
-
-def _by_task(values: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
-    """One value for each task `[K]`, shaped so that it meets a leaf `[K, ...]`."""
-    return values.reshape(-1, *[1] * (leaf.dim() - 1))
+    return tree_map(lambda x, y: torch.where(by_task(marked, x), y, x), params, others)
 
 
 def _gap_closed(x: _Setup, rewards: Sequence[Sequence[float]]) -> float:

@@ -11,6 +11,7 @@ from lwmecps_core import algorithms, meta
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.config import dump
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
 from lwmecps_core.optimiser import PackedOptimiser, with_task_axis
@@ -18,16 +19,15 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import equal_rates
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
 from lwmecps_core.transfer.metrics import adaptation_speed
-from lwmecps_core.tree import detached, expanded, expanded_extra, prefixed, tree_map, under
+from lwmecps_core.tree import detached, expanded, expanded_extra, prefixed, under
 
-LARGEST_RATE = 1.0
-"""Of inner steps: parameters that seldom have a gradient would otherwise learn to leap when they have one."""
+LEARNT = "learnt/"
+"""What the names of the meta-learner's own groups begin with where they are optimised beside the policy's."""
 
 
 def meta_train(
@@ -41,8 +41,8 @@ def meta_train(
 ) -> Iterator[Progress]:
     """Meta-train on tasks of `source`: every epoch adapts to `meta_batch_size` tasks and descends the meta-gradient.
 
-    The result's `inner_lr` holds the inner rates, learnt ones if `learn_inner_lr` and the method learns any; its
-    metadata hold the inner rule, by which it adapts later. An epoch takes `adaptation_steps` + 1 collections (two, if
+    The result's `learnt` holds what the meta-learner has learnt beside the start, its metadata the meta-learner by
+    whose steps it adapts later. An epoch takes `adaptation_steps` + 1 collections (two, if
     the method freezes the support data), whatever the number of tasks.
     """
     algo = algorithms.make(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
@@ -60,38 +60,36 @@ def meta_descent(
     start: LoopState | None = None,
 ) -> Iterator[Progress]:
     """Meta-training of `algo`, whatever its environment: `source` holds what `collector` takes for tasks."""
-    learner, spec = meta.REGISTRY[cfg.method], algo.spec
-    rule = {"meta_method": cfg.method, "proximal": cfg.proximal}
+    learner, spec = meta.make(cfg.learner), algo.spec
+    rule = {"meta_learner": dump(cfg.learner)}
     params, extra = algo.init(torch_generator(seed, "weights"))
-    rates = equal_rates(algo, params, cfg.inner_lr)
+    learnt = learner.init(algo, params, cfg.inner_lr)
     if start is None or start.step <= cfg.warmup_epochs:
         warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra)
         for progress in warmup.run(source, cfg.meta_batch_size, cfg.episodes_per_step, cfg.warmup_epochs, start):
-            result = None if progress.policy is None else replace(progress.policy, inner_lr=rates, metadata=rule)
+            result = None if progress.policy is None else replace(progress.policy, learnt=learnt, metadata=rule)
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
         params, extra = warmup.snapshot(0).params, warmup.snapshot(0).extra
         start = None
-    joined = _joined(params, rates)
-    rate_lrs = {group: cfg.rate_lr for group in joined if group not in params}
-    outer = PackedOptimiser(joined, cfg.outer_lr, cfg.max_grad_norm, rate_lrs)
+    free = _marked(learner.free(learnt))
+    outer = PackedOptimiser(params | free, cfg.outer_lr, cfg.max_grad_norm, dict.fromkeys(free, learner.learning_rate))
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
     for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
-        params, rates = _parted(outer.params)
+        params, learnt = _parted(learner, outer.params)
         tasks = some_tasks(source, cfg.meta_batch_size, seed, step)
-        policy = PolicyData(algorithm, spec, detached(params), extra, detached(rates))
-        data, points = _collect_chain(
-            learner, algo, collector, tasks, policy, cfg, seeds(seed, f"meta-{step}", collections(learner, cfg))
-        )
+        policy = PolicyData(algorithm, spec, detached(params), extra, detached(learnt))
+        chain_seeds = seeds(seed, f"meta-{step}", collections(learner, cfg.adaptation_steps))
+        data, points = _collect_chain(learner, algo, collector, tasks, policy, cfg, chain_seeds)
         metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
-        params, rates = _parted(detached(outer.params))
+        params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)
         curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]
         metrics |= {"task_performance": curve[-1]}
         metrics |= {"adaptation_speed": adaptation_speed(curve, cfg.adaptation_steps)}
         state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/"))
-        result = PolicyData(algorithm, spec, params, extra, rates, rule)
+        result = PolicyData(algorithm, spec, params, extra, learnt, rule)
         yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
 
 
@@ -106,14 +104,14 @@ def _collect_chain(
 ) -> tuple[list[list[RolloutBatch]], list[Batch]]:
     """Collect, adapt, collect…: the rollouts and batches before each round of inner steps and after the last."""
     k = len(tasks)
-    start, rates = with_task_axis(policy.params, k), expanded(policy.inner_lr, k)
+    start, learnt = with_task_axis(policy.params, k), expanded(policy.learnt, k)
     current, steps_each = start, cfg.adaptation_steps // (len(chain_seeds) - 1)
     extra = expanded_extra(policy.extra, k)
     data: list[list[RolloutBatch]] = []
     batches: list[Batch] = []
     for j, point_seed in enumerate(chain_seeds):
         for _ in range(steps_each if j else 0):
-            current = learner.step(algo, start, current, extra, rates, batches[-1], cfg)
+            current = learner.step(algo, start, current, extra, learnt, batches[-1])
         snapshot = PolicySnapshot(policy.algorithm, detached(current), extra, j, per_task=True)
         plan = CollectionPlan(seeds=seeds(point_seed, "tasks", k), episodes=cfg.episodes_per_step)
         data.append(collector.collect(tasks, snapshot, plan))
@@ -137,12 +135,9 @@ def _meta_descend(
     for epoch in range(cfg.outer_epochs):
         for chosen in torch.split(torch.randperm(tasks, generator=generator), cfg.tasks_per_update or tasks):
             part = [{name: x[chosen] for name, x in point.items()} for point in points]
-            params, rates = _parted(outer.params)
-            found = learner.meta_gradient(algo, params, extra, rates, part, cfg)
-            grads = dict(found.params)
-            for group, names in found.rates.items():
-                grads[f"rate/{group}"] = {n: x * rates[group][n] for n, x in names.items()}
-            norms.append(outer.step(grads))
+            params, learnt = _parted(learner, outer.params)
+            found = learner.meta_gradient(algo, params, extra, learnt, part, cfg.adaptation_steps)
+            norms.append(outer.step(found.params | _marked(found.learnt)))
             if epoch == 0:
                 on_policy.append(found)
 
@@ -159,12 +154,13 @@ def _meta_descend(
     }
 
 
-def _joined(params: Params, rates: Params) -> Params:
-    """One tree to optimise: parameters, and rates as logarithms, so that they stay positive and change by factors."""
-    return params | {f"rate/{group}": {n: x.log() for n, x in names.items()} for group, names in rates.items()}
+def _marked(learnt: Params) -> Params:
+    """The meta-learner's own groups under names that no policy's group has."""
+    return {LEARNT + group: names for group, names in learnt.items()}
 
 
-def _parted(joined: Params) -> tuple[Params, Params]:
-    params = {g: names for g, names in joined.items() if not g.startswith("rate/")}
-    logarithms = {g: joined[f"rate/{g}"] for g in params if f"rate/{g}" in joined}
-    return params, tree_map(lambda x: x.detach().exp().clamp_max(LARGEST_RATE), logarithms)
+def _parted(learner: MetaLearner, joined: Params) -> tuple[Params, Params]:
+    """The start, and what is learnt beside it, out of the one tree that is optimised."""
+    params = {group: names for group, names in joined.items() if not group.startswith(LEARNT)}
+    free = {group.removeprefix(LEARNT): names for group, names in joined.items() if group not in params}
+    return params, learner.bound(free)

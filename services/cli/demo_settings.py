@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lwmecps_core.config import config
-from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
 
 BASELINES = (
     "random",
@@ -44,10 +44,9 @@ class DemoSettings:
     algorithm: AlgorithmConfig = PPO
     """What learns in meta-training and in multi-task training."""
     meta: MetaConfig = MetaConfig(
-        method="fomaml",
+        learner=FOMAMLConfig(rate_lr=0.1),
         inner_lr=0.03,
         outer_lr=3e-4,
-        rate_lr=0.1,
         adaptation_steps=3,
         meta_batch_size=20,
         episodes_per_step=4,

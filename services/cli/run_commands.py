@@ -12,6 +12,8 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
+    FORMER_NAMES,
+    META_LEARNERS,
     WARMUP_ONLY,
     AdaptConfig,
     AlgorithmConfig,
@@ -59,7 +61,16 @@ class AlgorithmChoice:
     """The algorithm's name."""
 
 
+@config
+class MethodChoice:
+    """Which meta-learner learns."""
+
+    method: Literal[(*META_LEARNERS, *FORMER_NAMES)] = "maml"  # type: ignore[valid-type]
+    """The meta-learner's name."""
+
+
 RUN = Section("Run", (RunOptions,))
+META = Section("Meta-training", (MethodChoice, MetaConfig, *META_LEARNERS.values()), frozenset({"name"}))
 ALGORITHM = Section("Algorithm", (AlgorithmChoice, *ALGORITHMS.values()), frozenset({"name"}))
 WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the warm-up only (--warmup-epochs)"))
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
@@ -73,7 +84,7 @@ def train(context: typer.Context, as_json: Json = False, *, given: Given) -> Non
 
 
 @app.command()
-@with_options(RUN, Section("Meta-training", (MetaConfig,)), WARMED_UP)
+@with_options(RUN, META, WARMED_UP)
 def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Meta-train a policy that adapts to a new task within a few gradient steps."""
     _start(context.obj, pb.StartMetaTrainingRequest(), given, as_json)

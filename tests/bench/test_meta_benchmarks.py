@@ -18,7 +18,7 @@ def test_everybody_computes_the_same_gradient(others: str) -> None:
 
 
 def test_memory_of_the_implicit_gradient_does_not_grow_with_inner_steps() -> None:
-    few, many = (saved_bytes(meta_problem.ours("implicit_fomaml", steps)) for steps in (1, 12))
+    few, many = (saved_bytes(meta_problem.ours("imaml", steps)) for steps in (1, 12))
     assert 0 < many <= few
 
 

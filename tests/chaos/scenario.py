@@ -153,7 +153,7 @@ def weights(clients: Clients, run: Any) -> dict[str, bytes]:
     data = b"".join(part.chunk for part in clients.registry.stream("DownloadPolicyWeights", request))
     policy = policy_file.from_bytes(data, run.result_policy_id)
     found = {f"extra/{name}": tensor.numpy().tobytes() for name, tensor in policy.extra.items()}
-    for kind, tree in (("params", policy.params), ("inner_lr", policy.inner_lr)):
+    for kind, tree in (("params", policy.params), ("learnt", policy.learnt)):
         found |= {f"{kind}/{g}/{n}": t.numpy().tobytes() for g, names in tree.items() for n, t in names.items()}
     assert found
     return found

@@ -8,7 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lwmecps_core.run_config import DQNConfig, MetaConfig, PPOConfig
+from lwmecps_core.run_config import DQNConfig, MAMLConfig, MetaConfig, PPOConfig
 from services.cli.main import app
 from services.cli.options import Given, Section, with_options
 from services.cli.processes import free_port
@@ -81,12 +81,24 @@ def test_setting_of_another_algorithm_is_refused() -> None:
     assert "epsilon" in result.stderr
 
 
+@pytest.mark.parametrize("given", [["--method", "reptile", "--proximal", "2"], ["--settings", "FILE"]])
+def test_setting_that_the_meta_learner_does_not_use_is_refused_by_name(given: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "meta.yaml"
+    file.write_text("method: reptile\nproximal: 2\n")
+    result = _run("meta-train", "--task", "t1", *(str(file) if word == "FILE" else word for word in given))
+    assert result.exit_code == 2
+    assert "learner.reptile.proximal" in result.stderr
+
+
 def test_options_carry_the_names_of_the_settings_and_only_what_was_given() -> None:
     seen: list[Given] = []
     probe = typer.Typer()
 
     @probe.command()
-    @with_options(Section("Meta", (MetaConfig,)), Section("Algorithm", (PPOConfig, DQNConfig), frozenset({"name"})))
+    @with_options(
+        Section("Meta", (MetaConfig, MAMLConfig), frozenset({"name"})),
+        Section("Algorithm", (PPOConfig, DQNConfig), frozenset({"name"})),
+    )
     def command(file: Annotated[str, typer.Argument()], *, given: Given) -> None:
         seen.append(given)
 

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import WARMUP_ONLY, DQNConfig
+from lwmecps_core.run_config import META_LEARNERS, WARMUP_ONLY, DQNConfig
 from services.cli.main import app
 from services.cli.options import Given, Section, with_options
 
@@ -51,6 +51,13 @@ def probe() -> tuple[typer.Typer, list[Given]]:
         seen.append(given)
 
     return probe, seen
+
+
+@pytest.mark.parametrize("name", META_LEARNERS)
+def test_help_shows_every_setting_of_every_meta_learner(name: str) -> None:
+    words = CliRunner().invoke(app, ["meta-train", "--help"], env=WIDE).stdout.replace(",", " ").split()
+    wanted = {"--" + field.name.replace("_", "-") for field in fields(META_LEARNERS[name]) if field.name != "name"}
+    assert wanted | {"--method", "--inner-lr"} <= set(words)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

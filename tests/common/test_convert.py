@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.results import Row
-from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    DQNConfig,
+    EvaluateConfig,
+    IMAMLConfig,
+    MAMLConfig,
+    MetaConfig,
+    PPOConfig,
+    ReptileConfig,
+    TrainConfig,
+)
 from lwmecps_core.run_config import TransferConfig as Transfer
 from lwmecps_core.specs import ALL_ENV_IDS, FAMILY_PARAMETERS, EnvSpec, TaskDistribution
 from protos.lwmecps.common.v1 import settings_pb2, tensor_pb2
@@ -26,12 +36,14 @@ SETTINGS = st.one_of(
     st.builds(TrainConfig, total_episodes=count, independent=st.booleans(), evaluation_episodes=st.integers(0, 9)),
     st.builds(
         MetaConfig,
-        method=st.sampled_from(["maml", "fomaml"]),
+        learner=st.one_of(
+            st.builds(MAMLConfig, learn_inner_lr=st.booleans(), multi_step_loss=share),
+            st.builds(IMAMLConfig, proximal=positive),
+            st.just(ReptileConfig()),
+        ),
         inner_lr=st.floats(0, 1),
         outer_lr=positive,
         adaptation_steps=inner_steps,
-        learn_inner_lr=st.booleans(),
-        multi_step_loss=share,
     ),
     st.builds(Transfer, learning_rate=positive, total_episodes=count),
     st.builds(

@@ -10,18 +10,20 @@ from typer.testing import CliRunner
 
 from lwmecps_core.config import default_text, settings_of
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import META_LEARNERS, AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 from protos.lwmecps.common.v1 import settings_pb2
 from scripts.explain_settings import CONTRACT, PAGE, TABLES, contract, page
 from services.cli.demo_settings import DemoSettings
 from services.cli.main import app
-from services.cli.run_commands import AlgorithmChoice, RunOptions
+from services.cli.run_commands import AlgorithmChoice, MethodChoice, RunOptions
 
 CLASSES = [
     RunOptions,
     AlgorithmChoice,
     TrainConfig,
     MetaConfig,
+    MethodChoice,
+    *META_LEARNERS.values(),
     TransferConfig,
     AdaptConfig,
     EvaluateConfig,
@@ -29,7 +31,7 @@ CLASSES = [
 ]
 COMMANDS = {
     "train": [TrainConfig, *ALGORITHMS.values()],
-    "meta-train": [MetaConfig, *ALGORITHMS.values()],
+    "meta-train": [MethodChoice, MetaConfig, *META_LEARNERS.values(), *ALGORITHMS.values()],
     "transfer": [TransferConfig],
     "adapt": [AdaptConfig],
     "evaluate": [EvaluateConfig],
@@ -54,7 +56,7 @@ def test_every_setting_says_in_a_sentence_what_it_is(cls: Any) -> None:
 
 def test_every_message_of_settings_is_explained() -> None:
     messages = settings_pb2.DESCRIPTOR.message_types_by_name.values()
-    unions = {m.name for m in messages if any(len(oneof.fields) > 1 for oneof in m.oneofs)}
+    unions = {m.name for m in messages if any(len(m.fields) == len(oneof.fields) > 1 for oneof in m.oneofs)}
     assert {m.name for m in messages} - unions == {cls.__name__ for cls in TABLES.values() if cls is not RunOptions}
 
 
@@ -83,8 +85,8 @@ def test_what_differs_is_found() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_what_the_classes_say(command: str) -> None:
     shown = _words(_help(command))
-    # An option of the run hides an algorithm's own of that name, which is set in a file.
-    own = {"name"} | ({"max_grad_norm"} if command == "meta-train" else set())
+    # An option of the run hides an algorithm's own of that name, which is set in a file; `--method` chooses a learner.
+    own = {"name"} | ({"learner", "max_grad_norm"} if command == "meta-train" else set())
     for setting in [setting for cls in (RunOptions, *COMMANDS[command]) for setting in settings_of(cls)]:
         if setting.name not in own:
             assert "--" + setting.name.replace("_", "-") in shown

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from lwmecps_core import training
 from lwmecps_core.kinds import BESIDE, KINDS, RunSettings, kind_of, metric_prefix
-from lwmecps_core.run_config import MetaConfig, TransferConfig
+from lwmecps_core.run_config import FOMAMLConfig, MetaConfig, TransferConfig
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli.main import app
@@ -73,7 +73,7 @@ def test_the_command_line_starts_and_lists_every_kind() -> None:
 
 
 def test_meta_training_is_filed_under_its_method() -> None:
-    assert metric_prefix("meta_train", MetaConfig(method="fomaml")) == "fomaml"
+    assert metric_prefix("meta_train", MetaConfig(learner=FOMAMLConfig())) == "fomaml"
     assert metric_prefix("transfer", TransferConfig()) == "transfer"
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter
 
-from lwmecps_core import algorithms, run_config, specs
+from lwmecps_core import algorithms, meta, run_config, specs
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS, fill
@@ -30,7 +30,7 @@ PAIRS = [
     (specs.ApplicationSpec, task_pb2.ApplicationSpec),
     (specs.TaskDistribution, task_pb2.TaskDistribution),
     (specs.EnvSpec, task_pb2.EnvSpec),
-    *((cls, getattr(settings_pb2, cls.__name__)) for cls in ALGORITHMS.values()),
+    *((cls, getattr(settings_pb2, cls.__name__)) for cls in (*ALGORITHMS.values(), *run_config.META_LEARNERS.values())),
     (run_config.MetaConfig, settings_pb2.MetaConfig),
     (run_config.TrainConfig, settings_pb2.TrainConfig),
     (run_config.TransferConfig, settings_pb2.TransferConfig),
@@ -38,8 +38,15 @@ PAIRS = [
     (run_config.EvaluateConfig, settings_pb2.EvaluateConfig),
     (progress.Row, run_pb2.Row),
 ]
-IN_THE_ONEOF = {(cls, "name") for cls in ALGORITHMS.values()}
+IN_THE_ONEOF = {(cls, "name") for cls in (*ALGORITHMS.values(), *run_config.META_LEARNERS.values())}
 """The choice of the `oneof` says these."""
+
+
+def _names(message: Any) -> set[str]:
+    """Its fields, with a union under the name of its `oneof`, and without what is only there for former clients."""
+    known = [field for field in message.DESCRIPTOR.fields if not field.GetOptions().deprecated]
+    unions = {f.name: f.containing_oneof.name for f in known if f.containing_oneof is not None}
+    return {f.name if unions.get(f.name, f"_{f.name}") == f"_{f.name}" else unions[f.name] for f in known}
 
 
 def _choices(schema: dict[str, Any]) -> set[str]:
@@ -64,7 +71,12 @@ def _accepted(message: Any, field: str, value: Any) -> bool:
 @pytest.mark.parametrize(("cls", "message"), PAIRS, ids=lambda x: x.__name__)
 def test_a_message_has_the_fields_of_its_class(cls: Any, message: Any) -> None:
     ours = {f.name for f in fields(cls)} - {name for owner, name in IN_THE_ONEOF if owner is cls}
-    assert ours == set(message.DESCRIPTOR.fields_by_name)
+    assert ours == _names(message)
+
+
+def test_every_meta_learner_has_settings_in_the_contract_and_code() -> None:
+    contract = {f.name for f in settings_pb2.MetaConfig.DESCRIPTOR.oneofs_by_name["learner"].fields}
+    assert set(run_config.META_LEARNERS) == set(meta.REGISTRY) == contract
 
 
 def test_every_algorithm_has_settings_in_the_contract_and_code() -> None:
@@ -75,7 +87,7 @@ def test_every_algorithm_has_settings_in_the_contract_and_code() -> None:
 def test_an_enum_has_the_choices_of_its_literal(cls: Any, message: Any) -> None:
     properties = TypeAdapter(cls).json_schema()["properties"]
     for name, descriptor in message.DESCRIPTOR.fields_by_name.items():
-        if descriptor.enum_type is None or cls is specs.EnvSpec:
+        if descriptor.enum_type is None or cls is specs.EnvSpec or descriptor.GetOptions().deprecated:
             continue
         prefix = descriptor.enum_type.values[0].name.removesuffix("UNSPECIFIED")
         values = [v for v in descriptor.enum_type.values if v.number and _accepted(message, name, v.number)]

@@ -27,6 +27,7 @@ from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnap
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
+    META_LEARNERS,
     AdaptConfig,
     AlgorithmConfig,
     EvaluateConfig,
@@ -86,7 +87,7 @@ def of_policy(policy: PolicyData | None) -> str:
     """One digest of a policy's tensors."""
     if policy is None:
         return "none"
-    trees = {"params": policy.params, "inner_lr": policy.inner_lr}
+    trees = {"params": policy.params, "inner_lr": policy.learnt}
     arrays = {
         f"{kind}/{g}/{n}": x.numpy() for kind, t in trees.items() for g, names in t.items() for n, x in names.items()
     }
@@ -206,7 +207,7 @@ def _source(name: str) -> TaskDistribution:
 
 def _meta(method: str) -> MetaConfig:
     return MetaConfig(
-        method=method,  # type: ignore[arg-type]
+        learner=META_LEARNERS[method](),
         num_meta_epochs=3,
         warmup_epochs=1,
         adaptation_steps=2,

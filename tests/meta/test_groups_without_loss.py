@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from lwmecps_core import meta
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta import REGISTRY
 from lwmecps_core.meta.base import MetaGradient, collections
-from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
+from lwmecps_core.run_config import META_LEARNERS
+from lwmecps_core.tree import expanded, expanded_extra, leaves
 from tests.algorithms.factory import make, rollout, whole
 
 CASES = [("td3", "box"), ("sac", "rows")]
@@ -32,16 +33,16 @@ class Delayed:
 
 def _found(method: str, name: str, spec: str, waits: list[bool]) -> tuple[MetaGradient, Params, Params]:
     """The gradient where the actor waits at these points; the start; and where one step on the first point leads."""
-    learner, cfg = REGISTRY[method], MetaConfig(method=method, adaptation_steps=2)  # type: ignore[arg-type]
+    learner = meta.make(META_LEARNERS[method]())
     algo, params, extra = make(name, spec)
     start, many = expanded(params, 2), expanded_extra(extra, 2)
-    points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(collections(learner, cfg))]
+    points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(collections(learner, 2))]
     for point, wait in zip(points, waits[-len(points) :], strict=True):
         point["waits"] = torch.full_like(point["weight"], wait, dtype=torch.bool)
-    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.01), {g: params[g] for g in algo.inner_groups})
+    learnt = learner.init(algo, params, 0.01)
     delayed: Any = Delayed(algo)
-    found = learner.meta_gradient(delayed, params, extra, rates, points, cfg)
-    return found, start, learner.step(delayed, start, start, many, rates, points[0], cfg)
+    found = learner.meta_gradient(delayed, params, extra, learnt, points, 2)
+    return found, start, learner.step(delayed, start, start, many, learnt, points[0])
 
 
 @pytest.mark.parametrize("method", REGISTRY)

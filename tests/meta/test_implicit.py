@@ -9,18 +9,20 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from lwmecps_core.algorithms.base import Batch, Extra, Params
-from lwmecps_core.meta import REGISTRY
 from lwmecps_core.meta.adapt import inner_step
+from lwmecps_core.meta.base import MetaLearner
+from lwmecps_core.meta.implicit import ImplicitMAML
+from lwmecps_core.meta.maml import MAML
 from lwmecps_core.meta.solver import gmres
-from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.run_config import IMAMLConfig, MAMLConfig
 from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map
 from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import dot, own_gradients, random_like
 
-IMPLICIT = REGISTRY["implicit_fomaml"]
 PROXIMAL = 50.0
-END_ALONE = MetaConfig(method="implicit_fomaml", multi_step_loss=0.0)
-CFG = replace(END_ALONE, proximal=PROXIMAL, adaptation_steps=50, solver_steps=25)
+CFG = IMAMLConfig(multi_step_loss=0.0, proximal=PROXIMAL, solver_steps=25)
+IMPLICIT = ImplicitMAML(CFG)
+STEPS = 50
 
 
 class Game:
@@ -64,9 +66,9 @@ def _game(symmetric: bool) -> tuple[Params, Params, list[Batch]]:
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_it_equals_the_closed_form_on_quadratics(symmetric: bool) -> None:
     params, rates, (support, query) = _game(symmetric)
-    cfg = replace(END_ALONE, proximal=0.8, adaptation_steps=50, solver_steps=6)
+    learner = ImplicitMAML(replace(CFG, proximal=0.8, solver_steps=6))
     rates = tree_map(lambda leaf: leaf * 2, rates)
-    found = IMPLICIT.meta_gradient(Game(), params, {}, rates, [support, query], cfg)  # type: ignore[arg-type]
+    found = learner.meta_gradient(Game(), params, {}, rates, [support, query], STEPS)  # type: ignore[arg-type]
     theta, shift = torch.cat([params["first"]["x"], params["second"]["x"]]), params["shift"]["x"]
     inverse = torch.linalg.inv(support["a"] + 0.8 * torch.eye(6, dtype=torch.float64))
     end = torch.einsum("kij,kj->ki", inverse, support["b"] + shift + 0.8 * theta)
@@ -77,10 +79,10 @@ def test_it_equals_the_closed_form_on_quadratics(symmetric: bool) -> None:
     mine = torch.cat([found.params["first"]["x"], found.params["second"]["x"]])
     torch.testing.assert_close(mine, 0.8 * pulled.mean(0), rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(found.params["shift"]["x"], 2 * shift + pulled.mean(0), rtol=1e-5, atol=1e-7)
-    assert found.rates == {}
+    assert found.learnt == {}
 
 
-def _settled(name: str, spec: str) -> tuple[Any, Params, Extra, Params, list[Batch], MetaConfig]:
+def _settled(name: str, spec: str) -> tuple[Any, Params, Extra, Params, list[Batch]]:
     """A problem whose inner steps converge, away from kinks of the losses: where they settle on one (as PPO does at the
     edge of its clipping) there is no derivative to find.
     """
@@ -93,26 +95,26 @@ def _settled(name: str, spec: str) -> tuple[Any, Params, Extra, Params, list[Bat
     points = [whole(algo, start, many, rollout(algo, params, extra, 20 + j)) for j in range(2)]
     inner = {group: params[group] for group in algo.inner_groups}
     rates = tree_map(lambda leaf: torch.full_like(leaf, 0.8 / PROXIMAL), inner)
-    return algo, params, extra, rates, points, CFG
+    return algo, params, extra, rates, points
 
 
-def _end(algo: Any, params: Params, extra: Extra, rates: Params, support: Batch, cfg: MetaConfig) -> Params:
+def _end(algo: Any, params: Params, extra: Extra, rates: Params, support: Batch) -> Params:
     """The converged inner problem of all tasks."""
     start = end = expanded(params, 2)
     for _ in range(60):
-        end = IMPLICIT.step(algo, start, end, expanded_extra(extra, 2), rates, support, cfg)
+        end = IMPLICIT.step(algo, start, end, expanded_extra(extra, 2), rates, support)
     return end
 
 
 @pytest.mark.parametrize(("name", "spec"), first_cases())
 def test_it_equals_finite_differences_of_the_converged_inner_problem(name: str, spec: str) -> None:
-    algo, params, extra, rates, (support, query), cfg = _settled(name, spec)
-    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], cfg)
+    algo, params, extra, rates, (support, query) = _settled(name, spec)
+    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], STEPS)
     assert float(found.metrics["inner_gradient_norm"].max()) < 1e-8
-    v = own_gradients(algo, _end(algo, params, extra, rates, support, cfg), expanded_extra(extra, 2), query)
+    v = own_gradients(algo, _end(algo, params, extra, rates, support), expanded_extra(extra, 2), query)
     direction, h = random_like(params, 8), 1e-5
     up, down = (
-        _end(algo, tree_map(lambda x, d, s=sign: x + s * h * d, params, direction), extra, rates, support, cfg)
+        _end(algo, tree_map(lambda x, d, s=sign: x + s * h * d, params, direction), extra, rates, support)
         for sign in (1, -1)
     )
     expected = float(dot(v, tree_map(lambda a, b: (a - b) / (2 * h), up, down))) / 2
@@ -123,15 +125,15 @@ def test_it_equals_finite_differences_of_the_converged_inner_problem(name: str, 
 
 @pytest.mark.parametrize(("name", "spec"), first_cases())
 def test_it_equals_backpropagation_through_many_proximal_steps(name: str, spec: str) -> None:
-    algo, params, extra, rates, (support, query), cfg = _settled(name, spec)
-    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], cfg)
+    algo, params, extra, rates, (support, query) = _settled(name, spec)
+    found = IMPLICIT.meta_gradient(algo, params, extra, rates, [support, query], STEPS)
     many = expanded_extra(extra, 2)
     start = tree_map(lambda leaf: leaf.clone().requires_grad_(), params)
     centre = current = expanded(start, 2)
     for _ in range(30):
         grads = gradients(algo.losses(current, many, support), current, rates, create_graph=True)
         pulled = {
-            g: {n: x + cfg.proximal * (current[g][n] - centre[g][n]) for n, x in names.items()}
+            g: {n: x + PROXIMAL * (current[g][n] - centre[g][n]) for n, x in names.items()}
             for g, names in grads.items()
         }
         current = inner_step(current, rates, pulled)
@@ -142,9 +144,11 @@ def test_it_equals_backpropagation_through_many_proximal_steps(name: str, spec: 
 
 
 def test_the_start_has_a_share_of_the_objective() -> None:
-    algo, params, extra, rates, points, cfg = _settled(*first_cases()[0])
+    algo, params, extra, rates, points = _settled(*first_cases()[0])
     whole_share, none, half = (
-        IMPLICIT.meta_gradient(algo, params, extra, rates, points, replace(cfg, multi_step_loss=share)).params
+        ImplicitMAML(replace(CFG, multi_step_loss=share))
+        .meta_gradient(algo, params, extra, rates, points, STEPS)
+        .params
         for share in (1.0, 0.0, 0.5)
     )
     at_start = own_gradients(algo, expanded(params, 2), expanded_extra(extra, 2), points[0])
@@ -209,7 +213,7 @@ def test_a_task_that_diverged_does_not_stop_the_others() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_inner_steps() -> None:
-    algo, params, extra, rates, points, cfg = _settled(*first_cases()[0])
+    algo, params, extra, rates, points = _settled(*first_cases()[0])
 
     class Held:
         """A saved tensor that is counted while something refers to it."""
@@ -224,12 +228,13 @@ def test_memory_does_not_grow_with_the_number_of_inner_steps() -> None:
         def __del__(self) -> None:
             Held.now -= self.x.numel()
 
-    def peak(steps: int, method: str) -> int:
+    def peak(steps: int, learner: MetaLearner) -> int:
         Held.now = Held.most = 0
-        chain = [points[0]] * steps + [points[1]] if method == "maml" else points
+        chain = points if learner.frozen_support else [points[0]] * steps + [points[1]]
         with saved_tensors_hooks(Held, lambda held: held.x):
-            REGISTRY[method].meta_gradient(algo, params, extra, rates, chain, replace(cfg, adaptation_steps=steps))
+            learner.meta_gradient(algo, params, extra, rates, chain, steps)
         return Held.most
 
-    assert peak(1, "implicit_fomaml") == peak(20, "implicit_fomaml")
-    assert peak(20, "maml") > 5 * peak(1, "maml")
+    assert peak(1, IMPLICIT) == peak(20, IMPLICIT)
+    second_order = MAML(MAMLConfig(multi_step_loss=0.0))
+    assert peak(20, second_order) > 5 * peak(1, second_order)

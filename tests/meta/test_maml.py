@@ -59,7 +59,7 @@ def test_meta_gradient_equals_finite_differences(name: str, spec: str, weights: 
             v = own_gradients(algo, here, extra, {name: x[task] for name, x in batch.items()})
             way = tree_map(lambda up, down: (up - down) / (2 * h), moved[0][j], moved[1][j])
             expected += weight * float(dot(v, way).detach()) / 2
-    slope = float(dot(found.params if what == "params" else found.rates, direction))
+    slope = float(dot(found.params if what == "params" else found.learnt, direction))
     assert abs(slope - expected) / abs(expected) < 1e-6
 
 
@@ -129,7 +129,7 @@ def test_first_order_is_the_derivative_with_inner_gradients_held_constant(name: 
             g: {n: leaf - learnt[g][n] * constant[g][n] for n, leaf in names.items()} for g, names in current.items()
         }
     expected = torch.autograd.grad(total, [*leaves(start), *leaves(learnt)])
-    for mine, theirs in zip([*leaves(found.params), *leaves(found.rates)], expected, strict=True):
+    for mine, theirs in zip([*leaves(found.params), *leaves(found.learnt)], expected, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-12)
 
 
@@ -137,4 +137,4 @@ def test_first_order_is_the_derivative_with_inner_gradients_held_constant(name: 
 def test_every_parameter_and_rate_has_a_gradient(name: str, spec: str) -> None:
     algo, params, extra, rates, support, query = _problem(name, spec)
     found = meta_gradient(algo, params, extra, rates, support, query)
-    assert all(float(g.abs().sum()) > 0 for g in [*leaves(found.params), *leaves(found.rates)])
+    assert all(float(g.abs().sum()) > 0 for g in [*leaves(found.params), *leaves(found.learnt)])

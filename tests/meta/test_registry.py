@@ -1,39 +1,70 @@
 """The registry of meta-learners."""
 
-from typing import get_args, get_type_hints
-
 import pytest
 import torch
 
+from lwmecps_core import meta
+from lwmecps_core.config import dump, parse
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY
 from lwmecps_core.meta.base import collections, point_weights
-from lwmecps_core.run_config import MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
+from lwmecps_core.run_config import META_LEARNERS, FOMAMLConfig, IMAMLConfig, MetaConfig
+from lwmecps_core.tree import expanded, expanded_extra, leaves
 from tests.algorithms.factory import first_cases, make, rollout, whole
 
 
-def test_every_method_of_the_settings_has_a_meta_learner() -> None:
-    assert set(get_args(get_type_hints(MetaConfig)["method"])) == set(REGISTRY)
+def test_every_meta_learner_has_settings() -> None:
+    assert set(META_LEARNERS) == set(REGISTRY)
+
+
+@pytest.mark.parametrize("former", [{"method": "implicit_fomaml"}, {"learner": "implicit_fomaml"}])
+def test_it_answers_to_its_former_name(former: dict[str, str]) -> None:
+    assert parse(MetaConfig, {**former, "proximal": 3.0}, "file") == MetaConfig(learner=IMAMLConfig(proximal=3.0))
+
+
+def test_a_meta_learners_settings_may_stand_among_the_others_or_by_themselves() -> None:
+    flat = {"method": "fomaml", "rate_lr": 0.5, "inner_lr": 0.1}
+    nested = {"learner": {"name": "fomaml", "rate_lr": 0.5}, "inner_lr": 0.1}
+    assert parse(MetaConfig, flat, "file") == parse(MetaConfig, nested, "file")
+    assert (
+        dump(parse(MetaConfig, flat, "file")).items() >= dict(nested, learner=dump(FOMAMLConfig(rate_lr=0.5))).items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"method": "maml", "proximal": 1.0}, "learner.maml.proximal"),
+        ({"learner": {"name": "reptile", "rate_lr": 0.1}}, "learner.reptile.rate_lr"),
+        ({"method": "sgd"}, "learner"),
+        ({"learner": 3}, "learner"),
+        ({"solver_step": 3}, "solver_step"),
+    ],
+)
+def test_what_a_meta_learner_does_not_use_is_refused_by_name(settings: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(MetaConfig, settings, "file")
+    assert [violation.field for violation in caught.value.violations] == [field]
 
 
 @pytest.mark.parametrize("method", REGISTRY)
 @pytest.mark.parametrize(("name", "spec"), first_cases())
 def test_any_method_gives_every_parameter_of_any_algorithm_a_gradient(method: str, name: str, spec: str) -> None:
-    learner, cfg = REGISTRY[method], MetaConfig(method=method, adaptation_steps=2)  # type: ignore[arg-type]
+    learner = meta.make(META_LEARNERS[method]())
     algo, params, extra = make(name, spec)
     start, many = expanded(params, 2), expanded_extra(extra, 2)
-    points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(collections(learner, cfg))]
+    points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(collections(learner, 2))]
     inner = {group: params[group] for group in algo.inner_groups}
-    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.01), inner)
-    found = learner.meta_gradient(algo, params, extra, rates, points, cfg)
+    learnt = learner.init(algo, params, 0.01)
+    found = learner.meta_gradient(algo, params, extra, learnt, points, 2)
     assert all(g.shape == x.shape and bool(g.any()) for g, x in zip(leaves(found.params), leaves(params), strict=True))
     assert found.params.keys() == params.keys()
     assert found.loss_before.shape == found.loss_after.shape == (2,)
-    stepped = learner.step(algo, start, start, many, rates, points[0], cfg)
+    stepped = learner.step(algo, start, start, many, learnt, points[0])
     moved = {g for g in params if any(not torch.equal(x, start[g][n]) for n, x in stepped[g].items())}
     assert moved == set(inner)
 
 
 def test_the_points_before_the_last_share_what_the_multi_step_loss_gives_them() -> None:
-    assert point_weights(MetaConfig(multi_step_loss=0.5), 3) == (0.25, 0.25, 0.5)
-    assert point_weights(MetaConfig(multi_step_loss=0.0), 2) == (0.0, 1.0)
+    assert point_weights(0.5, 3) == (0.25, 0.25, 0.5)
+    assert point_weights(0.0, 2) == (0.0, 1.0)

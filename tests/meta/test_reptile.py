@@ -4,13 +4,12 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms.base import Params
-from lwmecps_core.meta import REGISTRY
-from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.meta.reptile import Reptile
+from lwmecps_core.run_config import ReptileConfig
 from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
 from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import adapt, own_gradients
 
-CFG = MetaConfig(method="reptile")
 RATE = 0.05
 
 
@@ -22,8 +21,8 @@ def test_its_gradient_is_the_way_that_descent_went_divided_by_the_rate(name: str
     points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(steps)]
     inner = {group: params[group] for group in algo.inner_groups}
     rates = tree_map(lambda leaf: torch.full_like(leaf, RATE), inner)
-    found = REGISTRY["reptile"].meta_gradient(algo, params, extra, rates, points, CFG)
-    assert found.rates == {}
+    found = Reptile(ReptileConfig()).meta_gradient(algo, params, extra, rates, points, steps)
+    assert found.learnt == {}
     end = adapt(algo, tree_map(lambda leaf: leaf.clone().requires_grad_(), start), many, rates, points)
     for group, names in inner.items():
         for leaf, old in names.items():

@@ -11,7 +11,18 @@ from lwmecps_core.rollout.spec_codec import (
     task_from_proto,
     task_to_proto,
 )
-from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import (
+    AdaptConfig,
+    DQNConfig,
+    EvaluateConfig,
+    FOMAMLConfig,
+    IMAMLConfig,
+    MAMLConfig,
+    MetaConfig,
+    PPOConfig,
+    ReptileConfig,
+    TrainConfig,
+)
 from lwmecps_core.specs import (
     ALL_ENV_IDS,
     ClusterSpec,
@@ -82,7 +93,9 @@ def test_task_survives_the_wire(task):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (MetaConfig(method="fomaml", inner_lr=0.0, learn_inner_lr=False), settings_pb2.MetaConfig()),
+        (MetaConfig(learner=FOMAMLConfig(learn_inner_lr=False), inner_lr=0.0), settings_pb2.MetaConfig()),
+        (MetaConfig(learner=IMAMLConfig(proximal=2.0)), settings_pb2.MetaConfig()),
+        (MetaConfig(learner=ReptileConfig()), settings_pb2.MetaConfig()),
         (TrainConfig(total_episodes=7, independent=True), settings_pb2.TrainConfig()),
         (AdaptConfig(inner_lr=None), settings_pb2.AdaptConfig()),
         (AdaptConfig(inner_lr=0.0, random_weights=True), settings_pb2.AdaptConfig()),
@@ -97,6 +110,30 @@ def test_settings_survive_the_wire(value, message):
 @pytest.mark.parametrize("config", [PPOConfig(), PPOConfig(hidden_size=(8,), network="mlp"), DQNConfig(epsilon=0.0)])
 def test_algorithm_settings_survive_the_wire(config):
     assert algorithm_from_proto(algorithm_to_proto(config)) == config
+
+
+FORMER = {"learn_inner_lr": True, "rate_lr": 0.5, "multi_step_loss": 0.25, "proximal": 2.0, "solver_steps": 3}
+
+
+@pytest.mark.parametrize(
+    ("number", "learner"),
+    [
+        (settings_pb2.META_METHOD_UNSPECIFIED, MAMLConfig(rate_lr=0.5, multi_step_loss=0.25)),
+        (settings_pb2.META_METHOD_FOMAML, FOMAMLConfig(rate_lr=0.5, multi_step_loss=0.25)),
+        (settings_pb2.META_METHOD_IMPLICIT_FOMAML, IMAMLConfig(proximal=2.0, solver_steps=3, multi_step_loss=0.25)),
+        (settings_pb2.META_METHOD_REPTILE, ReptileConfig()),
+    ],
+)
+def test_what_clients_sent_before_each_meta_learner_had_settings_of_its_own_is_understood(number, learner):
+    message = settings_pb2.MetaConfig(method=number, inner_lr=0.5, **FORMER)
+    assert read(MetaConfig, message, "settings") == MetaConfig(learner=learner, inner_lr=0.5)
+
+
+def test_a_setting_that_the_meta_learner_does_not_use_is_refused_by_name():
+    message = settings_pb2.MetaConfig(method=settings_pb2.META_METHOD_REPTILE, proximal=2.0)
+    with pytest.raises(InvalidInput) as caught:
+        read(MetaConfig, message, "settings")
+    assert [violation.field for violation in caught.value.violations] == ["learner.reptile.proximal"]
 
 
 def test_unset_fields_take_the_defaults():

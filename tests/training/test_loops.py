@@ -11,6 +11,7 @@ import torch
 
 from lwmecps_core.algorithms import REGISTRY, make
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.config import dump
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY as METHODS
@@ -20,10 +21,13 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
+    META_LEARNERS,
     AdaptConfig,
     AlgorithmConfig,
     DQNConfig,
     EvaluateConfig,
+    IMAMLConfig,
+    MAMLConfig,
     MetaConfig,
     PPOConfig,
     TrainConfig,
@@ -81,7 +85,7 @@ def _city_for(algorithm: AlgorithmConfig) -> TaskDistribution:
 
 
 def _meta(method: str, algorithm: AlgorithmConfig, start: LoopState | None) -> Iterator[Progress]:
-    cfg = replace(META, method=method)
+    cfg = replace(META, learner=META_LEARNERS[method]())
     return meta_train(_city_for(algorithm), algorithm, cfg, COLLECTOR, seed=1, start=start)
 
 
@@ -121,7 +125,7 @@ LOOPS: dict[str, Loop] = {
         _untrained(), TASKS, TransferConfig(total_episodes=8, episodes_per_batch=2), COLLECTOR, seed=1, start=start
     ),
     "adapt": partial(_adapt, lambda: _untrained()),
-    "adapt_implicitly": partial(_adapt, lambda: _untrained({"meta_method": "implicit_fomaml", "proximal": 0.1})),
+    "adapt_implicitly": partial(_adapt, lambda: _untrained({"meta_learner": dump(IMAMLConfig(proximal=0.1))})),
 }
 
 
@@ -151,8 +155,8 @@ def test_a_loop_interrupted_after_any_step_ends_with_the_same_bits(name: str) ->
 def test_meta_training_teaches_rates_and_a_policy_file_keeps_them() -> None:
     *_, last = LOOPS["maml_ppo"](None)
     assert last.policy is not None
-    assert set(last.policy.inner_lr) == {"actor"}
-    assert any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.inner_lr))
+    assert set(last.policy.learnt) == {"actor"}
+    assert any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.learnt))
     again = from_bytes(to_bytes(last.policy), "test")
     kept, given = flatten(again.params, "p"), flatten(last.policy.params, "p")
     assert kept.keys() == given.keys() and all(torch.equal(kept[name], given[name]) for name in given)
@@ -187,11 +191,11 @@ def test_meta_training_measures_every_method_by_the_same_metrics(method: str) ->
     *_, last = LOOPS[f"{method}_ppo"](None)
     assert last.policy is not None
     common = {"meta_loss", "gradient_norm", "adaptation_speed", "task_performance"}
-    own = {"inner_gradient_norm", "solver_residual"} if method == "implicit_fomaml" else set()
+    own = {"inner_gradient_norm", "solver_residual"} if method == "imaml" else set()
     assert common | own <= last.metrics.keys()
-    learnt = any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.inner_lr))
+    learnt = any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.learnt))
     assert learnt == (method in ("maml", "fomaml"))
-    assert from_bytes(to_bytes(last.policy), "test").metadata["meta_method"] == method
+    assert from_bytes(to_bytes(last.policy), "test").metadata["meta_learner"]["name"] == method
 
 
 class Watched(LocalCollector):
@@ -215,7 +219,7 @@ def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
     distances = []
     for proximal in (1e-9, 50.0):
         watched = Watched()
-        policy = _untrained({"meta_method": "implicit_fomaml", "proximal": proximal})
+        policy = _untrained({"meta_learner": dump(IMAMLConfig(proximal=proximal))})
         cfg = AdaptConfig(adaptation_steps=5, inner_lr=0.01, keep_start_if_worse=False, keep_placement_if_worse=False)
         *_, last = adapt(policy, TASKS[:1], cfg, watched, seed=5)
         assert len(watched.plans) == 1  # one frozen support batch
@@ -224,6 +228,25 @@ def test_a_policy_adapts_by_the_inner_rule_that_it_was_taught() -> None:
         moved = tree_map(torch.sub, last.policy.params, policy.params)
         distances.append(float(sum(x.square().sum() for x in leaves(moved))))
     assert distances[1] < 0.5 * distances[0]
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ({"meta_method": "implicit_fomaml", "proximal": 0.1}, IMAMLConfig(proximal=0.1)),
+        ({"meta_method": "fomaml", "proximal": 1.0}, MAMLConfig()),
+    ],
+)
+def test_a_policy_from_before_there_was_a_meta_learner_in_it_adapts_as_it_did(
+    former: dict[str, object], now: object
+) -> None:
+    cfg = AdaptConfig(adaptation_steps=2, inner_lr=0.1, keep_start_if_worse=False, keep_placement_if_worse=False)
+    ends = []
+    for metadata in (former, {"meta_learner": dump(now)}):
+        *_, last = adapt(_untrained(metadata), TASKS[:1], cfg, COLLECTOR, seed=5)
+        assert last.policy is not None
+        ends.append(leaves(last.policy.params))
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
 
 
 def test_the_start_is_kept_on_every_task_where_adapted_support_episodes_are_worse() -> None:

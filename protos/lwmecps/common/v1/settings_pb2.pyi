@@ -19,6 +19,7 @@ class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     META_METHOD_UNSPECIFIED: _ClassVar[MetaMethod]
     META_METHOD_MAML: _ClassVar[MetaMethod]
     META_METHOD_FOMAML: _ClassVar[MetaMethod]
+    META_METHOD_IMAML: _ClassVar[MetaMethod]
     META_METHOD_IMPLICIT_FOMAML: _ClassVar[MetaMethod]
     META_METHOD_REPTILE: _ClassVar[MetaMethod]
 
@@ -41,6 +42,7 @@ NETWORK_SET: Network
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod
+META_METHOD_IMAML: MetaMethod
 META_METHOD_IMPLICIT_FOMAML: MetaMethod
 META_METHOD_REPTILE: MetaMethod
 TRANSFER_METHOD_UNSPECIFIED: TransferMethod
@@ -188,8 +190,46 @@ class TD3Config(_message.Message):
     network: Network
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
 
+class MAMLConfig(_message.Message):
+    __slots__ = ("learn_inner_lr", "rate_lr", "multi_step_loss")
+    LEARN_INNER_LR_FIELD_NUMBER: _ClassVar[int]
+    RATE_LR_FIELD_NUMBER: _ClassVar[int]
+    MULTI_STEP_LOSS_FIELD_NUMBER: _ClassVar[int]
+    learn_inner_lr: bool
+    rate_lr: float
+    multi_step_loss: float
+    def __init__(self, learn_inner_lr: _Optional[bool] = ..., rate_lr: _Optional[float] = ..., multi_step_loss: _Optional[float] = ...) -> None: ...
+
+class FOMAMLConfig(_message.Message):
+    __slots__ = ("learn_inner_lr", "rate_lr", "multi_step_loss")
+    LEARN_INNER_LR_FIELD_NUMBER: _ClassVar[int]
+    RATE_LR_FIELD_NUMBER: _ClassVar[int]
+    MULTI_STEP_LOSS_FIELD_NUMBER: _ClassVar[int]
+    learn_inner_lr: bool
+    rate_lr: float
+    multi_step_loss: float
+    def __init__(self, learn_inner_lr: _Optional[bool] = ..., rate_lr: _Optional[float] = ..., multi_step_loss: _Optional[float] = ...) -> None: ...
+
+class IMAMLConfig(_message.Message):
+    __slots__ = ("proximal", "solver_steps", "multi_step_loss")
+    PROXIMAL_FIELD_NUMBER: _ClassVar[int]
+    SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MULTI_STEP_LOSS_FIELD_NUMBER: _ClassVar[int]
+    proximal: float
+    solver_steps: int
+    multi_step_loss: float
+    def __init__(self, proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., multi_step_loss: _Optional[float] = ...) -> None: ...
+
+class ReptileConfig(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class MetaConfig(_message.Message):
-    __slots__ = ("method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps")
+    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps")
+    MAML_FIELD_NUMBER: _ClassVar[int]
+    FOMAML_FIELD_NUMBER: _ClassVar[int]
+    IMAML_FIELD_NUMBER: _ClassVar[int]
+    REPTILE_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
     OUTER_LR_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +246,10 @@ class MetaConfig(_message.Message):
     RATE_LR_FIELD_NUMBER: _ClassVar[int]
     PROXIMAL_FIELD_NUMBER: _ClassVar[int]
     SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
+    maml: MAMLConfig
+    fomaml: FOMAMLConfig
+    imaml: IMAMLConfig
+    reptile: ReptileConfig
     method: MetaMethod
     inner_lr: float
     outer_lr: float
@@ -222,7 +266,7 @@ class MetaConfig(_message.Message):
     rate_lr: float
     proximal: float
     solver_steps: int
-    def __init__(self, method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ...) -> None: ...
+    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
     __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes")

@@ -56,16 +56,17 @@ def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
 
 
 def thaw(data: bytes) -> PolicySnapshot:
-    """Read the bytes that `freeze` made; raises `InvalidInput` when it is not such a file, or when its numbers are not
+    """Read the bytes that `freeze` made; raises `InvalidInput` when it is not such a file, or when its weights are not
     all finite: nobody can act by them, and the run shall hear of it. Where each task has weights of its own they may
-    be anything: a task that diverged doesn't stop the others, and goes back to its start.
+    be anything: a task that diverged doesn't stop the others, and goes back to its start. So may memory: the least of
+    nothing is infinite.
     """
     source = "policy snapshot"
     with tensor_file.reading(source, "weights", "snapshot"):
         tensors, texts = tensor_file.read(data)
         header = json.loads(texts["snapshot"])
         if not header["per_task"]:
-            check_finite(tensors)
+            check_finite({name: x for name, x in tensors.items() if not name.startswith("memory/")})
         algorithm = parse(AlgorithmConfig, header["algorithm"], source)
         params, extra = unflatten(tensors, "params"), under(tensors, "extra/")
         memory = under(tensors, "memory/")

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,11 @@ def test_what_nobody_can_act_by_is_refused_by_the_name_of_its_tensor():
     spoilt = freeze(snapshot(value=float("nan"))).data
     with pytest.raises(InvalidInput, match="not a snapshot: params/actor/w holds NaN or infinite numbers"):
         thaw(spoilt)
+
+
+def test_a_memory_may_hold_what_is_not_finite():
+    one = replace(snapshot(), memory={"least": torch.tensor([float("inf")])})
+    assert thaw(freeze(one).data).memory["least"].isinf().all()
 
 
 def test_a_task_that_diverged_does_not_stop_the_others():

@@ -313,7 +313,12 @@ class TransferConfig:
     """Also train from nothing on the same task, for `transfer_metric`."""
 
 
-SIMULATED = "simulated"
+RunBackend = Literal["simulated", "kubernetes"]
+"""Where the clusters are that runs work on."""
+Backend = Literal[RunBackend, "load_profile"]
+"""Where the clusters are that sessions open; the contract's enum of that name says more."""
+SIMULATED: RunBackend = "simulated"
+RECORDED: Backend = "load_profile"
 
 
 @config
@@ -338,7 +343,7 @@ class AdaptConfig:
     """Episodes per task that measure the policy before the first step and after every step."""
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
-    backend: Literal["simulated", "kubernetes"] = "simulated"
+    backend: RunBackend = "simulated"
     """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes, and where
     episodes follow one another and only the start and the end are measured."""
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -18,9 +18,9 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import AnyArray, Memory
 from lwmecps_core.rollout.play import Seeds, play
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import SIMULATED, Backend
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import render
 from services.cli.clients import Clients
@@ -33,7 +33,6 @@ app = typer.Typer()
 SHOWN_INFO = ("users", "replicas", "latency_ms")
 LONGEST = 100_000
 """Control intervals of an episode that is watched: the most that a task may have."""
-_BACKENDS = {"simulated": env_pb2.BACKEND_SIMULATED, "kubernetes": env_pb2.BACKEND_KUBERNETES}
 Line = dict[str, Any]
 """What is shown of a control interval."""
 
@@ -58,9 +57,8 @@ def act(
     steps: Annotated[int, typer.Option(help="Control intervals to act on the task.", min=1)] = 10,
     watch: Annotated[bool, typer.Option("--watch", help="Go on acting until ctrl-C, and show every interval.")] = False,
     backend: Annotated[
-        Literal["simulated", "kubernetes"],
-        typer.Option(help="Where the task's cluster is: in the simulator, or a real one."),
-    ] = "simulated",
+        Backend, typer.Option(help="Where the task's cluster is: in the simulator, or a real one.")
+    ] = SIMULATED,
     as_json: Json = False,
 ) -> None:
     """Choose placements with a stored policy: for given observations, or step by step on a task."""
@@ -77,7 +75,7 @@ def act(
         render.print_json({"action": tensor_from_proto(clients.learner("Act", request).action).tolist()})
         return
     spec = _drawn(clients, task, task_seed)
-    lines = _drive(clients, policy_id, spec, _BACKENDS[backend], None if watch else steps)
+    lines = _drive(clients, policy_id, spec, backend, None if watch else steps)
     if watch:
         _show(lines, as_json)
     elif as_json:
@@ -130,9 +128,7 @@ class RemotePolicy:
         return Acted(tensor_from_proto(answer.action), {}, kept)
 
 
-def _drive(
-    clients: Clients, policy_id: str, task: TaskSpec, backend: env_pb2.Backend, steps: int | None
-) -> Iterator[Line]:
+def _drive(clients: Clients, policy_id: str, task: TaskSpec, backend: Backend, steps: int | None) -> Iterator[Line]:
     """Step one environment of the env-service with the policy; one entry per control interval.
 
     Without a number of `steps` the episode is as long as can be: another one would bring the initial replicas back.

@@ -24,6 +24,7 @@ def demo(
     profile: Annotated[
         Path | None, typer.Option(help="Folder of recorded load profiles: the load of the held-out clusters.")
     ] = None,
+    # Not a list of backends, but of the two demonstrations that there are.
     backend: Annotated[
         Literal["simulated", "kubernetes"],
         typer.Option(help="Where the policy is adapted: on held-out simulated clusters, or on a real one."),

@@ -10,6 +10,7 @@ from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.following import follow, report
 from services.cli.tasks import Json
+from services.common import convert
 
 app = typer.Typer()
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def runs(
 ) -> None:
     """List runs, newest first."""
     request = pb.ListRunsRequest(
-        state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=f"RUN_KIND_{(kind or 'unspecified').upper()}"
+        state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=convert.kind_to_message(kind) if kind else None
     )
     found = context.obj.registry.pages("ListRuns", request, "runs")
     if as_json:

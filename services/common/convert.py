@@ -15,9 +15,9 @@ from lwmecps_core.kinds import KINDS, RunSettings, kind_of
 from lwmecps_core.results import Row
 from lwmecps_core.rollout import spec_codec
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.run_config import SIMULATED, AlgorithmConfig, Backend
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
-from protos.lwmecps.common.v1 import settings_pb2
+from protos.lwmecps.common.v1 import backend_pb2, settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from protos.lwmecps.task.v1 import task_pb2
 from services.common.run_spec import RunSpec
@@ -26,6 +26,7 @@ C = TypeVar("C")
 M = TypeVar("M", bound=Message)
 
 _KIND_PREFIX = "RUN_KIND_"
+_BACKEND_PREFIX = "BACKEND_"
 
 
 def to_message(value: object, message_class: type[M]) -> M:
@@ -99,6 +100,18 @@ def env_spec_from_message(message: task_pb2.EnvSpec, source: str = "env_spec") -
 
 def _entity(name: str) -> task_pb2.ActionEntity:
     return cast(task_pb2.ActionEntity, task_pb2.ActionEntity.Value(f"ACTION_ENTITY_{name.upper()}"))
+
+
+def backend_to_message(backend: Backend) -> backend_pb2.Backend:
+    """The enum value of a backend."""
+    return cast(backend_pb2.Backend, backend_pb2.Backend.Value(_BACKEND_PREFIX + backend.upper()))
+
+
+def backend_from_message(backend: backend_pb2.Backend) -> Backend:
+    """The backend of an enum value: the simulator where it is not set."""
+    return (
+        cast(Backend, backend_pb2.Backend.Name(backend).removeprefix(_BACKEND_PREFIX).lower()) if backend else SIMULATED
+    )
 
 
 def kind_to_message(kind: str) -> run_pb2.RunKind:

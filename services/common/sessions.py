@@ -10,6 +10,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import CollectionStopped, LwmecpsError
 from lwmecps_core.rollout.play import Bools, Floats, Seeds
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.run_config import Backend
 from lwmecps_core.specs import EnvSpec, TaskSpec
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
@@ -29,13 +30,13 @@ class SessionEnv:
     `stop` is asked before every step; once it is true, `step` raises `CollectionStopped`.
     """
 
-    def __init__(
-        self, call: Call, task: TaskSpec, backend: pb.Backend, stop: Callable[[], bool] = lambda: False
-    ) -> None:
+    def __init__(self, call: Call, task: TaskSpec, backend: Backend, stop: Callable[[], bool] = lambda: False) -> None:
         self.task, self._call, self._stop = task, call, stop
         waits_s = task.kubernetes.ready_deadline_s + task.kubernetes.unreachable_deadline_s if task.kubernetes else 0.0
         self._timeout_s = CALL_S + task.interval_s + 2.0 * waits_s
-        request = pb.CreateSessionRequest(task=convert.task_to_message(task), backend=backend)
+        request = pb.CreateSessionRequest(
+            task=convert.task_to_message(task), backend=convert.backend_to_message(backend)
+        )
         session = call("CreateSession", request, self._timeout_s)
         self._id, self._info_keys = session.session_id, tuple(session.info_keys)
         self._last: tuple[Floats, Bools]

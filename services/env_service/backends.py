@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lwmecps_core.cluster.base import ClusterBackend
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.run_config import RECORDED, SIMULATED, Backend
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
-from protos.lwmecps.env.v1 import env_pb2
 from services.env_service.cluster_session import ClusterSession
 from services.env_service.session import SimulatedSession
 
@@ -21,26 +21,31 @@ def _kubernetes(task: TaskSpec) -> ClusterBackend:
     return KubernetesBackend(task)
 
 
-CLUSTERS: dict[int, Callable[[TaskSpec], ClusterBackend]] = {env_pb2.BACKEND_KUBERNETES: _kubernetes}
-"""Value of `Backend` → how to get at that cluster for a task; simulated backends need none."""
+CLUSTERS: dict[str, Callable[[TaskSpec], ClusterBackend]] = {"kubernetes": _kubernetes}
+"""Name of a backend → how to get at that cluster for a task; the simulator needs none."""
 
 
-def open_session(backend: int, task: TaskSpec, size: int, seed: int) -> SimulatedSession | ClusterSession:
-    """A session of `size` environments; raises `InvalidInput` for more than one on a cluster of its own."""
-    if backend not in CLUSTERS:
+def open_session(backend: Backend, task: TaskSpec, size: int, seed: int) -> SimulatedSession | ClusterSession:
+    """A session of `size` environments.
+
+    Raises `InvalidInput` for more than one on a cluster of its own, and for a backend that this service can't open.
+    """
+    if backend in (SIMULATED, RECORDED):
         return SimulatedSession(task, size, seed)
+    if backend not in CLUSTERS:
+        raise InvalidInput("request", [Violation("backend", f"this service can't open {backend}")])
     if size != 1:
         raise InvalidInput("request", [Violation("num_envs", f"must be 1 on a cluster, not {size}")])
     return ClusterSession(CLUSTERS[backend](task), seed)
 
 
-def backend_task(backend: int, profile: str, task: TaskSpec, profiles_root: Path | None) -> TaskSpec:
+def backend_task(backend: Backend, profile: str, task: TaskSpec, profiles_root: Path | None) -> TaskSpec:
     """The task as the backend will run it.
 
     Raises `InvalidInput` for a profile that is not the backend's or does not fit the task, `NotFound` for one that the
     service does not have.
     """
-    if backend != env_pb2.BACKEND_LOAD_PROFILE:
+    if backend != RECORDED:
         if profile:
             raise InvalidInput("request", [Violation("profile", "only BACKEND_LOAD_PROFILE takes a profile")])
         return task

@@ -9,6 +9,7 @@ import grpc
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
+from lwmecps_core.run_config import Backend
 from lwmecps_core.specs import ALL_ENV_IDS, CONTINUOUS_SUFFIX, TaskSpec
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
@@ -63,10 +64,11 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
 
     def CreateSession(self, request: pb.CreateSessionRequest, context: Any) -> pb.CreateSessionResponse:
         task = convert.task_from_message(request.task)
-        task = backend_task(request.backend, request.profile, task, self._settings.profiles_root)
+        backend = convert.backend_from_message(request.backend)
+        task = backend_task(backend, request.profile, task, self._settings.profiles_root)
         size = request.num_envs or 1
         numbers = check_size(task, size, self._settings.max_session_numbers)
-        session_id = self._sessions.open(lambda: _open(request.backend, task, size, request.seed), numbers)
+        session_id = self._sessions.open(lambda: _open(backend, task, size, request.seed), numbers)
         with self._sessions.use(session_id) as opened:
             return pb.CreateSessionResponse(
                 session_id=session_id,
@@ -122,7 +124,7 @@ class EnvServicer(env_pb2_grpc.EnvServiceServicer):
         return pb.GetWorkerStatusResponse(workers=self._workers())
 
 
-def _open(backend: int, task: TaskSpec, size: int, seed: int) -> OpenSession:
+def _open(backend: Backend, task: TaskSpec, size: int, seed: int) -> OpenSession:
     session = open_session(backend, task, size, seed)
     return OpenSession(session, ActionReader(session.spec, size), FrameWriter(session.spec, size))
 

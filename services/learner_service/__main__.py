@@ -12,7 +12,6 @@ import torch
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
-from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.tracking import make_trackers
 from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1 import learner_pb2
@@ -21,13 +20,12 @@ from services.common.client import Caller, connect
 from services.common.server import ROLLOUTS, Service, serve
 from services.common.settings import ClientSettings, read
 from services.learner_service.acting import LoadedPolicies
-from services.learner_service.collectors import RedisCollectors
+from services.learner_service.backends import COLLECTORS, Means
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
 from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, Workshop
-from services.learner_service.session_collector import SessionCollector
 from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
 
 
@@ -38,18 +36,17 @@ def main() -> None:
     learner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     channel = connect(settings.registry, read(ClientSettings, CLIENT_PREFIX))
     registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)
-    collecting = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
     env_channel = connect(settings.env, read(ClientSettings, CLIENT_PREFIX))
-    sessions = Caller(settings.env, EnvServiceStub(env_channel))  # type: ignore[no-untyped-call]
-    redis = connect_redis(settings.redis_url)
+    means = Means(
+        redis=connect_redis(settings.redis_url),
+        queues=QueueCollectorConfig(timeout_s=settings.rollout_timeout_s),
+        sessions=Caller(settings.env, EnvServiceStub(env_channel)),  # type: ignore[no-untyped-call]
+    )
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
-        collectors={
-            SIMULATED: RedisCollectors(redis, collecting),
-            "kubernetes": lambda _run_id, stop, _token: SessionCollector(sessions, stop),
-        },
+        collectors={backend: opener(means) for backend, opener in COLLECTORS.items()},
         make_tracker=lambda: make_trackers(settings.work_directory),
         pace=Pace(
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps

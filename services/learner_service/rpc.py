@@ -16,7 +16,7 @@ from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import SIMULATED, AdaptConfig, EvaluateConfig, TransferConfig
+from lwmecps_core.run_config import EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.transfer.domain import check_origin
@@ -26,6 +26,7 @@ from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
 from services.common.run_spec import RunSpec
 from services.learner_service.acting import Before, LoadedPolicies
+from services.learner_service.backends import backend_of, check_backend
 from services.learner_service.jobs import check_source
 from services.learner_service.registry_client import RegistryClient
 
@@ -118,8 +119,7 @@ class LearnerRpc(LearnerServiceServicer):
             check_origin(settings, origin, tasks[0].env_id)
         if spec.learns_by:
             algorithms.make(spec.learns_by, _env_spec(tasks[0]))
-        if isinstance(settings, AdaptConfig) and settings.backend != SIMULATED:
-            _check_are_real(tasks)
+        check_backend(backend_of(settings), tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)
         if spec.policy_id:
@@ -219,16 +219,6 @@ def _check_fits(policy: policy_pb2.Policy, items: Sequence[TaskSpec | TaskDistri
     made_for = convert.env_spec_from_message(policy.env_spec, f"policy {policy.id}")
     for item in dict.fromkeys(items):
         fits.bound_by_record(algorithm, made_for, _env_spec(item), "request", "policy_id")
-
-
-def _check_are_real(tasks: Sequence[TaskSpec | TaskDistribution]) -> None:
-    wrong = [
-        Violation(f"task_ids[{i}]", "must be a task with `kubernetes`, which says where its cluster is")
-        for i, task in enumerate(tasks)
-        if isinstance(task, TaskDistribution) or task.kubernetes is None
-    ]
-    if wrong:
-        raise InvalidInput("request", wrong)
 
 
 def _check_baseline(baseline: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -24,15 +25,16 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
-from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import TrackedRun, Tracker
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from services.learner_service import checkpoints
+from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 CLAIMED = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
 STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
@@ -189,12 +191,12 @@ class RunSession:
         settings = dump(spec.settings) | ({"algorithm": dump(spec.learns_by)} if spec.learns_by else {})
         prefix = metric_prefix(spec.kind, spec.settings)
         self._tracker.start(TrackedRun(job.run_id, spec.label or job.run_id, prefix, settings))
-        backend = getattr(spec.settings, "backend", SIMULATED)
-        self._collector = self._shop.collectors[backend](job.run_id, self._stop, job.token)
+        opened = _entry(self._shop.collectors, "backend", backend_of(spec.settings))
+        self._collector = opened(job.run_id, self._stop, job.token)
         if self._ledger is not None:
             self._collector.resume(self._ledger)
         collector = StoppableCollector(self._collector, self._stop)
-        loop = _loop(self._shop.loops, spec.kind)
+        loop = _entry(self._shop.loops, "kind", spec.kind)
         for progress in loop(LoopInput(job, policy, source, calibration, origin, collector, start)):
             self._take_in(progress)
             if self._must_stop(progress):
@@ -352,10 +354,10 @@ def _heartbeats(registry: JobRegistry, job: Job, stop: StopSignal, every_s: floa
         thread.join(timeout=every_s + 1.0)
 
 
-def _loop(loops: Mapping[str, Loop], kind: str) -> Loop:
-    if kind not in loops:
-        raise InvalidInput("run", [Violation("kind", f"{kind!r} is not one of {', '.join(loops)}")])
-    return loops[kind]
+def _entry(table: Mapping[str, T], field: str, name: str) -> T:
+    if name not in table:
+        raise InvalidInput("run", [Violation(field, f"{name!r} is not one of {', '.join(table)}")])
+    return table[name]
 
 
 def _copied(state: LoopState) -> LoopState:

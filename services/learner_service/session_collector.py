@@ -11,9 +11,9 @@ from lwmecps_core.rollout.chunks import take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.unroll import rollouts
+from lwmecps_core.run_config import Backend
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.sampling import seeds
-from protos.lwmecps.env.v1 import env_pb2 as pb
 from services.common.sessions import Call, SessionEnv
 
 
@@ -24,8 +24,8 @@ class SessionCollector:
     results are no pure function of the arguments: seeds decide how the policy explores, not what the cluster does.
     """
 
-    def __init__(self, service: Call, stop: Callable[[], bool]) -> None:
-        self._service, self._stop = service, stop
+    def __init__(self, service: Call, backend: Backend, stop: Callable[[], bool]) -> None:
+        self._service, self._backend, self._stop = service, backend, stop
         self._env: SessionEnv | None = None
 
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
@@ -57,7 +57,7 @@ class SessionCollector:
     def _on(self, task: TaskSpec) -> SessionEnv:
         if self._env is None or self._env.task != task:
             self.close(ended=False)
-            self._env = SessionEnv(self._service, task, pb.BACKEND_KUBERNETES, self._stop)
+            self._env = SessionEnv(self._service, task, self._backend, self._stop)
         return self._env
 
     def _episodes(self, env: SessionEnv, snapshot: PolicySnapshot, plan: CollectionPlan) -> RolloutBatch:

@@ -10,6 +10,7 @@ import pytest
 from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto
 from lwmecps_core.specs import ALL_ENV_IDS
+from protos.lwmecps.common.v1 import backend_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from services.common import convert
 from services.env_service import backends
@@ -22,7 +23,7 @@ FIELDS = ("observation", "mask", "reward", "terminated", "truncated", "info")
 @pytest.fixture(autouse=True)
 def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulator in the place of a real cluster."""
-    monkeypatch.setitem(backends.CLUSTERS, pb.BACKEND_KUBERNETES, SimulatedCluster)
+    monkeypatch.setitem(backends.CLUSTERS, "kubernetes", SimulatedCluster)
 
 
 def _create(served: Served, backend: int, env_id: str, num_envs: int = 1) -> str:
@@ -33,7 +34,7 @@ def _create(served: Served, backend: int, env_id: str, num_envs: int = 1) -> str
 
 def _frames(served: Served, backend: int, env_id: str) -> list[dict[str, Any]]:
     session_id = _create(served, backend, env_id)
-    spec, rng = backends.Session(make_task(env_id, HORIZON), 1, 0).spec, np.random.default_rng(3)
+    spec, rng = backends.SimulatedSession(make_task(env_id, HORIZON), 1, 0).spec, np.random.default_rng(3)
     seen = served.stub.ResetSession(pb.ResetSessionRequest(session_id=session_id, with_info=True)).transition
     frames = [seen]
     for _ in range(2 * HORIZON):
@@ -48,8 +49,8 @@ def _frames(served: Served, backend: int, env_id: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("env_id", ALL_ENV_IDS)
 def test_a_cluster_shows_what_the_simulator_shows(serve: Callable[..., Served], env_id: str) -> None:
     served = serve()
-    ours = _frames(served, pb.BACKEND_KUBERNETES, env_id)
-    for t, (got, wanted) in enumerate(zip(ours, _frames(served, pb.BACKEND_SIMULATED, env_id), strict=True)):
+    ours = _frames(served, backend_pb2.BACKEND_KUBERNETES, env_id)
+    for t, (got, wanted) in enumerate(zip(ours, _frames(served, backend_pb2.BACKEND_SIMULATED, env_id), strict=True)):
         assert got.keys() == wanted.keys()
         for field in got:
             assert (got[field].dtype, got[field].shape) == (wanted[field].dtype, wanted[field].shape)
@@ -60,7 +61,7 @@ def test_a_placement_is_applied_and_shown(serve: Callable[..., Served]) -> None:
     served = serve()
     wanted = np.array([[1, 0, 2], [0, 1, 1]], np.int32)
     states = []
-    for backend in (pb.BACKEND_KUBERNETES, pb.BACKEND_SIMULATED):
+    for backend in (backend_pb2.BACKEND_KUBERNETES, backend_pb2.BACKEND_SIMULATED):
         session_id = _create(served, backend, "lwmecps-v4")
         served.stub.ResetSession(pb.ResetSessionRequest(session_id=session_id))
         placing = pb.ApplyPlacementRequest(session_id=session_id)
@@ -75,6 +76,6 @@ def test_a_placement_is_applied_and_shown(serve: Callable[..., Served]) -> None:
 def test_a_cluster_is_one_environment(serve: Callable[..., Served]) -> None:
     served = serve()
     with pytest.raises(grpc.RpcError) as caught:
-        _create(served, pb.BACKEND_KUBERNETES, "lwmecps-v4", num_envs=2)
+        _create(served, backend_pb2.BACKEND_KUBERNETES, "lwmecps-v4", num_envs=2)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "num_envs" in caught.value.details()

@@ -12,7 +12,7 @@ from grpc_status import rpc_status
 
 from lwmecps_core.specs import ALL_ENV_IDS, DeploymentSpec, WorkloadSpec
 from protos.lwmecps.cluster.v1 import cluster_pb2
-from protos.lwmecps.common.v1 import tensor_pb2
+from protos.lwmecps.common.v1 import backend_pb2, tensor_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from services.common import convert
 from tests.env_service.conftest import Served, make_task, tensor
@@ -238,7 +238,7 @@ def test_impossible_placement_is_refused(
 
 def test_a_real_cluster_needs_a_task_that_says_where_it_is(serve: Callable[..., Served]) -> None:
     served = serve()
-    code, fields, _ = _refused(lambda: _create(served, backend=pb.BACKEND_KUBERNETES))
+    code, fields, _ = _refused(lambda: _create(served, backend=backend_pb2.BACKEND_KUBERNETES))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(fields) == ["task.kubernetes"]
 
@@ -262,7 +262,7 @@ def test_recorded_profile_is_replayed(serve: Callable[..., Served], tmp_path: Pa
         workload=WorkloadSpec(base_users=(1.0,) * 3, share=((0.3,) * 3,) * 3, random_start=False),
     )
     request = pb.CreateSessionRequest(
-        task=convert.task_to_message(task), backend=pb.BACKEND_LOAD_PROFILE, profile="city"
+        task=convert.task_to_message(task), backend=backend_pb2.BACKEND_LOAD_PROFILE, profile="city"
     )
     created = served.stub.CreateSession(request)
     transition = served.stub.ResetSession(
@@ -278,19 +278,19 @@ def test_profile_outside_the_folder_is_refused(serve: Callable[..., Served], tmp
     _write_profile(tmp_path / "secret")
     (tmp_path / "profiles" / "link").symlink_to(tmp_path / "secret")
     served = serve(profiles_root=tmp_path / "profiles")
-    code, fields, _ = _refused(lambda: _create(served, backend=pb.BACKEND_LOAD_PROFILE, profile=profile))
+    code, fields, _ = _refused(lambda: _create(served, backend=backend_pb2.BACKEND_LOAD_PROFILE, profile=profile))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(fields) == ["profile"]
 
 
 def test_profile_that_the_service_does_not_have_is_not_found(serve: Callable[..., Served], tmp_path: Path) -> None:
     for served in (serve(), serve(profiles_root=tmp_path)):
-        code, _, _ = _refused(lambda s=served: _create(s, backend=pb.BACKEND_LOAD_PROFILE, profile="city"))
+        code, _, _ = _refused(lambda s=served: _create(s, backend=backend_pb2.BACKEND_LOAD_PROFILE, profile="city"))
         assert code is grpc.StatusCode.NOT_FOUND
 
 
 def test_load_profile_backend_wants_a_recording(serve: Callable[..., Served]) -> None:
-    code, fields, _ = _refused(lambda: _create(serve(), backend=pb.BACKEND_LOAD_PROFILE))
+    code, fields, _ = _refused(lambda: _create(serve(), backend=backend_pb2.BACKEND_LOAD_PROFILE))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert list(fields) == ["profile"]
 

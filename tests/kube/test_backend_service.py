@@ -15,6 +15,7 @@ from lwmecps_core.run_config import AdaptConfig, PPOConfig
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
 from lwmecps_core.training import adapt
 from lwmecps_core.training.sampling import torch_generator
+from protos.lwmecps.common.v1 import backend_pb2
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from scripts.kube import ControlPlane
 from services.common import convert
@@ -47,7 +48,7 @@ def services() -> Iterator[list[Served]]:
 
 
 def _open(served: Served, task: TaskSpec) -> str:
-    request = pb.CreateSessionRequest(task=convert.task_to_message(task), backend=pb.BACKEND_KUBERNETES)
+    request = pb.CreateSessionRequest(task=convert.task_to_message(task), backend=backend_pb2.BACKEND_KUBERNETES)
     return str(served.stub.CreateSession(request).session_id)
 
 
@@ -73,7 +74,7 @@ def test_a_policy_adapts_to_the_real_cluster_through_a_session(bench: Bench, ser
     task = replace(task, env_id="lwmecps-v3", horizon=4)
     spec, algorithm = env_spec(task), PPOConfig(hidden_size=(8, 8))
     params, extra = algorithms.make(algorithm, spec).init(torch_generator(1, "weights"))
-    collector = SessionCollector(Caller("env", services[0].stub), lambda: False)
+    collector = SessionCollector(Caller("env", services[0].stub), "kubernetes", lambda: False)
     cfg = AdaptConfig(adaptation_steps=1, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes")
     before, after = adapt(PolicyData(algorithm, spec, params, extra), (task,), cfg, collector, seed=1)
     assert sum(bench.replicas().values()) == len(bench.pods_at()) > 0

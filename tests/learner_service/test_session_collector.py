@@ -17,7 +17,6 @@ from lwmecps_core.run_config import AdaptConfig, PPOConfig
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
 from lwmecps_core.training import adapt
 from lwmecps_core.training.sampling import torch_generator
-from protos.lwmecps.env.v1 import env_pb2
 from services.common.client import Caller
 from services.env_service import backends
 from services.learner_service.session_collector import SessionCollector
@@ -33,13 +32,13 @@ PLAN = CollectionPlan(seeds=(3,), episodes=2)
 @pytest.fixture
 def served(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> Served:
     """An env-service that takes the simulator for a real cluster."""
-    monkeypatch.setitem(backends.CLUSTERS, env_pb2.BACKEND_KUBERNETES, SimulatedCluster)
+    monkeypatch.setitem(backends.CLUSTERS, "kubernetes", SimulatedCluster)
     return serve()
 
 
 @pytest.fixture
 def collector(served: Served) -> Iterator[SessionCollector]:
-    made = SessionCollector(Caller("env", served.stub), lambda: False)
+    made = SessionCollector(Caller("env", served.stub), "kubernetes", lambda: False)
     yield made
     made.close(ended=True)
 
@@ -83,7 +82,7 @@ def test_the_cluster_is_held_between_collections_and_let_go_at_the_end(
 
 def test_a_run_that_must_stop_stops_within_an_episode(served: Served) -> None:
     task, answers = make_task(), iter([False, False, True])
-    collector = SessionCollector(Caller("env", served.stub), lambda: next(answers))
+    collector = SessionCollector(Caller("env", served.stub), "kubernetes", lambda: next(answers))
     with pytest.raises(CollectionStopped):
         collector.collect([task], _snapshot(task), PLAN)
     collector.close(ended=False)
@@ -92,14 +91,14 @@ def test_a_run_that_must_stop_stops_within_an_episode(served: Served) -> None:
 
 def test_what_the_service_refuses_is_raised_as_it_was(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task()
-    collector = SessionCollector(Caller("env", served.stub), lambda: False)
+    collector = SessionCollector(Caller("env", served.stub), "kubernetes", lambda: False)
     collector.collect([task], _snapshot(task), PLAN)
     served.sessions.close_all()
     with pytest.raises(NotFound, match="session"):
         collector.collect([task], _snapshot(task), PLAN)
     monkeypatch.undo()  # the real backend again
     with pytest.raises(InvalidInput, match="kubernetes"):
-        SessionCollector(Caller("env", served.stub), lambda: False).collect([task], _snapshot(task), PLAN)
+        SessionCollector(Caller("env", served.stub), "kubernetes", lambda: False).collect([task], _snapshot(task), PLAN)
     collector.close(ended=True)
 
 

@@ -1,4 +1,5 @@
 from protos import validate as _validate_pb2
+from protos.lwmecps.common.v1 import backend_pb2 as _backend_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -30,12 +31,6 @@ class TransferMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSFER_METHOD_FEATURE_EXTRACTION: _ClassVar[TransferMethod]
     TRANSFER_METHOD_LAYER_WISE: _ClassVar[TransferMethod]
     TRANSFER_METHOD_DOMAIN_ADAPTATION: _ClassVar[TransferMethod]
-
-class AdaptationBackend(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    ADAPTATION_BACKEND_UNSPECIFIED: _ClassVar[AdaptationBackend]
-    ADAPTATION_BACKEND_SIMULATED: _ClassVar[AdaptationBackend]
-    ADAPTATION_BACKEND_KUBERNETES: _ClassVar[AdaptationBackend]
 NETWORK_UNSPECIFIED: Network
 NETWORK_MLP: Network
 NETWORK_SET: Network
@@ -50,9 +45,6 @@ TRANSFER_METHOD_FINE_TUNING: TransferMethod
 TRANSFER_METHOD_FEATURE_EXTRACTION: TransferMethod
 TRANSFER_METHOD_LAYER_WISE: TransferMethod
 TRANSFER_METHOD_DOMAIN_ADAPTATION: TransferMethod
-ADAPTATION_BACKEND_UNSPECIFIED: AdaptationBackend
-ADAPTATION_BACKEND_SIMULATED: AdaptationBackend
-ADAPTATION_BACKEND_KUBERNETES: AdaptationBackend
 
 class AlgorithmConfig(_message.Message):
     __slots__ = ("ppo", "dqn", "q_learning", "sac", "td3")
@@ -318,9 +310,9 @@ class AdaptConfig(_message.Message):
     evaluation_episodes: int
     compare_oracle: bool
     keep_start_if_worse: bool
-    backend: AdaptationBackend
+    backend: _backend_pb2.Backend
     keep_placement_if_worse: bool
-    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[AdaptationBackend, str]] = ..., keep_placement_if_worse: _Optional[bool] = ...) -> None: ...
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[_backend_pb2.Backend, str]] = ..., keep_placement_if_worse: _Optional[bool] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
     __slots__ = ("episodes", "baseline")

@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from protos import validate as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from protos.lwmecps.cluster.v1 import cluster_pb2 as lwmecps_dot_cluster_dot_v1_dot_cluster__pb2
+from protos.lwmecps.common.v1 import backend_pb2 as lwmecps_dot_common_dot_v1_dot_backend__pb2
 from protos.lwmecps.common.v1 import tensor_pb2 as lwmecps_dot_common_dot_v1_dot_tensor__pb2
 from protos.lwmecps.task.v1 import task_pb2 as lwmecps_dot_task_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lwmecps/env/v1/env.proto\x12\x0elwmecps.env.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a lwmecps/cluster/v1/cluster.proto\x1a\x1elwmecps/common/v1/tensor.proto\x1a\x1alwmecps/task/v1/task.proto\"B\n\x0b\x45nvironment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ncontinuous\x18\x03 \x01(\x08\"\x96\x02\n\nTransition\x12.\n\x0bobservation\x18\x01 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12\'\n\x04mask\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12)\n\x06reward\x18\x03 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12-\n\nterminated\x18\x04 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12,\n\ttruncated\x18\x05 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12\'\n\x04info\x18\x06 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\"\xea\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.lwmecps.env.v1.WorkerState\x12\x10\n\x08requests\x18\x03 \x01(\x03\x12\x0f\n\x07\x62\x61tches\x18\x04 \x01(\x03\x12\x13\n\x0btransitions\x18\x05 \x01(\x03\x12\x19\n\x11transitions_per_s\x18\x06 \x01(\x01\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x34\n\x10last_active_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x17ListEnvironmentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"f\n\x18ListEnvironmentsResponse\x12\x31\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1b.lwmecps.env.v1.Environment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc9\x01\n\x14\x43reateSessionRequest\x12/\n\x04task\x18\x01 \x01(\x0b\x32\x19.lwmecps.task.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x07\x62\x61\x63kend\x18\x02 \x01(\x0e\x32\x17.lwmecps.env.v1.BackendB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x08num_envs\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\x80 \x12\x15\n\x04seed\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x07profile\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\"|\n\x15\x43reateSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x08\x65nv_spec\x18\x02 \x01(\x0b\x32\x18.lwmecps.task.v1.EnvSpec\x12\x10\n\x08num_envs\x18\x03 \x01(\r\x12\x11\n\tinfo_keys\x18\x04 \x03(\t\"m\n\x13ResetSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1a\n\x04seed\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x11\n\twith_info\x18\x03 \x01(\x08\x42\x07\n\x05_seed\"F\n\x14ResetSessionResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"z\n\x12StepSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x31\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12\x11\n\twith_info\x18\x03 \x01(\x08\"E\n\x13StepSessionResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"5\n\x13\x43loseSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x16\n\x14\x43loseSessionResponse\",\n\x05Reset\x12\x1a\n\x04seed\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xab\x01\n\x11StepStreamRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.TensorH\x00\x12&\n\x05reset\x18\x03 \x01(\x0b\x32\x15.lwmecps.env.v1.ResetH\x00\x12\x11\n\twith_info\x18\x04 \x01(\x08\x42\x10\n\x07\x63ommand\x12\x05\xbaH\x02\x08\x01\"D\n\x12StepStreamResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"K\n\x16GetClusterStateRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x11\n\tenv_index\x18\x02 \x01(\r\"J\n\x17GetClusterStateResponse\x12/\n\x05state\x18\x01 \x01(\x0b\x32 .lwmecps.cluster.v1.ClusterState\"\x84\x01\n\x15\x41pplyPlacementRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x11\n\tenv_index\x18\x02 \x01(\r\x12\x38\n\tplacement\x18\x03 \x01(\x0b\x32\x1d.lwmecps.cluster.v1.PlacementB\x06\xbaH\x03\xc8\x01\x01\"I\n\x16\x41pplyPlacementResponse\x12/\n\x05state\x18\x01 \x01(\x0b\x32 .lwmecps.cluster.v1.ClusterState\"\x18\n\x16GetWorkerStatusRequest\"H\n\x17GetWorkerStatusResponse\x12-\n\x07workers\x18\x01 \x03(\x0b\x32\x1c.lwmecps.env.v1.WorkerStatus*k\n\x07\x42\x61\x63kend\x12\x17\n\x13\x42\x41\x43KEND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42\x41\x43KEND_SIMULATED\x10\x01\x12\x18\n\x14\x42\x41\x43KEND_LOAD_PROFILE\x10\x02\x12\x16\n\x12\x42\x41\x43KEND_KUBERNETES\x10\x03*\x93\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WORKER_STATE_IDLE\x10\x01\x12\x1b\n\x17WORKER_STATE_COLLECTING\x10\x02\x12\x18\n\x14WORKER_STATE_BLOCKED\x10\x03\x12\x18\n\x14WORKER_STATE_STOPPED\x10\x04\x32\xe1\x06\n\nEnvService\x12\x65\n\x10ListEnvironments\x12\'.lwmecps.env.v1.ListEnvironmentsRequest\x1a(.lwmecps.env.v1.ListEnvironmentsResponse\x12\\\n\rCreateSession\x12$.lwmecps.env.v1.CreateSessionRequest\x1a%.lwmecps.env.v1.CreateSessionResponse\x12Y\n\x0cResetSession\x12#.lwmecps.env.v1.ResetSessionRequest\x1a$.lwmecps.env.v1.ResetSessionResponse\x12V\n\x0bStepSession\x12\".lwmecps.env.v1.StepSessionRequest\x1a#.lwmecps.env.v1.StepSessionResponse\x12Y\n\x0c\x43loseSession\x12#.lwmecps.env.v1.CloseSessionRequest\x1a$.lwmecps.env.v1.CloseSessionResponse\x12W\n\nStepStream\x12!.lwmecps.env.v1.StepStreamRequest\x1a\".lwmecps.env.v1.StepStreamResponse(\x01\x30\x01\x12\x62\n\x0fGetClusterState\x12&.lwmecps.env.v1.GetClusterStateRequest\x1a\'.lwmecps.env.v1.GetClusterStateResponse\x12_\n\x0e\x41pplyPlacement\x12%.lwmecps.env.v1.ApplyPlacementRequest\x1a&.lwmecps.env.v1.ApplyPlacementResponse\x12\x62\n\x0fGetWorkerStatus\x12&.lwmecps.env.v1.GetWorkerStatusRequest\x1a\'.lwmecps.env.v1.GetWorkerStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lwmecps/env/v1/env.proto\x12\x0elwmecps.env.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a lwmecps/cluster/v1/cluster.proto\x1a\x1flwmecps/common/v1/backend.proto\x1a\x1elwmecps/common/v1/tensor.proto\x1a\x1alwmecps/task/v1/task.proto\"B\n\x0b\x45nvironment\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\ncontinuous\x18\x03 \x01(\x08\"\x96\x02\n\nTransition\x12.\n\x0bobservation\x18\x01 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12\'\n\x04mask\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12)\n\x06reward\x18\x03 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12-\n\nterminated\x18\x04 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12,\n\ttruncated\x18\x05 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\x12\'\n\x04info\x18\x06 \x01(\x0b\x32\x19.lwmecps.common.v1.Tensor\"\xea\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x1b.lwmecps.env.v1.WorkerState\x12\x10\n\x08requests\x18\x03 \x01(\x03\x12\x0f\n\x07\x62\x61tches\x18\x04 \x01(\x03\x12\x13\n\x0btransitions\x18\x05 \x01(\x03\x12\x19\n\x11transitions_per_s\x18\x06 \x01(\x01\x12\x12\n\nlast_error\x18\x07 \x01(\t\x12\x34\n\x10last_active_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"T\n\x17ListEnvironmentsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x08\"f\n\x18ListEnvironmentsResponse\x12\x31\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x1b.lwmecps.env.v1.Environment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xcc\x01\n\x14\x43reateSessionRequest\x12/\n\x04task\x18\x01 \x01(\x0b\x32\x19.lwmecps.task.v1.TaskSpecB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x07\x62\x61\x63kend\x18\x02 \x01(\x0e\x32\x1a.lwmecps.common.v1.BackendB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1a\n\x08num_envs\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\x80 \x12\x15\n\x04seed\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x07profile\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xff\x01\"|\n\x15\x43reateSessionResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12*\n\x08\x65nv_spec\x18\x02 \x01(\x0b\x32\x18.lwmecps.task.v1.EnvSpec\x12\x10\n\x08num_envs\x18\x03 \x01(\r\x12\x11\n\tinfo_keys\x18\x04 \x03(\t\"m\n\x13ResetSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x1a\n\x04seed\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x12\x11\n\twith_info\x18\x03 \x01(\x08\x42\x07\n\x05_seed\"F\n\x14ResetSessionResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"z\n\x12StepSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x31\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.TensorB\x06\xbaH\x03\xc8\x01\x01\x12\x11\n\twith_info\x18\x03 \x01(\x08\"E\n\x13StepSessionResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"5\n\x13\x43loseSessionRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x16\n\x14\x43loseSessionResponse\",\n\x05Reset\x12\x1a\n\x04seed\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xab\x01\n\x11StepStreamRequest\x12\x1c\n\nsession_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x19.lwmecps.common.v1.TensorH\x00\x12&\n\x05reset\x18\x03 \x01(\x0b\x32\x15.lwmecps.env.v1.ResetH\x00\x12\x11\n\twith_info\x18\x04 \x01(\x08\x42\x10\n\x07\x63ommand\x12\x05\xbaH\x02\x08\x01\"D\n\x12StepStreamResponse\x12.\n\ntransition\x18\x01 \x01(\x0b\x32\x1a.lwmecps.env.v1.Transition\"K\n\x16GetClusterStateRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x11\n\tenv_index\x18\x02 \x01(\r\"J\n\x17GetClusterStateResponse\x12/\n\x05state\x18\x01 \x01(\x0b\x32 .lwmecps.cluster.v1.ClusterState\"\x84\x01\n\x15\x41pplyPlacementRequest\x12\x1e\n\nsession_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x11\n\tenv_index\x18\x02 \x01(\r\x12\x38\n\tplacement\x18\x03 \x01(\x0b\x32\x1d.lwmecps.cluster.v1.PlacementB\x06\xbaH\x03\xc8\x01\x01\"I\n\x16\x41pplyPlacementResponse\x12/\n\x05state\x18\x01 \x01(\x0b\x32 .lwmecps.cluster.v1.ClusterState\"\x18\n\x16GetWorkerStatusRequest\"H\n\x17GetWorkerStatusResponse\x12-\n\x07workers\x18\x01 \x03(\x0b\x32\x1c.lwmecps.env.v1.WorkerStatus*\x93\x01\n\x0bWorkerState\x12\x1c\n\x18WORKER_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WORKER_STATE_IDLE\x10\x01\x12\x1b\n\x17WORKER_STATE_COLLECTING\x10\x02\x12\x18\n\x14WORKER_STATE_BLOCKED\x10\x03\x12\x18\n\x14WORKER_STATE_STOPPED\x10\x04\x32\xe1\x06\n\nEnvService\x12\x65\n\x10ListEnvironments\x12\'.lwmecps.env.v1.ListEnvironmentsRequest\x1a(.lwmecps.env.v1.ListEnvironmentsResponse\x12\\\n\rCreateSession\x12$.lwmecps.env.v1.CreateSessionRequest\x1a%.lwmecps.env.v1.CreateSessionResponse\x12Y\n\x0cResetSession\x12#.lwmecps.env.v1.ResetSessionRequest\x1a$.lwmecps.env.v1.ResetSessionResponse\x12V\n\x0bStepSession\x12\".lwmecps.env.v1.StepSessionRequest\x1a#.lwmecps.env.v1.StepSessionResponse\x12Y\n\x0c\x43loseSession\x12#.lwmecps.env.v1.CloseSessionRequest\x1a$.lwmecps.env.v1.CloseSessionResponse\x12W\n\nStepStream\x12!.lwmecps.env.v1.StepStreamRequest\x1a\".lwmecps.env.v1.StepStreamResponse(\x01\x30\x01\x12\x62\n\x0fGetClusterState\x12&.lwmecps.env.v1.GetClusterStateRequest\x1a\'.lwmecps.env.v1.GetClusterStateResponse\x12_\n\x0e\x41pplyPlacement\x12%.lwmecps.env.v1.ApplyPlacementRequest\x1a&.lwmecps.env.v1.ApplyPlacementResponse\x12\x62\n\x0fGetWorkerStatus\x12&.lwmecps.env.v1.GetWorkerStatusRequest\x1a\'.lwmecps.env.v1.GetWorkerStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -72,54 +73,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYPLACEMENTREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_APPLYPLACEMENTREQUEST'].fields_by_name['placement']._loaded_options = None
   _globals['_APPLYPLACEMENTREQUEST'].fields_by_name['placement']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_BACKEND']._serialized_start=2516
-  _globals['_BACKEND']._serialized_end=2623
-  _globals['_WORKERSTATE']._serialized_start=2626
-  _globals['_WORKERSTATE']._serialized_end=2773
-  _globals['_ENVIRONMENT']._serialized_start=200
-  _globals['_ENVIRONMENT']._serialized_end=266
-  _globals['_TRANSITION']._serialized_start=269
-  _globals['_TRANSITION']._serialized_end=547
-  _globals['_WORKERSTATUS']._serialized_start=550
-  _globals['_WORKERSTATUS']._serialized_end=784
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=786
-  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=870
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=872
-  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=974
-  _globals['_CREATESESSIONREQUEST']._serialized_start=977
-  _globals['_CREATESESSIONREQUEST']._serialized_end=1178
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=1180
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1304
-  _globals['_RESETSESSIONREQUEST']._serialized_start=1306
-  _globals['_RESETSESSIONREQUEST']._serialized_end=1415
-  _globals['_RESETSESSIONRESPONSE']._serialized_start=1417
-  _globals['_RESETSESSIONRESPONSE']._serialized_end=1487
-  _globals['_STEPSESSIONREQUEST']._serialized_start=1489
-  _globals['_STEPSESSIONREQUEST']._serialized_end=1611
-  _globals['_STEPSESSIONRESPONSE']._serialized_start=1613
-  _globals['_STEPSESSIONRESPONSE']._serialized_end=1682
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=1684
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=1737
-  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1739
-  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1761
-  _globals['_RESET']._serialized_start=1763
-  _globals['_RESET']._serialized_end=1807
-  _globals['_STEPSTREAMREQUEST']._serialized_start=1810
-  _globals['_STEPSTREAMREQUEST']._serialized_end=1981
-  _globals['_STEPSTREAMRESPONSE']._serialized_start=1983
-  _globals['_STEPSTREAMRESPONSE']._serialized_end=2051
-  _globals['_GETCLUSTERSTATEREQUEST']._serialized_start=2053
-  _globals['_GETCLUSTERSTATEREQUEST']._serialized_end=2128
-  _globals['_GETCLUSTERSTATERESPONSE']._serialized_start=2130
-  _globals['_GETCLUSTERSTATERESPONSE']._serialized_end=2204
-  _globals['_APPLYPLACEMENTREQUEST']._serialized_start=2207
-  _globals['_APPLYPLACEMENTREQUEST']._serialized_end=2339
-  _globals['_APPLYPLACEMENTRESPONSE']._serialized_start=2341
-  _globals['_APPLYPLACEMENTRESPONSE']._serialized_end=2414
-  _globals['_GETWORKERSTATUSREQUEST']._serialized_start=2416
-  _globals['_GETWORKERSTATUSREQUEST']._serialized_end=2440
-  _globals['_GETWORKERSTATUSRESPONSE']._serialized_start=2442
-  _globals['_GETWORKERSTATUSRESPONSE']._serialized_end=2514
-  _globals['_ENVSERVICE']._serialized_start=2776
-  _globals['_ENVSERVICE']._serialized_end=3641
+  _globals['_WORKERSTATE']._serialized_start=2553
+  _globals['_WORKERSTATE']._serialized_end=2700
+  _globals['_ENVIRONMENT']._serialized_start=233
+  _globals['_ENVIRONMENT']._serialized_end=299
+  _globals['_TRANSITION']._serialized_start=302
+  _globals['_TRANSITION']._serialized_end=580
+  _globals['_WORKERSTATUS']._serialized_start=583
+  _globals['_WORKERSTATUS']._serialized_end=817
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_start=819
+  _globals['_LISTENVIRONMENTSREQUEST']._serialized_end=903
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_start=905
+  _globals['_LISTENVIRONMENTSRESPONSE']._serialized_end=1007
+  _globals['_CREATESESSIONREQUEST']._serialized_start=1010
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1214
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1216
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1340
+  _globals['_RESETSESSIONREQUEST']._serialized_start=1342
+  _globals['_RESETSESSIONREQUEST']._serialized_end=1451
+  _globals['_RESETSESSIONRESPONSE']._serialized_start=1453
+  _globals['_RESETSESSIONRESPONSE']._serialized_end=1523
+  _globals['_STEPSESSIONREQUEST']._serialized_start=1525
+  _globals['_STEPSESSIONREQUEST']._serialized_end=1647
+  _globals['_STEPSESSIONRESPONSE']._serialized_start=1649
+  _globals['_STEPSESSIONRESPONSE']._serialized_end=1718
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=1720
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1773
+  _globals['_CLOSESESSIONRESPONSE']._serialized_start=1775
+  _globals['_CLOSESESSIONRESPONSE']._serialized_end=1797
+  _globals['_RESET']._serialized_start=1799
+  _globals['_RESET']._serialized_end=1843
+  _globals['_STEPSTREAMREQUEST']._serialized_start=1846
+  _globals['_STEPSTREAMREQUEST']._serialized_end=2017
+  _globals['_STEPSTREAMRESPONSE']._serialized_start=2019
+  _globals['_STEPSTREAMRESPONSE']._serialized_end=2087
+  _globals['_GETCLUSTERSTATEREQUEST']._serialized_start=2089
+  _globals['_GETCLUSTERSTATEREQUEST']._serialized_end=2164
+  _globals['_GETCLUSTERSTATERESPONSE']._serialized_start=2166
+  _globals['_GETCLUSTERSTATERESPONSE']._serialized_end=2240
+  _globals['_APPLYPLACEMENTREQUEST']._serialized_start=2243
+  _globals['_APPLYPLACEMENTREQUEST']._serialized_end=2375
+  _globals['_APPLYPLACEMENTRESPONSE']._serialized_start=2377
+  _globals['_APPLYPLACEMENTRESPONSE']._serialized_end=2450
+  _globals['_GETWORKERSTATUSREQUEST']._serialized_start=2452
+  _globals['_GETWORKERSTATUSREQUEST']._serialized_end=2476
+  _globals['_GETWORKERSTATUSRESPONSE']._serialized_start=2478
+  _globals['_GETWORKERSTATUSRESPONSE']._serialized_end=2550
+  _globals['_ENVSERVICE']._serialized_start=2703
+  _globals['_ENVSERVICE']._serialized_end=3568
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@ import datetime
 from protos import validate as _validate_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from protos.lwmecps.cluster.v1 import cluster_pb2 as _cluster_pb2
+from protos.lwmecps.common.v1 import backend_pb2 as _backend_pb2
 from protos.lwmecps.common.v1 import tensor_pb2 as _tensor_pb2
 from protos.lwmecps.task.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
@@ -14,13 +15,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Backend(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    BACKEND_UNSPECIFIED: _ClassVar[Backend]
-    BACKEND_SIMULATED: _ClassVar[Backend]
-    BACKEND_LOAD_PROFILE: _ClassVar[Backend]
-    BACKEND_KUBERNETES: _ClassVar[Backend]
-
 class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     WORKER_STATE_UNSPECIFIED: _ClassVar[WorkerState]
@@ -28,10 +22,6 @@ class WorkerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     WORKER_STATE_COLLECTING: _ClassVar[WorkerState]
     WORKER_STATE_BLOCKED: _ClassVar[WorkerState]
     WORKER_STATE_STOPPED: _ClassVar[WorkerState]
-BACKEND_UNSPECIFIED: Backend
-BACKEND_SIMULATED: Backend
-BACKEND_LOAD_PROFILE: Backend
-BACKEND_KUBERNETES: Backend
 WORKER_STATE_UNSPECIFIED: WorkerState
 WORKER_STATE_IDLE: WorkerState
 WORKER_STATE_COLLECTING: WorkerState
@@ -108,11 +98,11 @@ class CreateSessionRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     task: _task_pb2.TaskSpec
-    backend: Backend
+    backend: _backend_pb2.Backend
     num_envs: int
     seed: int
     profile: str
-    def __init__(self, task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., backend: _Optional[_Union[Backend, str]] = ..., num_envs: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ...) -> None: ...
+    def __init__(self, task: _Optional[_Union[_task_pb2.TaskSpec, _Mapping]] = ..., backend: _Optional[_Union[_backend_pb2.Backend, str]] = ..., num_envs: _Optional[int] = ..., seed: _Optional[int] = ..., profile: _Optional[str] = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session_id", "env_spec", "num_envs", "info_keys")

@@ -1,13 +1,14 @@
 """Adam or plain descent over a parameter tree, with its state as flat tensors for checkpoints."""
 
 from collections.abc import Mapping
-from math import inf
+from math import cos, inf, pi
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from lwmecps_core.run_config import ScheduleName
 from lwmecps_core.tree import Tree, expanded, flatten, norm_by_task, tree_map
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -15,11 +16,21 @@ VECTOR = "vector"
 """Name of the one leaf of a group in a `PackedOptimiser`'s state."""
 
 
+def scheduled(schedule: ScheduleName, last: float, step: int, total: int) -> float:
+    """The share of the learning rate that step `step` of `total` takes, in (0, 1]: all of it until the last `last` of
+    the steps, over which it goes down towards 0, to which it would come after the last step.
+    """
+    left = (total - step) / max(last * total, 1.0)
+    if schedule == "constant" or left >= 1.0:
+        return 1.0
+    return left if schedule == "linear" else 0.5 * (1.0 - cos(pi * left))
+
+
 class Optimiser:
     """Owns leaf tensors with a leading task axis, steps them by Adam, and clips gradients task by task.
 
     Both methods work leaf by leaf, so that tasks don't touch one another. `params` are updated in place. `other_rates`
-    are the learning rates of groups that have their own.
+    are the learning rates of groups that have their own. A step takes `rate_share` of all rates: what a schedule says.
     """
 
     def __init__(
@@ -36,6 +47,7 @@ class Optimiser:
         self._limit = max_grad_norm
         self._rates = {group: learning_rate for group in params} | dict(other_rates or {})
         self._method = method
+        self.rate_share = 1.0
         self._moments: dict[tuple[str, str], tuple[Tensor, Tensor, Tensor]] = {}
 
     def step(self, grads: Tree) -> Tensor:
@@ -60,7 +72,7 @@ class Optimiser:
         params = [self.params[group][name] for name in pulled]
         if self._method == "sgd":
             for param, pull in zip(params, pulls, strict=True):
-                param.sub_(pull, alpha=self._rates[group])
+                param.sub_(pull, alpha=self._rates[group] * self.rate_share)
             return
         for name, param in zip(pulled, params, strict=True):
             if (group, name) not in self._moments:
@@ -78,7 +90,7 @@ class Optimiser:
             amsgrad=False,
             beta1=0.9,
             beta2=0.999,
-            lr=self._rates[group],
+            lr=self._rates[group] * self.rate_share,
             weight_decay=0.0,
             eps=1e-8,
             maximize=False,
@@ -119,6 +131,15 @@ class PackedOptimiser:
             whole = self._packed.params[group][VECTOR].detach()[0]
             parts = torch.split(whole, [leaf.numel() for leaf in names.values()])
             self.params[group] = {n: part.view(names[n].shape) for n, part in zip(names, parts, strict=True)}
+
+    @property
+    def rate_share(self) -> float:
+        """The share of all learning rates that a step takes."""
+        return self._packed.rate_share
+
+    @rate_share.setter
+    def rate_share(self, share: float) -> None:
+        self._packed.rate_share = share
 
     def step(self, grads: Tree) -> Tensor:
         """One step against `grads`, a tree like `params`; returns their norm before clipping, `[1]`."""

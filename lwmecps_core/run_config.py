@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from lwmecps_core.config import config
 from lwmecps_core.specs import NonNegative, Positive, Share
 
+ScheduleName = Literal["constant", "linear", "cosine"]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -246,6 +247,10 @@ class MetaConfig:
     """Tasks per outer update within a pass (0: all at once)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """How many of the epochs come first as plain multi-task training, which costs a fraction of a meta-gradient."""
+    schedule: ScheduleName = "constant"
+    """How the learning rate goes down towards the end."""
+    schedule_share: Share = 0.3
+    """Share of the steps, the last ones, over which it goes down to 0."""
 
     @property
     def method(self) -> str:
@@ -290,6 +295,10 @@ class TrainConfig:
     """Train one policy for each given task, side by side, in place of one policy for all of them."""
     evaluation_episodes: Annotated[int, Field(ge=0)] = 0
     """Episodes per task that measure the result when training ends (0: none)."""
+    schedule: ScheduleName = "constant"
+    """How the learning rate goes down towards the end."""
+    schedule_share: Share = 0.3
+    """Share of the steps, the last ones, over which it goes down to 0."""
 
 
 @config
@@ -311,6 +320,10 @@ class TransferConfig:
     """Weight λ of the reversed gradient of the domain classifier of `domain_adaptation`."""
     compare_scratch: bool = False
     """Also train from nothing on the same task, for `transfer_metric`."""
+    schedule: ScheduleName = "constant"
+    """How the learning rate goes down towards the end."""
+    schedule_share: Share = 0.3
+    """Share of the steps, the last ones, over which it goes down to 0."""
 
 
 RunBackend = Literal["simulated", "kubernetes"]

@@ -42,7 +42,10 @@ PLAIN = Method()
 
 
 class Descent:
-    """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k."""
+    """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
+
+    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`).
+    """
 
     def __init__(
         self,
@@ -56,10 +59,11 @@ class Descent:
         sets: int = 1,
         learning_rate: float | None = None,
         method: Method = PLAIN,
+        rate_share: Callable[[int], float] = lambda step: 1.0,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
-        self._method = method
+        self._method, self._rate_share = method, rate_share
         start = with_task_axis(params | method.helpers, sets)
         self._outer = Optimiser(start, rate, algo.max_grad_norm, method=algo.optimiser)
         self._extra = expanded_extra(extra, sets)
@@ -101,6 +105,7 @@ class Descent:
         losses: Losses = {}
         added = self._method.added(self.snapshot(step), step)
         trained = self._method.trained(self._outer.params, step, total)
+        self._outer.rate_share = self._rate_share(step)
         for part in self._algo.minibatches(batch, torch_generator(self._seed, f"minibatches-{step}")):
             own = self._algo.losses(self._outer.params, self._extra, part)
             losses = added(self._outer.params, own, part)

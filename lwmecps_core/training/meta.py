@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
-from lwmecps_core.optimiser import PackedOptimiser, with_task_axis
+from lwmecps_core.optimiser import PackedOptimiser, scheduled, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
@@ -64,8 +65,9 @@ def meta_descent(
     rule = {"meta_learner": dump(cfg.learner)}
     params, extra = algo.init(torch_generator(seed, "weights"))
     learnt = learner.init(algo, params, cfg.inner_lr)
+    share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=cfg.num_meta_epochs)
     if start is None or start.step <= cfg.warmup_epochs:
-        warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra)
+        warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra, rate_share=share)
         for progress in warmup.run(source, cfg.meta_batch_size, cfg.episodes_per_step, cfg.warmup_epochs, start):
             result = None if progress.policy is None else replace(progress.policy, learnt=learnt, metadata=rule)
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
@@ -82,6 +84,7 @@ def meta_descent(
         policy = PolicyData(algorithm, spec, detached(params), extra, detached(learnt))
         chain_seeds = seeds(seed, f"meta-{step}", collections(learner, cfg.adaptation_steps))
         data, points = _collect_chain(learner, algo, collector, tasks, policy, cfg, chain_seeds)
+        outer.rate_share = share(step)
         metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -12,6 +13,7 @@ from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.baselines.trials import trial_episodes
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
@@ -45,8 +47,9 @@ def train(
     params, extra = algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
-    loop = Descent(algo, algorithm, collector, seed, params=params, extra=extra, sets=sets)
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
+    share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
+    loop = Descent(algo, algorithm, collector, seed, params=params, extra=extra, sets=sets, rate_share=share)
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
         if progress.step == total and cfg.evaluation_episodes:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 
 import torch
@@ -9,6 +10,7 @@ import torch
 from lwmecps_core.algorithms.base import Algorithm, Batch, Params
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import TransferConfig, rollout_length
@@ -55,6 +57,8 @@ def transfer(
     domain.check_origin(cfg, origin if isinstance(origin, tuple) else (origin,), first.env_id)
     algo = bound_algorithm(policy, first)
     method = METHODS[cfg.method](TransferSetting(cfg, algo, policy, origin, collector, seed))
+    total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / cfg.episodes_per_batch)
+    share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
     loops = {
         "": Descent(
             algo,
@@ -65,13 +69,14 @@ def transfer(
             extra=policy.extra,
             learning_rate=cfg.learning_rate,
             method=method,
+            rate_share=share,
         )
     }
     if cfg.compare_scratch:
         params, extra = algo.init(torch_generator(seed, "weights"))
-        loops["scratch/"] = Descent(algo, policy.algorithm, collector, seed, params=params, extra=extra)
+        scratch = Descent(algo, policy.algorithm, collector, seed, params=params, extra=extra, rate_share=share)
+        loops["scratch/"] = scratch
     curves: dict[str, list[float]] = {name: list(start.scalars["curves"][name]) if start else [] for name in loops}
-    total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / cfg.episodes_per_batch)
     runs = [
         loop.run(source, 1, cfg.episodes_per_batch, total, start and LoopState(start.step, under(start.tensors, name)))
         for name, loop in loops.items()

@@ -15,6 +15,13 @@ class Network(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NETWORK_MLP: _ClassVar[Network]
     NETWORK_SET: _ClassVar[Network]
 
+class Schedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SCHEDULE_UNSPECIFIED: _ClassVar[Schedule]
+    SCHEDULE_CONSTANT: _ClassVar[Schedule]
+    SCHEDULE_LINEAR: _ClassVar[Schedule]
+    SCHEDULE_COSINE: _ClassVar[Schedule]
+
 class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     META_METHOD_UNSPECIFIED: _ClassVar[MetaMethod]
@@ -34,6 +41,10 @@ class TransferMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 NETWORK_UNSPECIFIED: Network
 NETWORK_MLP: Network
 NETWORK_SET: Network
+SCHEDULE_UNSPECIFIED: Schedule
+SCHEDULE_CONSTANT: Schedule
+SCHEDULE_LINEAR: Schedule
+SCHEDULE_COSINE: Schedule
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod
@@ -217,7 +228,7 @@ class ReptileConfig(_message.Message):
     def __init__(self) -> None: ...
 
 class MetaConfig(_message.Message):
-    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps")
+    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps", "schedule", "schedule_share")
     MAML_FIELD_NUMBER: _ClassVar[int]
     FOMAML_FIELD_NUMBER: _ClassVar[int]
     IMAML_FIELD_NUMBER: _ClassVar[int]
@@ -238,6 +249,8 @@ class MetaConfig(_message.Message):
     RATE_LR_FIELD_NUMBER: _ClassVar[int]
     PROXIMAL_FIELD_NUMBER: _ClassVar[int]
     SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_SHARE_FIELD_NUMBER: _ClassVar[int]
     maml: MAMLConfig
     fomaml: FOMAMLConfig
     imaml: IMAMLConfig
@@ -258,24 +271,30 @@ class MetaConfig(_message.Message):
     rate_lr: float
     proximal: float
     solver_steps: int
-    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ...) -> None: ...
+    schedule: Schedule
+    schedule_share: float
+    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes")
+    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share")
     TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
     TASKS_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
     INDEPENDENT_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_SHARE_FIELD_NUMBER: _ClassVar[int]
     total_episodes: int
     episodes_per_batch: int
     tasks_per_batch: int
     independent: bool
     evaluation_episodes: int
-    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
+    schedule: Schedule
+    schedule_share: float
+    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
 
 class TransferConfig(_message.Message):
-    __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch", "frozen_layers", "domain_weight", "compare_scratch")
+    __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch", "frozen_layers", "domain_weight", "compare_scratch", "schedule", "schedule_share")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
@@ -283,6 +302,8 @@ class TransferConfig(_message.Message):
     FROZEN_LAYERS_FIELD_NUMBER: _ClassVar[int]
     DOMAIN_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     COMPARE_SCRATCH_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_SHARE_FIELD_NUMBER: _ClassVar[int]
     method: TransferMethod
     learning_rate: float
     total_episodes: int
@@ -290,7 +311,9 @@ class TransferConfig(_message.Message):
     frozen_layers: int
     domain_weight: float
     compare_scratch: bool
-    def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ...) -> None: ...
+    schedule: Schedule
+    schedule_share: float
+    def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
 
 class AdaptConfig(_message.Message):
     __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse", "backend", "keep_placement_if_worse")

@@ -114,6 +114,7 @@ class GymCollector:
         self._task, self._units = task, np.array(units or 1.0, np.float32)
         self._steps, self._warm_up, self._scale = steps, warm_up, reward_scale
         self._env: GymEnvs | None = None
+        self._memory: Memory | None = None
         self.taken = 0
         """Transitions so far: steps that only carried a reset don't count."""
 
@@ -126,7 +127,8 @@ class GymCollector:
             self._env = GymEnvs(self._task, plan.episodes, seed, self._scale, self._units)
             if self._warm_up:
                 actor, plan = UniformActor(self._env.spec), replace(plan, length=self._warm_up, greedy=False)
-        (batch,), _ = drive(self._env, actor, plan, over=self._env.over)
+        (batch,), memory = drive(self._env, actor, plan, memory=self._memory, over=self._env.over)
+        self._memory = memory or None
         self.taken += int(batch.valid.sum())
         return [replace(batch, policy_version=snapshot.version)]
 

@@ -55,7 +55,7 @@ class Algorithm(Protocol):
         """Choose actions on what is `seen` of `[..., B]` environments, with `noise` `[..., B, noise_size]`.
 
         Without noise the choice is deterministic (the policy's mode, the greedy action). `memory` has `seen`'s leading
-        axes, and so has the one that is returned.
+        axes, and so has the one that is returned, which may share numbers with what was seen.
         """
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:

@@ -169,8 +169,8 @@ def _encode_columns(request_id: str, task: int, batch: RolloutBatch, start: int,
 
 
 def _memory(m: pb.RolloutBatch, width: int) -> dict[str, Array]:
-    if len(m.memory_names) != len(m.memory):
-        raise _invalid("rollout batch", "memory", f"{len(m.memory)} tensors for {len(m.memory_names)} names")
+    if not len(m.memory_names) == len(set(m.memory_names)) == len(m.memory):
+        raise _invalid("rollout batch", "memory", f"{len(m.memory)} tensors for the names {list(m.memory_names)}")
     found: dict[str, Array] = {}
     for name, tensor in zip(m.memory_names, m.memory, strict=True):
         array = tensor_from_proto(tensor, f"rollout batch: memory {name}")

@@ -63,12 +63,12 @@ def play(
     """Intervals from `frame` (observations, masks) on, one for every item of `noise` (None: the actor's best choice).
 
     Where an episode ends, the next interval carries a reset under `new_seeds`; without any, what follows is not valid.
-    `over` `[B]` marks environments whose episode has ended in `frame` already: they go on from an earlier rollout.
+    With `over` `[B]` the environments go on from an earlier rollout: it marks those whose episode has ended in `frame`.
     """
     obs, mask = frame
     size = len(obs)
+    first = np.full(size, over is None)
     over = np.zeros(size, np.bool_) if over is None else over
-    first = ~over
     kind = np.int32 if env.spec.discrete else np.float32
     action: AnyArray = np.zeros((size, env.spec.action_size), kind)
     terms = np.zeros((size, len(REWARD_TERMS)), np.float32)

@@ -38,5 +38,8 @@ def tensor_from_proto(message: pb.Tensor, source: str = "tensor") -> Array:
     if len(data) != expected:
         reason = f"{len(data)} bytes, but shape {list(shape)} of {dtype.name} needs {expected}"
         raise InvalidInput(source, [Violation("data", reason)])
-    array: Array = np.frombuffer(data, dtype).reshape(shape)
+    try:
+        array: Array = np.frombuffer(data, dtype).reshape(shape)
+    except ValueError as error:  # no bytes are enough for a shape with a 0 in it, however large the rest
+        raise InvalidInput(source, [Violation("shape", f"{list(shape)}: {error}")]) from None
     return array

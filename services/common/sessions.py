@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.errors import CollectionStopped, LwmecpsError
+from lwmecps_core.errors import CollectionStopped, NotFound, ServiceUnavailable
 from lwmecps_core.rollout.play import Bools, Floats, Seeds
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import Backend
@@ -67,7 +67,7 @@ class SessionEnv:
 
     def close(self) -> None:
         """End the session; a service that is gone has no session to end."""
-        with suppress(LwmecpsError):
+        with suppress(NotFound, ServiceUnavailable):
             self._call("CloseSession", pb.CloseSessionRequest(session_id=self._id), self._timeout_s)
 
     def _seen(self, transition: pb.Transition) -> tuple[Floats, Bools]:

@@ -20,7 +20,10 @@ from lwmecps_core.specs import EnvSpec
 
 Ready = tuple[PolicyData, Algorithm]
 MAX_CHOICES = 2**24
-"""How many choices, over all observations and action components, one call may weigh."""
+"""How many choices, over all observations and action components, one call may weigh; and how many numbers it may
+remember."""
+MAX_ROWS = 65_536
+"""Observations of one call."""
 
 
 @dataclass(frozen=True)
@@ -99,24 +102,30 @@ def remembered(
     algorithm: Algorithm, obs: Tensor, mask: Tensor, before: Before
 ) -> tuple[dict[str, Tensor], Seen[Tensor]]:
     """Memory and what is seen, as the algorithm takes them; raises `InvalidInput` naming what does not fit."""
+    one, wrong = algorithm.memory(1), list[Violation]()
+    for name in sorted(before.memory.keys() ^ one.keys()) if before.memory else ():
+        what = f"remembers {', '.join(sorted(one))}" if one else "remembers nothing"
+        wrong.append(Violation(f"memory[{name}]", f"the policy {what}"))
+    if (kept := len(obs) * sum(x.numel() for x in one.values())) > MAX_CHOICES:
+        reason = f"the policy would remember {kept} numbers of {len(obs)} observations; at most {MAX_CHOICES}"
+        wrong.append(Violation("observation", reason))
+    if wrong:
+        raise InvalidInput("request", wrong)
     fresh, none = algorithm.memory(len(obs)), first_seen(algorithm.spec, obs, mask)
-    wrong: list[Violation] = []
 
-    def given(name: str, array: NDArray[Any] | None, default: Tensor) -> Tensor:
+    def given(name: str, array: NDArray[Any] | None, default: Tensor, infinite: bool = False) -> Tensor:
         if array is None:
             return default
         tensor = torch.tensor(array)
         if tensor.shape != default.shape or tensor.dtype != default.dtype:
             wanted = f"{str(default.dtype).removeprefix('torch.')} {list(default.shape)}, B as in observation"
             wrong.append(_misfit(name, array, wanted))
-        elif not tensor.isfinite().all():
-            wrong.append(Violation(name, "holds NaN or infinite numbers"))
+        elif tensor.isnan().any() or (not infinite and tensor.isinf().any()):
+            wrong.append(Violation(name, "holds NaN" if infinite else "holds NaN or infinite numbers"))
         return tensor
 
-    for name in before.memory.keys() ^ fresh.keys() if before.memory else ():
-        what = f"remembers {', '.join(sorted(fresh))}" if fresh else "remembers nothing"
-        wrong.append(Violation(f"memory[{name}]", f"the policy {what}"))
-    memory = {name: given(f"memory[{name}]", before.memory.get(name), x) for name, x in fresh.items()}
+    # The least of nothing is infinite, so a memory may be.
+    memory = {name: given(f"memory[{name}]", before.memory.get(name), x, infinite=True) for name, x in fresh.items()}
     seen = Seen(
         obs,
         mask,
@@ -135,6 +144,8 @@ def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | No
     if obs.ndim and len(obs) * spec.mask_size > MAX_CHOICES:
         reason = f"{len(obs)} observations have {spec.mask_size} choices each; at most {MAX_CHOICES} in all"
         raise InvalidInput("request", [Violation("observation", reason)])
+    if obs.ndim and not 1 <= len(obs) <= MAX_ROWS:
+        raise InvalidInput("request", [Violation("observation", f"1 to {MAX_ROWS} rows are needed, not {len(obs)}")])
     if obs.ndim != 2 or obs.shape[1] != spec.obs_size or obs.dtype != np.float32:
         wrong.append(_misfit("observation", obs, f"float32 [B, {spec.obs_size}] ({spec.env_id})"))
     elif not np.isfinite(obs).all():

@@ -12,7 +12,7 @@ TASKS_BESIDE = {"source_task_ids": "origin", "calibration_task_ids": "calibratio
 
 
 def _loop(name: str, kind: Kind) -> Loop:
-    work, beside = getattr(training, name), TASKS_BESIDE.get(kind.beside)
+    work, beside = getattr(training, name), TASKS_BESIDE[kind.beside] if kind.beside else None
 
     def run(x: LoopInput) -> Iterator[Progress]:
         spec = x.job.spec

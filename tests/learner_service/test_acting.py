@@ -1,6 +1,8 @@
 """Acting with stored policies: what is refused, and what is kept in memory."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,12 +10,21 @@ import torch
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
-from services.learner_service.acting import Before, LoadedPolicies
+from protos.lwmecps.learner.v1 import learner_pb2
+from services.cli import acting
+from services.common.client import Caller
+from services.learner_service.acting import MAX_ROWS, Before, LoadedPolicies, remembered
+from services.learner_service.rpc import LearnerRpc
+from tests.env_service.conftest import Served, make_task, serve
 from tests.rollout.remembering import Remembering
+
+__all__ = ["serve"]
 
 SPEC = EnvSpec("lwmecps-v3", (("global", (3,)), ("deployment", (2, 4))), (3, 3), 2, 5, "deployment")
 
@@ -151,7 +162,8 @@ def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: Loade
             Before({"count": np.zeros(2, np.float32), "shown": np.zeros((3, 2), np.float32)}),
             r"memory\[count\]: must be",
         ),
-        (Before({"count": np.full(3, np.nan, np.float32), "shown": np.zeros((3, 2), np.float32)}), "holds NaN"),
+        (Before({"count": np.full(3, np.nan, np.float32), "shown": np.zeros((3, 2), np.float32)}), "holds NaN$"),
+        (Before(reward_terms=np.full((3, 5), np.inf, np.float32)), "reward_terms: holds NaN or infinite numbers"),
         (Before(reward_terms=np.zeros((3, 4), np.float32)), r"reward_terms: must be float32 \[3, 5\], B as in"),
         (Before(action=np.zeros((3, 2), np.int64)), r"previous_action: must be int32 \[3, 2\]"),
         (Before(first=np.zeros(2, np.bool_)), r"first: must be bool \[3\]"),
@@ -167,3 +179,58 @@ def test_memory_that_does_not_fit_is_refused_by_field(
 def test_a_policy_that_remembers_nothing_refuses_memory(actor: LoadedPolicies) -> None:
     with pytest.raises(InvalidInput, match=r"memory\[h\]: the policy remembers nothing"):
         actor.act("p", _obs(3), None, greedy=True, before=Before({"h": np.zeros(3, np.float32)}))
+
+
+def test_a_memory_may_be_infinite(remembering: LoadedPolicies) -> None:
+    before = Before({"count": np.full(3, np.inf, np.float32), "shown": np.zeros((3, 2), np.float32)})
+    assert np.isinf(remembering.act("p", _obs(3), None, greedy=True, before=before).memory["count"]).all()
+
+
+def test_a_call_has_a_bounded_number_of_rows_and_of_numbers_to_remember(
+    remembering: LoadedPolicies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (0, MAX_ROWS + 1):
+        with pytest.raises(InvalidInput, match=f"observation: 1 to {MAX_ROWS} rows are needed, not {rows}"):
+            remembering.act("p", np.zeros((rows, SPEC.obs_size), np.float32), None, greedy=True)
+    monkeypatch.setattr("services.learner_service.acting.MAX_CHOICES", 14)
+    algorithm, obs = algorithms.make(PPO, SPEC), torch.tensor(_obs(5))
+    with pytest.raises(InvalidInput, match="observation: the policy would remember 15 numbers of 5 observations"):
+        remembered(algorithm, obs, torch.ones(5, SPEC.mask_size, dtype=torch.bool), Before())
+
+
+def test_memory_travels_through_the_call_and_back(remembering: LoadedPolicies) -> None:
+    rpc = LearnerRpc(None, remembering, lambda: None)  # type: ignore[arg-type]
+    answer = learner_pb2.ActResponse()
+    for count in (1, 2, 3):
+        request = learner_pb2.ActRequest(
+            policy_id="p",
+            observation=tensor_to_proto(_obs(2)),
+            memory=answer.memory,
+            previous_action=answer.action if count > 1 else None,
+            reward_terms=tensor_to_proto(np.full((2, len(REWARD_TERMS)), -1.0, np.float32)) if count > 1 else None,
+        )
+        answer = rpc.Act(request, None)  # type: ignore[arg-type]
+        assert tensor_from_proto(answer.memory["count"]).tolist() == [count, count]
+        assert (tensor_from_proto(answer.memory["shown"])[:, 0] == -5.0 * (count - 1)).all()
+
+
+def test_a_command_line_that_watches_a_cluster_remembers_over_its_episodes(
+    remembering: LoadedPolicies, serve: Callable[..., Served]
+) -> None:
+    task = make_task(horizon=3)
+    spec = env_spec(task)
+    params, extra = algorithms.make(PPO, spec).init(torch.Generator().manual_seed(1))
+    counts = []
+
+    def act(method: str, request: learner_pb2.ActRequest) -> learner_pb2.ActResponse:
+        assert method == "Act"
+        answer = LearnerRpc(None, policies, lambda: None).Act(request, None)  # type: ignore[arg-type]
+        counts.append((float(tensor_from_proto(answer.memory["count"])[0]), bool(tensor_from_proto(request.first)[0])))
+        return answer
+
+    policies = LoadedPolicies(lambda _: PolicyData(PPO, spec, params, extra))
+    clients = SimpleNamespace(env=Caller("env", serve().stub), learner=act)
+    lines = list(acting._drive(clients, "p", task, "simulated", 8))  # type: ignore[arg-type]
+    assert len(lines) == 8
+    # Three intervals, one that only carries the reset, three more, and so on.
+    assert counts == [(1 + i, i in (0, 4)) for i in range(8)]

@@ -160,3 +160,8 @@ def test_tensor_with_wrong_length_or_type_is_refused():
         tensor_from_proto(tensor_pb2.Tensor(shape=[0]))
     with pytest.raises(InvalidInput, match="can't be sent"):
         tensor_to_proto(np.zeros(2, np.complex64))
+
+
+def test_a_shape_that_no_array_can_have_is_refused():
+    with pytest.raises(InvalidInput, match="shape"):
+        tensor_from_proto(tensor_pb2.Tensor(dtype=tensor_pb2.DTYPE_FLOAT32, shape=[0, 2**32 - 1, 2**32 - 1, 2**32 - 1]))

@@ -9,18 +9,21 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.chunks import take_tasks
 from lwmecps_core.rollout.codec import decode_part, encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.messages import Origin
+from lwmecps_core.rollout.policy_actor import PolicyActor
 from lwmecps_core.rollout.policy_store import freeze, thaw
 from lwmecps_core.rollout.unroll import LocalCollector, unroll
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from protos.lwmecps.rollout.v1 import rollout_pb2
-from tests.rollout.remembering import Remembering
+from tests.rollout.remembering import Lagging, Remembering
 
 PPO = PPOConfig(hidden_size=(8, 8))
 PLAN = CollectionPlan(seeds=(5, 6, 7), episodes=2)
@@ -136,9 +139,44 @@ def test_memory_of_another_width_is_refused():
     (entry,) = encode_batch("r", 0, unroll(tasks, _snapshot(tasks), PLAN)[0], Origin("w", 1, 0))
     message = rollout_pb2.RolloutBatch.FromString(entry)
     message.memory.pop()
-    with pytest.raises(InvalidInput, match="memory: 1 tensors for 2 names"):
+    with pytest.raises(InvalidInput, match="memory: 1 tensors for the names"):
         decode_part(message.SerializeToString())
     message = rollout_pb2.RolloutBatch.FromString(entry)
     message.memory[0].shape[0], message.memory[0].data = 1, message.memory[0].data[:4]
     with pytest.raises(InvalidInput, match=r"memory: count must be \[2, …\], not \[1\]"):
         decode_part(message.SerializeToString())
+
+
+def test_memory_of_what_was_seen_outlives_the_environments_buffers(monkeypatch):
+    monkeypatch.setitem(algorithms.REGISTRY, "ppo", Lagging)
+    tasks = _tasks()
+    for batch in unroll(tasks, _snapshot(tasks), PLAN):
+        assert np.isneginf(batch.extras["before"][0]).all()
+        np.testing.assert_allclose(batch.extras["before"][1:], batch.obs[:-2].sum(-1), rtol=1e-5)
+        np.testing.assert_array_equal(batch.memory["frame"], batch.obs[-2])
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ({"count": torch.zeros(3, 2)}, r"memory\[shown\]: is \[\] where the policy keeps"),
+        ({"count": torch.zeros(3, 2), "shown": torch.zeros(3, 4, 2)}, r"memory\[shown\]: is \[3, 4, 2\]"),
+        ({"count": torch.zeros(3, 2), "shown": torch.zeros(3, 2, 2), "h": torch.zeros(3, 2)}, r"memory\[h\]: is"),
+    ],
+)
+def test_a_snapshots_memory_that_does_not_fit_is_refused_by_name(memory, message):
+    tasks = _tasks()
+    with pytest.raises(InvalidInput, match=message):
+        unroll(tasks, _snapshot(tasks, memory=memory), PLAN)
+
+
+def test_environments_that_go_on_are_not_told_that_an_episode_begins():
+    tasks = _tasks()[:1]
+    env = BatchEnv(tasks, [0, 0])
+    actor = PolicyActor(_snapshot(tasks), env.spec, 1)
+    plan = CollectionPlan(seeds=(5,), episodes=2, length=3)
+    _, memory = drive(env, actor, plan)
+    (more,), _ = drive(env, actor, plan, memory=memory, over=np.array([True, False]))
+    np.testing.assert_array_equal(more.extras["first"], [[0, 0], [1, 0], [0, 0]])
+    np.testing.assert_array_equal(more.valid, [[0, 1], [1, 1], [1, 1]])
+    np.testing.assert_array_equal(more.extras["count"], [[3, 3], [4, 4], [5, 5]])

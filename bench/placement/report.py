@@ -23,7 +23,8 @@ METHODS: tuple[tuple[str, str], ...] = (
     ),
     (
         "hpa, hpa_calibrated",
-        "the Kubernetes autoscaler's rule with its defaults, and tuned on training tasks of the family",
+        "the Kubernetes autoscaler as it is by default (`docs/hpa.md`), and its documented formula tuned on training "
+        "tasks of the family",
     ),
     ("untrained_ppo", "random weights as they are, mean over 8 draws of them"),
     (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lwmecps_core.baselines.autoscaler import Autoscaler
 from lwmecps_core.baselines.balance import OptimizedBalance
 from lwmecps_core.baselines.calibration import calibrated_for, rates_calibrated_for
 from lwmecps_core.baselines.fixed import Static, Uniform
@@ -31,7 +32,7 @@ REGISTRY: dict[str, Callable[[Scene], Rule]] = {
     "greedy_latency": lambda s: Greedy(s, "latency"),
     "greedy_load": lambda s: Greedy(s, "load"),
     "optimized_balance": OptimizedBalance,
-    "hpa": lambda s: Hpa(s, HpaSettings()),
+    "hpa": Autoscaler,
     "hpa_calibrated": lambda s: Hpa(s, [calibrated_for(s.tasks[k]) for k in s.task_of], "hpa_calibrated"),
     "hpa_tuned": hpa_tuned,
     "rate_rule": lambda s: RateRule(s, [rates_calibrated_for(s.tasks[k]) for k in s.task_of]),

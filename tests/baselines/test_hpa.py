@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.baselines import HpaSettings, calibrate, make
 from lwmecps_core.baselines.calibration import calibrated_for
-from lwmecps_core.baselines.hpa import GRID, Hpa, desired_replicas
+from lwmecps_core.baselines.hpa import CALIBRATION, Hpa, desired_replicas
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
@@ -110,7 +110,7 @@ def test_calibration_picks_the_best_settings_of_its_training_tasks():
         intervals = play(env, hpa, hpa.begin(seeds), env.reset(seeds), repeat(None, 40))
         return sum(float(interval.reward.sum()) for interval in intervals)
 
-    assert total(best) == pytest.approx(max(total(s) for s in (*GRID[::5], best)))
+    assert total(best) == pytest.approx(max(total(s) for s in (*CALIBRATION[::5], best)))
 
 
 def test_dear_replicas_calibrate_to_a_higher_target_than_dear_latency():
@@ -122,7 +122,7 @@ def test_dear_replicas_calibrate_to_a_higher_target_than_dear_latency():
 def test_the_calibrated_autoscaler_is_tuned_on_tasks_that_are_not_the_held_out_ones():
     task = draw(TaskDistribution(horizon=40), 1)
     settings = calibrated_for(task)
-    assert settings in GRID
+    assert settings in CALIBRATION
     assert calibrated_for(draw(TaskDistribution(horizon=40), 2)) is settings
     given_tasks = [draw(TaskDistribution(horizon=40), seed) for seed in (70, 71)]
     own = run_baseline("hpa_calibrated", [task], [0], 2, training_tasks=given_tasks)[0]

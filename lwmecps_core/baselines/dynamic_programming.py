@@ -97,8 +97,8 @@ def _measured_costs(replay: Replay, each: list[Variant]) -> Floats:
     pods = np.stack([v.pods for v in each], 1)
     episodes, count_v, count_d, sizes = pods.shape[:4]
     on = np.stack([v.on for v in each])
-    held = (pods * on[None, :, :, None, None]).sum(2)
-    plans = np.repeat(held.reshape(episodes, count_v * sizes, 1, -1), replay.horizon, axis=2)
+    constant = (pods * on[None, :, :, None, None]).sum(2)
+    plans = np.repeat(constant.reshape(episodes, count_v * sizes, 1, -1), replay.horizon, axis=2)
     latency, failed, rate = (np.empty((replay.horizon, episodes * count_v * sizes, count_d)) for _ in range(3))
 
     def watch(t: int, env: BatchEnv) -> None:

@@ -60,7 +60,7 @@ class ClusterState:
 class ClusterBackend(Protocol):
     """A cluster with the deployments of one task.
 
-    Promises, checked for every backend by `tests/cluster/conformance.py`:
+    Promises, checked for every backend by `lwmecps_core.testing.BackendConformance`:
 
     * `reset` brings the deployments to their initial replicas, each at its home node and ready, and lets one control
       interval pass; it may be called again at any time. Backends that can't choose their randomness ignore the seed.

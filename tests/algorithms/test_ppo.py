@@ -5,7 +5,7 @@ import torch
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
-from tests.algorithms.factory import make, rollout, whole
+from lwmecps_core.testing.examples import make, rollout, whole
 
 
 def test_generalised_advantage_equals_the_brute_force_sum() -> None:

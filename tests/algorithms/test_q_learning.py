@@ -13,8 +13,8 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.optimiser import Optimiser
 from lwmecps_core.run_config import QLearningConfig
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.testing.examples import BOX, PAIRS, ROWS
 from lwmecps_core.tree import expanded, expanded_extra, gradients
-from tests.algorithms.factory import BOX, PAIRS, ROWS
 
 SPEC = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (3,)),), nvec=(2,), action_size=1, horizon=10)
 CFG = QLearningConfig(learning_rate=0.5, discount_factor=0.8, bins=3, table_size=27)

@@ -9,9 +9,9 @@ from lwmecps_core.algorithms.base import Batch, first_seen
 from lwmecps_core.algorithms.sac import SAC, squashed_gaussian
 from lwmecps_core.run_config import SACConfig
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.testing.examples import make, rollout, whole
 from lwmecps_core.tree import gradients
 from tests.algorithms import control
-from tests.algorithms.factory import make, rollout, whole
 
 CHOICES = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (3,)),), nvec=(3,), action_size=1, horizon=10)
 NEXT = [[0, 1], [0, 2], [2, 2]]

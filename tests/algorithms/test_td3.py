@@ -9,9 +9,9 @@ from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.run_config import TD3Config
+from lwmecps_core.testing.examples import FLAT
 from lwmecps_core.tree import expanded_extra, gradients
 from tests.algorithms import control
-from tests.algorithms.factory import FLAT
 
 
 def _algo(**settings: object) -> TD3:

@@ -17,7 +17,7 @@ from lwmecps_core.cluster.kubernetes_safety import with_few_moves, with_min_repl
 from lwmecps_core.cluster.kubernetes_sources import ExperimentGroup, Prometheus, Twin
 from lwmecps_core.errors import Conflict, InvalidInput, SourceUnavailable
 from lwmecps_core.specs import ApplicationSpec, ClusterSpec, DeploymentSpec, KubernetesSpec, NodeSpec, PrometheusSpec
-from tests.cluster.conformance import conformance_task
+from lwmecps_core.testing.backends import conformance_task
 
 
 def _named(nodes: list[str], deployments: list[str]) -> Any:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lwmecps_core.cluster.simulated import SimulatedCluster
-from tests.cluster.conformance import BackendConformance, conformance_task
+from lwmecps_core.testing.backends import BackendConformance, conformance_task
 
 
 class TestSimulatedCluster(BackendConformance):

@@ -7,9 +7,9 @@ import pytest
 
 from lwmecps_core.cluster.kubernetes import KubernetesBackend
 from lwmecps_core.specs import KubernetesSpec
+from lwmecps_core.testing.backends import BackendConformance, conformance_task
 from scripts.kube import ControlPlane
 from scripts.kube.nodes import FakeNode
-from tests.cluster.conformance import BackendConformance, conformance_task
 from tests.kube.cluster import INTERVAL_S, namespace
 
 pytestmark = pytest.mark.kube

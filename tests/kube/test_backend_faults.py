@@ -14,8 +14,8 @@ from lwmecps_core.cluster.kubernetes_objects import deployment_of
 from lwmecps_core.cluster.kubernetes_watch import Watched
 from lwmecps_core.errors import AccessDenied, ClusterUnavailable, Conflict, WrongState
 from lwmecps_core.specs import DeploymentSpec
+from lwmecps_core.testing.backends import settle
 from scripts.kube import ControlPlane
-from tests.cluster.conformance import settle
 from tests.kube.cluster import Bench, in_namespace, namespace, task_of
 
 pytestmark = pytest.mark.kube

@@ -9,8 +9,8 @@ import pytest
 
 from lwmecps_core.errors import ClusterUnavailable, Conflict, InvalidInput, SourceUnavailable
 from lwmecps_core.specs import DeploymentSpec
+from lwmecps_core.testing.backends import settle
 from scripts.kube import ControlPlane
-from tests.cluster.conformance import settle
 from tests.kube.cluster import Bench, namespace, task_of
 
 pytestmark = pytest.mark.kube

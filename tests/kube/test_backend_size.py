@@ -9,8 +9,8 @@ import pytest
 
 from lwmecps_core.cluster.base import Counts
 from lwmecps_core.specs import DeploymentSpec
+from lwmecps_core.testing.backends import settle
 from scripts.kube import ControlPlane, control_plane
-from tests.cluster.conformance import settle
 from tests.kube.cluster import Bench, namespace, task_of
 
 pytestmark = pytest.mark.kube

@@ -13,8 +13,8 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from lwmecps_core.cluster.kubernetes import KubernetesBackend
 from lwmecps_core.errors import AccessDenied
 from lwmecps_core.specs import DeploymentSpec
+from lwmecps_core.testing.backends import settle
 from scripts.kube import ControlPlane
-from tests.cluster.conformance import settle
 from tests.deploy.rendering import Manifest, render
 from tests.kube.cluster import Bench, in_namespace, task_of
 

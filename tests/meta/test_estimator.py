@@ -16,8 +16,8 @@ from lwmecps_core.algorithms.networks import Net
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.meta.maml import meta_gradient
 from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.testing.examples import FLAT
 from lwmecps_core.tree import expanded, tree_map
-from tests.algorithms.factory import FLAT
 from tests.meta.trees import adapt
 
 ARMS = 3

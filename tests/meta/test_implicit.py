@@ -15,8 +15,8 @@ from lwmecps_core.meta.implicit import ImplicitMAML
 from lwmecps_core.meta.maml import MAML
 from lwmecps_core.meta.solver import gmres
 from lwmecps_core.run_config import IMAMLConfig, MAMLConfig
+from lwmecps_core.testing.examples import first_cases, make, rollout, whole
 from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, tree_map
-from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import dot, own_gradients, random_like
 
 PROXIMAL = 50.0

@@ -7,8 +7,8 @@ import torch
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.meta.maml import meta_gradient
+from lwmecps_core.testing.examples import first_cases, make, rollout, whole
 from lwmecps_core.tree import Tree, expanded, expanded_extra, gradients, leaves, tree_map
-from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import adapt, dot, own_gradients, random_like
 
 CASES = first_cases()

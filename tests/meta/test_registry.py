@@ -1,16 +1,12 @@
 """The registry of meta-learners."""
 
 import pytest
-import torch
 
-from lwmecps_core import meta
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY
-from lwmecps_core.meta.base import collections, point_weights
+from lwmecps_core.meta.base import point_weights
 from lwmecps_core.run_config import META_LEARNERS, FOMAMLConfig, IMAMLConfig, MetaConfig
-from lwmecps_core.tree import expanded, expanded_extra, leaves
-from tests.algorithms.factory import first_cases, make, rollout, whole
 
 
 def test_every_meta_learner_has_settings() -> None:
@@ -45,24 +41,6 @@ def test_what_a_meta_learner_does_not_use_is_refused_by_name(settings: dict[str,
     with pytest.raises(InvalidInput) as caught:
         parse(MetaConfig, settings, "file")
     assert [violation.field for violation in caught.value.violations] == [field]
-
-
-@pytest.mark.parametrize("method", REGISTRY)
-@pytest.mark.parametrize(("name", "spec"), first_cases())
-def test_any_method_gives_every_parameter_of_any_algorithm_a_gradient(method: str, name: str, spec: str) -> None:
-    learner = meta.make(META_LEARNERS[method]())
-    algo, params, extra = make(name, spec)
-    start, many = expanded(params, 2), expanded_extra(extra, 2)
-    points = [whole(algo, start, many, rollout(algo, params, extra, 10 + j)) for j in range(collections(learner, 2))]
-    inner = {group: params[group] for group in algo.inner_groups}
-    learnt = learner.init(algo, params, 0.01)
-    found = learner.meta_gradient(algo, params, extra, learnt, points, 2)
-    assert all(g.shape == x.shape and bool(g.any()) for g, x in zip(leaves(found.params), leaves(params), strict=True))
-    assert found.params.keys() == params.keys()
-    assert found.loss_before.shape == found.loss_after.shape == (2,)
-    stepped = learner.step(algo, start, start, many, learnt, points[0])
-    moved = {g for g in params if any(not torch.equal(x, start[g][n]) for n, x in stepped[g].items())}
-    assert moved == set(inner)
 
 
 def test_the_points_before_the_last_share_what_the_multi_step_loss_gives_them() -> None:

@@ -6,8 +6,8 @@ import torch
 from lwmecps_core.algorithms.base import Params
 from lwmecps_core.meta.reptile import Reptile
 from lwmecps_core.run_config import ReptileConfig
+from lwmecps_core.testing.examples import first_cases, make, rollout, whole
 from lwmecps_core.tree import expanded, expanded_extra, leaves, tree_map
-from tests.algorithms.factory import first_cases, make, rollout, whole
 from tests.meta.trees import adapt, own_gradients
 
 RATE = 0.05

@@ -1,4 +1,8 @@
-"""Small environments' specs, random rollouts and settings for tests of algorithms and meta-learning."""
+"""Small environments, algorithms with small networks on them, and random rollouts, in float64."""
+
+from dataclasses import fields, replace
+from functools import partial
+from typing import Any
 
 import torch
 
@@ -6,7 +10,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, first_seen
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, QLearningConfig, SACConfig, TD3Config
+from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import tree_map
 
@@ -36,38 +40,45 @@ BOX = EnvSpec(
     action_entity="deployment",
 )
 PAIR_BOX = EnvSpec("lwmecps-v4-continuous", PAIRS.blocks, (), PAIRS.action_size, PAIRS.horizon, PAIRS.action_entity)
-SPECS = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": BOX, "pair_box": PAIR_BOX}
+SPECS: dict[str, EnvSpec] = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": BOX, "pair_box": PAIR_BOX}
 
-SETTINGS: dict[str, AlgorithmConfig] = {
-    "ppo": PPOConfig(hidden_size=(8, 6), batch_size=8),
-    "dqn": DQNConfig(hidden_size=(8, 6)),
-    "q_learning": QLearningConfig(bins=2),  # so few rows that one rollout visits what another did
-    "sac": SACConfig(hidden_size=(8, 6)),
-    "td3": TD3Config(hidden_size=(8, 6)),
-}
+SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2}
+"""Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
+the parameters, and a table so few rows that one rollout visits what another did.
+"""
+Example = tuple[Algorithm, Params, Extra]
+"""An algorithm bound to a spec, its parameters and extra state, float64."""
+
+
+def small(name: str) -> AlgorithmConfig:
+    """A registered algorithm's settings in a small size."""
+    settings = ALGORITHMS[name]()
+    known = {field.name for field in fields(settings)}
+    found: AlgorithmConfig = replace(settings, **{k: v for k, v in SMALL.items() if k in known})
+    return found
+
+
+def specs_of(name: str) -> list[str]:
+    """The specs that a registered algorithm accepts."""
+    return [spec for spec in SPECS if _accepts(name, spec)]
 
 
 def cases() -> list[tuple[str, str]]:
     """Every registered algorithm on every spec that it accepts."""
-    return [(a, s) for a in algorithms.REGISTRY for s in SPECS if _accepts(a, s)]
+    return [(name, spec) for name in algorithms.REGISTRY for spec in specs_of(name)]
 
 
 def first_cases() -> list[tuple[str, str]]:
     """Every registered algorithm on the first spec that it accepts."""
-    return [next((a, s) for a, s in cases() if a == name) for name in algorithms.REGISTRY]
+    return [(name, specs_of(name)[0]) for name in algorithms.REGISTRY]
 
 
 def _accepts(name: str, spec: str) -> bool:
     try:
-        algorithms.make(_settings(name), SPECS[spec])
+        algorithms.make(small(name), SPECS[spec])
     except InvalidInput:
         return False
     return True
-
-
-def _settings(name: str) -> AlgorithmConfig:
-    settings: AlgorithmConfig = SETTINGS.get(name) or ALGORITHMS[name]()
-    return settings
 
 
 def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
@@ -75,9 +86,9 @@ def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
     return algo.prepare(params, extra, data, torch.Generator().manual_seed(0))
 
 
-def make(name: str, spec: str) -> tuple[Algorithm, Params, Extra]:
-    """The algorithm with float64 parameters."""
-    algo = algorithms.make(_settings(name), SPECS[spec])
+def make(name: str, spec: str) -> Example:
+    """A registered algorithm on one of `SPECS`."""
+    algo = algorithms.make(small(name), SPECS[spec])
     params, extra = algo.init(torch.Generator().manual_seed(1))
     return algo, tree_map(lambda leaf: leaf.double(), params), {k: v.double() for k, v in extra.items()}
 
@@ -92,8 +103,9 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
     if spec.discrete:
         mask.reshape(*mask.shape[:-1], len(spec.nvec), -1)[..., :1] = True
     noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
-    flat = lambda x: x.flatten(0, -2)  # noqa: E731
-    out = algo.act(params, extra, {}, first_seen(spec, flat(obs[:, :-1]), flat(mask[:, :-1])), flat(noise))
+    flat = partial(torch.Tensor.flatten, end_dim=-2)
+    seen = first_seen(spec, flat(obs[:, :-1]), flat(mask[:, :-1]))
+    out = algo.act(params, extra, algo.memory(seen.obs.shape[0]), seen, flat(noise))
     terminated, truncated, valid = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
     valid[:] = True
     terminated[:, 2, 0] = True

@@ -1,0 +1,3 @@
+"""What lies under `added/` is for another house."""
+
+collect_ignore = ["added"]

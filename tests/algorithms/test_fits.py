@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lwmecps_core import algorithms, fits
+from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import V1, V2, version_of
 from lwmecps_core.errors import InvalidInput
@@ -68,7 +69,10 @@ def test_policies_stay_in_their_environment_and_sets_move_between_sizes(name: st
         return
     algorithm = fits.bound(policy, larger, "x", "y")
     obs, mask = torch.zeros(2, larger.obs_size), torch.ones(2, larger.mask_size, dtype=torch.bool)
-    assert algorithm.act(policy.params, policy.extra, obs, mask, None).action.shape == (2, larger.action_size)
+    assert algorithm.act(policy.params, policy.extra, {}, first_seen(larger, obs, mask), None).action.shape == (
+        2,
+        larger.action_size,
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, env_id in CASES if env_id == "lwmecps-v4"])

@@ -7,9 +7,9 @@ from lwmecps_core.algorithms.networks import init_mlp, last_hidden, mlp, set_row
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.run_config import TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution
+from lwmecps_core.testing import examples
 from lwmecps_core.transfer import domain
 from lwmecps_core.tree import gradients, tree_map
-from tests.algorithms import factory
 
 PLAIN = EnvSpec(env_id="lwmecps-v1", blocks=(("global", (2,)),), nvec=(3,), action_size=1, horizon=5)
 
@@ -35,7 +35,7 @@ def test_the_reversed_gradient_is_minus_lambda_times_the_gradient() -> None:
 @pytest.mark.parametrize("name", ["ppo", "dqn", "sac"])
 @pytest.mark.parametrize("spec", ["rows", "pairs"])
 def test_features_climb_the_loss_that_the_classifier_descends(name: str, spec: str) -> None:
-    algo, params, _ = factory.make(name, spec)
+    algo, params, _ = examples.make(name, spec)
     classifier = domain.init_classifier(tree_map(torch.Tensor.float, params), algo.spec, _generator())
     params = tree_map(lambda x: x.double().requires_grad_(), params | classifier)
     group = domain.feature_group(params)
@@ -70,7 +70,7 @@ def test_features_are_what_the_output_layer_reads() -> None:
     net = init_mlp(2, (4, 5), 3, 1.0, _generator())
     obs = torch.randn(7, 2, generator=_generator())
     torch.testing.assert_close(last_hidden(net, PLAIN, obs) @ net["out.weight"] + net["out.bias"], mlp(net, obs))
-    algo, params, _ = factory.make("ppo", "pairs")
+    algo, params, _ = examples.make("ppo", "pairs")
     rows = params["actor"] | {"direct.weight": torch.zeros_like(params["actor"]["direct.weight"])}
     obs = torch.randn(7, algo.spec.obs_size, generator=_generator(), dtype=torch.float64)
     mean = last_hidden(rows, algo.spec, obs) @ rows["out.weight"] + rows["out.bias"] + rows["direct.bias"]

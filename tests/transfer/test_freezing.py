@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.testing import examples
 from lwmecps_core.transfer.freezing import (
     check_features,
     check_frozen_layers,
@@ -12,7 +13,6 @@ from lwmecps_core.transfer.freezing import (
     output_layers,
     still_frozen,
 )
-from tests.algorithms import factory
 
 X = torch.zeros(1)
 SET = {"direct.bias": X, "mix.weight": X, "out.weight": X, "row.weight": X}
@@ -53,9 +53,9 @@ def test_a_policy_without_hidden_layers_has_no_features() -> None:
         check_features("layer_wise", {"critic": {"table": X}})
 
 
-@pytest.mark.parametrize(("name", "spec"), factory.first_cases())
+@pytest.mark.parametrize(("name", "spec"), examples.first_cases())
 def test_every_algorithms_networks_have_the_layers_that_freezing_knows(name: str, spec: str) -> None:
-    _, params, _ = factory.make(name, spec)
+    _, params, _ = examples.make(name, spec)
     hidden = {n.rpartition(".")[0] for names in params.values() for n in names if n.startswith(("row", "mix", "hid"))}
     assert hidden_layers(params) == len(hidden)
     assert all(output_layers(params).values()), "every group has something that is always trained"

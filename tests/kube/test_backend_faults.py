@@ -144,7 +144,7 @@ def test_an_expired_watch_lists_again_and_misses_nothing(bench: Bench) -> None:
     watched.start()
     try:
         with changed:
-            assert changed.wait_for(lambda: watched.lists == 1, 20.0)
+            assert changed.wait_for(lambda: watched._synced, 20.0), "only a list says so"
         bench.deploy(DeploymentSpec(name="late"), 0)
         with changed:
             assert changed.wait_for(lambda: set(watched._items) == {"web", "late"}, 10.0)

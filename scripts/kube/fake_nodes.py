@@ -76,6 +76,7 @@ class FakeNodes:
     def __init__(self, rest: Rest, beat_s: float, pod_start_s: float) -> None:
         self._rest, self._beat_s, self._pod_start_s = rest, beat_s, pod_start_s
         self._alive: set[str] = set()
+        self._unready: set[str] = set()
         self._pods: dict[str, FakePod] = {}
         self._due: list[tuple[float, str, bool]] = []
         self._queued: set[tuple[str, bool]] = set()
@@ -95,19 +96,18 @@ class FakeNodes:
             if kind == "SYNCED":
                 with self._changed:
                     self._alive &= {node["metadata"]["name"] for node in raw["items"]}
+                    self._unready &= self._alive
                 for node in raw["items"]:
                     self._look_at_node(node)
             elif kind == "DELETED":
-                with self._changed:
-                    self._alive.discard(raw["metadata"]["name"])
+                self._forget(raw["metadata"]["name"])
             else:
                 self._look_at_node(raw)
 
     def _look_at_node(self, raw: dict[str, Any]) -> None:
         meta, name = raw["metadata"], raw["metadata"]["name"]
         if meta.get("annotations", {}).get(DEAD) == "true":
-            with self._changed:
-                self._alive.discard(name)
+            self._forget(name)
             return
         if name not in self._alive:
             self._renew(name)
@@ -116,13 +116,21 @@ class FakeNodes:
                 for pod in self._pods.values():
                     if pod.node == name:
                         self._look_at_pod(pod)
-        if not _is_ready(raw["status"]):
-            self._try(
-                f"{name} becomes ready",
-                lambda: self._rest.patch(
-                    f"/api/v1/nodes/{name}/status", {"status": {"conditions": [ready_condition()]}}
-                ),
-            )
+        ready = _is_ready(raw["status"])
+        with self._changed:
+            (self._unready.discard if ready else self._unready.add)(name)
+        if not ready:
+            self._say_ready(name)
+
+    def _forget(self, name: str) -> None:
+        with self._changed:
+            self._alive.discard(name)
+            self._unready.discard(name)
+
+    def _say_ready(self, name: str) -> None:
+        """Undo what the node's controller concluded from late heartbeats; it says so once, so every beat repeats it."""
+        status = {"status": {"conditions": [ready_condition()]}}
+        self._try(f"{name} becomes ready", lambda: self._rest.patch(f"/api/v1/nodes/{name}/status", status))
 
     def _watch_pods(self) -> None:
         for kind, raw in self._rest.watch("/api/v1/pods", "fieldSelector=spec.nodeName!%3D"):
@@ -215,8 +223,15 @@ class FakeNodes:
                 with self._changed:
                     names = sorted(self._alive)
                 for portion in range(PORTIONS):
-                    list(pool.map(self._renew, names[portion::PORTIONS]))
+                    list(pool.map(self._beat_once, names[portion::PORTIONS]))
                     time.sleep(max(0.0, began + (portion + 1) * self._beat_s / PORTIONS - time.monotonic()))
+
+    def _beat_once(self, name: str) -> None:
+        self._renew(name)
+        with self._changed:
+            unready = name in self._unready
+        if unready:
+            self._say_ready(name)
 
     def _renew(self, name: str) -> None:
         spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": timestamp()}

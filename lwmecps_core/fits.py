@@ -7,10 +7,11 @@ import torch
 
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Algorithm, Extra, Params
+from lwmecps_core.algorithms.sight import shown
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, fits_any_size
-from lwmecps_core.specs import EnvSpec
+from lwmecps_core.specs import EnvSpec, entity_of
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -29,8 +30,8 @@ def bound(policy: PolicyData, spec: EnvSpec, source: str, field: str) -> Algorit
 
 def bound_by_record(algorithm: AlgorithmConfig, made_for: EnvSpec, spec: EnvSpec, source: str, field: str) -> Algorithm:
     """As `bound`, where the weights of a policy are not at hand: they are taken for what its record says."""
-    if not _same_size(made_for, spec):
-        if reason := _unmovable(algorithm, made_for, spec):
+    if not _same_size(shown(algorithm, made_for), shown(algorithm, spec)):
+        if reason := _unmovable(algorithm, shown(algorithm, made_for), shown(algorithm, spec)):
             raise _refusal(reason, made_for, spec, source, field)
         _check(_fresh_shapes(algorithm, made_for), algorithm, made_for, spec, source, field)
     return algorithms.make(algorithm, spec)
@@ -63,13 +64,13 @@ def _unmovable(algorithm: AlgorithmConfig, made_for: EnvSpec, spec: EnvSpec) -> 
 
 def _of_size(made_for: EnvSpec, wanted: EnvSpec) -> EnvSpec:
     """`made_for` with the numbers of deployments, nodes and choices, and the horizon, of `wanted`."""
-    rows = {name: shape[0] for name, shape in wanted.blocks if shape}
+    rows = {entity_of(name): shape[0] for name, shape in wanted.blocks if shape}
     d, n = rows.get("deployment", 0), rows.get("node", 0)
     sizes: dict[str, tuple[int, ...]] = {"deployment": (d,), "node": (n,), "pair": (d, n)}
     actions = {"deployment": d, "pair": d * n}.get(made_for.action_entity, made_for.action_size)
     return replace(
         made_for,
-        blocks=tuple((name, (*sizes.get(name, shape[:-1]), *shape[-1:])) for name, shape in made_for.blocks),
+        blocks=tuple((name, (*sizes.get(entity_of(name), shape[:-1]), *shape[-1:])) for name, shape in made_for.blocks),
         nvec=(wanted.nvec[:1] or made_for.nvec[:1]) * actions if made_for.discrete else (),
         action_size=actions,
         horizon=wanted.horizon,

@@ -1,14 +1,14 @@
 """A learnt policy as one immutable value, and its file format (safetensors with JSON metadata, never pickle)."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lwmecps_core import tensor_file
 from lwmecps_core.algorithms.base import Extra, Params
 from lwmecps_core.config import dump, parse
 from lwmecps_core.run_config import AlgorithmConfig
-from lwmecps_core.specs import EnvSpec
+from lwmecps_core.specs import WRITTEN, EnvSpec
 from lwmecps_core.tensor_file import check_finite, check_format
 from lwmecps_core.tree import flatten, prefixed, under, unflatten
 
@@ -44,6 +44,13 @@ def to_bytes(policy: PolicyData) -> bytes:
     return tensor_file.write(tensors, header)
 
 
+def blind_to_later(algorithm: AlgorithmConfig, made_for: EnvSpec) -> AlgorithmConfig:
+    """The algorithm of a policy, which ignores what environments didn't show yet when the policy was made."""
+    names = {name for name, _ in made_for.blocks}
+    later = tuple(name for name in WRITTEN if name not in names and name not in algorithm.ignore_blocks)
+    return replace(algorithm, ignore_blocks=algorithm.ignore_blocks + later)
+
+
 def from_bytes(data: bytes, source: str) -> PolicyData:
     """Read `to_bytes`' output; raises `InvalidInput` naming `source` when it is not such a file, and the tensor that
     holds something else than finite numbers.
@@ -52,9 +59,10 @@ def from_bytes(data: bytes, source: str) -> PolicyData:
         tensors, header = tensor_file.read(data)
         check_format(header, FORMAT)
         check_finite(tensors)
+        spec = parse(EnvSpec, json.loads(header["env_spec"]), source)
         return PolicyData(
-            parse(AlgorithmConfig, json.loads(header["algorithm"]), source),
-            parse(EnvSpec, json.loads(header["env_spec"]), source),
+            blind_to_later(parse(AlgorithmConfig, json.loads(header["algorithm"]), source), spec),
+            spec,
             unflatten(tensors, "params"),
             under(tensors, "extra/"),
             unflatten(tensors, LEARNT),

@@ -14,7 +14,10 @@ from lwmecps_core.config import config
 from lwmecps_core.specs import NonNegative, Positive, Share
 
 ScheduleName = Literal["constant", "linear", "cosine"]
+ContextName = Literal["none", "statistics"]
 Count = Annotated[int, Field(ge=1)]
+BlockName = Literal["deployment", "node", "pair", "objective", "limits"]
+"""Blocks that a policy can do without; the time is in `global`."""
 
 
 @config
@@ -25,6 +28,11 @@ class _Common:
     """Step size of the optimiser."""
     discount_factor: Share = 0.99
     """Discount per control interval."""
+    ignore_blocks: tuple[BlockName, ...] = ()
+    """Blocks of the observation that the policy doesn't see, such as objective and limits, which its operator wrote."""
+    context: ContextName = "none"
+    """What the policy remembers of the cluster that it acts on: nothing (none), or running statistics of what it showed
+    in this and earlier episodes (statistics)."""
 
 
 @config

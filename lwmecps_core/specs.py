@@ -4,10 +4,11 @@ Units are in the names. All classes are frozen, compare by value, and refuse unk
 (`lwmecps_core.config`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -135,7 +136,7 @@ class WorkloadSpec:
 
 @config
 class ObjectiveSpec:
-    """Weights of the reward's terms; they are hidden from the policy."""
+    """Weights of the reward's terms, and the latency whose cost is the whole weight of latency."""
 
     latency: NonNegative = 1.0
     replicas: NonNegative = 0.5
@@ -342,10 +343,10 @@ class TaskDistribution:
 class EnvSpec:
     """What an algorithm must know about an environment; equal for all tasks that one batch may hold.
 
-    An observation is one float32 vector: the `blocks` in order, each flattened in C order. Blocks that the networks
-    know: `global` `[G]`, `deployment` `[D, F]`, `node` `[N, F]`, `pair` `[D, N, F]`. An action is `action_size`
-    integers, the i-th in `[0, nvec[i])`, or, if `nvec` is empty, `action_size` floats in `[0, 1]`. A mask has
-    `sum(nvec)` booleans: those of the first action component, then those of the second…; true means allowed.
+    An observation is one float32 vector: the `blocks` in order, each flattened in C order. What a block describes is
+    its entity (`entity_of`): all of it `[F]`, each deployment `[D, F]`, node `[N, F]` or pair `[D, N, F]`. An action is
+    `action_size` integers, the i-th in `[0, nvec[i])`, or, if `nvec` is empty, `action_size` floats in `[0, 1]`. A mask
+    has `sum(nvec)` booleans: those of the first action component, then those of the second…; true means allowed.
     """
 
     env_id: str
@@ -361,6 +362,10 @@ class EnvSpec:
         """Length of the observation vector."""
         return sum(prod(shape) for _, shape in self.blocks)
 
+    def without(self, names: Sequence[str]) -> "EnvSpec":
+        """The same environment, where the blocks of these names are not shown."""
+        return replace(self, blocks=tuple(block for block in self.blocks if block[0] not in names))
+
     @property
     def mask_size(self) -> int:
         """Length of the action mask: 0 when actions are continuous."""
@@ -370,3 +375,16 @@ class EnvSpec:
     def discrete(self) -> bool:
         """Whether actions are integers."""
         return bool(self.nvec)
+
+
+Entity = Literal["global", "deployment", "node", "pair"]
+_ENTITIES: dict[str, Entity] = {"objective": "global", "limits": "deployment"}
+
+
+def entity_of(block: str) -> Entity:
+    """What the rows of a block are about; blocks of a context are called `<entity>_context`."""
+    return _ENTITIES.get(block) or cast(Entity, block.removesuffix("_context"))
+
+
+WRITTEN: tuple[Literal["objective", "limits"], ...] = ("objective", "limits")
+"""The blocks that say what the operator wrote."""

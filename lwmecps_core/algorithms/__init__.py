@@ -1,13 +1,14 @@
 """Base reinforcement-learning algorithms, by the name in their settings."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.algorithms.dqn import DQN
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.q_learning import QLearning
 from lwmecps_core.algorithms.sac import SAC
+from lwmecps_core.algorithms.sight import Selective, shown
 from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
@@ -22,5 +23,7 @@ REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
-    """The algorithm that `cfg` names, for one kind of environment."""
-    return REGISTRY[cfg.name](cfg, spec)
+    """The algorithm that `cfg` names, for one kind of environment; its networks see what `cfg` lets them see."""
+    seen = shown(cfg, spec)
+    algorithm = REGISTRY[cfg.name](cfg, seen)
+    return algorithm if seen == spec else cast(Algorithm, Selective(algorithm, cfg, spec))

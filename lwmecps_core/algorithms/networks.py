@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lwmecps_core.specs import EnvSpec
+from lwmecps_core.specs import EnvSpec, entity_of
 
 Net = dict[str, Tensor]
 
@@ -62,14 +62,18 @@ def grid_features(spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> l
     """What describes each action component, on a grid of deployments × nodes: `[..., O]` → parts `[..., d, n, F]`.
 
     d and n are 1 where a part is the same along them. v3 (one row per deployment): deployment, global. v4: pair,
-    deployment, node, global. A Box `action` `[..., A]` becomes one more feature of the first part, the components' own.
+    deployment, node, global. A part is all blocks of its entity side by side. A Box `action` `[..., A]` becomes one
+    more feature of the first part, the components' own.
     """
-    blocks = split_blocks(spec, obs)
-    shared = blocks["global"].unsqueeze(-2).unsqueeze(-2)
+    blocks: dict[str, list[Tensor]] = {}
+    for name, block in split_blocks(spec, obs).items():
+        blocks.setdefault(entity_of(name), []).append(block)
+    found = {entity: torch.cat(some, -1) if len(some) > 1 else some[0] for entity, some in blocks.items()}
+    shared = found["global"].unsqueeze(-2).unsqueeze(-2)
     if spec.action_entity == "deployment":
-        parts = [blocks["deployment"].unsqueeze(-2), shared]
+        parts = [found["deployment"].unsqueeze(-2), shared]
     else:
-        parts = [blocks["pair"], blocks["deployment"].unsqueeze(-2), blocks["node"].unsqueeze(-3), shared]
+        parts = [found["pair"], found["deployment"].unsqueeze(-2), found["node"].unsqueeze(-3), shared]
     if action is not None:
         own = parts[0]
         parts[0] = torch.cat([own, action.reshape(*own.shape[:-1], 1)], -1)

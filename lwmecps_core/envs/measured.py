@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterState
-from lwmecps_core.envs.observation import BOUND, SCALE_LATENCY_MS, V2, V4, version_of
+from lwmecps_core.envs.observation import BOUND, SCALE_LATENCY_MS, SCALE_REPLICAS, SCALE_TIMEOUT_MS, V2, V4, version_of
 from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -60,6 +60,7 @@ def observation(
             if pod is not None:
                 mark[pod[axis]] = 1.0
             blocks[name] = np.concatenate([blocks[name], mark], axis=1)
+    blocks["objective"], blocks["limits"] = _objective(task), _limits(task)
     return {name: np.clip(block, -BOUND, BOUND).astype(np.float32) for name, block in blocks.items()}
 
 
@@ -98,6 +99,17 @@ def _deployments(task: TaskSpec, state: ClusterState, last: ClusterState | None)
         2.0 + np.log(0.02 + ready / maximum),
     ]
     return np.stack(columns, axis=1)
+
+
+def _objective(task: TaskSpec) -> Floats:
+    o = task.objective
+    weights = np.array([o.latency, o.replicas, o.imbalance, o.sla, o.moves])
+    return np.append(0.5 * np.log(0.01 + weights), log(o.target_latency_ms / SCALE_LATENCY_MS))
+
+
+def _limits(task: TaskSpec) -> Floats:
+    timeouts = np.array([d.timeout_ms for d in task.deployments])
+    return np.log(np.stack([timeouts / SCALE_TIMEOUT_MS, _max_replicas(task) / SCALE_REPLICAS], axis=1))
 
 
 def _nodes(task: TaskSpec, state: ClusterState) -> Floats:

@@ -1,4 +1,5 @@
-"""What an agent sees: only what a real cluster shows, as float32 of roughly unit scale, clipped to ±`BOUND`.
+"""What an agent sees: only what a real cluster shows and what its operator wrote, as float32 of roughly unit scale,
+clipped to ±`BOUND`.
 
 An observation is these blocks one after another, each flattened in C order:
 
@@ -12,8 +13,11 @@ An observation is these blocks one after another, each flattened in C order:
   tx and rx), log(1 + requests/s of its users), log(1 + average pods that its free CPU has room for). In v2 a seventh:
   1 for the node where the pod to place runs.
 * `pair` `[D, N, 4]` (v4): ready, desired, pending (each / max_replicas), utilisation.
+* `objective` `[6]`, as written: the weights of latency, replicas, imbalance, SLA misses and moves, each as
+  ½ log(0.01 + weight), and log(target latency / 100 ms).
+* `limits` `[D, 2]`, as written: log(timeout / 1 s), log(max_replicas / 8).
 
-A latency without requests is shown as 0. Everything is about the interval that just passed.
+A latency without requests is shown as 0. Everything that is not written is about the interval that just passed.
 """
 
 from math import log, prod
@@ -24,11 +28,14 @@ from numpy.typing import NDArray
 
 from lwmecps_core.sim.formulas import compiled
 from lwmecps_core.sim.state import Params, State
-from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
+from lwmecps_core.specs import CONTINUOUS_SUFFIX, WRITTEN, EnvSpec, TaskSpec
 
 BOUND = 10.0
 SCALE_LATENCY_MS = 100.0
+SCALE_TIMEOUT_MS = 1000.0
+SCALE_REPLICAS = 8.0
 GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 11, 6, 4
+OBJECTIVE_FEATURES, LIMIT_FEATURES = 6, 2
 V1, V2, V3, V4 = 1, 2, 3, 4
 
 
@@ -49,7 +56,7 @@ def observation_blocks(task: TaskSpec) -> tuple[tuple[str, tuple[int, ...]], ...
         blocks.append(("node", (n, NODE_FEATURES + extra)))
     if version == V4:
         blocks.append(("pair", (d, n, PAIR_FEATURES)))
-    return tuple(blocks)
+    return (*blocks, *zip(WRITTEN, ((OBJECTIVE_FEATURES,), (d, LIMIT_FEATURES)), strict=True))
 
 
 def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float32]]:
@@ -72,6 +79,12 @@ def clip(value: float) -> float:
 def log_latency(latency_ms: float) -> float:
     """Latency on the observation's scale; 0 where there was no request."""
     return clip(log(latency_ms / SCALE_LATENCY_MS)) if latency_ms > 0.0 else 0.0
+
+
+@compiled
+def log_weight(weight: float) -> float:
+    """A weight of the objective, which may be 0, on a scale where ratios are differences."""
+    return clip(0.5 * log(0.01 + weight))
 
 
 @compiled
@@ -119,6 +132,16 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
                 out[at], out[at + 1] = pool.ready / maximum, pool.desired / maximum
                 out[at + 2], out[at + 3] = pool.pending / maximum, pool.utilisation
                 at += PAIR_FEATURES
+    out[at], out[at + 1] = log_weight(task.w_latency), log_weight(task.w_replicas)
+    out[at + 2], out[at + 3] = log_weight(task.w_imbalance), log_weight(task.w_sla)
+    out[at + 4] = log_weight(task.w_moves)
+    out[at + 5] = clip(log(task.target_latency_ms / SCALE_LATENCY_MS))
+    at += OBJECTIVE_FEATURES
+    for d in range(n_deps):
+        deployment = p.deployments[k, d]
+        out[at] = clip(log(deployment.timeout_ms / SCALE_TIMEOUT_MS))
+        out[at + 1] = log(deployment.max_replicas / SCALE_REPLICAS)
+        at += LIMIT_FEATURES
 
 
 @compiled

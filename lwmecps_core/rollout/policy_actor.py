@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import Acted, Seen
-from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import AnyArray, Memory
 from lwmecps_core.rollout.collector import PolicySnapshot
+from lwmecps_core.rollout.remembered import PREFIX, begun
 from lwmecps_core.specs import EnvSpec
 
 
@@ -29,19 +29,9 @@ class PolicyActor:
 
     def begin(self, seeds: NDArray[np.uint64]) -> Memory:
         """The snapshot's memory of each task, or an empty one; raises `InvalidInput` for one that doesn't fit."""
-        size, given = len(seeds), self._snapshot.memory
-        fresh = self._algo.memory(size)
-        if not given:
-            return {name: x.numpy() for name, x in fresh.items()}
-        each = size // self._tasks
-        for name in sorted(given.keys() | fresh.keys()):
-            shape = tuple(given[name].shape) if name in given else None
-            fits = [(self._tasks, n, *fresh[name].shape[1:]) for n in (1, each)] if name in fresh else [None]
-            if shape not in fits:
-                reason = f"is {list(shape or ())} where the policy keeps {[list(fit or ()) for fit in fits]}"
-                raise InvalidInput("policy snapshot", [Violation(f"memory[{name}]", reason)])
-        shown = {name: x.expand(-1, each, *x.shape[2:]) for name, x in given.items()}
-        return {name: x.reshape(size, *x.shape[2:]).numpy() for name, x in shown.items()}
+        fresh = {name: x.numpy() for name, x in self._algo.memory(len(seeds)).items()}
+        given = {name: x for name, x in self._snapshot.memory.items() if not name.startswith(PREFIX)}
+        return begun(fresh, given, self._tasks, len(seeds))
 
     def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
         """The policy's choice; see `Algorithm.act`."""

@@ -85,7 +85,7 @@ def read(cls: type[C], message: Message, source: str) -> C:
 
 def _fill_repeated(descriptor: FieldDescriptor, values: Any, target: Any) -> None:
     if descriptor.message_type is None:
-        target.extend(values)
+        target.extend(_scalar(descriptor, value) for value in values)
     elif (inner := _only_list(descriptor)) is not None:
         for value in values:
             getattr(target.add(), inner).extend(value)
@@ -109,6 +109,8 @@ def _plain(message: Message, source: str) -> dict[str, Any]:
 
 def _plain_field(descriptor: FieldDescriptor, value: Any, source: str) -> Any:
     if descriptor.is_repeated:
+        if descriptor.enum_type is not None:
+            return [_literal(descriptor.enum_type, item, f"{source}[{i}]") for i, item in enumerate(value)]
         if descriptor.message_type is None:
             return list(value)
         if (inner := _only_list(descriptor)) is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lwmecps_core import context
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
@@ -14,6 +15,7 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.play import Environments
 from lwmecps_core.rollout.policy_actor import PolicyActor
+from lwmecps_core.rollout.remembered import PREFIX, WithContext, begun
 from lwmecps_core.specs import TaskSpec
 
 
@@ -31,13 +33,25 @@ def rollouts(
     if any(plan.held):
         left_alone = LeftAlone(scene(tasks, np.repeat(np.arange(k), e)))
         actor = PartlyLeftAlone(actor, left_alone, np.repeat(np.array(plan.held), e))
-    batches, memory = drive(env, actor, plan)
+    known = _with_context(env, snapshot, k, k * e)
+    batches, memory = drive(known or env, actor, plan)
+    if known is not None:
+        memory = {**memory, **{PREFIX + name: x for name, x in known.memory.items()}}
     return [
         replace(
             batch, policy_version=snapshot.version, memory={name: x[i * e : (i + 1) * e] for name, x in memory.items()}
         )
         for i, batch in enumerate(batches)
     ]
+
+
+def _with_context(env: Environments, snapshot: PolicySnapshot, tasks: int, size: int) -> WithContext | None:
+    """The environments as the policy sees them, if it has a context."""
+    kept = context.make(snapshot.algorithm.context, env.spec)
+    if kept is None:
+        return None
+    given = {name.removeprefix(PREFIX): x for name, x in snapshot.memory.items() if name.startswith(PREFIX)}
+    return WithContext(env, kept, begun(kept.begin(size), given, tasks, size))
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import torch
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Params
 from lwmecps_core.algorithms.returns import flat_samples
+from lwmecps_core.algorithms.sight import shown, visible
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import TransferConfig, rollout_length
+from lwmecps_core.run_config import AlgorithmConfig, TransferConfig, rollout_length
+from lwmecps_core.specs import EnvSpec
 from lwmecps_core.training.common import bound_algorithm
 from lwmecps_core.training.loop import AddedLoss, Descent, Losses, Method
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
@@ -135,15 +137,15 @@ def _domain_adaptation(x: TransferSetting) -> Method:
             episodes=x.cfg.episodes_per_batch,
             length=rollout_length(x.policy.algorithm),
         )
-        seen = _observed(x.collector.collect(tasks, policy, plan)[0])
+        seen = _observed(x.collector.collect(tasks, policy, plan)[0], x.policy.algorithm, spec)
         generator = torch_generator(x.seed, f"domain-{step}")
 
         def hide(params: Params, losses: Losses, batch: Batch) -> Losses:
             some = domain.sampled(seen, batch["weight"].shape[1], generator)
             loss = domain.domain_loss(
                 params,
-                domain.Observed(spec, some["obs"], some["weight"]),
-                domain.Observed(x.algo.spec, batch["obs"], batch["weight"]),
+                domain.Observed(shown(x.policy.algorithm, spec), some["obs"], some["weight"]),
+                domain.Observed(shown(x.policy.algorithm, x.algo.spec), batch["obs"], batch["weight"]),
                 x.cfg.domain_weight,
             )
             shaped = {group: losses[group] + loss} if group in losses else {}
@@ -151,14 +153,15 @@ def _domain_adaptation(x: TransferSetting) -> Method:
 
         return hide
 
-    helpers = domain.init_classifier(x.policy.params, x.policy.env_spec, torch_generator(x.seed, "domain"))
+    spec = shown(x.policy.algorithm, x.policy.env_spec)
+    helpers = domain.init_classifier(x.policy.params, spec, torch_generator(x.seed, "domain"))
     return Method(helpers=helpers, added=added)
 
 
-def _observed(batch: RolloutBatch) -> Batch:
-    """The frames of a rollout that were acted on, as `[1, S, ...]`."""
-    fields = {"obs": batch.obs[:-1], "weight": batch.valid}
-    return {name: flat_samples(torch.as_tensor(x), 0).float().unsqueeze(0) for name, x in fields.items()}
+def _observed(batch: RolloutBatch, algorithm: AlgorithmConfig, spec: EnvSpec) -> Batch:
+    """What the networks see of the frames of a rollout that were acted on, as `[1, S, ...]`."""
+    fields = {"obs": visible(algorithm, spec, torch.as_tensor(batch.obs[:-1])), "weight": torch.as_tensor(batch.valid)}
+    return {name: flat_samples(x, 0).float().unsqueeze(0) for name, x in fields.items()}
 
 
 METHODS: dict[str, Callable[[TransferSetting], Method]] = {

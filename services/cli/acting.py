@@ -47,7 +47,7 @@ class Observations:
 
 @app.command()
 def act(
-    context: typer.Context,
+    ctx: typer.Context,
     policy_id: str,
     observation: Annotated[
         Path | None, typer.Option(help="JSON or YAML with `observation`: [B][O], and perhaps `mask`: [B][M].")
@@ -64,7 +64,7 @@ def act(
     """Choose placements with a stored policy: for given observations, or step by step on a task."""
     if (observation is None) == (not task):
         raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
-    clients: Clients = context.obj
+    clients: Clients = ctx.obj
     if observation is not None:
         seen = parse(Observations, read_yaml(observation), str(observation))
         request = learner_pb2.ActRequest(

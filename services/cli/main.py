@@ -54,7 +54,7 @@ app = typer.Typer(
 
 @app.callback()
 def root(
-    context: typer.Context,
+    ctx: typer.Context,
     registry: Annotated[
         str, typer.Option(envvar="LWMECPS_CLI_REGISTRY", help="host:port of the task-registry.")
     ] = Addresses.registry,
@@ -64,7 +64,7 @@ def root(
     ] = Addresses.learner,
 ) -> None:
     """Meta-learnt placement and scaling of services on edge clusters."""
-    context.obj = Clients(Addresses(registry, env, learner))
+    ctx.obj = Clients(Addresses(registry, env, learner))
 
 
 for part in (up.app, demo.app, run_commands.app, acting.app, runs.app):

@@ -111,14 +111,14 @@ def _options(section: Section) -> dict[str, _Option]:
 
 
 def _kind(hint: Any) -> Any:
-    """The type that Typer parses: plain, a choice (`Literal`), or a list of plain ones; None for anything else."""
+    """The type that Typer parses: plain, a choice (`Literal`), or a list of these; None for anything else."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _kind(arguments[0])
     if origin is Literal:
         return hint
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        inner = _kind(arguments[0])
+        inner = str if get_origin(arguments[0]) is Literal else _kind(arguments[0])  # Typer has no lists of choices
         return types.GenericAlias(list, (inner,)) if inner in PLAIN else None
     if origin in (Union, types.UnionType):
         plain = [_kind(a) for a in arguments if a is not type(None)]

@@ -17,12 +17,12 @@ app = typer.Typer(help="List stored policies and download their weights.", no_ar
 
 @app.command("list")
 def list_(
-    context: typer.Context,
+    ctx: typer.Context,
     run_id: Annotated[str, typer.Option(help="Only policies that this run made.")] = "",
     as_json: Json = False,
 ) -> None:
     """List stored policies, newest first."""
-    found = context.obj.registry.pages("ListPolicies", pb.ListPoliciesRequest(run_id=run_id), "policies")
+    found = ctx.obj.registry.pages("ListPolicies", pb.ListPoliciesRequest(run_id=run_id), "policies")
     if as_json:
         render.print_json([render.plain(policy) for policy in found])
         return
@@ -35,7 +35,7 @@ def list_(
 
 @app.command()
 def download(
-    context: typer.Context,
+    ctx: typer.Context,
     policy_id: str,
     to: Annotated[Path | None, typer.Option(help="File to write; default POLICY_ID.safetensors.")] = None,
     as_json: Json = False,
@@ -44,7 +44,7 @@ def download(
     path = to or Path(f"{policy_id}.safetensors")
     request = pb.DownloadPolicyWeightsRequest(policy_id=policy_id)
     digest, expected, data = hashlib.sha256(), "", bytearray()
-    for part in context.obj.registry.stream("DownloadPolicyWeights", request):
+    for part in ctx.obj.registry.stream("DownloadPolicyWeights", request):
         if part.WhichOneof("part") == "header":
             expected = part.header.sha256
         else:

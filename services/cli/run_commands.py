@@ -78,22 +78,22 @@ Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 @app.command()
 @with_options(RUN, Section("Training", (TrainConfig,)), ALGORITHM)
-def train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
+def train(ctx: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Train one policy from nothing, on one task or on many (multi-task)."""
-    _start(context.obj, pb.StartTrainingRequest(), given, as_json)
+    _start(ctx.obj, pb.StartTrainingRequest(), given, as_json)
 
 
 @app.command()
 @with_options(RUN, META, WARMED_UP)
-def meta_train(context: typer.Context, as_json: Json = False, *, given: Given) -> None:
+def meta_train(ctx: typer.Context, as_json: Json = False, *, given: Given) -> None:
     """Meta-train a policy that adapts to a new task within a few gradient steps."""
-    _start(context.obj, pb.StartMetaTrainingRequest(), given, as_json)
+    _start(ctx.obj, pb.StartMetaTrainingRequest(), given, as_json)
 
 
 @app.command()
 @with_options(RUN, Section("Transfer", (TransferConfig,)))
 def transfer(
-    context: typer.Context,
+    ctx: typer.Context,
     policy: Policy,
     source_task: Annotated[
         list[str] | None, typer.Option(help="Task that stands for where the policy comes from (domain_adaptation).")
@@ -103,21 +103,21 @@ def transfer(
     given: Given,
 ) -> None:
     """Go on training a stored policy on other tasks."""
-    request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(context.obj, source_task or []))
-    _start(context.obj, request, given, as_json)
+    request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(ctx.obj, source_task or []))
+    _start(ctx.obj, request, given, as_json)
 
 
 @app.command()
 @with_options(RUN, Section("Adaptation", (AdaptConfig,)))
-def adapt(context: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+def adapt(ctx: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
     """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
-    _start(context.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)
+    _start(ctx.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)
 
 
 @app.command()
 @with_options(RUN, Section("Evaluation", (EvaluateConfig,)))
 def evaluate(
-    context: typer.Context,
+    ctx: typer.Context,
     policy: Annotated[str, typer.Argument(help="Id of a stored policy; none with --baseline.")] = "",
     calibration_task: Annotated[
         list[str] | None, typer.Option(help="Task on which a baseline is tuned first (hpa_calibrated).")
@@ -128,9 +128,9 @@ def evaluate(
 ) -> None:
     """Measure a stored policy, or a baseline, on every given task."""
     given["Run"].setdefault("label", given["Evaluation"].get("baseline", ""))
-    calibration = resolve(context.obj, calibration_task or [])
+    calibration = resolve(ctx.obj, calibration_task or [])
     request = pb.StartEvaluationRequest(policy_id=policy, calibration_task_ids=calibration)
-    _start(context.obj, request, given, as_json)
+    _start(ctx.obj, request, given, as_json)
 
 
 def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:

@@ -22,7 +22,7 @@ State = Literal["pending", "running", "paused", "completed", "failed", "cancelle
 
 @app.command()
 def runs(
-    context: typer.Context,
+    ctx: typer.Context,
     state: Annotated[State | None, typer.Option(help="Only runs in this state.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only runs of this kind.")] = None,
     as_json: Json = False,
@@ -31,7 +31,7 @@ def runs(
     request = pb.ListRunsRequest(
         state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=convert.kind_to_message(kind) if kind else None
     )
-    found = context.obj.registry.pages("ListRuns", request, "runs")
+    found = ctx.obj.registry.pages("ListRuns", request, "runs")
     if as_json:
         render.print_json([render.plain(run) for run in found])
     else:
@@ -39,27 +39,27 @@ def runs(
 
 
 @app.command()
-def watch(context: typer.Context, run_id: str, as_json: Json = False) -> None:
+def watch(ctx: typer.Context, run_id: str, as_json: Json = False) -> None:
     """Follow a run until it ends: a live progress bar and its newest metrics, then its results."""
-    report(context.obj, follow(context.obj, run_id, bars=not as_json), as_json)
+    report(ctx.obj, follow(ctx.obj, run_id, bars=not as_json), as_json)
 
 
 @app.command()
-def pause(context: typer.Context, run_id: str, as_json: Json = False) -> None:
+def pause(ctx: typer.Context, run_id: str, as_json: Json = False) -> None:
     """Ask a run to pause; its state is kept."""
-    _show(context.obj.registry("PauseRun", pb.PauseRunRequest(run_id=run_id)).run, as_json)
+    _show(ctx.obj.registry("PauseRun", pb.PauseRunRequest(run_id=run_id)).run, as_json)
 
 
 @app.command()
-def resume(context: typer.Context, run_id: str, as_json: Json = False) -> None:
+def resume(ctx: typer.Context, run_id: str, as_json: Json = False) -> None:
     """Let a paused run go on."""
-    _show(context.obj.registry("ResumeRun", pb.ResumeRunRequest(run_id=run_id)).run, as_json)
+    _show(ctx.obj.registry("ResumeRun", pb.ResumeRunRequest(run_id=run_id)).run, as_json)
 
 
 @app.command()
-def cancel(context: typer.Context, run_id: str, as_json: Json = False) -> None:
+def cancel(ctx: typer.Context, run_id: str, as_json: Json = False) -> None:
     """Ask a run to end."""
-    _show(context.obj.registry("CancelRun", pb.CancelRunRequest(run_id=run_id)).run, as_json)
+    _show(ctx.obj.registry("CancelRun", pb.CancelRunRequest(run_id=run_id)).run, as_json)
 
 
 def _show(run: run_pb2.Run, as_json: bool) -> None:

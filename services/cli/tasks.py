@@ -23,13 +23,13 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard outpu
 
 @app.command()
 def create(
-    context: typer.Context,
+    ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A task or a task distribution, YAML or JSON.")],
     name: Annotated[str, typer.Option(help="Name of a distribution; a task has its own.")] = "",
     as_json: Json = False,
 ) -> None:
     """Register a task file; it is checked before it is sent."""
-    task = register(context.obj, load_task(file), name)
+    task = register(ctx.obj, load_task(file), name)
     if as_json:
         print_json(plain(task))
     else:
@@ -57,12 +57,12 @@ def discover(
 
 @app.command("list")
 def list_(
-    context: typer.Context,
+    ctx: typer.Context,
     family: Annotated[str, typer.Option(help="Only tasks of this family.")] = "",
     as_json: Json = False,
 ) -> None:
     """List registered tasks, newest first."""
-    tasks = context.obj.registry.pages("ListTasks", pb.ListTasksRequest(family=family), "tasks")
+    tasks = ctx.obj.registry.pages("ListTasks", pb.ListTasksRequest(family=family), "tasks")
     if as_json:
         print_json([_without_arrays(task) for task in tasks])
     else:
@@ -70,9 +70,9 @@ def list_(
 
 
 @app.command()
-def show(context: typer.Context, task_id: str, as_json: Json = False) -> None:
+def show(ctx: typer.Context, task_id: str, as_json: Json = False) -> None:
     """Show one task, with its cluster, deployments, workload and objective."""
-    task = context.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id)).task
+    task = ctx.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id)).task
     if as_json:
         print_json(plain(task))
     else:

@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,44 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lwmecps_core import fits
+from lwmecps_core import context, fits
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms.base import Algorithm, first_seen
+from lwmecps_core.context.base import Context
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.rollout.remembered import PREFIX
 from lwmecps_core.specs import EnvSpec
 
-Ready = tuple[PolicyData, Algorithm]
 MAX_CHOICES = 2**24
 """How many choices, over all observations and action components, one call may weigh; and how many numbers it may
 remember."""
 MAX_ROWS = 65_536
 """Observations of one call."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A policy bound to an environment."""
+
+    policy: PolicyData
+    algorithm: Algorithm
+    context: Context | None = None
+
+    def memory(self, width: int) -> dict[str, Tensor]:
+        """What it remembers of `width` environments that it has seen nothing of."""
+        kept = self.context.begin(width) if self.context else {}
+        return self.algorithm.memory(width) | {PREFIX + name: torch.from_numpy(x) for name, x in kept.items()}
+
+    def act(self, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None) -> Acted[Tensor]:
+        """See `Algorithm.act`; the context is brought up to date first."""
+        known: dict[str, Tensor] = {}
+        if self.context:
+            known, features = _taken_in(self.context, memory, seen)
+            seen = replace(seen, obs=torch.cat([seen.obs, features], -1))
+        own = {name: x for name, x in memory.items() if not name.startswith(PREFIX)}
+        out = self.algorithm.act(self.policy.params, self.policy.extra, own, seen, noise)
+        return replace(out, memory={**out.memory, **known})
 
 
 @dataclass(frozen=True)
@@ -68,17 +93,18 @@ class LoadedPolicies:
         are drawn from the policy with `seed`. Raises `NotFound` for an unknown policy, `ModelFileNotFound` when its
         weights are missing, `InvalidInput` naming the field that does not fit.
         """
-        policy, algorithm = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
+        ready = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
+        policy = ready.policy
         if spec is not None and spec != policy.env_spec:
             mask = check_observations(spec, obs, mask)
-            policy, algorithm = self._keep((policy_id, spec), lambda: _ready(policy, spec, "env_spec"))
+            ready = self._keep((policy_id, spec), lambda: _ready(policy, spec, "env_spec"))
         else:
             mask = check_observations(policy.env_spec, obs, mask)
-        size = algorithm.noise_size
+        size = ready.algorithm.noise_size
         noise = None if greedy else torch.rand(len(obs), size, generator=torch.Generator().manual_seed(seed))
-        memory, seen = remembered(algorithm, torch.tensor(obs), torch.tensor(mask), before or Before())
+        memory, seen = remembered(ready, torch.tensor(obs), torch.tensor(mask), before or Before())
         with torch.inference_mode():
-            out = algorithm.act(policy.params, policy.extra, memory, seen, noise)
+            out = ready.act(memory, seen, noise)
         return Acted(out.action.numpy(), {}, {name: x.numpy() for name, x in out.memory.items()})
 
     def _keep(self, key: tuple[str, EnvSpec | None], make: Callable[[], Ready]) -> Ready:
@@ -95,14 +121,26 @@ class LoadedPolicies:
 
 
 def _ready(policy: PolicyData, spec: EnvSpec | None = None, field: str = "policy_id") -> Ready:
-    return policy, fits.bound(policy, spec or policy.env_spec, "request", field)
+    made_for = spec or policy.env_spec
+    algorithm = fits.bound(policy, made_for, "request", field)
+    return Ready(policy, algorithm, context.make(policy.algorithm.context, made_for))
 
 
-def remembered(
-    algorithm: Algorithm, obs: Tensor, mask: Tensor, before: Before
-) -> tuple[dict[str, Tensor], Seen[Tensor]]:
-    """Memory and what is seen, as the algorithm takes them; raises `InvalidInput` naming what does not fit."""
-    one, wrong = algorithm.memory(1), list[Violation]()
+def _taken_in(kept: Context, memory: Mapping[str, Tensor], seen: Seen[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """What is known after what is seen, under its names in the policy's memory, and its features `[B, F]`."""
+    before = {name.removeprefix(PREFIX): x.numpy() for name, x in memory.items() if name.startswith(PREFIX)}
+    shown: Seen[NDArray[Any]] = Seen(
+        seen.obs.numpy(), seen.mask.numpy(), seen.reward_terms.numpy(), seen.action.numpy(), seen.first.numpy()
+    )
+    known, features = kept.update(before, shown)
+    if not np.isfinite(features).all():
+        raise InvalidInput("request", [Violation("memory", "holds what no policy has remembered")])
+    return {PREFIX + name: torch.from_numpy(x) for name, x in known.items()}, torch.from_numpy(features)
+
+
+def remembered(ready: Ready, obs: Tensor, mask: Tensor, before: Before) -> tuple[dict[str, Tensor], Seen[Tensor]]:
+    """Memory and what is seen, as the policy takes them; raises `InvalidInput` naming what does not fit."""
+    one, wrong = ready.memory(1), list[Violation]()
     for name in sorted(before.memory.keys() ^ one.keys()) if before.memory else ():
         what = f"remembers {', '.join(sorted(one))}" if one else "remembers nothing"
         wrong.append(Violation(f"memory[{name}]", f"the policy {what}"))
@@ -111,7 +149,7 @@ def remembered(
         wrong.append(Violation("observation", reason))
     if wrong:
         raise InvalidInput("request", wrong)
-    fresh, none = algorithm.memory(len(obs)), first_seen(algorithm.spec, obs, mask)
+    fresh, none = ready.memory(len(obs)), first_seen(ready.algorithm.spec, obs, mask)
 
     def given(name: str, array: NDArray[Any] | None, default: Tensor, infinite: bool = False) -> Tensor:
         if array is None:

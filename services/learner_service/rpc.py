@@ -15,6 +15,7 @@ import grpc
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
@@ -217,6 +218,7 @@ def _env_spec(item: TaskSpec | TaskDistribution) -> EnvSpec:
 def _check_fits(policy: policy_pb2.Policy, items: Sequence[TaskSpec | TaskDistribution]) -> None:
     algorithm = convert.algorithm_from_message(policy.algorithm, f"policy {policy.id}")
     made_for = convert.env_spec_from_message(policy.env_spec, f"policy {policy.id}")
+    algorithm = blind_to_later(algorithm, made_for)
     for item in dict.fromkeys(items):
         fits.bound_by_record(algorithm, made_for, _env_spec(item), "request", "policy_id")
 

@@ -129,7 +129,7 @@ def test_weights_that_are_not_the_algorithms_are_refused() -> None:
 
 def test_a_large_environment_is_described_in_a_few_words() -> None:
     spec = _spec("lwmecps-v4", nodes=50, deployments=20)
-    wanted = "lwmecps-v4 (global 5, deployment 20x11, node 50x6, pair 20x50x4; 1000 actions of 5 choices)"
-    assert fits.described(spec) == wanted
+    blocks = "global 5, deployment 20x11, node 50x6, pair 20x50x4, objective 6, limits 20x2"
+    assert fits.described(spec) == f"lwmecps-v4 ({blocks}; 1000 actions of 5 choices)"
     assert fits.described(replace(spec, nvec=(3, 9, 5))).endswith("of 3 to 9 choices)")
     assert fits.described(_spec("lwmecps-v3-continuous")).endswith("; 2 actions)")

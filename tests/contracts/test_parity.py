@@ -50,7 +50,7 @@ def _names(message: Any) -> set[str]:
 
 
 def _choices(schema: dict[str, Any]) -> set[str]:
-    options = [schema, *schema.get("anyOf", [])]
+    options = [schema, *schema.get("anyOf", []), schema.get("items", {})]
     found = [c for o in options for c in o.get("enum", [o["const"]] if "const" in o else [])]
     return {str(choice) for choice in found}
 

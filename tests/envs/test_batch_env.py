@@ -179,14 +179,28 @@ def test_observations_are_finite_and_bounded_in_extreme_tasks(env_id):
             assert all(np.isfinite(x).all() for x in row[2:])
 
 
-def test_the_objective_can_not_be_seen():
+def test_the_objective_is_seen_as_it_is_written_and_nowhere_else():
     task = random_task(4, "lwmecps-v4", **SIZES)
     other = replace(task, objective=ObjectiveSpec(latency=9.0, replicas=3.0, target_latency_ms=7.0))
     env = BatchEnv([task, other], [0, 1])
     seen = rollout(env, [5, 5], [np.repeat(a, 2, axis=0) for a in random_actions(env.spec, 1, 8)])
     for row in seen:
-        np.testing.assert_array_equal(row[0][0], row[0][1])
+        mine, others = (split(row[0][b], env.spec) for b in (0, 1))
+        o = other.objective
+        weights = np.array([o.latency, o.replicas, o.imbalance, o.sla, o.moves])
+        written = [*(0.5 * np.log(0.01 + weights)), np.log(o.target_latency_ms / 100.0)]
+        np.testing.assert_allclose(others["objective"], np.array(written), rtol=1e-5)
+        for name in mine.keys() - {"objective"}:
+            np.testing.assert_array_equal(mine[name], others[name])
     assert seen[-1][2][0] != seen[-1][2][1]
+
+
+def test_limits_are_seen_as_they_are_written():
+    task = random_task(4, "lwmecps-v4", **SIZES)
+    env = BatchEnv([task], [0])
+    limits = split(env.reset([1])[0][0], env.spec)["limits"]
+    written = [[np.log(d.timeout_ms / 1000.0), np.log(d.max_replicas / 8.0)] for d in task.deployments]
+    np.testing.assert_allclose(limits, np.array(written), rtol=1e-5, atol=1e-6)
 
 
 def test_the_reward_is_the_sum_of_its_reported_terms():

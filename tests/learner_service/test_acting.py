@@ -11,15 +11,19 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
+from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import acting
 from services.common.client import Caller
-from services.learner_service.acting import MAX_ROWS, Before, LoadedPolicies, remembered
+from services.learner_service.acting import MAX_ROWS, Before, LoadedPolicies, Ready, remembered
 from services.learner_service.rpc import LearnerRpc
 from tests.env_service.conftest import Served, make_task, serve
 from tests.rollout.remembering import Remembering
@@ -193,9 +197,9 @@ def test_a_call_has_a_bounded_number_of_rows_and_of_numbers_to_remember(
         with pytest.raises(InvalidInput, match=f"observation: 1 to {MAX_ROWS} rows are needed, not {rows}"):
             remembering.act("p", np.zeros((rows, SPEC.obs_size), np.float32), None, greedy=True)
     monkeypatch.setattr("services.learner_service.acting.MAX_CHOICES", 14)
-    algorithm, obs = algorithms.make(PPO, SPEC), torch.tensor(_obs(5))
+    ready, obs = Ready(_policy(), algorithms.make(PPO, SPEC)), torch.tensor(_obs(5))
     with pytest.raises(InvalidInput, match="observation: the policy would remember 15 numbers of 5 observations"):
-        remembered(algorithm, obs, torch.ones(5, SPEC.mask_size, dtype=torch.bool), Before())
+        remembered(ready, obs, torch.ones(5, SPEC.mask_size, dtype=torch.bool), Before())
 
 
 def test_memory_travels_through_the_call_and_back(remembering: LoadedPolicies) -> None:
@@ -234,3 +238,45 @@ def test_a_command_line_that_watches_a_cluster_remembers_over_its_episodes(
     assert len(lines) == 8
     # Three intervals, one that only carries the reset, three more, and so on.
     assert counts == [(1 + i, i in (0, 4)) for i in range(8)]
+
+
+def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts() -> None:
+    task = make_task(horizon=4)
+    config = replace(PPO, context="statistics")
+    spec = env_spec(task)
+    params, extra = algorithms.make(config, spec).init(torch.Generator().manual_seed(1))
+    policies = LoadedPolicies(lambda _: PolicyData(config, spec, params, extra))
+    plan = CollectionPlan(seeds=(5,), length=9, episodes=2, greedy=True)
+    snapshot = PolicySnapshot(config, params, extra, 0)
+    (expected,) = LocalCollector().collect([task], snapshot, plan)
+
+    class Remote:
+        noise_size = 0
+
+        def begin(self, seeds: object) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+            return {}
+
+        def act(self, memory, seen, noise):  # type: ignore[no-untyped-def]
+            before = Before(memory, seen.reward_terms, seen.action, seen.first)
+            return policies.act("p", seen.obs, seen.mask, greedy=True, before=before)
+
+    (batch,), memory = drive(BatchEnv([task], [0, 0]), Remote(), plan)
+    assert np.array_equal(batch.action, expected.action)
+    assert np.array_equal(batch.obs, expected.obs[..., : spec.obs_size])
+    # The last frame is still to be shown to a policy that is called.
+    assert memory["context/intervals"].tolist() == [7.0, 7.0]
+    assert expected.memory["context/intervals"].tolist() == [8.0, 8.0]
+
+
+def test_a_context_that_nobody_remembered_is_refused() -> None:
+    task = make_task()
+    config = replace(PPO, context="statistics")
+    spec = env_spec(task)
+    params, extra = algorithms.make(config, spec).init(torch.Generator().manual_seed(1))
+    policies = LoadedPolicies(lambda _: PolicyData(config, spec, params, extra))
+    obs = np.zeros((1, spec.obs_size), np.float32)
+    memory = dict(policies.act("p", obs, None, greedy=True).memory)
+    memory["context/overall"] = np.full_like(memory["context/overall"], np.inf)
+    memory["context/terms"] = np.full_like(memory["context/terms"], -np.inf)
+    with pytest.raises(InvalidInput, match="memory: holds what no policy has remembered"):
+        policies.act("p", obs, None, greedy=True, before=Before(memory))

@@ -22,6 +22,21 @@ class Schedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_LINEAR: _ClassVar[Schedule]
     SCHEDULE_COSINE: _ClassVar[Schedule]
 
+class Block(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BLOCK_UNSPECIFIED: _ClassVar[Block]
+    BLOCK_DEPLOYMENT: _ClassVar[Block]
+    BLOCK_NODE: _ClassVar[Block]
+    BLOCK_PAIR: _ClassVar[Block]
+    BLOCK_OBJECTIVE: _ClassVar[Block]
+    BLOCK_LIMITS: _ClassVar[Block]
+
+class Context(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTEXT_UNSPECIFIED: _ClassVar[Context]
+    CONTEXT_NONE: _ClassVar[Context]
+    CONTEXT_STATISTICS: _ClassVar[Context]
+
 class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     META_METHOD_UNSPECIFIED: _ClassVar[MetaMethod]
@@ -45,6 +60,15 @@ SCHEDULE_UNSPECIFIED: Schedule
 SCHEDULE_CONSTANT: Schedule
 SCHEDULE_LINEAR: Schedule
 SCHEDULE_COSINE: Schedule
+BLOCK_UNSPECIFIED: Block
+BLOCK_DEPLOYMENT: Block
+BLOCK_NODE: Block
+BLOCK_PAIR: Block
+BLOCK_OBJECTIVE: Block
+BLOCK_LIMITS: Block
+CONTEXT_UNSPECIFIED: Context
+CONTEXT_NONE: Context
+CONTEXT_STATISTICS: Context
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod
@@ -72,7 +96,7 @@ class AlgorithmConfig(_message.Message):
     def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ...) -> None: ...
 
 class PPOConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps")
+    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     GAE_LAMBDA_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +109,8 @@ class PPOConfig(_message.Message):
     HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     N_STEPS_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     gae_lambda: float
@@ -97,10 +123,12 @@ class PPOConfig(_message.Message):
     hidden_size: _containers.RepeatedScalarFieldContainer[int]
     network: Network
     n_steps: int
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ...) -> None: ...
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class DQNConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network")
+    __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +139,8 @@ class DQNConfig(_message.Message):
     MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     epsilon: float
@@ -121,24 +151,30 @@ class DQNConfig(_message.Message):
     max_grad_norm: float
     hidden_size: _containers.RepeatedScalarFieldContainer[int]
     network: Network
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class QLearningConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "epsilon", "bins", "table_size")
+    __slots__ = ("learning_rate", "discount_factor", "epsilon", "bins", "table_size", "ignore_blocks", "context")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     BINS_FIELD_NUMBER: _ClassVar[int]
     TABLE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     epsilon: float
     bins: int
     table_size: int
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ...) -> None: ...
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class SACConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network")
+    __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
@@ -150,6 +186,8 @@ class SACConfig(_message.Message):
     MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     tau: float
@@ -161,10 +199,12 @@ class SACConfig(_message.Message):
     max_grad_norm: float
     hidden_size: _containers.RepeatedScalarFieldContainer[int]
     network: Network
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., alpha: _Optional[float] = ..., auto_entropy: _Optional[bool] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., alpha: _Optional[float] = ..., auto_entropy: _Optional[bool] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class TD3Config(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "tau", "policy_delay", "target_noise", "noise_clip", "exploration_noise", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network")
+    __slots__ = ("learning_rate", "discount_factor", "tau", "policy_delay", "target_noise", "noise_clip", "exploration_noise", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +218,8 @@ class TD3Config(_message.Message):
     MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
     HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     tau: float
@@ -191,7 +233,9 @@ class TD3Config(_message.Message):
     max_grad_norm: float
     hidden_size: _containers.RepeatedScalarFieldContainer[int]
     network: Network
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ...) -> None: ...
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class MAMLConfig(_message.Message):
     __slots__ = ("learn_inner_lr", "rate_lr", "multi_step_loss")

@@ -1,0 +1,42 @@
+"""What a policy remembers of the cluster that it acts on, as features beside what it sees: the contract.
+
+A context learns nothing, so what it shows is part of the observation that is recorded: every algorithm, queue and
+replay memory takes it as it takes a wider observation. Its features stand in blocks called `<entity>_context`, so that
+their number depends on no number of nodes or deployments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from lwmecps_core.acting import Seen
+from lwmecps_core.specs import EnvSpec
+
+AnyArray = NDArray[Any]
+Memory = Mapping[str, AnyArray]
+"""Name → `[B, ...]`."""
+Blocks = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Context(Protocol):
+    """A memory with features, of environments of one `EnvSpec` (bound at construction)."""
+
+    @staticmethod
+    def blocks(spec: EnvSpec) -> Blocks:
+        """Names and shapes of the features' blocks, as in `EnvSpec.blocks`."""
+
+    def begin(self, width: int) -> Memory:
+        """What is known of `width` clusters that nothing has been seen of."""
+
+    def update(self, memory: Memory, seen: Seen[AnyArray]) -> tuple[Memory, AnyArray]:
+        """What is known once `seen` has been taken in, and its features, float32 `[B, F]`.
+
+        The frame that an episode begins with (`Seen.first`) is shown but not learnt from: nothing went before it.
+        """
+
+
+def with_blocks(spec: EnvSpec, blocks: Blocks) -> EnvSpec:
+    """The environment with more blocks after its own."""
+    return replace(spec, blocks=spec.blocks + blocks)

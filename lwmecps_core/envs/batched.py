@@ -28,6 +28,7 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         chosen = [with_env_id(task, env_id) for task in tasks or [default_task()]]
         self._env = BatchEnv(chosen, np.arange(num_envs) % len(chosen), num_threads)
         self.num_envs = num_envs
+        self.spec_of_env = self._env.spec
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.single_observation_space = observation_space(self._env.spec)
         self.single_action_space = action_space(chosen[0])

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lwmecps_core.acting import REWARD_TERMS, Seen
+from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.context.base import Context, with_blocks
+from lwmecps_core.context.kept import Kept, terms_of
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.rollout.actor import Memory
 from lwmecps_core.rollout.play import Bools, Environments, Floats, Seeds
 
 PREFIX = "context/"
@@ -21,44 +22,39 @@ class WithContext:
     """`env`, whose observations are followed by the features of `context`; `memory` is what is known so far."""
 
     def __init__(self, env: Environments, context: Context, memory: Memory) -> None:
-        self._env, self._context, self.memory = env, context, memory
+        self._env, self._kept = env, Kept(context, memory)
         self.spec = with_blocks(env.spec, context.blocks(env.spec))
+
+    @property
+    def memory(self) -> Memory:
+        """Name → `[B, ...]`."""
+        return self._kept.memory
 
     def reset(self, seeds: Seeds) -> tuple[Floats, Bools]:
         """See `BatchEnv.reset`."""
         obs, mask = self._env.reset(seeds)
         self._over = np.zeros(len(obs), np.bool_)
         self._terms = np.zeros((len(obs), len(REWARD_TERMS)), np.float32)
-        self._features = self._taken_in(obs, np.ones(len(obs), np.bool_))
+        self._kept.take_in(obs, self._terms, np.ones(len(obs), np.bool_))
         return self._shown(obs), mask
 
     def reset_where(self, which: Bools, seeds: Seeds) -> tuple[Floats, Bools]:
         """See `BatchEnv.reset_where`."""
         obs, mask = self._env.reset_where(which, seeds)
-        before, features = self.memory, self._taken_in(obs, which)
-        self.memory = {name: _chosen(which, x, before[name]) for name, x in self.memory.items()}
-        self._features = _chosen(which, features, self._features)
+        self._kept.take_in(obs, self._terms, which, which)
         self._over = self._over & ~which
         return self._shown(obs), mask
 
     def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
         """See `BatchEnv.step`; where an episode is over, nothing is learnt until the next one begins."""
         obs, mask, reward, terminated, truncated, info = self._env.step(action)
-        self._terms = np.stack([info[key] for key in REWARD_TERMS], axis=-1)
-        before, features = self.memory, self._taken_in(obs, np.zeros(len(obs), np.bool_))
-        self.memory = {name: _chosen(self._over, before[name], x) for name, x in self.memory.items()}
-        self._features = _chosen(self._over, self._features, features)
+        self._terms = terms_of(info)
+        self._kept.take_in(obs, self._terms, np.zeros(len(obs), np.bool_), ~self._over)
         self._over = self._over | terminated | truncated
         return self._shown(obs), mask, reward, terminated, truncated, info
 
-    def _taken_in(self, obs: Floats, first: Bools) -> Floats:
-        action = np.zeros((len(obs), 0), np.float32)
-        seen: Seen[AnyArray] = Seen(obs, np.zeros((len(obs), 0), np.bool_), self._terms, action, first)
-        self.memory, features = self._context.update(self.memory, seen)
-        return features
-
     def _shown(self, obs: Floats) -> Floats:
-        return np.concatenate([obs, self._features], axis=-1)
+        return np.concatenate([obs, self._kept.features], axis=-1)
 
 
 def begun(fresh: Memory, given: Mapping[str, Tensor], tasks: int, size: int) -> Memory:
@@ -78,7 +74,3 @@ def begun(fresh: Memory, given: Mapping[str, Tensor], tasks: int, size: int) -> 
             raise InvalidInput("policy snapshot", [Violation(f"memory[{name}]", reason)])
     shown = {name: x.expand(-1, each, *x.shape[2:]) for name, x in given.items()}
     return {name: x.reshape(size, *x.shape[2:]).numpy() for name, x in shown.items()}
-
-
-def _chosen(which: Bools, yes: AnyArray, no: AnyArray) -> AnyArray:
-    return np.where(which.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)

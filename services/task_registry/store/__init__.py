@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.models import CheckpointRow, IdempotencyRow, PolicyRow
-from services.task_registry.store.common import Clock, Context, utc_now
+from services.task_registry.store.common import Clock, StoreContext, utc_now
 from services.task_registry.store.policies import CheckpointStore, Expected, StoredPolicies
 from services.task_registry.store.records import RecordStore
 from services.task_registry.store.runs import LEASE, RunStore
@@ -35,7 +35,7 @@ class Store:
 
     def __init__(self, database: Database, artefacts: ArtefactStore, clock: Clock = utc_now) -> None:
         self._database, self._artefacts, self._clock = database, artefacts, clock
-        context = Context(database, clock)
+        context = StoreContext(database, clock)
         self.tasks = TaskStore(context)
         self.runs = RunStore(context)
         self.records = RecordStore(context)

@@ -77,7 +77,7 @@ class Creation:
 
 
 @dataclass(frozen=True)
-class Context:
+class StoreContext:
     """What the parts of the store work with."""
 
     database: Database

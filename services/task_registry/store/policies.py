@@ -15,7 +15,7 @@ from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.domain import Artefact, Checkpoint, Page, Policy
 from services.task_registry.lifecycle import next_etag
 from services.task_registry.models import CheckpointRow, PolicyRow
-from services.task_registry.store.common import Context, Creation, find, new_id
+from services.task_registry.store.common import Creation, StoreContext, find, new_id
 from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.runs import RunStore, locked_run
 
@@ -34,7 +34,7 @@ class Expected:
 class StoredPolicies:
     """Registers policies and keeps their weights; both are immutable."""
 
-    def __init__(self, context: Context, artefacts: ArtefactStore, runs: RunStore) -> None:
+    def __init__(self, context: StoreContext, artefacts: ArtefactStore, runs: RunStore) -> None:
         self._database, self._clock, self._artefacts, self._runs = context.database, context.clock, artefacts, runs
 
     def create(
@@ -131,7 +131,7 @@ class StoredPolicies:
 class CheckpointStore:
     """Keeps the newest checkpoints of every run, written only by the learner that holds it."""
 
-    def __init__(self, context: Context, artefacts: ArtefactStore, runs: RunStore) -> None:
+    def __init__(self, context: StoreContext, artefacts: ArtefactStore, runs: RunStore) -> None:
         self._database, self._clock, self._artefacts, self._runs = context.database, context.clock, artefacts, runs
 
     def upload(self, run_id: str, token: int, step: int, chunks: Iterable[bytes], expected: Expected) -> Checkpoint:

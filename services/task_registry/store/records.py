@@ -12,7 +12,7 @@ from lwmecps_core.results import Row
 from services.task_registry.database import Database
 from services.task_registry.domain import MetricPoint, News, Page, Report, Run, Trace
 from services.task_registry.models import MetricRow, ResultRow, TraceRow
-from services.task_registry.store.common import Context
+from services.task_registry.store.common import StoreContext
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
 
 ROW_KEY = ("task", "method", "inner_steps")
@@ -21,7 +21,7 @@ ROW_KEY = ("task", "method", "inner_steps")
 class RecordStore:
     """Reads the records of runs; runs write them through their reports."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StoreContext) -> None:
         self._database = context.database
 
     def metrics(self, run_id: str, page_size: int = 0, page_token: str = "", name: str = "") -> Page[MetricPoint]:

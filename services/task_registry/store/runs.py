@@ -16,7 +16,7 @@ from services.task_registry import lifecycle
 from services.task_registry.domain import News, Page, Report, Run, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
-from services.task_registry.store.common import Context, Creation, check_etag, find, new_id
+from services.task_registry.store.common import Creation, StoreContext, check_etag, find, new_id
 from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.records import append, from_plain, news_of, to_plain
 from services.task_registry.store.tasks import lock_tasks
@@ -43,7 +43,7 @@ Change = Callable[[Run, datetime], Run]
 class RunStore:
     """Creates, claims and changes runs, by the rules of `lifecycle`; every change wakes `changed`."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StoreContext) -> None:
         self._database, self._clock = context.database, context.clock
         self.changed = Notifier()
 

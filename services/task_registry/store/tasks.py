@@ -10,7 +10,7 @@ from lwmecps_core.errors import NotFound, WrongState
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from services.task_registry.domain import FINISHED, Page, Task
 from services.task_registry.models import RunRow, RunTaskRow, TaskRow
-from services.task_registry.store.common import Context, Creation, check_etag, find, new_id
+from services.task_registry.store.common import Creation, StoreContext, check_etag, find, new_id
 from services.task_registry.store.paging import digest, newest_page
 
 KINDS: Mapping[str, type[TaskSpec] | type[TaskDistribution]] = {"task": TaskSpec, "distribution": TaskDistribution}
@@ -19,7 +19,7 @@ KINDS: Mapping[str, type[TaskSpec] | type[TaskDistribution]] = {"task": TaskSpec
 class TaskStore:
     """Creates, reads and deletes tasks; a task never changes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: StoreContext) -> None:
         self._database, self._clock = context.database, context.clock
 
     def create(

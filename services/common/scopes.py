@@ -26,7 +26,7 @@ class Scope(IntEnum):
 
 
 _READ = ("Get", "List", "Watch", "Download")
-_RUN = ("Create", "Start", "Pause", "Resume", "Cancel", "Act", "Reset", "Step", "Close", "Apply")
+_RUN = ("Create", "Start", "Pause", "Resume", "Cancel", "Act", "Reset", "Step", "Close", "Apply", "Put")
 _BY_VERB = dict.fromkeys(_READ, Scope.READ) | dict.fromkeys(_RUN, Scope.RUN)
 _BY_NAME = {
     "CreatePolicy": Scope.ADMIN,  # a learner does that, with what its run has learnt

@@ -158,6 +158,19 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class StoredMemory:
+    """What a policy remembers of a task's cluster; `content` is empty where it was not asked for, `etag` its digest."""
+
+    task_id: str
+    name: str
+    size_bytes: int
+    etag: str
+    created_at: datetime
+    updated_at: datetime
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
 class Page(Generic[T]):
     """One page of a list, and the token that gets the next one (empty: this was the last)."""
 

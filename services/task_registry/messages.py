@@ -8,9 +8,20 @@ from google.protobuf.duration_pb2 import Duration
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
-from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, registry_pb2, run_pb2
 from services.common import convert
-from services.task_registry.domain import Artefact, MetricPoint, News, Policy, Report, Run, RunState, Task, Trace
+from services.task_registry.domain import (
+    Artefact,
+    MetricPoint,
+    News,
+    Policy,
+    Report,
+    Run,
+    RunState,
+    StoredMemory,
+    Task,
+    Trace,
+)
 from services.task_registry.store import LEASE, Expected
 
 _STATE_PREFIX = "RUN_STATE_"
@@ -137,6 +148,19 @@ def policy_to_message(policy: Policy) -> policy_pb2.Policy:
     if policy.artefact is not None:
         message.size_bytes, message.sha256 = policy.artefact.size_bytes, policy.artefact.sha256
     return message
+
+
+def memory_to_message(memory: StoredMemory) -> memory_pb2.Memory:
+    """The message of what a policy remembers of a cluster."""
+    return memory_pb2.Memory(
+        task_id=memory.task_id,
+        name=memory.name,
+        content=memory.content,
+        size_bytes=memory.size_bytes,
+        etag=memory.etag,
+        create_time=convert.time_to_message(memory.created_at),
+        update_time=convert.time_to_message(memory.updated_at),
+    )
 
 
 def artefact_to_message(artefact: Artefact) -> policy_pb2.ArtefactHeader:

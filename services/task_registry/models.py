@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -182,3 +183,18 @@ class CheckpointRow(Base):
     artefact_size_bytes: Mapped[int] = mapped_column(BigInteger)
     artefact_sha256: Mapped[str]
     created_at: Mapped[datetime]
+
+
+class MemoryRow(Base):
+    """What a policy remembers of a task's cluster, under a name; its content is only loaded where it is read."""
+
+    __tablename__ = "memories"
+    seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    content: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    etag: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    __table_args__ = (UniqueConstraint("task_id", "name", name="memories_by_name"),)

@@ -10,8 +10,8 @@ import grpc
 from google.protobuf.message import Message
 
 from lwmecps_core.specs import TaskDistribution, TaskSpec
+from protos.lwmecps.registry.v1 import memory_pb2, registry_pb2_grpc
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
-from protos.lwmecps.registry.v1 import registry_pb2_grpc
 from services.common import convert
 from services.task_registry import messages as m
 from services.task_registry.domain import Page
@@ -198,6 +198,31 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         artefact, chunks = self._store.policies.download(request.policy_id)
         yield pb.DownloadPolicyWeightsResponse(header=m.artefact_to_message(artefact))
         yield from (pb.DownloadPolicyWeightsResponse(chunk=chunk) for chunk in chunks)
+
+    def PutMemory(
+        self, request: memory_pb2.PutMemoryRequest, context: grpc.ServicerContext
+    ) -> memory_pb2.PutMemoryResponse:
+        kept = self._store.memories.put(request.task_id, request.name, request.content, request.etag)
+        return memory_pb2.PutMemoryResponse(memory=m.memory_to_message(kept))
+
+    def GetMemory(
+        self, request: memory_pb2.GetMemoryRequest, context: grpc.ServicerContext
+    ) -> memory_pb2.GetMemoryResponse:
+        kept = self._store.memories.get(request.task_id, request.name)
+        return memory_pb2.GetMemoryResponse(memory=m.memory_to_message(kept))
+
+    def ListMemories(
+        self, request: memory_pb2.ListMemoriesRequest, context: grpc.ServicerContext
+    ) -> memory_pb2.ListMemoriesResponse:
+        page = self._store.memories.list(request.page_size, request.page_token, request.task_id)
+        memories = map(m.memory_to_message, page.items)
+        return memory_pb2.ListMemoriesResponse(memories=memories, next_page_token=page.next_page_token)
+
+    def DeleteMemory(
+        self, request: memory_pb2.DeleteMemoryRequest, context: grpc.ServicerContext
+    ) -> memory_pb2.DeleteMemoryResponse:
+        self._store.memories.delete(request.task_id, request.name, request.etag)
+        return memory_pb2.DeleteMemoryResponse()
 
 
 def _fitting(

@@ -169,6 +169,7 @@ def test_every_rpc_with_every_kind_of_token(world: World, method: MethodDescript
         ("StepSession", Scope.RUN),
         ("CancelRun", Scope.RUN),
         ("Act", Scope.RUN),
+        ("PutMemory", Scope.RUN),
         ("DeleteTask", Scope.ADMIN),
         ("ClaimRun", Scope.ADMIN),
         ("Heartbeat", Scope.ADMIN),

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
-from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2_grpc, run_pb2
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, registry_pb2_grpc, run_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert
 from services.common.client import connect
@@ -341,3 +341,18 @@ def _until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "did not happen in time"
         time.sleep(0.01)
+
+
+def test_memories_are_put_read_listed_and_deleted(registry: Stub) -> None:
+    task = create_task(registry).id
+    kept = registry.PutMemory(memory_pb2.PutMemoryRequest(task_id=task, name="edge", content=b"x" * 1000)).memory
+    got = registry.GetMemory(memory_pb2.GetMemoryRequest(task_id=task, name="edge")).memory
+    assert (got.content, got.etag, kept.content, kept.size_bytes) == (b"x" * 1000, kept.etag, b"", 1000)
+    assert list(registry.ListMemories(memory_pb2.ListMemoriesRequest(task_id=task)).memories) == [kept]
+    put = memory_pb2.PutMemoryRequest(task_id=task, name="edge", content=b"y", etag="another")
+    assert code_of(lambda: registry.PutMemory(put)) is grpc.StatusCode.ABORTED
+    put = memory_pb2.PutMemoryRequest(task_id=task, name="edge")
+    assert code_of(lambda: registry.PutMemory(put)) is grpc.StatusCode.INVALID_ARGUMENT
+    registry.DeleteMemory(memory_pb2.DeleteMemoryRequest(task_id=task, name="edge", etag=kept.etag))
+    gone = memory_pb2.GetMemoryRequest(task_id=task, name="edge")
+    assert code_of(lambda: registry.GetMemory(gone)) is grpc.StatusCode.NOT_FOUND

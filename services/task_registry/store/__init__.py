@@ -18,6 +18,7 @@ from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.models import CheckpointRow, IdempotencyRow, PolicyRow
 from services.task_registry.store.common import Clock, StoreContext, utc_now
+from services.task_registry.store.memories import MemoryStore
 from services.task_registry.store.policies import CheckpointStore, Expected, StoredPolicies
 from services.task_registry.store.records import RecordStore
 from services.task_registry.store.runs import LEASE, RunStore
@@ -31,7 +32,7 @@ REMEMBERED = timedelta(days=7)
 
 
 class Store:
-    """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`."""
+    """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`, `memories`."""
 
     def __init__(self, database: Database, artefacts: ArtefactStore, clock: Clock = utc_now) -> None:
         self._database, self._artefacts, self._clock = database, artefacts, clock
@@ -41,6 +42,7 @@ class Store:
         self.records = RecordStore(context)
         self.policies = StoredPolicies(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)
+        self.memories = MemoryStore(context)
 
     def forget_request_ids(self) -> None:
         """Forget the `request_id`s of creations older than a week: nobody repeats those."""

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from lwmecps_core.errors import InvalidInput, Violation
 from services.task_registry.database import Database
 from services.task_registry.domain import Page
-from services.task_registry.models import PolicyRow, RunRow, TaskRow
+from services.task_registry.models import MemoryRow, PolicyRow, RunRow, TaskRow
 
-N = TypeVar("N", TaskRow, RunRow, PolicyRow)
+N = TypeVar("N", TaskRow, RunRow, PolicyRow, MemoryRow)
 R = TypeVar("R")
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ from protos import validate as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from protos.lwmecps.common.v1 import settings_pb2 as _settings_pb2
+from protos.lwmecps.registry.v1 import memory_pb2 as _memory_pb2
 from protos.lwmecps.registry.v1 import policy_pb2 as _policy_pb2
 from protos.lwmecps.registry.v1 import run_pb2 as _run_pb2
 from protos.lwmecps.task.v1 import task_pb2 as _task_pb2

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from protos.lwmecps.registry.v1 import memory_pb2 as lwmecps_dot_registry_dot_v1_dot_memory__pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as lwmecps_dot_registry_dot_v1_dot_registry__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -26,7 +27,7 @@ if _version_not_supported:
 
 
 class TaskRegistryServiceStub:
-    """Keeps tasks, runs, policies and metrics.
+    """Keeps tasks, runs, policies, metrics and memories.
     """
 
     def __init__(self, channel):
@@ -155,10 +156,30 @@ class TaskRegistryServiceStub:
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.FromString,
                 _registered_method=True)
+        self.PutMemory = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/PutMemory',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryResponse.FromString,
+                _registered_method=True)
+        self.GetMemory = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/GetMemory',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryResponse.FromString,
+                _registered_method=True)
+        self.ListMemories = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/ListMemories',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesResponse.FromString,
+                _registered_method=True)
+        self.DeleteMemory = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/DeleteMemory',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.FromString,
+                _registered_method=True)
 
 
 class TaskRegistryServiceServicer:
-    """Keeps tasks, runs, policies and metrics.
+    """Keeps tasks, runs, policies, metrics and memories.
     """
 
     def CreateTask(self, request, context):
@@ -183,7 +204,7 @@ class TaskRegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTask(self, request, context):
-        """Deletes a task that no unfinished run uses.
+        """Deletes a task that no unfinished run uses, and what is remembered of its cluster.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,6 +350,34 @@ class TaskRegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutMemory(self, request, context):
+        """Keeps what a policy remembers of a task's cluster, in place of what was kept under its name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMemory(self, request, context):
+        """Returns what a policy remembers of a task's cluster.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListMemories(self, request, context):
+        """Lists what is remembered, that which was first put there last coming first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteMemory(self, request, context):
+        """Forgets what a policy remembers of a task's cluster.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskRegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -452,6 +501,26 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.FromString,
                     response_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.SerializeToString,
             ),
+            'PutMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutMemory,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryResponse.SerializeToString,
+            ),
+            'GetMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMemory,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryResponse.SerializeToString,
+            ),
+            'ListMemories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMemories,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesResponse.SerializeToString,
+            ),
+            'DeleteMemory': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteMemory,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lwmecps.registry.v1.TaskRegistryService', rpc_method_handlers)
@@ -461,7 +530,7 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TaskRegistryService:
-    """Keeps tasks, runs, policies and metrics.
+    """Keeps tasks, runs, policies, metrics and memories.
     """
 
     @staticmethod
@@ -1102,6 +1171,114 @@ class TaskRegistryService:
             '/lwmecps.registry.v1.TaskRegistryService/DownloadPolicyWeights',
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.SerializeToString,
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/PutMemory',
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.PutMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/GetMemory',
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.GetMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMemories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/ListMemories',
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.ListMemoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteMemory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/DeleteMemory',
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

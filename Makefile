@@ -78,9 +78,9 @@ kube-down: $(READY) ## Stop what kube-up started
 	@$(BIN)/python -m scripts.kube down $(ARGS)
 
 .PHONY: protos
-protos: $(READY) ## Write what settings say of themselves into contract and page, and generate Python from the contracts
-	$(BIN)/python scripts/explain_settings.py
+protos: $(READY) ## Generate Python from the contracts, and write what settings say of themselves into contract and page
 	$(BIN)/python scripts/generate_protos.py
+	$(BIN)/python scripts/explain_settings.py
 
 .PHONY: fmt
 fmt: $(READY) ## Format, sort imports, and mend what ruff can mend

@@ -18,6 +18,20 @@ ContextName = Literal["none", "statistics"]
 Count = Annotated[int, Field(ge=1)]
 BlockName = Literal["deployment", "node", "pair", "objective", "limits"]
 """Blocks that a policy can do without; the time is in `global`."""
+Backend = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+"""Where clusters are; the contract's enum of that name says which there are."""
+SIMULATED, RECORDED = "simulated", "load_profile"
+"""The backends that are the simulator: with the task's workload, and under recorded load."""
+
+
+@config
+class _Scheduled:
+    """What everything that trains over a known number of steps has."""
+
+    schedule: ScheduleName = "constant"
+    """How the learning rate goes down towards the end."""
+    schedule_share: Share = 0.3
+    """Share of the steps, the last ones, over which it goes down to 0."""
 
 
 @config
@@ -229,7 +243,7 @@ FORMER_BAG = {"learn_inner_lr", "rate_lr", "multi_step_loss", "proximal", "solve
 
 
 @config
-class MetaConfig:
+class MetaConfig(_Scheduled):
     """Meta-training: chains of collections and inner steps on many tasks, and descent of the meta-gradient."""
 
     learner: MetaLearnerConfig = MAMLConfig()
@@ -255,10 +269,6 @@ class MetaConfig:
     """Tasks per outer update within a pass (0: all at once)."""
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     """How many of the epochs come first as plain multi-task training, which costs a fraction of a meta-gradient."""
-    schedule: ScheduleName = "constant"
-    """How the learning rate goes down towards the end."""
-    schedule_share: Share = 0.3
-    """Share of the steps, the last ones, over which it goes down to 0."""
 
     @property
     def method(self) -> str:
@@ -290,7 +300,7 @@ def _with_learner(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @config
-class TrainConfig:
+class TrainConfig(_Scheduled):
     """Training of one policy, on one task or on many at once (multi-task)."""
 
     total_episodes: Count | None = None
@@ -303,14 +313,10 @@ class TrainConfig:
     """Train one policy for each given task, side by side, in place of one policy for all of them."""
     evaluation_episodes: Annotated[int, Field(ge=0)] = 0
     """Episodes per task that measure the result when training ends (0: none)."""
-    schedule: ScheduleName = "constant"
-    """How the learning rate goes down towards the end."""
-    schedule_share: Share = 0.3
-    """Share of the steps, the last ones, over which it goes down to 0."""
 
 
 @config
-class TransferConfig:
+class TransferConfig(_Scheduled):
     """Training of a stored policy on another task."""
 
     method: Literal["feature_extraction", "fine_tuning", "layer_wise", "domain_adaptation"] = "fine_tuning"
@@ -328,18 +334,6 @@ class TransferConfig:
     """Weight λ of the reversed gradient of the domain classifier of `domain_adaptation`."""
     compare_scratch: bool = False
     """Also train from nothing on the same task, for `transfer_metric`."""
-    schedule: ScheduleName = "constant"
-    """How the learning rate goes down towards the end."""
-    schedule_share: Share = 0.3
-    """Share of the steps, the last ones, over which it goes down to 0."""
-
-
-RunBackend = Literal["simulated", "kubernetes"]
-"""Where the clusters are that runs work on."""
-Backend = Literal[RunBackend, "load_profile"]
-"""Where the clusters are that sessions open; the contract's enum of that name says more."""
-SIMULATED: RunBackend = "simulated"
-RECORDED: Backend = "load_profile"
 
 
 @config
@@ -364,7 +358,7 @@ class AdaptConfig:
     """Episodes per task that measure the policy before the first step and after every step."""
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
-    backend: RunBackend = "simulated"
+    backend: Backend = SIMULATED
     """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes, and where
     episodes follow one another and only the start and the end are measured."""
 

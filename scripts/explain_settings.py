@@ -1,7 +1,8 @@
 """`python scripts/explain_settings.py`: write what settings say of themselves into the contract and into docs/cli.md.
 
 Sentences, bounds and defaults stand in the config classes. The comments of the messages of the same names, and the
-tables between the markers of the page, are made from them here; a test fails while either differs from that.
+tables between the markers of the page, are made from them here; a test fails while either differs from that. The names
+of backends are the contract's, so what is generated from it comes first.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any
 from lwmecps_core.config import Setting, settings_of
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import META_LEARNERS, AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
-from services.cli.run_commands import RunOptions
+from services.cli.run_commands import ADAPTATION, RunOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACT = ROOT / "protos/lwmecps/common/v1/settings.proto"
@@ -67,7 +68,7 @@ def _comment(known: Mapping[str, Setting], field: re.Match[str]) -> str:
         return field[0].removesuffix(field[1])
     setting = known[field[3]]
     default = setting.default or ("none" if field[2] == "string" else "")
-    if setting.choices and field[2][0].isupper():  # an enum: its values are named after it
+    if default and field[2][0].isupper():  # an enum: its values are named after it
         default = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", field[2]).upper() + f"_{default.upper()}"
     bounds = setting.bounds if setting.bounds.startswith("each") else f"value {setting.bounds}"
     facts = "; ".join([bounds] * bool(setting.bounds) + [f"default {default}"] * bool(default))
@@ -75,10 +76,15 @@ def _comment(known: Mapping[str, Setting], field: re.Match[str]) -> str:
     return "".join(f"  // {line}\n" for line in wrap(text, WIDTH - len("  // "), break_on_hyphens=False))
 
 
+def _choices(setting: Setting) -> tuple[str, ...]:
+    """What a setting may be: what its class says, or, where that leaves it open, what the command line offers."""
+    return setting.choices or ADAPTATION.choices.get(setting.name, ())
+
+
 def _table(title: str, cls: Any) -> str:
     rows = ["| setting | what it is | values | default |", "| --- | --- | --- | --- |"]
     for setting in settings(cls):
-        values = ", ".join(f"`{choice}`" for choice in setting.choices) or setting.bounds
+        values = ", ".join(f"`{name}`" for name in _choices(setting)) or setting.bounds
         cells = (f"`{setting.name}`", setting.sentence.removesuffix("."), values, setting.default)
         rows.append(f"|{'|'.join(f' {cell} ' if cell else ' ' for cell in cells)}|")
     return f"\n**{title}**\n\n" + "\n".join(rows) + "\n"

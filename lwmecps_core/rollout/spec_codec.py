@@ -57,7 +57,10 @@ def algorithm_from_proto(message: settings_pb2.AlgorithmConfig, source: str = "a
 
 
 def fill(config: object, message: M) -> M:
-    """Set every field of `message` that `config` (a config dataclass) has too; returns `message`."""
+    """Set every field of `message` that `config` (a config dataclass) has too; returns `message`.
+
+    Raises `InvalidInput` for a name that a field's enum doesn't have.
+    """
     known: Mapping[str, Any] = message.DESCRIPTOR.fields_by_name
     for field in fields(cast(Any, config)):
         value = getattr(config, field.name)
@@ -76,6 +79,11 @@ def fill(config: object, message: M) -> M:
             target.SetInParent()
             fill(value, target)
     return message
+
+
+def numbers_of(enum: EnumDescriptor) -> dict[str, int]:
+    """Name in the library → number of every value of an enum, in the contract's order."""
+    return {value.name.removeprefix(_prefix(enum)).lower(): value.number for value in enum.values if value.number}
 
 
 def read(cls: type[C], message: Message, source: str) -> C:
@@ -134,7 +142,11 @@ def _only_list(descriptor: FieldDescriptor) -> str | None:
 def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
     if descriptor.enum_type is None:
         return value
-    return descriptor.enum_type.values_by_name[_prefix(descriptor.enum_type) + value.upper()].number
+    numbers = numbers_of(descriptor.enum_type)
+    if value not in numbers:
+        source = cast(Descriptor, descriptor.containing_type).name
+        raise InvalidInput(source, [Violation(descriptor.name, f"{value!r} is none of {', '.join(numbers)}")])
+    return numbers[value]
 
 
 def _literal(enum: EnumDescriptor, number: int, source: str) -> str:

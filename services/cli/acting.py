@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -57,7 +57,8 @@ def act(
     steps: Annotated[int, typer.Option(help="Control intervals to act on the task.", min=1)] = 10,
     watch: Annotated[bool, typer.Option("--watch", help="Go on acting until ctrl-C, and show every interval.")] = False,
     backend: Annotated[
-        Backend, typer.Option(help="Where the task's cluster is: in the simulator, or a real one.")
+        Literal[convert.BACKENDS],  # type: ignore[valid-type]
+        typer.Option(help="Where the task's cluster is: in the simulator, or a real one."),
     ] = SIMULATED,
     as_json: Json = False,
 ) -> None:

@@ -24,13 +24,15 @@ Given = dict[str, dict[str, Any]]
 class Section:
     """A group of options: the fields of `classes` (fields of the same name are one option), without `leave_out`.
 
-    `notes` are added to what fields say of themselves; fields that are no plain values are left to files.
+    `notes` are added to what fields say of themselves; `choices` are the values of fields that the library leaves open.
+    Fields that are no plain values are left to files.
     """
 
     title: str
     classes: tuple[type, ...]
     leave_out: frozenset[str] = frozenset()
     notes: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def _options(section: Section) -> dict[str, _Option]:
     for cls in section.classes:
         hints = get_type_hints(cls, include_extras=True)
         for setting in settings_of(cls):
-            kind = _kind(hints[setting.name])
+            choices = section.choices.get(setting.name)
+            kind = Literal[choices] if choices else _kind(hints[setting.name])
             if kind is None or setting.name in section.leave_out:
                 continue
             known = result.setdefault(setting.name, _Option(kind, section.notes.get(setting.name, "")))

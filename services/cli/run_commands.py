@@ -14,6 +14,7 @@ from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
     FORMER_NAMES,
     META_LEARNERS,
+    RECORDED,
     WARMUP_ONLY,
     AdaptConfig,
     AlgorithmConfig,
@@ -73,6 +74,9 @@ RUN = Section("Run", (RunOptions,))
 META = Section("Meta-training", (MethodChoice, MetaConfig, *META_LEARNERS.values()), frozenset({"name"}))
 ALGORITHM = Section("Algorithm", (AlgorithmChoice, *ALGORITHMS.values()), frozenset({"name"}))
 WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the warm-up only (--warmup-epochs)"))
+RUN_BACKENDS = tuple(name for name in convert.BACKENDS if name != RECORDED)
+"""The backends that the learner has collectors for: the tasks of runs bring their recorded load along."""
+ADAPTATION = Section("Adaptation", (AdaptConfig,), choices={"backend": RUN_BACKENDS})
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 
@@ -108,7 +112,7 @@ def transfer(
 
 
 @app.command()
-@with_options(RUN, Section("Adaptation", (AdaptConfig,)))
+@with_options(RUN, ADAPTATION)
 def adapt(ctx: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
     """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
     _start(ctx.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)

@@ -26,7 +26,9 @@ C = TypeVar("C")
 M = TypeVar("M", bound=Message)
 
 _KIND_PREFIX = "RUN_KIND_"
-_BACKEND_PREFIX = "BACKEND_"
+_BACKENDS = spec_codec.numbers_of(backend_pb2.Backend.DESCRIPTOR)
+BACKENDS = tuple(_BACKENDS)
+"""The names of all backends, in the contract's order."""
 
 
 def to_message(value: object, message_class: type[M]) -> M:
@@ -103,15 +105,15 @@ def _entity(name: str) -> task_pb2.ActionEntity:
 
 
 def backend_to_message(backend: Backend) -> backend_pb2.Backend:
-    """The enum value of a backend."""
-    return cast(backend_pb2.Backend, backend_pb2.Backend.Value(_BACKEND_PREFIX + backend.upper()))
+    """The enum value of a backend; raises `InvalidInput` for a name that the contract doesn't have."""
+    if backend not in _BACKENDS:
+        raise InvalidInput("request", [Violation("backend", f"{backend!r} is none of {', '.join(BACKENDS)}")])
+    return cast(backend_pb2.Backend, _BACKENDS[backend])
 
 
 def backend_from_message(backend: backend_pb2.Backend) -> Backend:
     """The backend of an enum value: the simulator where it is not set."""
-    return (
-        cast(Backend, backend_pb2.Backend.Name(backend).removeprefix(_BACKEND_PREFIX).lower()) if backend else SIMULATED
-    )
+    return BACKENDS[list(_BACKENDS.values()).index(backend)] if backend else SIMULATED
 
 
 def kind_to_message(kind: str) -> run_pb2.RunKind:

@@ -8,7 +8,7 @@ import redis
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
-from lwmecps_core.run_config import SIMULATED, RunBackend
+from lwmecps_core.run_config import SIMULATED, Backend
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from services.common.sessions import Call
 from services.learner_service.collectors import OpenCollector, RedisCollectors
@@ -24,7 +24,7 @@ class Means:
     sessions: Call
 
 
-def _in_sessions(backend: RunBackend) -> Callable[[Means], OpenCollector]:
+def _in_sessions(backend: Backend) -> Callable[[Means], OpenCollector]:
     """Through a session of the env-service, one episode after the other."""
     return lambda means: lambda _run_id, stop, _token: SessionCollector(means.sessions, backend, stop)
 

@@ -103,7 +103,6 @@ message LinearRuleConfig {
         ),
     },
     "cluster backend": {
-        CONFIG: (('"kubernetes"]\n', '"logbook", '),),
         "protos/lwmecps/common/v1/backend.proto": (
             (
                 "  // A real Kubernetes cluster,",
@@ -125,7 +124,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "cluster backend": ("lwmecps_core/cluster/logbook.py", "tests/cluster/test_logbook.py"),
 }
 """What each recipe adds; all of it lies under `added/`."""
-MADE = ("scripts/explain_settings.py", "scripts/generate_protos.py")
+MADE = ("scripts/generate_protos.py", "scripts/explain_settings.py")
 """What `make protos` runs."""
 COPIED = (
     "lwmecps_core",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.hpa_controller import Controller
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.scene import Ints, Scene, View, to_action
 from lwmecps_core.rollout.actor import AnyArray, Memory
 
@@ -31,7 +32,7 @@ def proposals(
     return np.where(ready > 0, found, -1)
 
 
-class Autoscaler:
+class Autoscaler(Rule):
     """The controller for every deployment, of what an observation shows; in v4 new pods go to the node with the least
     CPU requested.
 
@@ -43,7 +44,6 @@ class Autoscaler:
     """
 
     name = "hpa"
-    noise_size = 0
 
     def __init__(self, scene: Scene, settings: Controller | None = None) -> None:
         self._scene, self._settings = scene, settings or Controller()

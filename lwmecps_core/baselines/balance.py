@@ -1,10 +1,10 @@
 """Replicas in proportion to load."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.greedy import best_node
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.observation import V2
 from lwmecps_core.envs.scene import Floats, Scene, View, to_action
 from lwmecps_core.rollout.actor import AnyArray, Memory
@@ -12,7 +12,7 @@ from lwmecps_core.rollout.actor import AnyArray, Memory
 UTILISATION = 0.6
 
 
-class OptimizedBalance:
+class OptimizedBalance(Rule):
     """Gives every deployment the replicas that bring it to 60 % utilisation, on the nodes with most room.
 
     A deployment that is overloaded shows only that all its replicas are busy; its replicas then grow by 1 / 0.6 an
@@ -20,14 +20,9 @@ class OptimizedBalance:
     """
 
     name = "optimized_balance"
-    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-
-    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
-        """Nothing is remembered."""
-        return {}
 
     def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
         """See `Actor.act`."""

@@ -1,33 +1,43 @@
-"""On which training tasks rules are tuned when their users name none."""
+"""On which training tasks rules are tuned: those that their users name, else some of the tasks' own kind."""
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import repeat
-
-import numpy as np
+from typing import TypeVar
 
 from lwmecps_core.baselines.hpa import HpaSettings, calibrate
-from lwmecps_core.baselines.rates import UTILISATIONS, RateRule, RateSettings
+from lwmecps_core.baselines.rates import RateSettings, calibrate_rates
 from lwmecps_core.config import parse
-from lwmecps_core.envs.scene import scene
-from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.rollout.play import play
-from lwmecps_core.seeding import episode_seeds
+from lwmecps_core.envs.scene import Scene
 from lwmecps_core.specs import FAMILIES, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 
+S = TypeVar("S")
 TRAINING_TASKS = 32
 TRAINING_SEED = 10**9
 """Of the first training task; held-out tasks are drawn from smaller seeds."""
 
 
-def calibrated_for(task: TaskSpec) -> HpaSettings:
-    """The autoscaler's best settings on tasks of the task's own kind."""
-    return _calibrated(_kind_of(task))
+def hpa_settings(scene: Scene, training_tasks: Sequence[TaskSpec] = ()) -> list[HpaSettings]:
+    """The autoscaler's best settings on `training_tasks` (none: on tasks of each task's own kind), one for each
+    environment.
+    """
+    return _settings(scene, training_tasks, calibrate, _hpa_calibrated)
 
 
-def rates_calibrated_for(task: TaskSpec) -> RateSettings:
-    """The best settings of the rule of rates on tasks of the task's own kind."""
-    return _rates_calibrated(_kind_of(task))
+def rate_settings(scene: Scene, training_tasks: Sequence[TaskSpec] = ()) -> list[RateSettings]:
+    """The same of the rule of rates."""
+    return _settings(scene, training_tasks, calibrate_rates, _rates_calibrated)
+
+
+def _settings(
+    scene: Scene,
+    training_tasks: Sequence[TaskSpec],
+    tuned: Callable[[Sequence[TaskSpec]], S],
+    tuned_for: Callable[[TaskDistribution], S],
+) -> list[S]:
+    if training_tasks:
+        return [tuned(training_tasks)] * len(scene.task_of)
+    return [tuned_for(_kind_of(scene.tasks[k])) for k in scene.task_of]
 
 
 def _kind_of(task: TaskSpec) -> TaskDistribution:
@@ -45,19 +55,13 @@ def _kind_of(task: TaskSpec) -> TaskDistribution:
 
 
 @lru_cache(maxsize=16)
-def _calibrated(distribution: TaskDistribution) -> HpaSettings:
+def _hpa_calibrated(distribution: TaskDistribution) -> HpaSettings:
     return calibrate(_training(distribution))
 
 
 @lru_cache(maxsize=16)
 def _rates_calibrated(distribution: TaskDistribution) -> RateSettings:
-    tasks, each = _training(distribution), [RateSettings(utilisation=u) for u in UTILISATIONS]
-    env = BatchEnv(tasks, np.tile(np.arange(len(tasks)), len(each)))
-    rule = RateRule(scene(tasks, env.task_of), [settings for settings in each for _ in tasks])
-    seeds = np.tile(episode_seeds(0, len(tasks)), len(each))
-    intervals = play(env, rule, rule.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
-    total = sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))
-    return each[int(total.reshape(len(each), -1).mean(1).argmax())]
+    return calibrate_rates(_training(distribution))
 
 
 def _training(distribution: TaskDistribution) -> list[TaskSpec]:

@@ -4,25 +4,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.observation import V2
 from lwmecps_core.envs.scene import Scene, View, encode, to_action
 from lwmecps_core.rollout.actor import AnyArray, LeftAlone, Memory
 
 
-class Static(LeftAlone):
+class Static(Rule):
     """What was deployed when the episode began, for ever."""
 
     name = "static"
 
+    def __init__(self, scene: Scene) -> None:
+        self._left_alone = LeftAlone(scene)
 
-class Uniform:
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""
+        return self._left_alone.act(memory, seen, noise)
+
+
+class Uniform(Rule):
     """Half of the most replicas of every deployment, spread over the nodes; in v2 the pods' nodes take turns.
 
     Remembers `turn` `[B]`: how many pods were placed.
     """
 
     name = "uniform"
-    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene

@@ -9,20 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.observation import V1, V2
 from lwmecps_core.envs.scene import Bools, Floats, Ints, Scene, View, encode, to_action
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import AnyArray, Memory
 
 
-class Greedy:
+class Greedy(Rule):
     """Takes a replica from the deployment that is best off and gives it to the one that is worst off.
 
     `latency` goes by measured latency, and places pods next to the users; `load` by utilisation, and places pods on the
     node with the least CPU requested. In v2 it only places.
     """
-
-    noise_size = 0
 
     def __init__(self, scene: Scene, by: Literal["latency", "load"]) -> None:
         self.name = f"greedy_{by}"
@@ -30,10 +29,6 @@ class Greedy:
             reason = "in lwmecps-v1 only one deployment is scaled: there is nothing to take replicas from"
             raise InvalidInput(self.name, [Violation("env_id", reason)])
         self._scene, self._by = scene, by
-
-    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
-        """Nothing is remembered."""
-        return {}
 
     def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
         """See `Actor.act`."""

@@ -5,7 +5,7 @@ adds to it is in `hpa_controller`, and `docs/hpa.md` says where the two differ.
 """
 
 from collections.abc import Sequence
-from itertools import product, repeat
+from itertools import product
 from math import ceil
 from typing import Annotated
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.baselines.earning import mean_rewards
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.config import config
-from lwmecps_core.envs.scene import Floats, Ints, Scene, View, scene, to_action
-from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.envs.scene import Floats, Ints, Scene, View, to_action
 from lwmecps_core.rollout.actor import AnyArray, Memory
-from lwmecps_core.rollout.play import play
 from lwmecps_core.seeding import episode_seeds
 from lwmecps_core.specs import NonNegative, TaskSpec
 
@@ -69,17 +69,17 @@ def desired_replicas(ready: Ints, desired: Ints, utilisation: Floats, target: Fl
     return kept
 
 
-class Hpa:
+class Hpa(Rule):
     """The autoscaler for every deployment; in v4 new pods go to the node with the least CPU requested.
 
     `settings` is one for all environments, or one for each. Remembers `wishes` `[B, window, D]`, replicas wanted in the
     latest intervals, the newest first; 0 where there was none.
     """
 
-    noise_size = 0
-
-    def __init__(self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa") -> None:
-        self.name = name
+    def __init__(
+        self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa", trials: int = 0
+    ) -> None:
+        self.name, self.trials = name, trials
         self._scene = scene
         size = len(scene.task_of)
         each = [settings] * size if isinstance(settings, HpaSettings) else list(settings)
@@ -111,19 +111,5 @@ def calibrate(tasks: Sequence[TaskSpec], *, episodes: int = 1, seed: int = 0) ->
     """The settings of `CALIBRATION` with the highest mean reward on `tasks`."""
     seeds = episode_seeds(seed, episodes * len(tasks))
     # In two parts, because a batch remembers as much for all settings as the longest window of one takes.
-    rewards = np.concatenate([_mean_rewards(tasks, part, episodes, seeds) for part in (GRID, PATIENT)])
+    rewards = np.concatenate([mean_rewards(Hpa, part, tasks, seeds) for part in (GRID, PATIENT)])
     return CALIBRATION[int(rewards.argmax())]
-
-
-def _mean_rewards(
-    tasks: Sequence[TaskSpec], each: Sequence[HpaSettings], episodes: int, seeds: NDArray[np.uint64]
-) -> NDArray[np.float64]:
-    """What an episode earns with each of the settings `[S]`; all meet the same episodes."""
-    size = len(seeds)
-    env = BatchEnv(tasks, np.tile(np.repeat(np.arange(len(tasks)), episodes), len(each)))
-    hpa = Hpa(scene(tasks, env.task_of), [s for s in each for _ in range(size)])
-    repeated = np.tile(seeds, len(each))
-    intervals = play(env, hpa, hpa.begin(repeated), env.reset(repeated), repeat(None, env.spec.horizon))
-    total = sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))
-    means: NDArray[np.float64] = total.reshape(len(each), size).mean(1)
-    return means

@@ -40,14 +40,13 @@ RULES: tuple[Callable[[Scene], Rule], ...] = (
 )
 
 
-class Oracle:
+class Oracle(Rule):
     """Follows the best plan that it found when the episode began (v3 and v4).
 
     Remembers `plans` `[B, T, A]` and `t` `[B]`, how many intervals have passed.
     """
 
     name = "oracle"
-    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         if scene.version not in (V3, V4):

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.scene import Scene
 from lwmecps_core.rollout.actor import AnyArray, Memory
 
@@ -11,14 +12,13 @@ STREAM = 0xBA5E
 """Keeps the policy's randomness apart from the environment's, which has the same seed."""
 
 
-class RandomPolicy:
+class RandomPolicy(Rule):
     """Draws every action component uniformly from what the mask allows: a function of the first episode's seed.
 
     Remembers `numbers` `[B, horizon, A]`, uniform on [0, 1), and `t` `[B]`, how many intervals have used theirs.
     """
 
     name = "random"
-    noise_size = 0
 
     def __init__(self, scene: Scene) -> None:
         self._spec = scene.spec

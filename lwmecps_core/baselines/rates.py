@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.baselines.earning import mean_rewards
+from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.config import config
 from lwmecps_core.envs.observation import V2
 from lwmecps_core.envs.scene import Scene, View, to_action
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.seeding import episode_seeds
+from lwmecps_core.specs import TaskSpec
 
 SATURATED = 0.95
 """Utilisation from which on replicas no longer show how much work there is."""
@@ -32,7 +36,7 @@ class RateSettings:
     """Deployments that don't run, so that others answer for them (v3), by number."""
 
 
-class RateRule:
+class RateRule(Rule):
     """`ceil(rate × service time / ρ)` replicas of every deployment, at least 1.
 
     The rate is smoothed; the service time is the busy replicas' sum divided by the rates' over all intervals in which
@@ -41,12 +45,12 @@ class RateRule:
     and `rate` (sums) and `smoothed`, `[B, D]` each. In v4 pods go next to their users.
     """
 
-    noise_size = 0
-
-    def __init__(self, scene: Scene, settings: RateSettings | Sequence[RateSettings], name: str = "rate_rule") -> None:
+    def __init__(
+        self, scene: Scene, settings: RateSettings | Sequence[RateSettings], name: str = "rate_rule", trials: int = 0
+    ) -> None:
         if scene.version == V2:
             raise InvalidInput(name, [Violation("env_id", f"{scene.spec.env_id} does not scale replicas")])
-        self.name, self._scene = name, scene
+        self.name, self.trials, self._scene = name, trials, scene
         size, count = len(scene.task_of), scene.maximum.shape[1]
         each = [settings] * size if isinstance(settings, RateSettings) else list(settings)
         self._utilisation = np.array([s.utilisation for s in each])[:, None]
@@ -70,3 +74,9 @@ class RateRule:
         score = view.node_rate if hasattr(view, "node_rate") else None
         action = to_action(self._scene, view, totals, score)
         return Acted(action, {}, {"busy": busy, "rate": rate, "smoothed": smoothed})
+
+
+def calibrate_rates(tasks: Sequence[TaskSpec]) -> RateSettings:
+    """The settings with the utilisation, of `UTILISATIONS`, that has the highest mean reward on `tasks`."""
+    each = [RateSettings(utilisation=u) for u in UTILISATIONS]
+    return each[int(mean_rewards(RateRule, each, tasks, episode_seeds(0, len(tasks))).argmax())]

@@ -1,13 +1,27 @@
 """What a baseline is beside an actor."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
-from lwmecps_core.rollout.actor import Actor
+from numpy import uint64
+from numpy.typing import NDArray
+
+from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.rollout.actor import AnyArray, Memory
 
 
-class Rule(Actor, Protocol):
-    """An actor that learns nothing, made for one `Scene`; what it remembers is of one episode."""
+class Rule(ABC):
+    """An `Actor` that learns nothing, made for one `Scene`."""
 
-    @property
-    def name(self) -> str:
-        """Its key in the registry of baselines."""
+    name: str
+    """Its key in the registry of baselines."""
+    trials = 0
+    """Episodes of every task in which its settings were chosen before it acts."""
+    noise_size = 0
+
+    def begin(self, seeds: NDArray[uint64]) -> Memory:
+        """Nothing is remembered."""
+        return {}
+
+    @abstractmethod
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """See `Actor.act`."""

@@ -24,6 +24,18 @@ def run_baseline(
 
     The episodes are those that a policy meets under the same seeds. What follows the end of an episode is not valid.
     """
+    return try_and_run(name, tasks, seeds, episodes, training_tasks=training_tasks)[0]
+
+
+def try_and_run(
+    name: str,
+    tasks: Sequence[TaskSpec],
+    seeds: Sequence[int],
+    episodes: int,
+    *,
+    training_tasks: Sequence[TaskSpec] = (),
+) -> tuple[list[RolloutBatch], int]:
+    """The batches of `run_baseline`, and how many episodes of every task the baseline had tried out before."""
     env = BatchEnv(tasks, np.repeat(np.arange(len(tasks)), episodes))
     rule = make(name, tasks, env.task_of, training_tasks=training_tasks)
-    return drive(env, rule, CollectionPlan(seeds=tuple(seeds), episodes=episodes), again=False)[0]
+    return drive(env, rule, CollectionPlan(seeds=tuple(seeds), episodes=episodes), again=False)[0], rule.trials

@@ -3,22 +3,20 @@
 Every trial is one episode under a seed of its own, as on a real cluster, where no load comes twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import repeat
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.baselines.calibration import calibrated_for
+from lwmecps_core.baselines.calibration import hpa_settings
+from lwmecps_core.baselines.earning import Tuned, episode_rewards
 from lwmecps_core.baselines.hpa import TARGETS, Hpa, HpaSettings
 from lwmecps_core.baselines.rates import UTILISATIONS, RateRule, RateSettings
 from lwmecps_core.baselines.rule import Rule
-from lwmecps_core.envs.observation import V3, version_of
+from lwmecps_core.envs.observation import V3
 from lwmecps_core.envs.scene import Scene, scene
-from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.rollout.play import play
 from lwmecps_core.seeding import episode_seeds
 from lwmecps_core.specs import TaskSpec
 
@@ -27,13 +25,15 @@ TRIAL_SEED = 2 * 10**9
 """Of the first trial; no measurement uses these seeds."""
 
 
-def hpa_tuned(where: Scene) -> Rule:
-    """The autoscaler whose target earned most on the task, of `TARGETS`: one episode each."""
-    base = [calibrated_for(task) for task in where.tasks]
+def hpa_tuned(where: Scene, training_tasks: Sequence[TaskSpec]) -> Rule:
+    """The autoscaler whose target earned most on the task, of `TARGETS`: one episode each; the rest of its settings is
+    tuned on the training tasks.
+    """
+    base = hpa_settings(scene(where.tasks, np.arange(len(where.tasks))), training_tasks)
     tried = [[replace(settings, target=target) for settings in base] for target in TARGETS]
     rewards = np.stack([_rewards(where.tasks, Hpa, settings, t) for t, settings in enumerate(tried)])
     best: list[HpaSettings] = [tried[t][k] for k, t in enumerate(rewards.argmax(0))]
-    return Hpa(where, [best[k] for k in where.task_of], "hpa_tuned")
+    return Hpa(where, [best[k] for k in where.task_of], "hpa_tuned", trials=len(TARGETS))
 
 
 def rate_rule_adapted(where: Scene) -> Rule:
@@ -44,26 +44,17 @@ def rate_rule_adapted(where: Scene) -> Rule:
     tried = [[RateSettings(utilisation=u)] * len(where.tasks) for u in UTILISATIONS]
     rewards = np.stack([_rewards(where.tasks, RateRule, settings, t) for t, settings in enumerate(tried)])
     best, most = [tried[t][k] for k, t in enumerate(rewards.argmax(0))], rewards.max(0)
-    for d in range(where.maximum.shape[1] if where.version == V3 else 0):
+    switches = where.maximum.shape[1] if where.version == V3 else 0
+    for d in range(switches):
         without = [replace(settings, off=(*settings.off, d)) for settings in best]
         found = _rewards(where.tasks, RateRule, without, len(UTILISATIONS) + d)
         best = [b if gain else a for a, b, gain in zip(best, without, found > most, strict=True)]
         most = np.maximum(most, found)
-    return RateRule(where, [best[k] for k in where.task_of], "rate_rule_adapted")
+    trials = len(UTILISATIONS) + switches
+    return RateRule(where, [best[k] for k in where.task_of], "rate_rule_adapted", trials=trials)
 
 
-def trial_episodes(name: str, task: TaskSpec) -> int:
-    """How many episodes the rule `name` tries out on a task before it is measured."""
-    switches = len(task.deployments) if version_of(task.env_id) == V3 else 0
-    return {"hpa_tuned": len(TARGETS), "rate_rule_adapted": len(UTILISATIONS) + switches}.get(name, 0)
-
-
-def _rewards(
-    tasks: Sequence[TaskSpec], rule: Callable[[Scene, Sequence[S]], Rule], settings: Sequence[S], trial: int
-) -> NDArray[np.float64]:
+def _rewards(tasks: Sequence[TaskSpec], rule: Tuned[S], settings: Sequence[S], trial: int) -> NDArray[np.float64]:
     """What one episode of each task earns `[K]` with that task's settings."""
-    env = BatchEnv(tasks, np.arange(len(tasks)))
-    actor = rule(scene(tasks, env.task_of), settings)
     seeds = np.repeat(episode_seeds(TRIAL_SEED + trial, 1), len(tasks))
-    intervals = play(env, actor, actor.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
-    return sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))
+    return episode_rewards(rule, settings, tasks, np.arange(len(tasks)), seeds)

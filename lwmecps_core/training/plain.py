@@ -9,8 +9,7 @@ from math import ceil
 import numpy as np
 
 from lwmecps_core import algorithms
-from lwmecps_core.baselines.run import run_baseline
-from lwmecps_core.baselines.trials import trial_episodes
+from lwmecps_core.baselines.run import try_and_run
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.optimiser import scheduled
@@ -76,23 +75,23 @@ def evaluate(
 ) -> Iterator[Progress]:
     """Measure a stored policy, or the baseline that `cfg` names, on every task of `source`.
 
-    `calibration` are the tasks on which a calibrated baseline is tuned. Raises `InvalidInput` when neither a policy nor
-    a baseline is given.
+    `calibration` are the tasks on which a baseline that has settings is tuned. Raises `InvalidInput` when neither a
+    policy nor a baseline is given.
     """
     tasks = given_tasks(source, "evaluation")
     plan = evaluation_plan(tasks, cfg.episodes, seed)
-    begun = time.perf_counter()
+    begun, trials = time.perf_counter(), 0
     if cfg.baseline:
         tuned_on = (
             calibration if isinstance(calibration, tuple) else some_tasks(calibration, CALIBRATION_TASKS, seed, 0)
         )
-        batches = run_baseline(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
+        batches, trials = try_and_run(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
     elif policy is not None:
         bound_algorithm(policy, tasks[0])
         batches = collector.collect(tasks, PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0), plan)
     else:
         raise InvalidInput("evaluation", [Violation("policy_id", "give a policy or a baseline")])
-    used = trial_episodes(cfg.baseline, tasks[0]) * tasks[0].horizon
+    used = trials * tasks[0].horizon
     found = rows(batches, [t.name for t in tasks], "", 0, used, (time.perf_counter() - begun) / len(tasks))
     metrics = summary(batches) | {"test_avg_reward": float(np.mean([r.reward for r in found]))}
     yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(batches[0]))

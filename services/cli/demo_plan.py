@@ -74,7 +74,7 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     def evaluate(label: str, policy_of: str = "") -> Callable[[Mapping[str, str]], Any]:
         config = EvaluateConfig(episodes=settings.evaluation_episodes, baseline="" if policy_of else label)
         message = convert.to_message(config, settings_pb2.EvaluateConfig)
-        calibration = [problem.training_id] if label == "hpa_calibrated" else []
+        calibration = [] if policy_of else [problem.training_id]
         return lambda policies: pb.StartEvaluationRequest(
             label=label,
             policy_id=policies.get(policy_of, ""),

@@ -124,7 +124,8 @@ def evaluate(
     ctx: typer.Context,
     policy: Annotated[str, typer.Argument(help="Id of a stored policy; none with --baseline.")] = "",
     calibration_task: Annotated[
-        list[str] | None, typer.Option(help="Task on which a baseline is tuned first (hpa_calibrated).")
+        list[str] | None,
+        typer.Option(help="Task on which a baseline is tuned first (hpa_calibrated, hpa_tuned, rate_rule)."),
     ] = None,
     as_json: Json = False,
     *,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.baselines import HpaSettings, calibrate, make
-from lwmecps_core.baselines.calibration import calibrated_for
+from lwmecps_core.baselines.calibration import hpa_settings
 from lwmecps_core.baselines.hpa import CALIBRATION, Hpa, desired_replicas
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.envs.scene import scene
@@ -121,10 +121,11 @@ def test_dear_replicas_calibrate_to_a_higher_target_than_dear_latency():
 
 def test_the_calibrated_autoscaler_is_tuned_on_tasks_that_are_not_the_held_out_ones():
     task = draw(TaskDistribution(horizon=40), 1)
-    settings = calibrated_for(task)
+    (settings,) = hpa_settings(scene([task], [0]))
     assert settings in CALIBRATION
-    assert calibrated_for(draw(TaskDistribution(horizon=40), 2)) is settings
+    assert hpa_settings(scene([draw(TaskDistribution(horizon=40), 2)], [0, 0])) == [settings] * 2
     given_tasks = [draw(TaskDistribution(horizon=40), seed) for seed in (70, 71)]
     own = run_baseline("hpa_calibrated", [task], [0], 2, training_tasks=given_tasks)[0]
+    assert hpa_settings(scene([task], [0]), given_tasks) == [calibrate(given_tasks)] != [settings]
     hpa = make("hpa_calibrated", [task], [0], training_tasks=given_tasks)
     assert hpa.name == "hpa_calibrated" and own.length == 40

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from lwmecps_core.baselines import make
+from lwmecps_core.baselines.calibration import rate_settings
+from lwmecps_core.baselines.hpa import TARGETS
 from lwmecps_core.baselines.rates import UTILISATIONS, RateRule, RateSettings
-from lwmecps_core.baselines.run import run_baseline
-from lwmecps_core.baselines.trials import trial_episodes
+from lwmecps_core.baselines.run import run_baseline, try_and_run
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
@@ -56,9 +57,31 @@ def test_rules_that_may_try_out_the_task_say_how_long_and_earn_no_less_than_with
     }
     assert earned["hpa_tuned"] > earned["hpa_calibrated"]
     assert earned["rate_rule_adapted"] > earned["rate_rule"]
-    assert trial_episodes("hpa_tuned", tasks[0]) == 14
-    assert trial_episodes("rate_rule_adapted", tasks[0]) == len(UTILISATIONS) + len(tasks[0].deployments) <= 14
-    assert trial_episodes("hpa", tasks[0]) == 0
+    trials = {name: try_and_run(name, tasks[:1], (0,), 1)[1] for name in ("hpa", "hpa_tuned", "rate_rule_adapted")}
+    switches = len(tasks[0].deployments)
+    assert trials == {"hpa": 0, "hpa_tuned": 14, "rate_rule_adapted": len(UTILISATIONS) + switches}
+    assert trials["rate_rule_adapted"] <= 14 == len(TARGETS)
+    single = draw(TaskDistribution(env_id="lwmecps-v4", nodes=2, deployments=2, horizon=5), 0)
+    assert make("rate_rule_adapted", [single], [0]).trials == len(UTILISATIONS)  # nobody answers for others in v4
+
+
+def _trained(latency, replicas):
+    return [tiny(users=(40.0, 60.0), noise=0.2, max_replicas=8, sla=1.0, latency=latency, replicas=replicas)]
+
+
+CHEAP, DEAR = _trained(1.0, 0.1), _trained(0.1, 5.0)
+
+
+@pytest.mark.parametrize("name", ["hpa_calibrated", "hpa_tuned", "rate_rule"])
+def test_the_training_tasks_that_are_named_decide_what_a_tuned_rule_does(name):
+    cheap, again, dear = (run_baseline(name, DEAR, (3,), 4, training_tasks=t)[0] for t in (CHEAP, CHEAP, DEAR))
+    assert (cheap.action == again.action).all() and (cheap.action != dear.action).any()
+
+
+def test_dear_replicas_make_the_rule_of_rates_aim_at_a_higher_utilisation():
+    where = scene([tiny()], [0, 0])
+    cheap, dear = rate_settings(where, CHEAP), rate_settings(where, DEAR)
+    assert len(cheap) == len(dear) == 2 and cheap[0].utilisation < dear[0].utilisation
 
 
 def test_trials_of_a_task_depend_on_no_other_task_and_count_as_its_data():

@@ -58,6 +58,16 @@ message ReinforceConfig {
     }
   }];
   Network network = 6 [(buf.validate.field).enum.defined_only = true];
+  repeated Block ignore_blocks = 7 [(buf.validate.field).repeated = {
+    max_items: 16
+    items: {
+      enum: {
+        defined_only: true
+        not_in: 0
+      }
+    }
+  }];
+  Context context = 8 [(buf.validate.field).enum.defined_only = true];
 }
 
 """,

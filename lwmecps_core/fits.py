@@ -100,5 +100,6 @@ def _shapes(params: Params, extra: Extra) -> Shapes:
 
 
 def _refusal(reason: str, made_for: EnvSpec, spec: EnvSpec, source: str, field: str) -> InvalidInput:
-    text = f"the policy was made for {described(made_for)} and can't act in {described(spec)}: {reason}"
+    # The reason first: a status message has room for little more than two environments.
+    text = f"{reason}: the policy was made for {described(made_for)} and can't act in {described(spec)}"
     return InvalidInput(source, [Violation(field, text)])

@@ -9,6 +9,8 @@ class Row:
 
     Rewards are per episode (sum over intervals); latencies in ms; `load_correlation` is of total replicas with total
     users over time; `env_steps` is the environment data that the method used on this task before it was measured.
+    `episode` is which one on the cluster, from 1; `support_reward_mean` what those before it earned on average (None:
+    there were none, or nobody noted it).
     """
 
     task: str
@@ -23,3 +25,5 @@ class Row:
     load_correlation: float
     env_steps: int = 0
     wall_s: float = 0.0
+    episode: int = 1
+    support_reward_mean: float | None = None

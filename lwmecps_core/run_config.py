@@ -375,5 +375,14 @@ class EvaluateConfig:
 
     episodes: Count = 8
     """Episodes per task."""
+    episodes_before: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] = (0,)
+    """How many episodes a policy that remembers has had on each cluster before it is measured; a row for each number.
+    """
     baseline: str = ""
     """Name of a baseline to measure in place of a policy, such as hpa_calibrated, static or oracle."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.baseline and self.episodes_before != (0,):
+            raise ValueError("episodes_before: a baseline remembers no episodes")
+        return self

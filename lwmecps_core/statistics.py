@@ -9,6 +9,9 @@ from scipy.special import stdtrit
 
 from lwmecps_core.results import Row
 
+Key = tuple[str, int] | tuple[str, int, int]
+"""Method, inner steps, and perhaps the episode on the cluster."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -25,9 +28,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Summary:
-    """A method after a number of inner steps, over all held-out tasks.
+    """A method after a number of inner steps in an episode on the cluster, over all held-out tasks.
 
-    `reward_*` is per episode; `env_steps` is the data that the method used per task; `wall_s` its time per task.
+    `reward_*` is per episode; `env_steps` is the data that the method used per task; `wall_s` its time per task;
+    `support_reward_mean` what the episodes before earned (None where there were none, or a task doesn't say).
     """
 
     method: str
@@ -42,6 +46,8 @@ class Summary:
     load_correlation: float
     env_steps: int
     wall_s: float
+    episode: int
+    support_reward_mean: float | None
 
 
 def interval(values: ArrayLike) -> Estimate:
@@ -64,28 +70,29 @@ def share_of_gap(reward: float, low: float, high: float) -> float:
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """One summary per method and number of inner steps, in order of first appearance."""
-    groups: dict[tuple[str, int], list[Row]] = {}
+    """One summary per method, number of inner steps and episode, in order of first appearance."""
+    groups: dict[tuple[str, int, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.method, row.inner_steps), []).append(row)
-    return [_summary(method, steps, group) for (method, steps), group in groups.items()]
+        groups.setdefault((row.method, row.inner_steps, row.episode), []).append(row)
+    return [_summary(group) for group in groups.values()]
 
 
-def paired_difference(rows: Sequence[Row], method: tuple[str, int], other: tuple[str, int]) -> Estimate:
-    """Reward of `method` minus that of `other`, over the tasks that both have; each is (name, inner steps)."""
+def paired_difference(rows: Sequence[Row], method: Key, other: Key) -> Estimate:
+    """Reward of `method` minus that of `other`, over the tasks that both have."""
     a, b = _rewards(rows, *method), _rewards(rows, *other)
     both = [task for task in a if task in b]
     return interval(difference([a[task] for task in both], [b[task] for task in both]))
 
 
-def _summary(method: str, steps: int, group: Sequence[Row]) -> Summary:
+def _summary(group: Sequence[Row]) -> Summary:
     def mean(name: str) -> float:
         return float(np.mean([getattr(row, name) for row in group]))
 
     reward = interval([row.reward for row in group])
+    support = [row.support_reward_mean for row in group if row.support_reward_mean is not None]
     return Summary(
-        method=method,
-        inner_steps=steps,
+        method=group[0].method,
+        inner_steps=group[0].inner_steps,
         reward_mean=reward.mean,
         reward_ci95=reward.ci95,
         latency_mean_ms=mean("latency_mean_ms"),
@@ -96,8 +103,14 @@ def _summary(method: str, steps: int, group: Sequence[Row]) -> Summary:
         load_correlation=mean("load_correlation"),
         env_steps=round(mean("env_steps")),
         wall_s=mean("wall_s"),
+        episode=group[0].episode,
+        support_reward_mean=float(np.mean(support)) if len(support) == len(group) else None,
     )
 
 
-def _rewards(rows: Sequence[Row], method: str, steps: int) -> dict[str, float]:
-    return {row.task: row.reward for row in rows if (row.method, row.inner_steps) == (method, steps)}
+def _rewards(rows: Sequence[Row], method: str, steps: int, episode: int | None = None) -> dict[str, float]:
+    return {
+        row.task: row.reward
+        for row in rows
+        if (row.method, row.inner_steps) == (method, steps) and episode in (None, row.episode)
+    }

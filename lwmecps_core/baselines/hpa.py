@@ -15,7 +15,7 @@ from pydantic import Field
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.earning import mean_rewards
-from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.baselines.rule import NO_TRIALS, Rule, Trials
 from lwmecps_core.config import config
 from lwmecps_core.envs.scene import Floats, Ints, Scene, View, to_action
 from lwmecps_core.rollout.actor import AnyArray, Memory
@@ -77,7 +77,7 @@ class Hpa(Rule):
     """
 
     def __init__(
-        self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa", trials: int = 0
+        self, scene: Scene, settings: HpaSettings | Sequence[HpaSettings], name: str = "hpa", trials: Trials = NO_TRIALS
     ) -> None:
         self.name, self.trials = name, trials
         self._scene = scene

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.baselines.earning import mean_rewards
-from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.baselines.rule import NO_TRIALS, Rule, Trials
 from lwmecps_core.config import config
 from lwmecps_core.envs.observation import V2
 from lwmecps_core.envs.scene import Scene, View, to_action
@@ -46,7 +46,11 @@ class RateRule(Rule):
     """
 
     def __init__(
-        self, scene: Scene, settings: RateSettings | Sequence[RateSettings], name: str = "rate_rule", trials: int = 0
+        self,
+        scene: Scene,
+        settings: RateSettings | Sequence[RateSettings],
+        name: str = "rate_rule",
+        trials: Trials = NO_TRIALS,
     ) -> None:
         if scene.version == V2:
             raise InvalidInput(name, [Violation("env_id", f"{scene.spec.env_id} does not scale replicas")])

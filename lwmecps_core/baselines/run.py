@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lwmecps_core.baselines import make
+from lwmecps_core.baselines.rule import Trials
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.collector import CollectionPlan
@@ -34,8 +35,8 @@ def try_and_run(
     episodes: int,
     *,
     training_tasks: Sequence[TaskSpec] = (),
-) -> tuple[list[RolloutBatch], int]:
-    """The batches of `run_baseline`, and how many episodes of every task the baseline had tried out before."""
+) -> tuple[list[RolloutBatch], Trials]:
+    """The batches of `run_baseline`, and what the baseline had tried out before."""
     env = BatchEnv(tasks, np.repeat(np.arange(len(tasks)), episodes))
     rule = make(name, tasks, env.task_of, training_tasks=training_tasks)
     return drive(env, rule, CollectionPlan(seeds=tuple(seeds), episodes=episodes), again=False)[0], rule.trials

@@ -14,7 +14,7 @@ from lwmecps_core.baselines.calibration import hpa_settings
 from lwmecps_core.baselines.earning import Tuned, episode_rewards
 from lwmecps_core.baselines.hpa import TARGETS, Hpa, HpaSettings
 from lwmecps_core.baselines.rates import UTILISATIONS, RateRule, RateSettings
-from lwmecps_core.baselines.rule import Rule
+from lwmecps_core.baselines.rule import Rule, Trials
 from lwmecps_core.envs.observation import V3
 from lwmecps_core.envs.scene import Scene, scene
 from lwmecps_core.seeding import episode_seeds
@@ -33,7 +33,7 @@ def hpa_tuned(where: Scene, training_tasks: Sequence[TaskSpec]) -> Rule:
     tried = [[replace(settings, target=target) for settings in base] for target in TARGETS]
     rewards = np.stack([_rewards(where.tasks, Hpa, settings, t) for t, settings in enumerate(tried)])
     best: list[HpaSettings] = [tried[t][k] for k, t in enumerate(rewards.argmax(0))]
-    return Hpa(where, [best[k] for k in where.task_of], "hpa_tuned", trials=len(TARGETS))
+    return Hpa(where, [best[k] for k in where.task_of], "hpa_tuned", trials=_trials([*rewards]))
 
 
 def rate_rule_adapted(where: Scene) -> Rule:
@@ -43,15 +43,20 @@ def rate_rule_adapted(where: Scene) -> Rule:
     """
     tried = [[RateSettings(utilisation=u)] * len(where.tasks) for u in UTILISATIONS]
     rewards = np.stack([_rewards(where.tasks, RateRule, settings, t) for t, settings in enumerate(tried)])
-    best, most = [tried[t][k] for k, t in enumerate(rewards.argmax(0))], rewards.max(0)
+    best, most, earned = [tried[t][k] for k, t in enumerate(rewards.argmax(0))], rewards.max(0), [*rewards]
     switches = where.maximum.shape[1] if where.version == V3 else 0
     for d in range(switches):
         without = [replace(settings, off=(*settings.off, d)) for settings in best]
         found = _rewards(where.tasks, RateRule, without, len(UTILISATIONS) + d)
         best = [b if gain else a for a, b, gain in zip(best, without, found > most, strict=True)]
         most = np.maximum(most, found)
-    trials = len(UTILISATIONS) + switches
-    return RateRule(where, [best[k] for k in where.task_of], "rate_rule_adapted", trials=trials)
+        earned.append(found)
+    return RateRule(where, [best[k] for k in where.task_of], "rate_rule_adapted", trials=_trials(earned))
+
+
+def _trials(earned: Sequence[NDArray[np.float64]]) -> Trials:
+    """Of what every trial earned on each task."""
+    return Trials(len(earned), tuple(np.mean(earned, axis=0).tolist()))
 
 
 def _rewards(tasks: Sequence[TaskSpec], rule: Tuned[S], settings: Sequence[S], trial: int) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
@@ -17,13 +18,13 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import bound_algorithm, evaluation_plan, taught_by
+from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered, taught_by
 from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.guard import Guard
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.transfer.metrics import adaptation_speed
-from lwmecps_core.tree import by_task, expanded, expanded_extra, flatten, row, tree_map, unflatten
+from lwmecps_core.tree import by_task, expanded, expanded_extra, flatten, prefixed, row, tree_map, under, unflatten
 
 
 def adapt(
@@ -75,10 +76,15 @@ class _Setup:
     origin: Params
     extra: Extra
 
-    def collect(self, acting: Params, version: int, plan: CollectionPlan, held: Sequence[bool]) -> list[RolloutBatch]:
-        """Rollouts of every task; those that are held are left alone."""
-        snapshot = PolicySnapshot(self.start.algorithm, acting, self.extra, version, per_task=True)
-        return self.collector.collect(self.tasks, snapshot, replace(plan, held=tuple(held)))
+    def collect(
+        self, acting: Params, version: int, plan: CollectionPlan, at: "_Standing", *, held: Sequence[bool] | None = None
+    ) -> list[RolloutBatch]:
+        """Rollouts of every task, by policies that remember what they have seen of it; those that are held are left
+        alone.
+        """
+        left = tuple(at.guard.held if held is None else held)
+        snapshot = PolicySnapshot(self.start.algorithm, acting, self.extra, version, True, at.memory)
+        return self.collector.collect(self.tasks, snapshot, replace(plan, held=left))
 
     def support_plan(self, step: int) -> CollectionPlan:
         """What a step learns from."""
@@ -97,6 +103,10 @@ class _Standing:
     wall_s: float = 0.0
     episodes: int = 0
     """That were played on each task in order to learn."""
+    earned: list[float] = field(default_factory=list)
+    """By these, on each task, in all."""
+    memory: dict[str, Tensor] = field(default_factory=dict)
+    """What the policy remembers of each task, `[K, 1, ...]`: what it saw in the first of the episodes side by side."""
     rewards: list[list[float]] = field(default_factory=list)
     """Every task's, after each step that was measured."""
     support: Batch = field(default_factory=dict)
@@ -104,13 +114,23 @@ class _Standing:
     @classmethod
     def of(cls, state: LoopState) -> "_Standing":
         """Inverse of `state`."""
-        kept = dict(state.scalars)
+        kept = dict(state.scalars) | {"memory": under(state.tensors, "memory/")}
         return cls(unflatten(state.tensors, "params"), Guard(**kept.pop("guard")), state.step, **kept)
 
     def state(self) -> LoopState:
         """Complete, as resuming needs it."""
-        kept = {"wall_s": self.wall_s, "rewards": self.rewards, "episodes": self.episodes, "guard": self.guard.state()}
-        return LoopState(self.step, flatten(self.current, "params"), kept)
+        kept = {name: getattr(self, name) for name in ("wall_s", "rewards", "episodes", "earned")}
+        tensors = flatten(self.current, "params") | prefixed(self.memory, "memory/")
+        return LoopState(self.step, tensors, kept | {"guard": self.guard.state()})
+
+    def played(self, batches: Sequence[RolloutBatch]) -> list[float]:
+        """Count support episodes, and remember what they showed; returns each task's mean reward."""
+        rewards, width = mean_rewards(batches), batches[0].width
+        before = self.earned or [0.0] * len(rewards)
+        self.earned = [total + width * reward for total, reward in zip(before, rewards, strict=True)]
+        self.episodes += width
+        self.memory = {name: x[:, :1] for name, x in remembered(batches).items()}
+        return rewards
 
 
 def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collector: Collector, seed: int) -> _Setup:
@@ -143,9 +163,7 @@ def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
         _try_out(x, at)
     metrics = _inner_step(x, at, step, _support(x, at, step))
     if step == x.cfg.adaptation_steps and at.guard.decides:
-        again = _rewards(x.collect(at.current, step, x.support_plan(1), at.guard.held))
-        at.episodes += x.cfg.episodes_per_step
-        worse = at.guard.decide(again)
+        worse = at.guard.decide(at.played(x.collect(at.current, step, x.support_plan(1), at)))
         at.current = _replaced(at.current, x.origin, worse)
         metrics["kept_start"] = float(np.mean(worse))
     if at.guard.keep_placement:
@@ -156,15 +174,13 @@ def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
 
 def _try_out(x: _Setup, at: _Standing) -> None:
     """Leave the tasks alone for a collection, then play one episode of it."""
-    undisturbed = x.collect(x.origin, 0, replace(x.support_plan(1), greedy=True), [True] * len(x.tasks))
-    at.guard.of_placement = _rewards(undisturbed)
-    at.episodes += x.cfg.episodes_per_step
+    undisturbed = x.collect(x.origin, 0, replace(x.support_plan(1), greedy=True), at, held=[True] * len(x.tasks))
+    at.guard.of_placement = at.played(undisturbed)
     if x.cfg.episodes_per_step == 1:
         return  # the first collection is but one episode
-    tried = x.collect(x.origin, 0, replace(x.support_plan(1), episodes=1), at.guard.held)
-    at.episodes += 1
-    alone = _rewards([batch.columns(0, 1) for batch in undisturbed])
-    at.guard.probe(_rewards(tried), alone, 1 / x.cfg.episodes_per_step)
+    tried = x.collect(x.origin, 0, replace(x.support_plan(1), episodes=1), at)
+    alone = mean_rewards([batch.columns(0, 1) for batch in undisturbed])
+    at.guard.probe(at.played(tried), alone, 1 / x.cfg.episodes_per_step)
 
 
 def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
@@ -173,13 +189,12 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
     if frozen and at.support:
         return at.guard.of_start
     version, acting = (1, x.origin) if frozen else (step, at.current)
-    batches = x.collect(acting, version, x.support_plan(version), at.guard.held)
+    batches = x.collect(acting, version, x.support_plan(version), at)
     at.support = x.algo.prepare(acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
     if version != step:  # seen before a pause; tasks that were left alone since would earn something else now
         return at.guard.of_start
-    earned = _rewards(batches)
+    earned = at.played(batches)
     at.guard.see(earned)
-    at.episodes += x.cfg.episodes_per_step
     return earned
 
 
@@ -195,9 +210,11 @@ def _inner_step(x: _Setup, at: _Standing, step: int, earned: Sequence[float]) ->
 def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
     """Rows and metrics of every task on the episodes that every other method meets."""
     plan = evaluation_plan(x.tasks, x.cfg.evaluation_episodes, x.seed)
-    batches = x.collect(at.current, step, plan, at.guard.held)
-    env_steps, wall_s = at.episodes * x.tasks[0].horizon, at.wall_s / len(x.tasks)
-    found = rows(batches, [t.name for t in x.tasks], "", step, env_steps, wall_s)
+    batches = x.collect(at.current, step, plan, at)
+    used, wall_s = at.episodes * x.tasks[0].horizon, at.wall_s / len(x.tasks)
+    support = [total / at.episodes for total in at.earned]
+    names = [t.name for t in x.tasks]
+    found = rows(batches, names, "", step, used, wall_s, episode=at.episodes + 1, support=support)
     at.rewards.append([r.reward for r in found])
     metrics = summary(batches) | {
         "test_avg_reward": float(np.mean(at.rewards[-1])),
@@ -206,11 +223,6 @@ def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
     }
     total = x.cfg.adaptation_steps + 1
     return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0]))
-
-
-def _rewards(batches: Sequence[RolloutBatch]) -> list[float]:
-    """Every task's mean reward of an episode."""
-    return [float(b.reward.sum(0).mean()) for b in batches]
 
 
 def _replaced(params: Params, others: Params, where: Sequence[bool]) -> Params:

@@ -2,8 +2,12 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from lwmecps_core import fits, meta
 from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import parse
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.meta.base import MetaLearner
@@ -17,6 +21,16 @@ from lwmecps_core.training.sampling import seeds
 def evaluation_plan(tasks: Sequence[TaskSpec], episodes: int, seed: int) -> CollectionPlan:
     """The plan by which everything is measured: under one seed all methods meet the same episodes."""
     return CollectionPlan(seeds=seeds(seed, "evaluation", len(tasks)), episodes=episodes, greedy=True)
+
+
+def remembered(batches: Sequence[RolloutBatch]) -> dict[str, Tensor]:
+    """What a policy remembers at the end of one rollout per task, as `PolicySnapshot.memory` takes it."""
+    return {name: torch.stack([torch.as_tensor(b.memory[name]) for b in batches]) for name in batches[0].memory}
+
+
+def mean_rewards(batches: Sequence[RolloutBatch]) -> list[float]:
+    """Every task's mean reward of an episode."""
+    return [float(b.reward.sum(0).mean()) for b in batches]
 
 
 def bound_algorithm(policy: PolicyData, task: TaskSpec) -> Algorithm:

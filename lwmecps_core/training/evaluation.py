@@ -1,6 +1,7 @@
 """What rollouts say about a method: rows of the result table, and the time series of one episode."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,21 @@ def rows(
     inner_steps: int = 0,
     env_steps: int = 0,
     wall_s: float = 0.0,
+    *,
+    episode: int = 1,
+    support: Sequence[float | None] = (),
 ) -> list[Row]:
     """One row per batch (a task each): means over its episodes; see `Row`.
 
     `env_steps` and `wall_s` are those of one task. Latencies and failures are weighted by users, that is by requests;
-    the 95th percentile is the intervals' own, averaged so.
+    the 95th percentile is the intervals' own, averaged so. `support` are each task's mean rewards before that.
     """
-    return [
+    measured = [
         _row(batch, task, method, inner_steps, env_steps, wall_s)
         for batch, task in zip(batches, task_names, strict=True)
     ]
+    before = support or [None] * len(measured)
+    return [replace(r, episode=episode, support_reward_mean=s) for r, s in zip(measured, before, strict=True)]
 
 
 def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """Training from nothing, and measuring."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
 
@@ -10,17 +10,19 @@ import numpy as np
 
 from lwmecps_core import algorithms
 from lwmecps_core.baselines.run import try_and_run
+from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
-from lwmecps_core.training.common import bound_algorithm, evaluation_plan
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
 from lwmecps_core.training.evaluation import rows, summary, trace
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
-from lwmecps_core.training.sampling import given_tasks, some_tasks, torch_generator, total_episodes
+from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator, total_episodes
 
 CALIBRATION_TASKS = 32
 EPISODES = 100
@@ -79,19 +81,54 @@ def evaluate(
     policy nor a baseline is given.
     """
     tasks = given_tasks(source, "evaluation")
-    plan = evaluation_plan(tasks, cfg.episodes, seed)
-    begun, trials = time.perf_counter(), 0
+    begun = time.perf_counter()
     if cfg.baseline:
-        tuned_on = (
-            calibration if isinstance(calibration, tuple) else some_tasks(calibration, CALIBRATION_TASKS, seed, 0)
-        )
-        batches, trials = try_and_run(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
+        measured = [_of_baseline(tasks, cfg, calibration, seed)]
     elif policy is not None:
         bound_algorithm(policy, tasks[0])
-        batches = collector.collect(tasks, PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0), plan)
+        measured = list(_of_policy(policy, tasks, cfg, collector, seed))
     else:
         raise InvalidInput("evaluation", [Violation("policy_id", "give a policy or a baseline")])
-    used = trials * tasks[0].horizon
-    found = rows(batches, [t.name for t in tasks], "", 0, used, (time.perf_counter() - begun) / len(tasks))
-    metrics = summary(batches) | {"test_avg_reward": float(np.mean([r.reward for r in found]))}
-    yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(batches[0]))
+    wall_s, names, horizon = (time.perf_counter() - begun) / len(tasks), [t.name for t in tasks], tasks[0].horizon
+    found = [
+        row
+        for m in measured
+        for row in rows(m.batches, names, "", 0, m.before * horizon, wall_s, episode=m.before + 1, support=m.support)
+    ]
+    last = measured[-1].batches
+    mean = float(np.mean([row.reward for row in found[-len(tasks) :]]))
+    metrics = summary(last) | {"test_avg_reward": mean}
+    yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(last[0]))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Rollouts that measure, how many episodes on each task came `before`, and what these earned on average."""
+
+    batches: list[RolloutBatch]
+    before: int
+    support: Sequence[float] = ()
+
+
+def _of_baseline(tasks: Sequence[TaskSpec], cfg: EvaluateConfig, calibration: TaskSource, seed: int) -> _Measured:
+    tuned_on = calibration if isinstance(calibration, tuple) else some_tasks(calibration, CALIBRATION_TASKS, seed, 0)
+    plan = evaluation_plan(tasks, cfg.episodes, seed)
+    batches, trials = try_and_run(cfg.baseline, tasks, plan.seeds, cfg.episodes, training_tasks=tuned_on)
+    return _Measured(batches, trials.episodes, trials.rewards)
+
+
+def _of_policy(
+    policy: PolicyData, tasks: Sequence[TaskSpec], cfg: EvaluateConfig, collector: Collector, seed: int
+) -> Iterator[_Measured]:
+    """The policy on the episodes that every method meets, after having had so many others on each task."""
+    plan, earned = evaluation_plan(tasks, cfg.episodes, seed), list[list[float]]()
+    snapshot = PolicySnapshot(policy.algorithm, policy.params, policy.extra, 0)
+    for before in range(max(cfg.episodes_before) + 1):
+        if before:
+            others = replace(plan, seeds=seeds(seed, f"before-{before}", len(tasks)))
+            batches = collector.collect(tasks, snapshot, others)
+            snapshot = replace(snapshot, memory=remembered(batches))
+            earned.append(mean_rewards(batches))
+        if before in cfg.episodes_before:
+            support = np.mean(earned, axis=0).tolist() if earned else ()
+            yield _Measured(collector.collect(tasks, snapshot, plan), before, support)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lwmecps_core.results import Row
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, TrainConfig
 from protos.lwmecps.common.v1 import settings_pb2
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
@@ -17,6 +17,18 @@ from services.cli.following import check_completed, results
 from services.common import convert
 
 POLL_S = 0.5
+Request = Callable[[Mapping[str, str]], Any]
+"""Policy ids of the steps before → the request for a run."""
+LEARNT = (
+    "context",
+    "context_adapted",
+    "adapted",
+    "scratch",
+    "scratch_100_episodes",
+    "multi_task",
+    "multi_task_fine_tuned",
+    "blind",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Step:
     """A run of the demo, asked for by `request(policy ids of the steps before)` when the steps `after` have ended."""
 
     name: str
-    request: Callable[[Mapping[str, str]], Any]
+    request: Request
     after: tuple[str, ...] = ()
 
 
@@ -63,56 +75,85 @@ def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
 
 
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
-    """All runs, the longest chain (meta-training, then adaptation) first."""
-    held_out: dict[str, Any] = {
-        "task_ids": [problem.held_out_id],
-        "num_tasks": problem.tasks,
-        "task_seed": problem.seed,
+    """All runs, the longest chains (training, then adaptation) first."""
+    on = _Requests(problem, settings)
+    learners = {
+        "context": settings.context_algorithm,
+        "multi_task": settings.algorithm,
+        "blind": settings.blind_algorithm,
     }
-    common: dict[str, Any] = {"seed": problem.seed}
+    random = replace(settings.adaptation, random_weights=True)
+    tuned = "multi_task_fine_tuned"
+    return [
+        meta_training(problem.training_id, problem.seed, settings),
+        *(Step(f"{name}_train", on.training(name, algorithm)) for name, algorithm in learners.items()),
+        Step("scratch_100_episodes", on.scratch("scratch_100_episodes")),
+        *(Step(name, on.baseline(name)) for name in BASELINES),
+        Step("adapted", on.adaptation("adapted", "meta_train", settings.adaptation), ("meta_train",)),
+        Step("scratch", on.adaptation("scratch", "meta_train", random), ("meta_train",)),
+        Step("context", on.policy("context", "context_train", settings.episodes_before), ("context_train",)),
+        Step("context_adapted", on.adaptation("context_adapted", "context_train", settings.polish), ("context_train",)),
+        Step("multi_task", on.policy("multi_task", "multi_task_train"), ("multi_task_train",)),
+        Step(tuned, on.adaptation(tuned, "multi_task_train", settings.polish), ("multi_task_train",)),
+        Step("blind", on.policy("blind", "blind_train"), ("blind_train",)),
+    ]
 
-    def evaluate(label: str, policy_of: str = "") -> Callable[[Mapping[str, str]], Any]:
-        config = EvaluateConfig(episodes=settings.evaluation_episodes, baseline="" if policy_of else label)
+
+class _Requests:
+    """What the demo asks the learner-service for, by the label of its results."""
+
+    def __init__(self, problem: Problem, settings: DemoSettings) -> None:
+        self._problem, self._settings = problem, settings
+        self._held_out: dict[str, Any] = {
+            "task_ids": [problem.held_out_id],
+            "num_tasks": problem.tasks,
+            "task_seed": problem.seed,
+            "seed": problem.seed,
+        }
+
+    def baseline(self, name: str) -> Request:
+        """A rule on the held-out tasks, tuned on those of training if it has settings."""
+        config = EvaluateConfig(episodes=self._settings.evaluation_episodes, baseline=name)
+        request = pb.StartEvaluationRequest(
+            label=name,
+            settings=convert.to_message(config, settings_pb2.EvaluateConfig),
+            calibration_task_ids=[self._problem.training_id],
+            **self._held_out,
+        )
+        return lambda _: request
+
+    def policy(self, label: str, trained_by: str, before: tuple[int, ...] = (0,)) -> Request:
+        """A policy on the held-out tasks, as it is."""
+        config = EvaluateConfig(episodes=self._settings.evaluation_episodes, episodes_before=before)
         message = convert.to_message(config, settings_pb2.EvaluateConfig)
-        calibration = [] if policy_of else [problem.training_id]
         return lambda policies: pb.StartEvaluationRequest(
-            label=label,
-            policy_id=policies.get(policy_of, ""),
-            settings=message,
-            calibration_task_ids=calibration,
-            **held_out,
-            **common,
+            label=label, policy_id=policies[trained_by], settings=message, **self._held_out
         )
 
-    def adapt(label: str, random_weights: bool) -> Callable[[Mapping[str, str]], Any]:
-        config = replace(settings.adaptation, random_weights=random_weights)
+    def adaptation(self, label: str, trained_by: str, config: AdaptConfig) -> Request:
+        """A policy after steps on every held-out task."""
         message = convert.to_message(config, settings_pb2.AdaptConfig)
         return lambda policies: pb.StartAdaptationRequest(
-            label=label, policy_id=policies["meta_train"], settings=message, **held_out, **common
+            label=label, policy_id=policies[trained_by], settings=message, **self._held_out
         )
 
-    def train(label: str, algorithm: Any, config: Any, where: Mapping[str, Any]) -> Callable[[Mapping[str, str]], Any]:
+    def training(self, label: str, algorithm: AlgorithmConfig) -> Request:
+        """One policy for all training tasks."""
+        where = {"task_ids": [self._problem.training_id], "seed": self._problem.seed}
+        return self._train(label, algorithm, self._settings.multi_task, where)
+
+    def scratch(self, label: str) -> Request:
+        """A policy for each held-out task."""
+        return self._train(label, self._settings.scratch_algorithm, self._settings.scratch, self._held_out)
+
+    def _train(self, label: str, algorithm: AlgorithmConfig, config: TrainConfig, where: Mapping[str, Any]) -> Request:
         request = pb.StartTrainingRequest(
             label=label,
             algorithm=convert.algorithm_to_message(algorithm),
             settings=convert.to_message(config, settings_pb2.TrainConfig),
             **where,
-            **common,
         )
         return lambda _: request
-
-    training: dict[str, Any] = {"task_ids": [problem.training_id]}
-    multi_task = train("multi_task", settings.algorithm, settings.multi_task, training)
-    scratch = train("scratch_100_episodes", settings.scratch_algorithm, settings.scratch, held_out)
-    return [
-        meta_training(problem.training_id, problem.seed, settings),
-        Step("multi_task_train", multi_task),
-        Step("scratch_100_episodes", scratch),
-        *(Step(name, evaluate(name)) for name in BASELINES),
-        Step("adapted", adapt("adapted", random_weights=False), ("meta_train",)),
-        Step("scratch", adapt("scratch", random_weights=True), ("meta_train",)),
-        Step("multi_task", evaluate("multi_task", "multi_task_train"), ("multi_task_train",)),
-    ]
 
 
 def carry_out(clients: Clients, steps: Sequence[Step], check: Callable[[], None]) -> dict[str, pb.GetResultsResponse]:
@@ -142,11 +183,14 @@ def carry_out(clients: Clients, steps: Sequence[Step], check: Callable[[], None]
 
 
 def rows_of(done: Mapping[str, pb.GetResultsResponse]) -> list[Row]:
-    """All result rows, in the order in which the table shows them; zero inner steps of `adapted` are `unadapted`."""
-    order = ("adapted", "scratch", "scratch_100_episodes", "multi_task", *BASELINES)
+    """All result rows, in the order in which the table shows them; zero inner steps of `adapted` are `unadapted`, and
+    those of a policy that is measured by itself as well are left out.
+    """
+    order = (*LEARNT, *BASELINES)
     rows = [convert.row_from_message(row) for name in order for row in done[name].rows]
     unadapted = [replace(r, method="unadapted") for r in rows if (r.method, r.inner_steps) == ("adapted", 0)]
-    return unadapted + [r for r in rows if (r.method, r.inner_steps) != ("adapted", 0)]
+    starts = {(name, 0) for name in ("adapted", "context_adapted", "multi_task_fine_tuned")}
+    return unadapted + [r for r in rows if (r.method, r.inner_steps) not in starts]
 
 
 def trace_of(done: Mapping[str, pb.GetResultsResponse], name: str) -> dict[str, tuple[float, ...]]:

@@ -10,41 +10,74 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
-from lwmecps_core.statistics import Summary
+from lwmecps_core.results import Row
+from lwmecps_core.statistics import Summary, paired_difference
 
-LINES = ("adapted", "scratch")
-REFERENCES = ("oracle", "hpa_calibrated", "multi_task", "scratch_100_episodes", "random")
-
-
-def plot_adaptation(summaries: Sequence[Summary], path: Path) -> None:
-    """Reward against inner steps between the controls: all of it, and the part where the good methods are."""
-    figure, (whole, part) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    for axes in (whole, part):
-        _adaptation(axes, summaries)
-    close = [s.reward_mean for s in summaries if s.method in ("oracle", "hpa_calibrated", *LINES[:1], "unadapted")]
-    margin = 0.15 * (max(close) - min(close))
-    part.set(ylim=(min(close) - margin, max(close) + margin), title="The same, enlarged", ylabel="")
-    whole.set_title("Reward on held-out clusters (mean, 95 % interval over tasks)")
-    whole.legend(fontsize="small")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+LINES = ("context", "context_adapted", "adapted", "multi_task_fine_tuned")
+SINGLE = ("rate_rule_adapted", "hpa_tuned", "scratch_100_episodes")
+REFERENCES = ("oracle", "hpa_calibrated", "rate_rule", "blind")
+BASE = ("multi_task", 0)
+"""Whom everybody is compared with, task by task."""
 
 
-def _adaptation(axes: Axes, summaries: Sequence[Summary]) -> None:
-    for method in LINES:
-        points = sorted((s for s in summaries if _line(s) == method), key=lambda s: s.inner_steps)
-        steps = np.array([s.inner_steps for s in points])
-        mean, half = (np.array([getattr(s, name) for s in points]) for name in ("reward_mean", "reward_ci95"))
-        axes.plot(steps, mean, marker="o", label=method)
-        axes.fill_between(steps, mean - half, mean + half, alpha=0.15)
-    for i, method in enumerate(REFERENCES):
-        for s in (s for s in summaries if s.method == method):
-            axes.axhline(s.reward_mean, linestyle="--", color=f"C{i + len(LINES)}", label=method)
-    axes.set(xlabel="inner steps on the held-out cluster", ylabel="reward per episode")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def plot_adaptation(rows: Sequence[Row], summaries: Sequence[Summary], path: Path) -> None:
+    """What every method gains on multi-task, paired over the clusters, against the episodes that a cluster has had; and
+    the rewards themselves. Written as PNG, and as SVG beside it.
+    """
+    figure, (gains, rewards) = plt.subplots(1, 2, figsize=(14, 5.5), layout="constrained")
+    _gains(gains, rows, summaries)
+    _rewards(rewards, summaries)
+    _save(figure, path)
+
+
+def _gains(axes: Axes, rows: Sequence[Row], summaries: Sequence[Summary]) -> None:
+    for i, method in enumerate((*LINES, *SINGLE)):
+        points = sorted((s for s in summaries if _line(s) == method), key=lambda s: s.episode)
+        found = [paired_difference(rows, (s.method, s.inner_steps, s.episode), BASE) for s in points]
+        axes.errorbar(
+            [s.episode for s in points],
+            [e.mean for e in found],
+            [e.ci95 for e in found],
+            label=method,
+            marker="o",
+            capsize=3,
+            color=f"C{i}",
+            linestyle="-" if method in LINES else "none",
+        )
+    for i, s in enumerate(s for s in summaries if s.method in REFERENCES):
+        gain = paired_difference(rows, (s.method, s.inner_steps), BASE)
+        axes.axhline(
+            gain.mean, linestyle="--", alpha=0.6, color=f"C{(i + len(LINES) + len(SINGLE)) % 10}", label=s.method
+        )
+    axes.axhline(0.0, color="black", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set(xlabel="episode on the held-out cluster", ylabel="reward per episode − multi_task's")
+    axes.set_title("Gain on multi_task (mean, 95 % interval, paired over clusters)")
     axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def _rewards(axes: Axes, summaries: Sequence[Summary]) -> None:
+    """The last of every method, best at the top."""
+    last = {_line(s): s for s in sorted(summaries, key=lambda s: (s.inner_steps, s.episode))}
+    ordered = sorted(last.values(), key=lambda s: s.reward_mean)
+    for i, s in enumerate(ordered):
+        colour = "C0" if _line(s) in ("context", "context_adapted") else "0.4"
+        axes.errorbar(s.reward_mean, i, xerr=s.reward_ci95, marker="o", color=colour, capsize=3)
+    axes.set_yticks(range(len(ordered)), [_line(s) for s in ordered], fontsize="small")
+    axes.set(xlabel="reward per episode", xscale="symlog")
+    axes.set_title("Rewards on held-out clusters (mean, 95 % interval over clusters)")
+    axes.grid(alpha=0.3)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=120)
+    figure.savefig(path.with_suffix(".svg"))
+    plt.close(figure)
 
 
 def plot_placement(trace: Mapping[str, Sequence[float]], hours_per_step: float, path: Path) -> None:
@@ -58,8 +91,7 @@ def plot_placement(trace: Mapping[str, Sequence[float]], hours_per_step: float, 
         axes.grid(alpha=0.3)
     rows[0].set_title("One day on a held-out cluster under the adapted policy")
     rows[-1].set_xlabel("hours since the episode began")
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+    _save(figure, path)
 
 
 def _line(s: Summary) -> str:

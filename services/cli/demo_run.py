@@ -54,14 +54,24 @@ def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()
     rows = rows_of(done)
     summaries = summarise(rows)
     write_results(order.out, order.seed, rows, summaries)
-    plot_adaptation(summaries, order.out / "adaptation.png")
+    plot_adaptation(rows, summaries, order.out / "adaptation.png")
     plot_placement(trace_of(done, "adapted"), _hours_per_step(held_out, order), order.out / "placement.png")
-    closed, wall_s = gap_closed(summaries, steps), time.monotonic() - began
+    told = {f"context({before + 1})": ("context", 0, before + 1) for before in settings.episodes_before} | {
+        f"{name}({steps})": (name, steps) for name in ("context_adapted", "adapted")
+    }
+    closed = {
+        label: (gap_closed(summaries, key, ("scratch", steps)), gap_closed(summaries, key, ("hpa_calibrated", 0)))
+        for label, key in told.items()
+    }
+    wall_s = time.monotonic() - began
     if as_json:
-        print_json({"out": str(order.out), "gap_closed": closed, "wall_s": wall_s})
+        shares = {label: {"from_scratch": a, "from_hpa_calibrated": b} for label, (a, b) in closed.items()}
+        print_json({"out": str(order.out), "gap_closed": shares, "wall_s": wall_s})
         return
-    console.print(comparison_table(rows, summaries, steps))
-    console.print(f"adapted({steps}) closes {100 * closed:.0f} % of the gap from scratch to oracle", highlight=False)
+    console.print(comparison_table(rows, summaries))
+    for label, (a, b) in closed.items():
+        low = f"scratch({steps}) to oracle, {100 * b:.0f} % of that from hpa_calibrated"
+        console.print(f"{label} closes {100 * a:.0f} % of the gap from {low}", highlight=False)
     console.print("* the 95 % interval of the difference, paired over tasks, excludes 0", highlight=False)
     console.print(f"results.json, results.csv, adaptation.png, placement.png are in {order.out}", highlight=False)
     console.print(f"took {wall_s:.0f} s", highlight=False)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from lwmecps_core.config import config
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.specs import WRITTEN
 
 BASELINES = (
     "random",
@@ -12,6 +13,7 @@ BASELINES = (
     "greedy_latency",
     "greedy_load",
     "optimized_balance",
+    "hpa",
     "hpa_calibrated",
     "hpa_tuned",
     "rate_rule",
@@ -43,6 +45,10 @@ class DemoSettings:
 
     algorithm: AlgorithmConfig = PPO
     """What learns in meta-training and in multi-task training."""
+    context_algorithm: AlgorithmConfig = replace(PPO, context="statistics")
+    """The same, which remembers the cluster that it acts on."""
+    blind_algorithm: AlgorithmConfig = replace(PPO, ignore_blocks=WRITTEN)
+    """The same, which isn't told what the operator wrote."""
     meta: MetaConfig = MetaConfig(
         learner=FOMAMLConfig(rate_lr=0.1),
         inner_lr=0.03,
@@ -56,9 +62,13 @@ class DemoSettings:
         num_meta_epochs=262,
     )
     """Meta-training."""
-    multi_task: TrainConfig = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20)
+    multi_task: TrainConfig = TrainConfig(
+        total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20, schedule="linear"
+    )
     """One policy for all tasks, from as many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80
     after it."""
+    episodes_before: tuple[int, ...] = (0, 1, 4)
+    """Episodes that the policy with a context has had on a cluster when it is measured there."""
     scratch_algorithm: AlgorithmConfig = replace(PPO, batch_size=240)
     """What learns from nothing on one cluster."""
     scratch: TrainConfig = TrainConfig(
@@ -69,6 +79,10 @@ class DemoSettings:
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
     )
     """Adaptation to held-out clusters, where nothing stands in for a policy that is bad."""
+    polish: AdaptConfig = AdaptConfig(
+        adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, inner_lr=0.01, keep_placement_if_worse=False
+    )
+    """Plain steps on held-out clusters, of policies that were not taught to adapt."""
     real_adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
     )

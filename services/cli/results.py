@@ -11,24 +11,45 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lwmecps_core.results import Row
-from lwmecps_core.statistics import Summary, paired_difference, share_of_gap, summarise
+from lwmecps_core.statistics import Key, Summary, paired_difference, share_of_gap, summarise
 
-COLUMNS = ("steps", "reward", "latency ms", "p95 ms", "replicas", "SLA miss", "moves", "load corr.", "env steps", "s")
+COLUMNS = (
+    "steps",
+    "episode",
+    "reward",
+    "before",
+    "latency ms",
+    "p95 ms",
+    "replicas",
+    "SLA miss",
+    "moves",
+    "load corr.",
+    "env steps",
+    "s",
+)
+"""`before` is the mean reward of the episodes that the cluster had had before."""
+FLAGSHIP = ("context", 0, 1)
+"""What the demo's table compares everything with: a policy in its first episode on a cluster."""
 
 
-def gap_closed(summaries: Sequence[Summary], steps: int) -> float:
-    """Share of the gap from `scratch` to `oracle` that `adapted` closes after `steps` inner steps."""
-    reward = {(s.method, s.inner_steps): s.reward_mean for s in summaries}
-    return share_of_gap(reward["adapted", steps], low=reward["scratch", steps], high=reward["oracle", 0])
+def gap_closed(summaries: Sequence[Summary], method: Key, low: Key) -> float:
+    """Share of the gap from `low` to `oracle` that a method closes."""
+    reward = {key: s.reward_mean for s in summaries for key in ((s.method, s.inner_steps), key_of(s))}
+    return share_of_gap(reward[method], low=reward[low], high=reward["oracle", 0])
 
 
-def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary], steps: int) -> Table:
-    """The table that the demo prints; the fourth column is the paired advantage of the adapted policy."""
-    table = _table("held-out tasks", rows, (*COLUMNS[:2], f"adapted({steps}) −", *COLUMNS[2:]))
+def key_of(s: Summary) -> Key:
+    """What tells a summary from all others."""
+    return s.method, s.inner_steps, s.episode
+
+
+def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Table:
+    """The table that the demo prints; the fifth column is the paired advantage of `FLAGSHIP`."""
+    table = _table("held-out tasks", rows, (*COLUMNS[:3], "context(1) −", *COLUMNS[3:]))
     for s in summaries:
-        style = "bold green" if (s.method, s.inner_steps) == ("adapted", steps) else ""
         cells = _cells(s)
-        table.add_row(*cells[:3], _advantage(rows, s, steps), *cells[3:], style=style)
+        style = "bold green" if key_of(s) == FLAGSHIP else ""
+        table.add_row(*cells[:4], _advantage(rows, s), *cells[4:], style=style)
     return table
 
 
@@ -67,7 +88,9 @@ def _cells(s: Summary) -> tuple[str, ...]:
     return (
         s.method,
         str(s.inner_steps),
+        str(s.episode),
         f"{s.reward_mean:.2f}{interval95}",
+        "" if s.support_reward_mean is None else f"{s.support_reward_mean:.1f}",
         f"{s.latency_mean_ms:.0f}",
         f"{s.latency_p95_ms:.0f}",
         f"{s.replicas_mean:.1f}",
@@ -79,9 +102,9 @@ def _cells(s: Summary) -> tuple[str, ...]:
     )
 
 
-def _advantage(rows: Sequence[Row], s: Summary, steps: int) -> str:
-    if (s.method, s.inner_steps) == ("adapted", steps):
+def _advantage(rows: Sequence[Row], s: Summary) -> str:
+    if key_of(s) == FLAGSHIP:
         return ""
-    difference = paired_difference(rows, ("adapted", steps), (s.method, s.inner_steps))
+    difference = paired_difference(rows, FLAGSHIP, key_of(s))
     star = "*" if difference.excludes_zero else " "
     return f"{difference.mean:+.2f} ± {difference.ci95:.2f}{star}"

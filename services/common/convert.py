@@ -195,7 +195,12 @@ def row_to_message(row: Row) -> run_pb2.Row:
 
 def row_from_message(message: run_pb2.Row) -> Row:
     """The result row in a message."""
-    return Row(**{field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields})
+    told = {
+        field.name: getattr(message, field.name)
+        for field in message.DESCRIPTOR.fields
+        if not field.has_presence or message.HasField(field.name)
+    }
+    return Row(**told | {"episode": message.episode or 1})
 
 
 def trace_to_message(step: int, series: dict[str, tuple[float, ...]]) -> run_pb2.Trace:

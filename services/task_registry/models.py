@@ -136,6 +136,7 @@ class ResultRow(Base):
     task: Mapped[str] = mapped_column(primary_key=True)
     method: Mapped[str] = mapped_column(primary_key=True)
     inner_steps: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    episode: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger)
     figures: Mapped[dict[str, Any]]
     revision: Mapped[int] = mapped_column(BigInteger)

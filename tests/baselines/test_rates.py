@@ -57,12 +57,16 @@ def test_rules_that_may_try_out_the_task_say_how_long_and_earn_no_less_than_with
     }
     assert earned["hpa_tuned"] > earned["hpa_calibrated"]
     assert earned["rate_rule_adapted"] > earned["rate_rule"]
-    trials = {name: try_and_run(name, tasks[:1], (0,), 1)[1] for name in ("hpa", "hpa_tuned", "rate_rule_adapted")}
+    trials = {
+        name: try_and_run(name, tasks[:1], (0,), 1)[1].episodes for name in ("hpa", "hpa_tuned", "rate_rule_adapted")
+    }
     switches = len(tasks[0].deployments)
     assert trials == {"hpa": 0, "hpa_tuned": 14, "rate_rule_adapted": len(UTILISATIONS) + switches}
     assert trials["rate_rule_adapted"] <= 14 == len(TARGETS)
     single = draw(TaskDistribution(env_id="lwmecps-v4", nodes=2, deployments=2, horizon=5), 0)
-    assert make("rate_rule_adapted", [single], [0]).trials == len(UTILISATIONS)  # nobody answers for others in v4
+    assert make("rate_rule_adapted", [single], [0]).trials.episodes == len(
+        UTILISATIONS
+    )  # nobody answers for others in v4
 
 
 def _trained(latency, replicas):

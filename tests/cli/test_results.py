@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ KEYS = {
     "load_correlation",
     "env_steps",
     "wall_s",
+    "episode",
+    "support_reward_mean",
 }
 
 
@@ -49,10 +52,10 @@ def _row(task: str, method: str, steps: int, reward: float) -> Row:
 def rows() -> list[Row]:
     """Three tasks that differ a lot, on each of which adapting gains about the same."""
     base = {"a": -100.0, "b": -50.0, "c": -10.0}
-    gains = {("unadapted", 0): 0.0, ("adapted", 5): 20.0, ("scratch", 5): -40.0, ("oracle", 0): 30.0}
+    gains = {("multi_task", 0): 0.0, ("context", 0): 20.0, ("scratch", 5): -40.0, ("oracle", 0): 30.0}
     jitter = {"a": 0.5, "b": 0.0, "c": -0.5}
     return [
-        _row(task, method, steps, reward + gain + (jitter[task] if method == "adapted" else 0.0))
+        _row(task, method, steps, reward + gain + (jitter[task] if method == "context" else 0.0))
         for (method, steps), gain in gains.items()
         for task, reward in base.items()
     ]
@@ -71,15 +74,15 @@ def test_one_task_gives_no_finite_interval() -> None:
 
 
 def test_pairing_over_tasks_finds_what_means_alone_would_hide(rows: list[Row]) -> None:
-    adapted = next(s for s in summarise(rows) if s.method == "adapted")
-    paired = paired_difference(rows, ("adapted", 5), ("unadapted", 0))
-    assert adapted.reward_ci95 > 100
+    knowing = next(s for s in summarise(rows) if s.method == "context")
+    paired = paired_difference(rows, ("context", 0), ("multi_task", 0))
+    assert knowing.reward_ci95 > 100
     assert paired.mean == pytest.approx(20.0)
     assert paired.excludes_zero and paired.ci95 < 2
 
 
 def test_gap_is_measured_from_scratch_to_oracle(rows: list[Row]) -> None:
-    assert gap_closed(summarise(rows), steps=5) == pytest.approx(60 / 70)
+    assert gap_closed(summarise(rows), ("context", 0, 1), ("scratch", 5)) == pytest.approx(60 / 70)
 
 
 def test_results_have_exactly_the_agreed_keys(rows: list[Row], tmp_path: Path) -> None:
@@ -89,19 +92,29 @@ def test_results_have_exactly_the_agreed_keys(rows: list[Row], tmp_path: Path) -
     assert (result["seed"], result["tasks"]) == (7, 3)
     assert all(set(row) == KEYS for row in result["rows"])
     with (tmp_path / "results.csv").open() as file:
-        assert [row["method"] for row in csv.DictReader(file)] == ["unadapted", "adapted", "scratch", "oracle"]
+        assert [row["method"] for row in csv.DictReader(file)] == ["multi_task", "context", "scratch", "oracle"]
 
 
 def test_table_marks_differences_that_exclude_zero(rows: list[Row]) -> None:
-    table = comparison_table(rows, summarise(rows), steps=5)
-    advantage = list(table.columns[3].cells)
+    table = comparison_table(rows, summarise(rows))
+    advantage = list(table.columns[4].cells)
     assert advantage[0].startswith("+20.0") and advantage[0].endswith("*")
     assert advantage[1] == ""
 
 
 def test_both_pictures_are_written(rows: list[Row], tmp_path: Path) -> None:
-    plot_adaptation(summarise(rows), tmp_path / "adaptation.png")
+    plot_adaptation(rows, summarise(rows), tmp_path / "adaptation.png")
     trace = {"users": [1.0, 2.0], "replicas": [4.0, 5.0], "latency_ms": [70.0, 80.0]}
     plot_placement(trace, 0.2, tmp_path / "placement.png")
-    for name in ("adaptation.png", "placement.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("adaptation", "placement"):
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_episodes_on_a_cluster_are_told_apart(rows: list[Row]) -> None:
+    knowing = [r for r in rows if r.method == "context"]
+    again = [replace(r, episode=5, reward=r.reward + 1.0, support_reward_mean=-3.0) for r in knowing]
+    first, fifth = (s for s in summarise([*rows, *again]) if s.method == "context")
+    assert (first.episode, first.support_reward_mean) == (1, None)
+    assert (fifth.episode, fifth.support_reward_mean) == (5, -3.0)
+    assert paired_difference([*rows, *again], ("context", 0, 5), ("context", 0, 1)).mean == pytest.approx(1.0)

@@ -24,6 +24,8 @@ def _small() -> DemoSettings:
         multi_task=replace(usual.multi_task, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
         scratch=replace(usual.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
         adaptation=replace(usual.adaptation, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
+        polish=replace(usual.polish, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
+        episodes_before=(0, 2),
     )
 
 
@@ -43,9 +45,14 @@ def test_demo_measures_every_method_and_writes_all_files(recorded: bool, tmp_pat
     rows = _demo(tmp_path, PROFILES if recorded else None)
 
     found = {(row["method"], row["inner_steps"]) for row in rows}
-    steps = {("unadapted", 0), ("adapted", 1), ("adapted", 2), ("scratch", 0), ("scratch", 1), ("scratch", 2)}
-    single = {(name, 0) for name in ("scratch_100_episodes", "multi_task", *BASELINES)}
-    assert found == steps | single
-    assert all(math.isfinite(value) for row in rows for value in row.values() if not isinstance(value, str))
-    for name in ("results.csv", "adaptation.png", "placement.png"):
+    after_steps = {(name, n) for name in ("adapted", "context_adapted", "multi_task_fine_tuned") for n in (1, 2)}
+    steps = {("unadapted", 0), ("scratch", 0), ("scratch", 1), ("scratch", 2)}
+    single = {(name, 0) for name in ("scratch_100_episodes", "context", "multi_task", "blind", *BASELINES)}
+    assert found == after_steps | steps | single
+    first, third = (row for row in rows if row["method"] == "context")
+    assert (first["episode"], first["env_steps"], first["support_reward_mean"]) == (1, 0, None)
+    assert (third["episode"], third["env_steps"]) == (3, 240) and third["support_reward_mean"] is not None
+    numbers = [value for row in rows for value in row.values() if not isinstance(value, str | None)]
+    assert all(math.isfinite(value) for value in numbers)
+    for name in ("results.csv", "adaptation.png", "adaptation.svg", "placement.png", "placement.svg"):
         assert (tmp_path / name).stat().st_size > 0

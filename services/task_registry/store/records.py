@@ -15,7 +15,7 @@ from services.task_registry.models import MetricRow, ResultRow, TraceRow
 from services.task_registry.store.common import StoreContext
 from services.task_registry.store.paging import cut_page, digest, page_limit, read_token
 
-ROW_KEY = ("task", "method", "inner_steps")
+ROW_KEY = ("task", "method", "inner_steps", "episode")
 
 
 class RecordStore:
@@ -109,9 +109,9 @@ def append(database: Database, session: Session, run: Run, said: Report) -> None
         )
 
 
-def to_plain(numbers: Mapping[str, float]) -> dict[str, Any]:
-    """Numbers as JSON can hold them: NaN and infinities as words."""
-    return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
+def to_plain(numbers: Mapping[str, float | None]) -> dict[str, Any]:
+    """Numbers as JSON can hold them: NaN and infinities as words; without what is None."""
+    return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items() if value is not None}
 
 
 def from_plain(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,4 +139,4 @@ def _point(row: MetricRow) -> MetricPoint:
 
 
 def _result(row: ResultRow) -> Row:
-    return Row(task=row.task, method=row.method, inner_steps=row.inner_steps, **from_plain(row.figures))
+    return Row(**{name: getattr(row, name) for name in ROW_KEY}, **from_plain(row.figures))

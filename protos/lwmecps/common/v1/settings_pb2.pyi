@@ -382,9 +382,11 @@ class AdaptConfig(_message.Message):
     def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[_backend_pb2.Backend, str]] = ..., keep_placement_if_worse: _Optional[bool] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
-    __slots__ = ("episodes", "baseline")
+    __slots__ = ("episodes", "baseline", "episodes_before")
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     BASELINE_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_BEFORE_FIELD_NUMBER: _ClassVar[int]
     episodes: int
     baseline: str
-    def __init__(self, episodes: _Optional[int] = ..., baseline: _Optional[str] = ...) -> None: ...
+    episodes_before: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, episodes: _Optional[int] = ..., baseline: _Optional[str] = ..., episodes_before: _Optional[_Iterable[int]] = ...) -> None: ...

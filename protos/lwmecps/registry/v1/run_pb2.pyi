@@ -154,7 +154,7 @@ class MetricPoint(_message.Message):
     def __init__(self, name: _Optional[str] = ..., step: _Optional[int] = ..., value: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s")
+    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s", "episode", "support_reward_mean")
     TASK_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +167,8 @@ class Row(_message.Message):
     LOAD_CORRELATION_FIELD_NUMBER: _ClassVar[int]
     ENV_STEPS_FIELD_NUMBER: _ClassVar[int]
     WALL_S_FIELD_NUMBER: _ClassVar[int]
+    EPISODE_FIELD_NUMBER: _ClassVar[int]
+    SUPPORT_REWARD_MEAN_FIELD_NUMBER: _ClassVar[int]
     task: str
     method: str
     inner_steps: int
@@ -179,7 +181,9 @@ class Row(_message.Message):
     load_correlation: float
     env_steps: int
     wall_s: float
-    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ...) -> None: ...
+    episode: int
+    support_reward_mean: float
+    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ..., episode: _Optional[int] = ..., support_reward_mean: _Optional[float] = ...) -> None: ...
 
 class Trace(_message.Message):
     __slots__ = ("step", "series")

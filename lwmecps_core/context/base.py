@@ -17,6 +17,8 @@ from lwmecps_core.specs import EnvSpec
 AnyArray = NDArray[Any]
 Memory = Mapping[str, AnyArray]
 """Name → `[B, ...]`."""
+PREFIX = "context/"
+"""Of the names of a context's memory among what a policy remembers."""
 Blocks = tuple[tuple[str, tuple[int, ...]], ...]
 
 

@@ -139,11 +139,9 @@ class Statistics:
     def update(self, memory: Memory, seen: Seen[AnyArray]) -> tuple[Memory, AnyArray]:
         """See `Context.update`."""
         kept = {name: np.array(x, np.float64) for name, x in memory.items()}
-        width = len(seen.obs)
-        features = np.zeros((width, self._features), np.float32)
-        none = {"node": np.zeros((width, 0, 3)), "pair": np.zeros((width, 0, 0, 2))}
+        features = np.zeros((len(seen.obs), self._features), np.float32)
         _update(
-            Known(**(none | kept)),
+            self.known(kept),
             self._layout,
             np.ascontiguousarray(seen.obs, np.float32),
             np.ascontiguousarray(seen.reward_terms, np.float32),
@@ -151,6 +149,12 @@ class Statistics:
             features,
         )
         return kept, features
+
+    @staticmethod
+    def known(memory: Memory) -> Known:
+        """The arrays of a memory themselves, with empty ones where it has no nodes or pairs."""
+        width = len(memory["intervals"])
+        return Known(**{"node": np.zeros((width, 0, 3)), "pair": np.zeros((width, 0, 0, 2)), **memory})
 
     @cached_property
     def _features(self) -> int:
@@ -302,7 +306,7 @@ def _show_deployment(known: Any, b: int, d: int, log_rate: float, max_replicas: 
     service_ms = 1000.0 * per_request * max_replicas
     out[0] = _clip(log(service_ms / SCALE_SERVICE_MS)) if service_ms > 0.0 else 0.0
     out[1] = _log_share(per_request * (exp(log_rate) - 1.0))
-    by_sine, by_cosine = _slopes(known, b, d)
+    by_sine, by_cosine = slopes(known, b, d)
     sine, cosine = known.clock[b, 0], known.clock[b, 1]
     length = sqrt(known.turn[b, 0] ** 2 + known.turn[b, 1] ** 2)
     turn_c, turn_s = (known.turn[b, 0] / length, known.turn[b, 1] / length) if length > 0.0 else (1.0, 0.0)
@@ -327,7 +331,7 @@ def _show_deployment(known: Any, b: int, d: int, log_rate: float, max_replicas: 
 
 
 @compiled
-def _slopes(known: Any, b: int, d: int) -> tuple[float, float]:
+def slopes(known: Any, b: int, d: int) -> tuple[float, float]:
     """Ridge regression of the log rate on sine and cosine of the time, about their means."""
     times, load = known.times[b], known.load[b, d]
     ridge = RIDGE / known.intervals[b]

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import Acted, Seen
+from lwmecps_core.context.base import PREFIX
 from lwmecps_core.rollout.actor import AnyArray, Memory
 from lwmecps_core.rollout.collector import PolicySnapshot
-from lwmecps_core.rollout.remembered import PREFIX, begun
+from lwmecps_core.rollout.remembered import begun
 from lwmecps_core.specs import EnvSpec
 
 

@@ -14,9 +14,6 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import Memory
 from lwmecps_core.rollout.play import Bools, Environments, Floats, Seeds
 
-PREFIX = "context/"
-"""Of the names of a context's memory among what a policy remembers."""
-
 
 class WithContext:
     """`env`, whose observations are followed by the features of `context`; `memory` is what is known so far."""

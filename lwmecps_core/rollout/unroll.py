@@ -7,6 +7,7 @@ import numpy as np
 
 from lwmecps_core import context
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.context.base import PREFIX
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.actor import Actor, LeftAlone, PartlyLeftAlone
@@ -15,7 +16,7 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.play import Environments
 from lwmecps_core.rollout.policy_actor import PolicyActor
-from lwmecps_core.rollout.remembered import PREFIX, WithContext, begun
+from lwmecps_core.rollout.remembered import WithContext, begun
 from lwmecps_core.specs import TaskSpec
 
 

@@ -1,8 +1,9 @@
 """`lwmecps act`: placements chosen by a stored policy."""
 
 import json
-from collections.abc import Iterator
-from contextlib import suppress
+import signal
+from collections.abc import Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -13,19 +14,20 @@ import typer
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.config import config, parse
+from lwmecps_core.context.kept import terms_of
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.rollout.actor import AnyArray, Memory
+from lwmecps_core.rollout.actor import Actor, AnyArray, Memory
 from lwmecps_core.rollout.play import Seeds, play
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import SIMULATED, Backend
-from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
-from lwmecps_core.tasks.families import draw
+from lwmecps_core.specs import EnvSpec, TaskSpec
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import render
 from services.cli.clients import Clients
+from services.cli.memory import WHERE, Keeper, Unforgetting, keeper_of
 from services.cli.options import read_yaml
-from services.cli.tasks import Json, fetch
+from services.cli.tasks import Json, drawn
 from services.common import convert
 from services.common.sessions import SessionEnv
 
@@ -35,6 +37,7 @@ LONGEST = 100_000
 """Control intervals of an episode that is watched: the most that a task may have."""
 Line = dict[str, Any]
 """What is shown of a control interval."""
+Lines = Generator[Line, None, None]
 
 
 @config
@@ -60,11 +63,16 @@ def act(
         Literal[convert.BACKENDS],  # type: ignore[valid-type]
         typer.Option(help="Where the task's cluster is: in the simulator, or a real one."),
     ] = SIMULATED,
+    memory: Annotated[
+        str, typer.Option(help=f"Keep what the policy remembers of the task's cluster, and go on with it: {WHERE}")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Choose placements with a stored policy: for given observations, or step by step on a task."""
     if (observation is None) == (not task):
         raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
+    if memory and not task:
+        raise InvalidInput("options", [Violation("memory", "is of a --task")])
     clients: Clients = ctx.obj
     if observation is not None:
         seen = parse(Observations, read_yaml(observation), str(observation))
@@ -75,8 +83,9 @@ def act(
             request.mask.CopyFrom(tensor_to_proto(np.asarray(seen.mask, np.bool_)))
         render.print_json({"action": tensor_from_proto(clients.learner("Act", request).action).tolist()})
         return
-    spec = _drawn(clients, task, task_seed)
-    lines = _drive(clients, policy_id, spec, backend, None if watch else steps)
+    spec = drawn(clients, task, task_seed)
+    kept = keeper_of(clients, memory, task, spec, policy_id) if memory else None
+    lines = _drive(clients, policy_id, spec, backend, None if watch else steps, kept)
     if watch:
         _show(lines, as_json)
     elif as_json:
@@ -86,9 +95,10 @@ def act(
         render.console.print(render.table(f"policy {policy_id}", list(shown[0]), map(_cells, shown)))
 
 
-def _show(lines: Iterator[Line], as_json: bool) -> None:
+def _show(lines: Lines, as_json: bool) -> None:
     """Every line as it comes, until the episode or the user ends it: JSON lines, or names and values."""
-    with suppress(KeyboardInterrupt):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the session and keeps what is remembered, too
+    with closing(lines), suppress(KeyboardInterrupt):
         for line in lines:
             text = " ".join(f"{name}={value}" for name, value in zip(line, _cells(line), strict=True))
             print(json.dumps(line) if as_json else text, flush=True)
@@ -129,23 +139,28 @@ class RemotePolicy:
         return Acted(tensor_from_proto(answer.action), {}, kept)
 
 
-def _drive(clients: Clients, policy_id: str, task: TaskSpec, backend: Backend, steps: int | None) -> Iterator[Line]:
+def _drive(
+    clients: Clients, policy_id: str, task: TaskSpec, backend: Backend, steps: int | None, keeper: Keeper | None = None
+) -> Lines:
     """Step one environment of the env-service with the policy; one entry per control interval.
 
     Without a number of `steps` the episode is as long as can be: another one would bring the initial replicas back.
     """
     env = SessionEnv(clients.env, task if steps else replace(task, horizon=LONGEST), backend)
-    actor, seeds = RemotePolicy(clients, policy_id, env_spec(task)), np.zeros(1, np.uint64)
+    actor: Actor = RemotePolicy(clients, policy_id, env_spec(task))
+    actor, seeds = Unforgetting(actor, keeper) if keeper else actor, np.zeros(1, np.uint64)
     try:
         frame, noise = env.reset(None), repeat(None, steps or LONGEST)
         intervals = play(env, actor, actor.begin(seeds), frame, noise, new_seeds=lambda: seeds)
         for step, now in enumerate(intervals, 1):
             shown = {name: float(now.info[name][0]) for name in SHOWN_INFO}
             yield {"step": step, "action": now.acted.action[0].tolist(), **shown, "reward": float(now.reward[0])}
+        if keeper:  # the last interval is remembered, too
+            terms = np.where(now.valid[:, None], terms_of(now.info), 0)
+            actor.act(now.acted.memory, Seen(now.obs, now.mask, terms, now.acted.action, ~now.valid), None)
     finally:
-        env.close()
-
-
-def _drawn(clients: Clients, task: str, seed: int) -> TaskSpec:
-    value = fetch(clients, task)
-    return draw(value, seed) if isinstance(value, TaskDistribution) else value
+        try:
+            if keeper:
+                keeper.close()
+        finally:
+            env.close()

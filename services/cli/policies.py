@@ -1,7 +1,6 @@
 """`lwmecps policies list | download`: what was learnt."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from lwmecps_core.errors import InvalidInput, Violation
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli import render
+from services.cli.files import write_whole
 from services.cli.tasks import Json
 
 app = typer.Typer(help="List stored policies and download their weights.", no_args_is_help=True)
@@ -52,21 +52,8 @@ def download(
             digest.update(part.chunk)
     if digest.hexdigest() != expected:
         raise InvalidInput(policy_id, [Violation("weights", "what arrived has another SHA-256 than the registry says")])
-    _write_whole(path, bytes(data))
+    write_whole(path, bytes(data))
     if as_json:
         render.print_json({"policy_id": policy_id, "file": str(path), "size_bytes": len(data), "sha256": expected})
     else:
         render.console.print(f"{path}  {len(data):,} bytes", highlight=False)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is whole or absent, whatever happens meanwhile."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lwmecps_core.specs import EnvId, TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.files import load_task, task_to_yaml
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.clients import Clients
@@ -93,17 +94,24 @@ def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = ""
 
 def resolve(clients: Clients, ids_or_files: list[str]) -> list[str]:
     """Ids of registered tasks; what names a file is registered first."""
-    return [register(clients, load_task(Path(item))).id if _is_file(item) else item for item in ids_or_files]
+    return [register(clients, load_task(Path(item))).id if is_file(item) else item for item in ids_or_files]
 
 
 def fetch(clients: Clients, id_or_file: str) -> TaskSpec | TaskDistribution:
     """A registered task, or the one in a file."""
-    if _is_file(id_or_file):
+    if is_file(id_or_file):
         return load_task(Path(id_or_file))
     return _value(clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
 
 
-def _is_file(text: str) -> bool:
+def drawn(clients: Clients, id_or_file: str, seed: int) -> TaskSpec:
+    """That task, or the one of that seed where it is a distribution."""
+    value = fetch(clients, id_or_file)
+    return draw(value, seed) if isinstance(value, TaskDistribution) else value
+
+
+def is_file(text: str) -> bool:
+    """Whether a task is given as a file, not as an id."""
     return Path(text).suffix in (".yaml", ".yml", ".json")
 
 

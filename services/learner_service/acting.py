@@ -14,10 +14,9 @@ from torch import Tensor
 from lwmecps_core import context, fits
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms.base import Algorithm, first_seen
-from lwmecps_core.context.base import Context
+from lwmecps_core.context.base import PREFIX, Context
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
-from lwmecps_core.rollout.remembered import PREFIX
 from lwmecps_core.specs import EnvSpec
 
 MAX_CHOICES = 2**24

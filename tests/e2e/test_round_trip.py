@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from lwmecps_core.tasks.families import draw
+from lwmecps_core.tasks.files import load_task, task_to_yaml
 from services.cli.main import app
 
 pytestmark = pytest.mark.e2e
@@ -84,6 +88,47 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     file = tmp_path / "policy.safetensors"
     assert _json(system, "policies", "download", policy, "--to", str(file))["size_bytes"] == file.stat().st_size
     assert policy in [p["id"] for p in _json(system, "policies", "list")]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("where", ["file", "registry"])
+def test_a_controller_that_is_killed_goes_on_with_what_it_knew(
+    system: dict[str, str], city: Path, tmp_path: Path, where: str
+) -> None:
+    (tmp_path / "task.yaml").write_text(task_to_yaml(draw(load_task(city), 3)))
+    task = _json(system, "task", "create", str(tmp_path / "task.yaml"))["id"]
+    policy = _json(system, "train", "--task", task, "--total-episodes", "4", "--context", "statistics")["policy"]["id"]
+    memory = str(tmp_path / "memory") if where == "file" else "registry:edge"
+
+    def seen() -> float:
+        return _json(system, "context", "show", memory, "--task", task)["beliefs"][0]["value"]
+
+    def controller() -> subprocess.Popen[str]:
+        words = [*_where(system), "act", policy, "--task", task, "--watch", "--json", "--memory", memory]
+        return subprocess.Popen(
+            [sys.executable, "-m", "services.cli.main", *words], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        )
+
+    with controller() as first:
+        assert first.stdout is not None
+        shown = json.loads(first.stdout.readline())["step"]
+        began = time.monotonic()
+        while time.monotonic() - began < 3.0:  # longer than the registry is left alone
+            shown = json.loads(first.stdout.readline())["step"]
+        first.kill()
+    known = seen()
+    assert known >= shown - 1 if where == "file" else known > 0
+    with controller() as second:
+        assert second.stdout is not None
+        shown = [json.loads(second.stdout.readline())["step"] for _ in range(5)][-1]
+        second.terminate()
+        assert second.wait(30) == 0
+    assert seen() >= known + shown - 1
+    (tmp_path / "other.yaml").write_text(task_to_yaml(draw(replace(load_task(city), deployments=3), 3)))
+    if where == "file":
+        refused = _run(system, "act", policy, "--task", str(tmp_path / "other.yaml"), "--memory", memory)
+        assert refused.exit_code == 2
+        assert "deployments: [app-1, app-2] in the memory, [app-1, app-2, app-3]" in refused.stderr
 
 
 @pytest.mark.timeout(60)

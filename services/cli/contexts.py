@@ -1,0 +1,109 @@
+"""`lwmecps context`: what policies remember of clusters, in words, as files and in the registry."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from protos.lwmecps.registry.v1 import memory_pb2 as pb
+from services.cli import render
+from services.cli.memory import IN_REGISTRY, WHERE, InFile, InRegistry, place
+from services.cli.tasks import Json, drawn
+
+app = typer.Typer(help="Show, save and load what policies remember of clusters.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name among the memories of the task.", metavar="NAME")]
+Task = Annotated[str, typer.Option("--task", help="Id of the registered task.")]
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    memory: Annotated[str, typer.Argument(help=WHERE)],
+    task: Annotated[str, typer.Option(help="Id of a task, or a task file: what it says stands beside.")] = "",
+    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Say in words and units what a policy believes about a cluster."""
+    from lwmecps_core.context import artefact, described  # PyTorch, which reads the files, takes long to import
+
+    at = place(ctx.obj, memory, task)
+    known = artefact.from_bytes(_content(at), str(at))
+    spec = drawn(ctx.obj, task, task_seed) if task else None
+    if spec is not None:
+        wanted = artefact.subject_of(spec, env_spec(spec), known.subject.context, known.subject.policy_id)
+        artefact.check_fits(known, wanted, str(at))
+    beliefs = described.described(known, spec)
+    if as_json:
+        subject = {name: getattr(known.subject, name) for name in ("context", "policy_id", "task")}
+        render.print_json({**subject, "beliefs": [asdict(belief) for belief in beliefs]})
+        return
+    title = f"{at}: {known.subject.context} of {known.subject.task}, kept by {known.subject.policy_id or 'nobody'}"
+    columns = ("about", "what", "believed", *(["in the task"] if spec else []))
+    rows = ([b.about, b.what, b.believed, *([b.stands] if spec else [])] for b in beliefs)
+    render.console.print(render.table(title, columns, rows), markup=False)
+
+
+@app.command()
+def save(
+    ctx: typer.Context,
+    name: Name,
+    task: Task,
+    to: Annotated[Path | None, typer.Option(help="File to write; default NAME.safetensors.")] = None,
+) -> None:
+    """Save what the registry keeps to a file, for `load`, or for `act --memory`."""
+    at = place(ctx.obj, IN_REGISTRY + name, task)
+    content, path = _content(at), to or Path(f"{name}.safetensors")
+    InFile(path).write(content)
+    render.console.print(f"{path}  {len(content):,} bytes", highlight=False, markup=False)
+
+
+@app.command()
+def load(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A file that `save` or `act --memory` wrote.")],
+    task: Task,
+    name: Annotated[str, typer.Option(help="Name among the memories of the task; default that of the file.")] = "",
+) -> None:
+    """Load a file into the registry, in place of what is kept there under the name."""
+    from lwmecps_core.context import artefact
+
+    at = place(ctx.obj, IN_REGISTRY + (name or file.stem), task)
+    content, spec = _content(InFile(file)), drawn(ctx.obj, task, 0)
+    known = artefact.from_bytes(content, str(file))
+    wanted = artefact.subject_of(spec, env_spec(spec), known.subject.context, known.subject.policy_id)
+    artefact.check_fits(known, wanted, str(file))
+    at.write(content)
+    render.console.print(str(at), highlight=False, markup=False)
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    task: Annotated[str, typer.Option(help="Only of this registered task.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List what the registry keeps."""
+    found = ctx.obj.registry.pages("ListMemories", pb.ListMemoriesRequest(task_id=task), "memories")
+    if as_json:
+        render.print_json([render.plain(memory) for memory in found])
+        return
+    lines = ((m.task_id, m.name, f"{m.size_bytes:,}", f"{m.update_time.ToDatetime():%Y-%m-%d %H:%M:%S}") for m in found)
+    render.console.print(render.table("memories", ("task", "name", "bytes", "changed"), lines))
+
+
+@app.command()
+def delete(ctx: typer.Context, name: Name, task: Task) -> None:
+    """Forget what the registry keeps under a name."""
+    ctx.obj.registry("DeleteMemory", pb.DeleteMemoryRequest(task_id=task, name=name))
+
+
+def _content(at: InFile | InRegistry) -> bytes:
+    content = at.read()
+    if content is None:
+        if isinstance(at, InRegistry):
+            raise NotFound("memory", f"{at.task_id}/{at.name}")
+        raise InvalidInput(str(at), [Violation("memory", "there is no such file")])
+    return content

@@ -1,0 +1,142 @@
+"""What is known about a cluster as a file, and in words beside its task."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lwmecps_core.context.artefact import Knowledge, check_fits, from_bytes, subject_of, to_bytes
+from lwmecps_core.context.base import PREFIX
+from lwmecps_core.context.described import WHOLE, Belief, described, service_ms
+from lwmecps_core.context.statistics import Statistics
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.rollout.remembered import WithContext
+from lwmecps_core.specs import ALL_ENV_IDS, TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+
+CITY = TaskDistribution(nodes=3, deployments=2, max_replicas=8, horizon=40)
+
+
+def _known(task: TaskSpec, intervals: int = 40) -> Knowledge:
+    env = BatchEnv([task], [0])
+    statistics = Statistics(env.spec)
+    watched = WithContext(env, statistics, statistics.begin(1))
+    watched.reset(np.array([3], np.uint64))
+    for _ in range(intervals):
+        watched.step(np.full((1, env.spec.action_size), 8, np.int32))
+    memory = {PREFIX + name: x for name, x in watched.memory.items()}
+    return Knowledge(subject_of(task, env.spec, "statistics", "policy-1"), memory)
+
+
+def _quiet(task: TaskSpec) -> TaskSpec:
+    users = tuple(0.1 * users for users in task.workload.base_users)
+    return replace(task, workload=replace(task.workload, base_users=users))
+
+
+def _by_name(beliefs: list[Belief]) -> dict[tuple[str, str], Belief]:
+    return {(belief.about, belief.what): belief for belief in beliefs}
+
+
+@pytest.mark.parametrize("env_id", ALL_ENV_IDS)
+@pytest.mark.parametrize("intervals", [0, 5])
+def test_what_is_known_comes_back_from_its_file(env_id: str, intervals: int) -> None:
+    known = _known(draw(replace(CITY, env_id=env_id), 1), intervals)
+    again = from_bytes(to_bytes(known), "file")
+    assert again.subject == known.subject and again.memory.keys() == known.memory.keys()
+    for name, x in known.memory.items():
+        np.testing.assert_array_equal(again.memory[name], x)
+    assert described(again) == described(known)
+
+
+def test_what_is_believed_is_near_what_the_task_says() -> None:
+    task = _quiet(draw(CITY, 1))
+    found = _by_name(described(_known(task), task))
+    for what in ("a replica costs", "100 ms of latency costs"):
+        belief = found[WHOLE, what]
+        assert belief.value == pytest.approx(belief.written, rel=1e-3)
+    for d in task.deployments:
+        service, load = found[d.name, "service time"], found[d.name, "load"]
+        assert service.written == service_ms(d) and service.value == pytest.approx(service_ms(d), rel=0.15)
+        assert load.least is not None and load.value is not None and load.most is not None
+        assert load.least <= load.value <= load.most
+    assert found[WHOLE, "seen"].believed == "40 intervals"
+
+
+def test_a_daily_load_is_forecast_in_requests_per_second() -> None:
+    task = draw(CITY, 1)
+    spec, subject = env_spec(task), subject_of(task, env_spec(task), "statistics")
+    memory, angle = Statistics(spec).begin(1), 2.0 * np.pi * np.arange(40) / 40
+    log_rate = 2.0 + 0.8 * np.sin(angle + 1.0)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    memory["intervals"][:] = 1000.0
+    memory["clock"][:] = sine[-1], cosine[-1]
+    memory["turn"][:] = np.cos(angle[1]), np.sin(angle[1])
+    memory["times"][:] = [np.mean(x) for x in (sine, cosine, sine**2, sine * cosine, cosine**2)]
+    memory["load"][:] = [np.mean(x) for x in (log_rate, log_rate**2, log_rate * sine, log_rate * cosine)]
+    found = _by_name(described(Knowledge(subject, {PREFIX + name: x for name, x in memory.items()})))
+    for ahead in (1, 3, 8):
+        expected = np.expm1(log_rate[ahead - 1])
+        assert found[task.deployments[0].name, f"load in {ahead * 10} s"].value == pytest.approx(expected, rel=0.01)
+
+
+def test_words_have_units_and_ranges() -> None:
+    assert Belief("web", "load", "requests/s", 12.345, 4.0, 2000.0).believed == "12.3 requests/s (4 to 2,000)"
+    assert Belief("web", "failed requests", "%", 0.0, most=1.5).believed == "0 % (at most 1.5)"
+    assert Belief("web", "latency", "ms", None).believed == "not known yet"
+    assert Belief("web", "latency", "ms", 1.0, written=50.0).stands == "50 ms"
+
+
+def test_nothing_is_believed_where_nothing_was_seen() -> None:
+    task = draw(CITY, 1)
+    assert described(_known(task, 0), task) == [Belief(WHOLE, "seen", "intervals", 0.0)]
+
+
+def test_another_cluster_or_context_is_refused_with_both_lists() -> None:
+    known = _known(draw(CITY, 1), 1)
+    task = draw(replace(CITY, nodes=2, deployments=3, env_id="lwmecps-v4"), 1)
+    with pytest.raises(InvalidInput) as caught:
+        check_fits(known, subject_of(task, env_spec(task), "other"), "file")
+    said = {v.field: v.reason for v in caught.value.violations}
+    assert said["context"] == "statistics in the memory, other in the policy and task"
+    assert "[app-1, app-2] in the memory, [app-1, app-2, app-3]" in said["deployments"]
+    assert said.keys() == {"context", "deployments", "max_replicas", "nodes", "env_id"}
+    check_fits(known, replace(known.subject, policy_id="policy-2", task="renamed"), "file")
+
+
+def test_what_else_a_policy_remembers_is_for_that_policy_only() -> None:
+    known = _known(draw(CITY, 1), 1)
+    own = Knowledge(known.subject, {**known.memory, "state": np.zeros((1, 4), np.float32)})
+    own = from_bytes(to_bytes(own), "file")
+    check_fits(own, known.subject, "file")
+    with pytest.raises(InvalidInput, match="policy_id: policy-1 in the memory, policy-2"):
+        check_fits(own, replace(known.subject, policy_id="policy-2"), "file")
+
+
+def test_damaged_files_are_refused_by_name() -> None:
+    known = _known(draw(replace(CITY, env_id="lwmecps-v4"), 1), 5)
+    content = to_bytes(known)
+    for damaged in (b"", b"x" * 100, content[:-1], content.replace(b"memory-1", b"memory-9")):
+        with pytest.raises(InvalidInput, match="file: memory: not a memory file"):
+            from_bytes(damaged, "file")
+    load = PREFIX + "load"
+    for field, changed in (
+        (r"memory\[load\]: is missing", {k: x for k, x in known.memory.items() if k != load}),
+        (r"memory\[load\]: holds NaN", {**known.memory, load: np.full_like(known.memory[load], np.nan)}),
+        (r"memory\[load\]: must be float64 \[1, 2, 4\]", {**known.memory, load: known.memory[load][:, :1]}),
+        (r"memory\[more\]: must be nothing", {**known.memory, PREFIX + "more": np.zeros((1, 1))}),
+    ):
+        with pytest.raises(InvalidInput, match=field):
+            from_bytes(to_bytes(replace(known, memory=changed)), "file")
+    blind = replace(known.subject.env_spec, blocks=())
+    for wrong in ({"context": "none"}, {"nodes": ("a",)}, {"max_replicas": (8,)}, {"env_spec": blind}):
+        with pytest.raises(InvalidInput, match="file"):
+            from_bytes(to_bytes(replace(known, subject=replace(known.subject, **wrong))), "file")
+
+
+def test_numbers_out_of_all_bounds_are_not_known() -> None:
+    known = _known(draw(CITY, 1), 5)
+    wild = {name: np.where(name.endswith("intervals"), x, 1e300) for name, x in known.memory.items()}
+    for belief in described(from_bytes(to_bytes(replace(known, memory=wild)), "file")):
+        assert belief.believed

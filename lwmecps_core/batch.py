@@ -41,8 +41,8 @@ class RolloutBatch:
 
     Shapes: obs `[T+1, B, O]` f32; mask `[T+1, B, M]` bool (M = 0 without masks); action `[T, B, A]` i32 or f32;
     reward `[T, B]` f32; terminated, truncated, valid `[T, B]` bool; extras (what `act` returned beside the action, such
-    as `log_prob`) and info (see `INFO_KEYS`) `[T, B]` f32 each; memory (what the actor remembers after the last
-    transition) `[B, ...]` each.
+    as `log_prob`) and info (see `INFO_KEYS`) `[T, B]` f32 each; begun and memory (what the actor remembers before the
+    first transition and after the last) `[B, ...]` each.
     """
 
     obs: Array
@@ -54,6 +54,7 @@ class RolloutBatch:
     valid: Array
     extras: Mapping[str, Array] = field(default_factory=dict)
     info: Mapping[str, Array] = field(default_factory=dict)
+    begun: Mapping[str, Array] = field(default_factory=dict)
     memory: Mapping[str, Array] = field(default_factory=dict)
     policy_version: int = 0
     seed: int = 0
@@ -79,6 +80,7 @@ class RolloutBatch:
             **{name: cut(getattr(self, name)) for name in FIELDS},  # type: ignore[arg-type]
             extras={k: cut(v) for k, v in self.extras.items()},
             info={k: cut(v) for k, v in self.info.items()},
+            begun={k: v[start:stop] for k, v in self.begun.items()},
             memory={k: v[start:stop] for k, v in self.memory.items()},
         )
 
@@ -97,5 +99,6 @@ def concatenate(parts: Sequence[RolloutBatch]) -> RolloutBatch:
         **{name: join(attrgetter(name)) for name in FIELDS},  # type: ignore[arg-type]
         extras={k: join(lambda p, k=k: p.extras[k]) for k in first.extras},  # type: ignore[misc]
         info={k: join(lambda p, k=k: p.info[k]) for k in first.info},  # type: ignore[misc]
+        begun={k: np.concatenate([p.begun[k] for p in parts]) for k in first.begun},
         memory={k: np.concatenate([p.memory[k] for p in parts]) for k in first.memory},
     )

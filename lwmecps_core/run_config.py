@@ -15,6 +15,9 @@ from lwmecps_core.specs import NonNegative, Positive, Share
 
 ScheduleName = Literal["constant", "linear", "cosine"]
 ContextName = Literal["none", "statistics"]
+"""What any algorithm can remember: it is recorded with the observation."""
+LearntContextName = Literal[ContextName, "recurrent"]
+"""What one that learns from whole sequences can."""
 Count = Annotated[int, Field(ge=1)]
 BlockName = Literal["deployment", "node", "pair", "objective", "limits"]
 """Blocks that a policy can do without; the time is in `global`."""
@@ -95,6 +98,10 @@ class PPOConfig(_WithNetworks):
     """Control intervals of every collected rollout (0: whole episodes)."""
     n_epochs: Count = 4
     """Passes over each batch."""
+    context: LearntContextName = "none"  # type: ignore[assignment]  # the one setting that may be more than others'
+    """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
+    this and earlier episodes (statistics), or what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,
+    arXiv:1611.02779), for which minibatches hold whole rollouts."""
 
 
 @config

@@ -7,6 +7,7 @@ from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.algorithms.dqn import DQN
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.q_learning import QLearning
+from lwmecps_core.algorithms.recurrent import RecurrentPPO
 from lwmecps_core.algorithms.sac import SAC
 from lwmecps_core.algorithms.sight import Selective, shown
 from lwmecps_core.algorithms.td3 import TD3
@@ -20,10 +21,12 @@ REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
     "sac": SAC,
     "td3": TD3,
 }
+RECURRENT: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {"ppo": RecurrentPPO}
+"""Those that can learn what to remember (`context: recurrent`); the settings of the others refuse it."""
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
     """The algorithm that `cfg` names, for one kind of environment; its networks see what `cfg` lets them see."""
     seen = shown(cfg, spec)
-    algorithm = REGISTRY[cfg.name](cfg, seen)
+    algorithm = (RECURRENT if cfg.context == "recurrent" else REGISTRY)[cfg.name](cfg, seen)
     return algorithm if seen == spec else cast(Algorithm, Selective(algorithm, cfg, spec))

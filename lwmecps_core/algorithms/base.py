@@ -21,7 +21,7 @@ Params = dict[str, dict[str, Tensor]]
 Extra = dict[str, Tensor]
 """State that no gradient reaches: target networks, exploration rates."""
 Batch = dict[str, Tensor]
-"""What a loss reads: field → tensor `[..., S, ...]`, S samples."""
+"""What a loss reads: field → tensor `[..., S, ...]`, S samples: transitions, or sequences of them."""
 
 
 class Algorithm(Protocol):
@@ -62,7 +62,9 @@ class Algorithm(Protocol):
         """All of a stacked rollout as one batch, with what the loss needs (returns, advantages, noise).
 
         `data` holds `RolloutBatch`'s fields as tensors with a task axis, time before environments: `obs`
-        `[K, T+1, B, O]`, `reward` `[K, T, B]`… The result is flat: `[K, T·B, ...]`.
+        `[K, T+1, B, O]`, `reward` `[K, T, B]`…; of a policy that remembers, also `reward_terms` `[K, T, B, terms]`, and
+        its memory at first, `begun/name` `[K, B, ...]`. The result has samples in front: `[K, T·B, ...]`, or
+        `[K, B, T, ...]` where samples are sequences.
         """
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:

@@ -169,7 +169,7 @@ def depth(name: str) -> int | None:
     layer = name.rpartition(".")[0].rpartition(".")[2]
     if layer.startswith("hidden"):
         return int(layer.removeprefix("hidden"))
-    return {"row": 0, "mix": 1}.get(layer)
+    return {"gru_input": 0, "gru_state": 0, "row": 0, "mix": 1}.get(layer)
 
 
 @dataclass(frozen=True)

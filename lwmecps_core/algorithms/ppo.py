@@ -69,19 +69,12 @@ class PPO(Forgetful):
         return Acted(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
-        """Advantages normalised per task, value targets, and the flattened samples.
-
-        A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task
-        takes most of that error out of the advantages.
-        """
+        """Advantages normalised per task, value targets, and the flattened samples."""
         obs = data["obs"]
         with torch.no_grad():
             *lead, t1, b, o = obs.shape
-            value = self._nets.value(params["critic"], obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
-            episode = (data["terminated"], data["truncated"], self.cfg.discount_factor)
-            missed = generalised_advantage(data["reward"], value, *episode, 1.0)
-            value = value + linear_residual(obs, missed, data["valid"])
-            advantage = generalised_advantage(data["reward"], value, *episode, self.cfg.gae_lambda)
+            value = self.value(params, obs.reshape(*lead, t1 * b, o)).reshape(*lead, t1, b)
+            advantage, target = self.advantages(data, value)
         weight = flat_samples(data["valid"], len(lead)).to(obs.dtype)
         return {
             "obs": flat_samples(obs[..., :-1, :, :], len(lead)),
@@ -89,17 +82,38 @@ class PPO(Forgetful):
             "action": flat_samples(data["action"], len(lead)),
             "log_prob": flat_samples(data["log_prob"], len(lead)),
             "advantage": normalised(flat_samples(advantage, len(lead)), weight),
-            "target": flat_samples(advantage + value[..., :-1, :], len(lead)),
+            "target": flat_samples(target, len(lead)),
             "weight": weight,
         }
+
+    def value(self, params: Params, obs: Tensor) -> Tensor:
+        """What the critic expects from observations on: `[..., S, O]` → `[..., S]`."""
+        return self._nets.value(params["critic"], obs)
+
+    def advantages(self, data: Batch, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets `[..., T, B]` of a stacked rollout whose frames the critic gives `value`
+        `[..., T+1, B]`.
+
+        A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task
+        takes most of that error out of the advantages.
+        """
+        episode = (data["terminated"], data["truncated"], self.cfg.discount_factor)
+        missed = generalised_advantage(data["reward"], value, *episode, 1.0)
+        value = value + linear_residual(data["obs"], missed, data["valid"])
+        advantage = generalised_advantage(data["reward"], value, *episode, self.cfg.gae_lambda)
+        return advantage, advantage + value[..., :-1, :]
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`n_epochs` passes over shuffled minibatches of `batch_size` samples."""
         return replay.shuffled(batch, self.cfg.batch_size, self.cfg.n_epochs, generator)
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
-        """Actor: −(clipped surrogate + entropy bonus). Critic: squared error times its coefficient."""
-        obs, weight, advantage = batch["obs"], batch["weight"], batch["advantage"]
+        """See `actor_loss` and `critic_loss`."""
+        return {"actor": self.actor_loss(params, batch), "critic": self.critic_loss(params, batch)}
+
+    def actor_loss(self, params: Params, batch: Batch) -> Tensor:
+        """−(clipped surrogate + entropy bonus)."""
+        obs, advantage = batch["obs"], batch["advantage"]
         if self.spec.discrete:
             choices = heads.log_probs(self.spec, self._nets.components(params["actor"], obs), batch["mask"])
             new_log_prob, entropy = heads.log_prob(choices, batch["action"]), heads.entropy(choices)
@@ -110,11 +124,12 @@ class PPO(Forgetful):
         ratio = torch.exp(new_log_prob - batch["log_prob"])
         epsilon = self.cfg.clip_epsilon
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon) * advantage)
-        error = self._nets.value(params["critic"], obs) - batch["target"]
-        return {
-            "actor": -weighted_mean(surrogate + self.cfg.entropy_coef * entropy, weight),
-            "critic": self.cfg.value_function_coef * weighted_mean(error.pow(2), weight),
-        }
+        return -weighted_mean(surrogate + self.cfg.entropy_coef * entropy, batch["weight"])
+
+    def critic_loss(self, params: Params, batch: Batch) -> Tensor:
+        """Squared error times its coefficient."""
+        error = self.value(params, batch["obs"]) - batch["target"]
+        return self.cfg.value_function_coef * weighted_mean(error.pow(2), batch["weight"])
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """PPO keeps nothing beside its parameters."""

@@ -3,14 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import Generic, Literal, TypeVar
 
+import numpy as np
 import torch
 
+from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.networks import Architecture
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.batch import FIELDS, RolloutBatch
 from lwmecps_core.run_config import DQNConfig, SACConfig, TD3Config
 from lwmecps_core.specs import EnvSpec
+from lwmecps_core.tree import prefixed
 
 C = TypeVar("C", DQNConfig, SACConfig, TD3Config)
 
@@ -45,7 +48,18 @@ def stacked(batches: Sequence[RolloutBatch]) -> Batch:
     """Rollouts of K tasks as tensors `[K, T(+1), B, ...]`."""
     data = {name: torch.stack([torch.as_tensor(getattr(b, name)) for b in batches]) for name in FIELDS}
     extras = {name: torch.stack([torch.as_tensor(b.extras[name]) for b in batches]) for name in batches[0].extras}
-    return data | extras
+    return data | extras | _remembered(batches)
+
+
+def _remembered(batches: Sequence[RolloutBatch]) -> Batch:
+    """What a policy that remembers was told beside observations, `reward_terms` `[K, T, B, terms]`, and what it
+    remembered when the rollouts began: `begun/name` `[K, B, ...]`.
+    """
+    if not batches[0].begun:
+        return {}
+    terms = [np.stack([b.info[key] for key in REWARD_TERMS], -1) for b in batches]
+    begun = {name: torch.stack([torch.as_tensor(b.begun[name]) for b in batches]) for name in batches[0].begun}
+    return prefixed(begun, "begun/") | {"reward_terms": torch.as_tensor(np.stack(terms))}
 
 
 def transitions(data: Batch) -> Batch:
@@ -76,9 +90,11 @@ def minibatches(batch: Batch, size: int, number: int, generator: torch.Generator
         yield {k: v.index_select(axis, index) for k, v in batch.items()}
 
 
-def shuffled(batch: Batch, size: int, passes: int, generator: torch.Generator) -> Iterator[Batch]:
-    """`passes` passes over samples `[..., S, ...]` in random order, `size` of them at a time."""
-    axis = batch["weight"].dim() - 1
+def shuffled(batch: Batch, size: int, passes: int, generator: torch.Generator, *, axis: int = -1) -> Iterator[Batch]:
+    """`passes` passes over samples `[..., S, ...]` in random order, `size` of them at a time; S is that axis of
+    `weight`.
+    """
+    axis += batch["weight"].dim()
     for _ in range(passes):
         order = torch.randperm(batch["weight"].shape[axis], generator=generator)
         for index in torch.split(order, size):

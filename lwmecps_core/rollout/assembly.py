@@ -85,16 +85,17 @@ def _of_width(batch: RolloutBatch, width: int) -> RolloutBatch:
         **arrays,
         extras={k: empty(a) for k, a in batch.extras.items()},
         info={k: empty(a) for k, a in batch.info.items()},
+        begun={k: np.empty((width, *a.shape[1:]), a.dtype) for k, a in batch.begun.items()},
         memory={k: np.empty((width, *a.shape[1:]), a.dtype) for k, a in batch.memory.items()},
     )
 
 
 def _copy(source: RolloutBatch, target: RolloutBatch) -> None:
     pairs: list[tuple[Array, Array]] = [(getattr(source, name), getattr(target, name)) for name in FIELDS]
-    named = (source.extras, target.extras), (source.info, target.info), (source.memory, target.memory)
-    for mine, theirs in named:
+    for field in ("extras", "info", "begun", "memory"):
+        mine, theirs = getattr(source, field), getattr(target, field)
         if mine.keys() != theirs.keys():
-            raise _unfit("extras, info and memory", f"{sorted(mine)} where others have {sorted(theirs)}")
+            raise _unfit(field, f"{sorted(mine)} where others have {sorted(theirs)}")
         pairs += [(mine[k], theirs[k]) for k in mine]
     for a, b in pairs:
         if a.shape != b.shape or a.dtype != b.dtype:

@@ -105,7 +105,7 @@ def column_bytes(batch: RolloutBatch) -> int:
     """Size of one environment's transitions in an entry."""
     numbers = [batch.obs, batch.action, batch.reward, *batch.extras.values(), *batch.info.values()]
     bits = batch.mask.size + 3 * batch.reward.size
-    kept = sum(a.nbytes for a in batch.memory.values())
+    kept = sum(a.nbytes for a in (*batch.begun.values(), *batch.memory.values()))
     return (sum(a.nbytes for a in numbers) + bits // 8 + kept) // batch.width + 8
 
 
@@ -135,7 +135,8 @@ def decode_part(data: bytes) -> RolloutPart:
         valid=_unpack(m.valid_bits, (t, b), "valid_bits"),
         extras=dict(_unstack(m.extra_names, m.extras, (t, b), "extras")),
         info=dict(_unstack(m.info_names, m.info, (t, b), "info")),
-        memory=_memory(m, b),
+        begun=_memory("begun", m.begun_names, m.begun, b),
+        memory=_memory("memory", m.memory_names, m.memory, b),
         policy_version=m.policy_version,
         seed=m.seed,
     )
@@ -162,20 +163,20 @@ def _encode_columns(request_id: str, task: int, batch: RolloutBatch, start: int,
         if arrays:
             names.extend(arrays)
             tensor.CopyFrom(tensor_to_proto(_stack(arrays)))
-    for name, array in part.memory.items():
-        m.memory_names.append(name)
-        m.memory.append(tensor_to_proto(array))
+    for names, tensors, kept in ((m.begun_names, m.begun, part.begun), (m.memory_names, m.memory, part.memory)):
+        names.extend(kept)
+        tensors.extend(tensor_to_proto(array) for array in kept.values())
     return m.SerializeToString()
 
 
-def _memory(m: pb.RolloutBatch, width: int) -> dict[str, Array]:
-    if not len(m.memory_names) == len(set(m.memory_names)) == len(m.memory):
-        raise _invalid("rollout batch", "memory", f"{len(m.memory)} tensors for the names {list(m.memory_names)}")
+def _memory(field: str, names: Sequence[str], tensors: Sequence[tensor_pb2.Tensor], width: int) -> dict[str, Array]:
+    if not len(names) == len(set(names)) == len(tensors):
+        raise _invalid("rollout batch", field, f"{len(tensors)} tensors for the names {list(names)}")
     found: dict[str, Array] = {}
-    for name, tensor in zip(m.memory_names, m.memory, strict=True):
-        array = tensor_from_proto(tensor, f"rollout batch: memory {name}")
+    for name, tensor in zip(names, tensors, strict=True):
+        array = tensor_from_proto(tensor, f"rollout batch: {field} {name}")
         if array.shape[:1] != (width,):
-            raise _invalid("rollout batch", "memory", f"{name} must be [{width}, …], not {list(array.shape)}")
+            raise _invalid("rollout batch", field, f"{name} must be [{width}, …], not {list(array.shape)}")
         found[name] = array
     return found
 

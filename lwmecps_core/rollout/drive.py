@@ -38,10 +38,10 @@ def drive(
     noise: Any = [None] * length
     if not plan.greedy and actor.noise_size:
         noise = np.concatenate([rng.random((length, e, actor.noise_size), dtype=np.float32) for rng in rngs], axis=1)
-    record = _Record(env.spec, length, k * e)
     frame = env.reset(seeds)
-    record.frame(0, *frame)
     kept = actor.begin(seeds) if memory is None else memory
+    record = _Record(env.spec, length, k * e, kept)
+    record.frame(0, *frame)
     intervals = play(env, actor, kept, frame, iter(noise), new_seeds=new_seeds if again else None, over=over)
     for t, interval in enumerate(intervals):
         record.interval(t, interval)
@@ -50,9 +50,10 @@ def drive(
 
 
 class _Record:
-    """Arrays `[T, B]` that a rollout fills."""
+    """Arrays `[T, B]` that a rollout fills, and the memory that it began with."""
 
-    def __init__(self, spec: EnvSpec, length: int, width: int) -> None:
+    def __init__(self, spec: EnvSpec, length: int, width: int, begun: Memory) -> None:
+        self.begun = begun
         kind = np.int32 if spec.discrete else np.float32
         self.obs = np.empty((length + 1, width, spec.obs_size), np.float32)
         self.mask = np.empty((length + 1, width, spec.mask_size), np.bool_)
@@ -86,6 +87,7 @@ class _Record:
             valid=self.valid,
             extras=self.extras,
             info=self.info,
+            begun=self.begun,
             seed=seed,
         )
         return whole.columns(start, stop)

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms.base import first_seen
-from lwmecps_core.testing.examples import Example, rollout, whole
+from lwmecps_core.testing.examples import Example, nothing_remembered, rollout, whole
 from lwmecps_core.tree import expanded, expanded_extra, gradients, leaves, row, tree_map
 
 
 class AlgorithmConformance:
     """Subclass it and give it an `example`: an algorithm on a small environment, with its parameters and extra state.
 
-    `examples.make` has one of each registered algorithm and spec.
+    `examples.make` has one of each algorithm and spec.
     """
 
     def test_a_leading_task_axis_equals_a_loop_over_tasks(self, example: Example) -> None:
@@ -36,7 +36,7 @@ class AlgorithmConformance:
                 torch.testing.assert_close(together[group][task], loss, rtol=1e-10, atol=1e-12)
         noise = torch.rand(3, 4, algo.noise_size, generator=gen, dtype=torch.float64)
         obs, mask = data["obs"][:, 0].repeat(1, 2, 1)[:, :4], data["mask"][:, 0].repeat(1, 2, 1)[:, :4]
-        memory = algo.memory(4)
+        memory = nothing_remembered(algo, 4)
         many_memory = expanded_extra(memory, 3)
         acted = algo.act(many, many_extra, many_memory, first_seen(algo.spec, obs, mask), noise)
         for task in range(3):
@@ -53,7 +53,7 @@ class AlgorithmConformance:
         batch = whole(algo, many, many_extra, rollout(algo, params, extra, 4, tasks=2))
         part = next(iter(algo.minibatches(batch, torch.Generator().manual_seed(0))))
         for made in (batch, part):
-            assert {field: x.shape[:2] for field, x in made.items()} == {field: made["weight"].shape for field in made}
+            assert {x.shape[:2] for x in made.values()} == {made["weight"].shape[:2]}
         assert algo.losses(many, many_extra, part).keys() <= params.keys()
 
     def test_gradient_of_each_group_equals_finite_differences(self, example: Example) -> None:
@@ -100,7 +100,7 @@ class AlgorithmConformance:
         mask[..., 1] |= ~mask.any(-1)
         for noise in (None, torch.rand(400, algo.noise_size, generator=gen, dtype=torch.float64)):
             seen = first_seen(algo.spec, obs, mask.flatten(1))
-            action = algo.act(params, extra, algo.memory(400), seen, noise).action.long()
+            action = algo.act(params, extra, nothing_remembered(algo, 400), seen, noise).action.long()
             assert mask.gather(-1, action.unsqueeze(-1)).all()
 
     def test_equal_generators_give_equal_weights_and_others_do_not(self, example: Example) -> None:

@@ -1,16 +1,17 @@
 """Small environments, algorithms with small networks on them, and random rollouts, in float64."""
 
 from dataclasses import fields, replace
-from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lwmecps_core import algorithms
+from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, first_seen
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
-from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.run_config import AlgorithmConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import tree_map
 
@@ -46,31 +47,33 @@ SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2}
 """Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
 the parameters, and a table so few rows that one rollout visits what another did.
 """
+RECURRENT = "recurrent_ppo"
+"""PPO that learns what to remember: an algorithm of its own beside those that are registered."""
 Example = tuple[Algorithm, Params, Extra]
 """An algorithm bound to a spec, its parameters and extra state, float64."""
 
 
 def small(name: str) -> AlgorithmConfig:
-    """A registered algorithm's settings in a small size."""
-    settings = ALGORITHMS[name]()
+    """An algorithm's settings in a small size."""
+    settings = PPOConfig(context="recurrent") if name == RECURRENT else ALGORITHMS[name]()
     known = {field.name for field in fields(settings)}
     found: AlgorithmConfig = replace(settings, **{k: v for k, v in SMALL.items() if k in known})
     return found
 
 
 def specs_of(name: str) -> list[str]:
-    """The specs that a registered algorithm accepts."""
+    """The specs that an algorithm accepts."""
     return [spec for spec in SPECS if _accepts(name, spec)]
 
 
 def cases() -> list[tuple[str, str]]:
-    """Every registered algorithm on every spec that it accepts."""
-    return [(name, spec) for name in algorithms.REGISTRY for spec in specs_of(name)]
+    """Every algorithm on every spec that it accepts."""
+    return [(name, spec) for name in (*algorithms.REGISTRY, RECURRENT) for spec in specs_of(name)]
 
 
 def first_cases() -> list[tuple[str, str]]:
-    """Every registered algorithm on the first spec that it accepts."""
-    return [(name, specs_of(name)[0]) for name in algorithms.REGISTRY]
+    """Every algorithm on the first spec that it accepts."""
+    return [(name, specs_of(name)[0]) for name in (*algorithms.REGISTRY, RECURRENT)]
 
 
 def _accepts(name: str, spec: str) -> bool:
@@ -87,10 +90,15 @@ def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
 
 
 def make(name: str, spec: str) -> Example:
-    """A registered algorithm on one of `SPECS`."""
+    """An algorithm on one of `SPECS`."""
     algo = algorithms.make(small(name), SPECS[spec])
     params, extra = algo.init(torch.Generator().manual_seed(1))
     return algo, tree_map(lambda leaf: leaf.double(), params), {k: v.double() for k, v in extra.items()}
+
+
+def nothing_remembered(algo: Algorithm, width: int) -> dict[str, Tensor]:
+    """An algorithm's empty memory, float64."""
+    return {name: x.double() if x.is_floating_point() else x for name, x in algo.memory(width).items()}
 
 
 def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: int = 2, length: int = 6) -> Batch:
@@ -102,22 +110,45 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
     mask = torch.rand(tasks, length + 1, envs, spec.mask_size, generator=gen) < 0.7
     if spec.discrete:
         mask.reshape(*mask.shape[:-1], len(spec.nvec), -1)[..., :1] = True
-    noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
-    flat = partial(torch.Tensor.flatten, end_dim=-2)
-    seen = first_seen(spec, flat(obs[:, :-1]), flat(mask[:, :-1]))
-    out = algo.act(params, extra, algo.memory(seen.obs.shape[0]), seen, flat(noise))
     terminated, truncated, valid = (torch.zeros(shape, dtype=torch.bool) for _ in range(3))
     valid[:] = True
     terminated[:, 2, 0] = True
     valid[:, 3, 0] = False
     truncated[:, -1] = True
-    return {
+    terms = torch.randn(*shape, len(REWARD_TERMS), generator=gen, dtype=torch.float64)
+    noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
+    data = {
         "obs": obs,
         "mask": mask,
-        "action": out.action.reshape(*shape, -1),
         "reward": torch.randn(shape, generator=gen, dtype=torch.float64),
+        "reward_terms": terms,
         "terminated": terminated,
         "truncated": truncated,
         "valid": valid,
-        **{k: v.reshape(shape) for k, v in out.extras.items()},
     }
+    return data | _acted(algo, params, extra, data, noise)
+
+
+def _acted(algo: Algorithm, params: Params, extra: Extra, data: Batch, noise: Tensor) -> Batch:
+    """What the policy does in a rollout of that data, interval by interval: actions, extras, memory at first."""
+    tasks, length, envs = data["reward"].shape
+
+    def flat(x: Tensor) -> Tensor:
+        return x.flatten(0, 1)
+
+    def apart(x: Tensor) -> Tensor:
+        return x.reshape(tasks, envs, *x.shape[1:])
+
+    memory = nothing_remembered(algo, tasks * envs)
+    begun = {f"begun/{name}": apart(x) for name, x in memory.items()}
+    done: list[dict[str, Tensor]] = []
+    for t in range(length):
+        seen = first_seen(algo.spec, flat(data["obs"][:, t]), flat(data["mask"][:, t]))
+        if t:
+            first = ~flat(data["valid"][:, t - 1])
+            before = {"reward_terms": flat(data["reward_terms"][:, t - 1]), "action": done[-1]["action"]}
+            seen = replace(seen, first=first, **{n: x.masked_fill(first[:, None], 0) for n, x in before.items()})
+        out = algo.act(params, extra, memory, seen, flat(noise[:, t]))
+        memory = dict(out.memory)
+        done.append({"action": out.action, **out.extras})
+    return begun | {name: torch.stack([apart(x[name]) for x in done], 1) for name in done[0]}

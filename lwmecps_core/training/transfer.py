@@ -127,6 +127,7 @@ def _domain_adaptation(x: TransferSetting) -> Method:
     Every step collects as many episodes of a source task, with the same policy.
     """
     freezing.check_features(x.cfg.method, x.policy.params)
+    domain.check_features(x.policy.algorithm)
     group = domain.feature_group(x.policy.params)
 
     def added(policy: PolicySnapshot, step: int) -> AddedLoss:

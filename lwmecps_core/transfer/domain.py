@@ -15,7 +15,7 @@ from lwmecps_core.algorithms import networks
 from lwmecps_core.algorithms.base import Batch, Params
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.run_config import TransferConfig
+from lwmecps_core.run_config import AlgorithmConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 
 GROUP = "domain"
@@ -34,6 +34,13 @@ def check_origin(cfg: TransferConfig, origin: Sequence[TaskSpec | TaskDistributi
         reason = f"must be of the target's environment {env_id}, not {sorted(others)}"
     if reason:
         raise InvalidInput("transfer", [Violation("source_task_ids", reason)])
+
+
+def check_features(algorithm: AlgorithmConfig) -> None:
+    """Raise `InvalidInput` naming `method` where the features of an observation depend on those before it."""
+    if algorithm.context == "recurrent":
+        reason = "domain_adaptation needs features of single observations; with context: recurrent there are none"
+        raise InvalidInput("settings", [Violation("method", reason)])
 
 
 class _Reversed(torch.autograd.Function):

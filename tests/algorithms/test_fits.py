@@ -18,6 +18,7 @@ from lwmecps_core.tasks.families import draw
 SMALL: dict[str, AlgorithmConfig] = {
     "ppo": PPOConfig(hidden_size=(8, 8)),
     "ppo_mlp": PPOConfig(hidden_size=(8, 8), network="mlp"),
+    "ppo_recurrent": PPOConfig(hidden_size=(8, 8), context="recurrent"),
     "dqn": DQNConfig(hidden_size=(8, 8)),
     "q_learning": QLearningConfig(table_size=64),
     "sac": SACConfig(hidden_size=(8, 8)),
@@ -69,10 +70,8 @@ def test_policies_stay_in_their_environment_and_sets_move_between_sizes(name: st
         return
     algorithm = fits.bound(policy, larger, "x", "y")
     obs, mask = torch.zeros(2, larger.obs_size), torch.ones(2, larger.mask_size, dtype=torch.bool)
-    assert algorithm.act(policy.params, policy.extra, {}, first_seen(larger, obs, mask), None).action.shape == (
-        2,
-        larger.action_size,
-    )
+    acted = algorithm.act(policy.params, policy.extra, algorithm.memory(2), first_seen(larger, obs, mask), None)
+    assert acted.action.shape == (2, larger.action_size)
 
 
 @pytest.mark.parametrize("name", [name for name, env_id in CASES if env_id == "lwmecps-v4"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,9 +241,10 @@ def test_a_command_line_that_watches_a_cluster_remembers_over_its_episodes(
     assert counts == [(1 + i, i in (0, 4)) for i in range(8)]
 
 
-def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts() -> None:
+@pytest.mark.parametrize("context", ["statistics", "recurrent"])
+def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts(context: Any) -> None:
     task = make_task(horizon=4)
-    config = replace(PPO, context="statistics")
+    config = replace(PPO, context=context)
     spec = env_spec(task)
     params, extra = algorithms.make(config, spec).init(torch.Generator().manual_seed(1))
     policies = LoadedPolicies(lambda _: PolicyData(config, spec, params, extra))
@@ -263,6 +265,9 @@ def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts() -> None:
     (batch,), memory = drive(BatchEnv([task], [0, 0]), Remote(), plan)
     assert np.array_equal(batch.action, expected.action)
     assert np.array_equal(batch.obs, expected.obs[..., : spec.obs_size])
+    if context == "recurrent":
+        np.testing.assert_allclose(memory["state"], expected.memory["state"], atol=1e-6)
+        return
     # The last frame is still to be shown to a policy that is called.
     assert memory["context/intervals"].tolist() == [7.0, 7.0]
     assert expected.memory["context/intervals"].tolist() == [8.0, 8.0]
@@ -280,3 +285,15 @@ def test_a_context_that_nobody_remembered_is_refused() -> None:
     memory["context/terms"] = np.full_like(memory["context/terms"], -np.inf)
     with pytest.raises(InvalidInput, match="memory: holds what no policy has remembered"):
         policies.act("p", obs, None, greedy=True, before=Before(memory))
+
+
+def test_learnt_memory_beyond_what_can_be_remembered_is_taken_for_the_nearest_that_can() -> None:
+    policies = LoadedPolicies(lambda _: _policy(replace(PPO, context="recurrent")))
+    obs = np.zeros((1, SPEC.obs_size), np.float32)
+    memory = dict(policies.act("p", obs, None, greedy=True).memory)
+    most, beyond = (
+        policies.act("p", obs, None, greedy=True, before=Before({"state": np.full_like(memory["state"], size)}))
+        for size in (1.0, np.inf)
+    )
+    assert np.array_equal(most.memory["state"], beyond.memory["state"]) and np.isfinite(beyond.memory["state"]).all()
+    assert np.array_equal(most.action, beyond.action)

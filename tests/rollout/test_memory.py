@@ -121,17 +121,19 @@ def test_memory_travels_through_a_queue_bit_for_bit(bench):
         again = bench.collector().collect(tasks, replace(_snapshot(tasks), memory=_remembered(there)), PLAN)
     for a, b in zip(here, there, strict=True):
         assert {k: v.tobytes() for k, v in a.memory.items()} == {k: v.tobytes() for k, v in b.memory.items()}
-    assert all((b.memory["count"] == 20).all() for b in again)
+    assert all((b.begun["count"] == 10).all() and (b.memory["count"] == 20).all() for b in again)
 
 
 def test_split_entries_carry_the_memory_of_their_own_columns():
     tasks = _tasks(horizon=200)
-    (batch, *_) = unroll(tasks, _snapshot(tasks), replace(PLAN, episodes=20))
+    known = {"count": torch.zeros(3, 20), "shown": torch.randn(3, 20, 2)}
+    (batch, *_) = unroll(tasks, _snapshot(tasks, memory=known), replace(PLAN, episodes=20))
     entries = encode_batch("r", 0, batch, Origin("w", 1, 0))
     assert len(entries) > 1
     for part in map(decode_part, entries):
         columns = slice(part.first_column, part.first_column + part.batch.width)
         np.testing.assert_array_equal(part.batch.memory["shown"], batch.memory["shown"][columns])
+        np.testing.assert_array_equal(part.batch.begun["shown"], batch.begun["shown"][columns])
 
 
 def test_memory_of_another_width_is_refused():

@@ -36,6 +36,7 @@ class Context(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTEXT_UNSPECIFIED: _ClassVar[Context]
     CONTEXT_NONE: _ClassVar[Context]
     CONTEXT_STATISTICS: _ClassVar[Context]
+    CONTEXT_RECURRENT: _ClassVar[Context]
 
 class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -69,6 +70,7 @@ BLOCK_LIMITS: Block
 CONTEXT_UNSPECIFIED: Context
 CONTEXT_NONE: Context
 CONTEXT_STATISTICS: Context
+CONTEXT_RECURRENT: Context
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod

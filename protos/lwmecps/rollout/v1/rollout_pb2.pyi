@@ -50,7 +50,7 @@ class CollectionRequest(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., snapshot: _Optional[_Union[SnapshotReference, _Mapping]] = ..., first_task: _Optional[int] = ..., plan: _Optional[_Union[CollectionPlan, _Mapping]] = ..., reply_stream: _Optional[str] = ...) -> None: ...
 
 class RolloutBatch(_message.Message):
-    __slots__ = ("request_id", "worker", "epoch", "sequence", "error", "task", "policy_version", "seed", "first_column", "width", "obs", "mask_bits", "mask_size", "action", "reward", "terminated_bits", "truncated_bits", "valid_bits", "extra_names", "extras", "info_names", "info", "memory_names", "memory")
+    __slots__ = ("request_id", "worker", "epoch", "sequence", "error", "task", "policy_version", "seed", "first_column", "width", "obs", "mask_bits", "mask_size", "action", "reward", "terminated_bits", "truncated_bits", "valid_bits", "extra_names", "extras", "info_names", "info", "memory_names", "memory", "begun_names", "begun")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -75,6 +75,8 @@ class RolloutBatch(_message.Message):
     INFO_FIELD_NUMBER: _ClassVar[int]
     MEMORY_NAMES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_NAMES_FIELD_NUMBER: _ClassVar[int]
+    BEGUN_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     worker: str
     epoch: int
@@ -99,4 +101,6 @@ class RolloutBatch(_message.Message):
     info: _tensor_pb2.Tensor
     memory_names: _containers.RepeatedScalarFieldContainer[str]
     memory: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Tensor]
-    def __init__(self, request_id: _Optional[str] = ..., worker: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., error: _Optional[str] = ..., task: _Optional[int] = ..., policy_version: _Optional[int] = ..., seed: _Optional[int] = ..., first_column: _Optional[int] = ..., width: _Optional[int] = ..., obs: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask_bits: _Optional[bytes] = ..., mask_size: _Optional[int] = ..., action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., reward: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., terminated_bits: _Optional[bytes] = ..., truncated_bits: _Optional[bytes] = ..., valid_bits: _Optional[bytes] = ..., extra_names: _Optional[_Iterable[str]] = ..., extras: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., info_names: _Optional[_Iterable[str]] = ..., info: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., memory_names: _Optional[_Iterable[str]] = ..., memory: _Optional[_Iterable[_Union[_tensor_pb2.Tensor, _Mapping]]] = ...) -> None: ...
+    begun_names: _containers.RepeatedScalarFieldContainer[str]
+    begun: _containers.RepeatedCompositeFieldContainer[_tensor_pb2.Tensor]
+    def __init__(self, request_id: _Optional[str] = ..., worker: _Optional[str] = ..., epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., error: _Optional[str] = ..., task: _Optional[int] = ..., policy_version: _Optional[int] = ..., seed: _Optional[int] = ..., first_column: _Optional[int] = ..., width: _Optional[int] = ..., obs: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., mask_bits: _Optional[bytes] = ..., mask_size: _Optional[int] = ..., action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., reward: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., terminated_bits: _Optional[bytes] = ..., truncated_bits: _Optional[bytes] = ..., valid_bits: _Optional[bytes] = ..., extra_names: _Optional[_Iterable[str]] = ..., extras: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., info_names: _Optional[_Iterable[str]] = ..., info: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., memory_names: _Optional[_Iterable[str]] = ..., memory: _Optional[_Iterable[_Union[_tensor_pb2.Tensor, _Mapping]]] = ..., begun_names: _Optional[_Iterable[str]] = ..., begun: _Optional[_Iterable[_Union[_tensor_pb2.Tensor, _Mapping]]] = ...) -> None: ...

@@ -1,0 +1,113 @@
+"""A memory that is learnt: gated recurrent units, as pure functions of flat parameter dicts like the other networks."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lwmecps_core.acting import REWARD_TERMS
+from lwmecps_core.algorithms import heads
+from lwmecps_core.algorithms.networks import Net, grid_features, init_linear, linear_of_parts
+from lwmecps_core.context.base import with_blocks
+from lwmecps_core.specs import EnvSpec
+
+COMMON = 1 + len(REWARD_TERMS)
+"""Of what was told beside an observation: how many numbers come before those of the action."""
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A unit of `size` numbers for each deployment, all with the same weights (`rows`), or one for everything.
+
+    It takes in what is seen and what the interval before came to; what it remembers is one more block of the
+    observation. Beside a deployment's own blocks, its unit sees those of the whole cluster, and the means over nodes.
+
+    Source: Cho et al. 2014, arXiv:1406.1078, with the reset gate applied after the product, as in cuDNN; as a memory
+    over the episodes of a task: Duan et al. 2016, arXiv:1611.02779, section 3.1; Wang et al. 2016, arXiv:1611.05763.
+    """
+
+    spec: EnvSpec
+    size: int
+    rows: bool
+
+    @property
+    def units(self) -> int:
+        """How many there are."""
+        return dict(self.spec.blocks)["deployment"][0] if self.rows else 1
+
+    @property
+    def widened(self) -> EnvSpec:
+        """The environment with what is remembered as its last block."""
+        block = ("deployment_context", (self.units, self.size)) if self.rows else ("global_context", (self.size,))
+        return with_blocks(self.spec, (block,))
+
+    def nothing(self, width: int) -> Tensor:
+        """What is remembered of `width` environments that nothing was seen of: `[width, units, size]`."""
+        return torch.zeros(width, self.units, self.size)
+
+    def init(self, generator: torch.Generator) -> Net:
+        """Orthogonal weights. What is remembered lasts, from one unit's number to the other, for 1 interval to an
+        episode, evenly on a logarithmic scale (Tallec and Ollivier 2018, arXiv:1804.11188, equation 16).
+        """
+        none = torch.zeros(1, self.spec.action_size)
+        told = self.told(torch.ones(1, dtype=torch.bool), torch.zeros(1, len(REWARD_TERMS)), none)
+        width = sum(part.shape[-1] for part in self._parts(torch.zeros(1, self.spec.obs_size), told))
+        net = init_linear("gru_input", width, 3 * self.size, 1.0, generator)
+        blocks = [init_linear("gru", self.size, self.size, 1.0, generator)["gru.weight"] for _ in range(3)]
+        longest = float(max(self.spec.horizon, 3) - 1)
+        lasting = torch.exp(torch.rand(self.size, generator=generator) * torch.tensor(longest).log())
+        net["gru_input.bias"][: self.size] = torch.log(lasting)
+        return net | {"gru_state.weight": torch.cat(blocks, -1)}
+
+    def told(self, first: Tensor, reward_terms: Tensor, action: Tensor) -> Tensor:
+        """What is told beside an observation, `[..., B, E]`: whether an episode begins, and of the interval before the
+        reward's terms and the action. Counts of replicas are shares of the most, other choices one-hot.
+        """
+        if self.spec.discrete:
+            n = heads.choices(self.spec)
+            action = action / (n - 1) if heads.ordinal(self.spec) else F.one_hot(action.long(), n).flatten(-2)
+        before = torch.cat([reward_terms, action.to(reward_terms.dtype)], -1)
+        begins = first.unsqueeze(-1)
+        return torch.cat([begins.to(before.dtype), before.masked_fill(begins, 0.0)], -1)
+
+    def step(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
+        """What is remembered after one interval: `[..., B, O]`, `[..., B, E]`, `[..., B, units, size]` → the last's
+        shape.
+        """
+        inputs = self._inputs(net, obs, told).flatten(-3, -2)
+        return _next(net, inputs, state.flatten(-3, -2)).reshape(state.shape)
+
+    def unrolled(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
+        """What is remembered after each of T intervals from `state` `[..., B, units, size]` on.
+
+        `obs` `[..., B, T, O]`, `told` `[..., B, T, E]` → `[..., B, T, units, size]`.
+        """
+        *lead, b, t, _ = obs.shape
+        inputs = self._inputs(net, obs.flatten(-3, -2), told.flatten(-3, -2)).reshape(*lead, b, t, self.units, -1)
+        now, found = state.flatten(-3, -2), list[Tensor]()
+        for each in inputs.movedim(-3, 0).flatten(-3, -2).unbind(0):
+            now = _next(net, each, now)
+            found.append(now)
+        return torch.stack(found).reshape(t, *state.shape).movedim(0, -3)
+
+    def _inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
+        """The part of all gates that doesn't depend on what is remembered: `[..., B, units, 3 · size]`."""
+        return linear_of_parts(net, "gru_input", self._parts(obs, told)).squeeze(-2)
+
+    def _parts(self, obs: Tensor, told: Tensor) -> list[Tensor]:
+        """What the units see, `[..., B, units or 1, 1, F]` each."""
+        if not self.rows:
+            return [torch.cat([obs, told], -1).unsqueeze(-2).unsqueeze(-2)]
+        common, action = told[..., :COMMON], told[..., COMMON:]
+        own = action.reshape(*action.shape[:-1], self.units, 1, -1).mean(-1, keepdim=True)
+        means = [part.mean(-2, keepdim=True) for part in grid_features(self.spec, obs)]
+        return [*means, own, common.unsqueeze(-2).unsqueeze(-2)]
+
+
+def _next(net: Net, inputs: Tensor, state: Tensor) -> Tensor:
+    """One step of all units: `[..., rows, 3 · size]`, `[..., rows, size]` → `[..., rows, size]`."""
+    keep_in, reset_in, new_in = inputs.chunk(3, -1)
+    keep, reset, new = (state @ net["gru_state.weight"]).chunk(3, -1)
+    proposed = torch.tanh(new_in + torch.sigmoid(reset_in + reset) * new)
+    return torch.lerp(proposed, state, torch.sigmoid(keep_in + keep))

@@ -67,7 +67,10 @@ message ReinforceConfig {
       }
     }
   }];
-  Context context = 8 [(buf.validate.field).enum.defined_only = true];
+  Context context = 8 [(buf.validate.field).enum = {
+    defined_only: true
+    not_in: [3]
+  }];
 }
 
 """,

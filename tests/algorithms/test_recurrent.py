@@ -1,5 +1,6 @@
 """PPO that learns what to remember: unrolling again equals acting, and what is cut is cut where it should be."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -242,6 +243,16 @@ def test_algorithms_that_keep_transitions_refuse_to_learn_what_to_remember(name:
         algorithm_from_proto(message)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors are many times as slow on several threads where other processes want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_policy_with_memory_finds_the_better_arm_and_one_without_can_not() -> None:
     """Three arms, one of which pays, another for each cluster: without memory no policy earns more than a third."""
     settings = PPOConfig(hidden_size=(16, 16), learning_rate=1e-2, batch_size=320, entropy_coef=0.003, gae_lambda=0.9)

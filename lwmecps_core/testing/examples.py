@@ -115,13 +115,12 @@ def rollout(algo: Algorithm, params: Params, extra: Extra, seed: int, *, tasks: 
     terminated[:, 2, 0] = True
     valid[:, 3, 0] = False
     truncated[:, -1] = True
-    terms = torch.randn(*shape, len(REWARD_TERMS), generator=gen, dtype=torch.float64)
     noise = torch.rand(*shape, algo.noise_size, generator=gen, dtype=torch.float64)
     data = {
         "obs": obs,
         "mask": mask,
         "reward": torch.randn(shape, generator=gen, dtype=torch.float64),
-        "reward_terms": terms,
+        "reward_terms": torch.randn(*shape, len(REWARD_TERMS), generator=gen, dtype=torch.float64),
         "terminated": terminated,
         "truncated": truncated,
         "valid": valid,

@@ -89,12 +89,12 @@ def _settled(name: str, spec: str) -> tuple[Any, Params, Extra, Params, list[Bat
     algo: Any
     algo, params, extra = make(name, spec)
     if hasattr(algo.cfg, "clip_epsilon"):
-        algo.cfg = replace(algo.cfg, clip_epsilon=100.0)
+        algo = type(algo)(replace(algo.cfg, clip_epsilon=100.0), algo.spec)
     params = tree_map(lambda leaf, d: leaf + 0.1 * d, params, random_like(params, 3))
     start, many = expanded(params, 2), expanded_extra(extra, 2)
     points = [whole(algo, start, many, rollout(algo, params, extra, 20 + j)) for j in range(2)]
     inner = {group: params[group] for group in algo.inner_groups}
-    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.8 / PROXIMAL), inner)
+    rates = tree_map(lambda leaf: torch.full_like(leaf, 0.6 / PROXIMAL), inner)
     return algo, params, extra, rates, points
 
 

@@ -49,11 +49,10 @@ def _refusal(policy: PolicyData, spec: EnvSpec) -> str:
     with pytest.raises(InvalidInput) as refused:
         fits.bound(policy, spec, "request", "env_spec")
     text = str(refused.value)
-    assert text.startswith(
-        f"request: env_spec: the policy was made for {fits.described(policy.env_spec)} and can't act"
-    )
-    assert fits.described(spec) in text and len(text) < 600
-    return text.rpartition(": ")[2]
+    reason, _, made_for = text.removeprefix("request: env_spec: ").partition(": the policy was made for ")
+    assert made_for == f"{fits.described(policy.env_spec)} and can't act in {fits.described(spec)}"
+    assert len(text) < 600
+    return reason
 
 
 CASES = [(name, env_id) for name in SMALL for env_id in ALL_ENV_IDS if _accepts(name, env_id)]
@@ -100,7 +99,9 @@ def test_other_features_or_actions_are_refused(changes: dict[str, object]) -> No
     spec = replace(policy.env_spec, **changes)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="would have to be those of lwmecps-v3"):
         fits.bound(policy, spec, "request", "env_spec")
-    with pytest.raises(InvalidInput, match="policy_id: the policy was made for"):
+    with pytest.raises(
+        InvalidInput, match="policy_id: .* would have to be those of lwmecps-v3.*: the policy was made for"
+    ):
         fits.bound_by_record(policy.algorithm, policy.env_spec, spec, "request", "policy_id")
 
 
@@ -110,7 +111,7 @@ def test_where_weights_depend_on_the_number_of_choices_the_record_says_so() -> N
         lambda: fits.bound(dqn, more, "x", "y"),
         lambda: fits.bound_by_record(dqn.algorithm, dqn.env_spec, more, "x", "y"),
     ):
-        with pytest.raises(InvalidInput, match=r"of 5 choices.*of 7 choices.*has the shape \(5,\), not \(7,\)"):
+        with pytest.raises(InvalidInput, match=r"has the shape \(5,\), not \(7,\).*of 5 choices.*of 7 choices"):
             answer()
     ppo = _policy("ppo", _spec("lwmecps-v3"))
     assert fits.bound(ppo, more, "x", "y").spec == more, "counts have three outputs, however many there are"

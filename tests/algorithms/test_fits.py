@@ -100,7 +100,7 @@ def test_other_features_or_actions_are_refused(changes: dict[str, object]) -> No
     with pytest.raises(InvalidInput, match="would have to be those of lwmecps-v3"):
         fits.bound(policy, spec, "request", "env_spec")
     with pytest.raises(
-        InvalidInput, match="policy_id: .* would have to be those of lwmecps-v3.*: the policy was made for"
+        InvalidInput, match=r"policy_id: .* would have to be those of lwmecps-v3.*: the policy was made for"
     ):
         fits.bound_by_record(policy.algorithm, policy.env_spec, spec, "request", "policy_id")
 

@@ -132,7 +132,7 @@ def test_a_set_policy_acts_on_a_cluster_of_another_size(actor: LoadedPolicies) -
 )
 def test_an_environment_that_a_policy_cannot_act_in_is_refused(config: AlgorithmConfig, spec: EnvSpec) -> None:
     obs = np.zeros((1, spec.obs_size), np.float32)
-    with pytest.raises(InvalidInput, match="env_spec: .*the policy was made for"):
+    with pytest.raises(InvalidInput, match=r"env_spec: .*the policy was made for"):
         LoadedPolicies(lambda _: _policy(config)).act("p", obs, None, spec, greedy=True)
 
 

@@ -70,6 +70,8 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     lines = _json(system, "act", policy, "--task", task, "--steps", "3")
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert all(len(line["action"]) == 2 and line["latency_ms"] > 0 for line in lines)
+    refused = _run(system, "act", policy, "--task", task, "--memory", str(tmp_path / "memory"))
+    assert refused.exit_code == 2 and f"memory: policy {policy} remembers nothing" in refused.stderr
 
     words = [*_where(system), "act", policy, "--task", task, "--watch", "--json"]
     watching = subprocess.Popen(
@@ -124,11 +126,18 @@ def test_a_controller_that_is_killed_goes_on_with_what_it_knew(
         second.terminate()
         assert second.wait(30) == 0
     assert seen() >= known + shown - 1
+    if where == "registry":
+        return
     (tmp_path / "other.yaml").write_text(task_to_yaml(draw(replace(load_task(city), deployments=3), 3)))
-    if where == "file":
-        refused = _run(system, "act", policy, "--task", str(tmp_path / "other.yaml"), "--memory", memory)
-        assert refused.exit_code == 2
-        assert "deployments: [app-1, app-2] in the memory, [app-1, app-2, app-3]" in refused.stderr
+    refused = _run(system, "act", policy, "--task", str(tmp_path / "other.yaml"), "--memory", memory)
+    assert refused.exit_code == 2
+    assert "deployments: [app-1, app-2] in the memory, [app-1, app-2, app-3]" in refused.stderr
+    _run(system, "context", "load", memory, "--task", task, "--name", "kept")
+    _run(system, "context", "save", "kept", "--task", task, "--to", str(tmp_path / "saved"))
+    assert (tmp_path / "saved").read_bytes() == Path(memory).read_bytes()
+    assert [m["name"] for m in _json(system, "context", "list", "--task", task)] == ["kept"]
+    assert _run(system, "context", "delete", "kept", "--task", task).exit_code == 0
+    assert _run(system, "context", "show", "registry:kept", "--task", task).exit_code == 4
 
 
 @pytest.mark.timeout(60)

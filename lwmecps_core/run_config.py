@@ -357,8 +357,9 @@ class AdaptConfig:
     """Go back to the start on every task where support episodes of the adapted policy are worse: on the way when they
     lose a fifth (and go on with half the rates), at the end when they lose anything."""
     keep_placement_if_worse: bool = True
-    """Leave a task as it was deployed where the first episode, or all support episodes so far, cost a fifth of what it
-    earns so, or where it earns most so at the end; takes one collection that changes nothing, and one episode."""
+    """Leave a task as it was deployed where the start loses a fifth of what it earns so in an episode without chance,
+    or where it earns most so at the end, and explore no more where that has cost a fifth; takes one collection that
+    changes nothing, and one episode."""
     random_weights: bool = False
     """Start from random weights in place of the policy's (a control: the same steps, nothing learnt)."""
     evaluation_episodes: Count = 8

@@ -40,8 +40,9 @@ def adapt(
     it after j inner steps.
 
     With `keep_placement_if_worse`, the first collection leaves every task as it was deployed, and the policy has one
-    episode to show that it can act there at all. A task on which support episodes cost too much beside what it earns by
-    itself is left alone from then on: no policy acts there, and none results. With
+    episode, without chance, to show that it can act there at all; where it can't, the task is left alone: no policy
+    acts there, and none results. A task on which support episodes cost too much beside what it earns by itself has no
+    more of them. With
     `keep_start_if_worse`, a step that loses too much is undone. At the end the adapted policy has to prove itself on
     support episodes under the seeds of the first ones: the best of it, the start, and the placement left alone is what
     is kept and what the last rows measure. `Guard` says what is too much.
@@ -163,7 +164,8 @@ def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
         _try_out(x, at)
     metrics = _inner_step(x, at, step, _support(x, at, step))
     if step == x.cfg.adaptation_steps and at.guard.decides:
-        worse = at.guard.decide(at.played(x.collect(at.current, step, x.support_plan(1), at)))
+        again = x.collect(at.current, step, x.support_plan(1), at, held=at.guard.resting)
+        worse = at.guard.decide(at.played(again))
         at.current = _replaced(at.current, x.origin, worse)
         metrics["kept_start"] = float(np.mean(worse))
     if at.guard.keep_placement:
@@ -173,12 +175,10 @@ def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
 
 
 def _try_out(x: _Setup, at: _Standing) -> None:
-    """Leave the tasks alone for a collection, then play one episode of it."""
+    """Leave the tasks alone for a collection, then play one episode of it without chance."""
     undisturbed = x.collect(x.origin, 0, replace(x.support_plan(1), greedy=True), at, held=[True] * len(x.tasks))
     at.guard.of_placement = at.played(undisturbed)
-    if x.cfg.episodes_per_step == 1:
-        return  # the first collection is but one episode
-    tried = x.collect(x.origin, 0, replace(x.support_plan(1), episodes=1), at)
+    tried = x.collect(x.origin, 0, replace(x.support_plan(1), episodes=1, greedy=True), at)
     alone = mean_rewards([batch.columns(0, 1) for batch in undisturbed])
     at.guard.probe(at.played(tried), alone, 1 / x.cfg.episodes_per_step)
 
@@ -189,7 +189,7 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
     if frozen and at.support:
         return at.guard.of_start
     version, acting = (1, x.origin) if frozen else (step, at.current)
-    batches = x.collect(acting, version, x.support_plan(version), at)
+    batches = x.collect(acting, version, x.support_plan(version), at, held=at.guard.resting)
     at.support = x.algo.prepare(acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
     if version != step:  # seen before a pause; tasks that were left alone since would earn something else now
         return at.guard.of_start
@@ -203,7 +203,7 @@ def _inner_step(x: _Setup, at: _Standing, step: int, earned: Sequence[float]) ->
     fell = at.guard.undo(earned)
     slower = x.learner.slower(x.learnt, torch.tensor(at.guard.shares))
     stepped = x.learner.step(x.algo, x.origin, at.current, x.extra, slower, at.support)
-    at.current = _replaced(stepped, x.origin, [a or b for a, b in zip(fell, at.guard.held, strict=True)])
+    at.current = _replaced(stepped, x.origin, [a or b for a, b in zip(fell, at.guard.resting, strict=True)])
     return {"support_reward": float(np.mean(earned)), "undone": float(np.mean(fell))}
 
 

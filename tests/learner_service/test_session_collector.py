@@ -102,7 +102,7 @@ def test_what_the_service_refuses_is_raised_as_it_was(served: Served, monkeypatc
     collector.close(ended=True)
 
 
-@pytest.mark.parametrize(("may_leave", "episodes"), [(False, 3 + 1), (True, 1 + 3 + 1)])
+@pytest.mark.parametrize(("may_leave", "episodes"), [(False, 3 + 1), (True, 2 + 3 + 1)])
 def test_adaptation_to_a_real_cluster_is_measured_at_its_ends(
     collector: SessionCollector, may_leave: bool, episodes: int
 ) -> None:
@@ -118,7 +118,9 @@ def test_adaptation_to_a_real_cluster_is_measured_at_its_ends(
     assert [[row.inner_steps for row in step.rows] for step in steps] == [[0], [], [], [3]]
     assert all("support_reward" in step.metrics for step in steps[1:])
     assert "test_avg_reward" in steps[-1].metrics and "test_avg_reward" not in steps[1].metrics
-    assert steps[-1].rows[0].env_steps == episodes * task.horizon  # left alone, three inner steps, the proof at the end
+    assert (
+        steps[-1].rows[0].env_steps == episodes * task.horizon
+    )  # left alone, the start without chance, three inner steps, the proof at the end
     assert (steps[-1].policy is None) == (steps[-1].metrics.get("kept_placement") == 1.0)
 
 

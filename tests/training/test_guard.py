@@ -1,6 +1,5 @@
 """What adaptation may cost: tasks that are left as they were deployed, and what is kept at the end."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +13,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, PPOConfig, TD3Config
+from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate
@@ -36,15 +35,20 @@ def _steady() -> PolicyData:
 
 
 class Watched:
-    """Remembers which tasks were held in support episodes, and what these earned."""
+    """Remembers what the start's episode without chance earned, and which tasks were held in support episodes and what
+    these earned.
+    """
 
     def __init__(self) -> None:
+        self.probed: list[float] = []
         self.seen: list[tuple[tuple[bool, ...], list[float]]] = []
 
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         batches = LocalCollector().collect(tasks, snapshot, plan)
         if not plan.greedy:
             self.seen.append((plan.held, _rewards(batches)))
+        elif plan.episodes == 1:
+            self.probed = _rewards(batches)
         return batches
 
 
@@ -56,25 +60,31 @@ def _static(purpose: str, episodes: int) -> list[float]:
     return _rewards(run_baseline("static", TASKS, seeds(5, purpose, len(TASKS)), episodes))
 
 
-def test_a_task_on_which_support_episodes_cost_too_much_is_left_alone_from_then_on() -> None:
+def test_a_task_on_which_trying_out_costs_too_much_rests_from_then_on() -> None:
     watched = Watched()
     *_, last = adapt(_steady(), TASKS, CFG, watched, seed=5)
     alone, alone_at_first = _static("support-1", CFG.episodes_per_step), _static("support-1", 1)
-    (_, tried), *collections, (held_at_last, _) = watched.seen
-    pairs = list(zip(alone_at_first, tried, strict=True))
-    cost = [(a - r) / CFG.episodes_per_step for a, r in pairs]
-    expected = [a - r > SETBACK * abs(a) for a, r in pairs]
-    assert any(expected)
-    for held, rewards in collections:
-        assert list(held) == expected
-        cost = [c if h else c + a - r for c, h, a, r in zip(cost, held, alone, rewards, strict=True)]
-        expected = [h or c > SETBACK * abs(a) for h, c, a in zip(held, cost, alone, strict=True)]
-    assert list(held_at_last) == expected
-    assert sum(collections[0][0]) < sum(held_at_last) < len(TASKS)
+    *collections, (resting_at_last, _) = watched.seen
+    gains = [r - a for r, a in zip(watched.probed, alone_at_first, strict=True)]
+    cost = [-gain / CFG.episodes_per_step for gain in gains]
+    held = [-gain > SETBACK * abs(a) for gain, a in zip(gains, alone_at_first, strict=True)]
+    expected = list(held)
+    for resting, rewards in collections:
+        assert list(resting) == expected
+        cost = [c if h else c + a - r for c, h, a, r in zip(cost, resting, alone, rewards, strict=True)]
+        expected = [h or c > SETBACK * abs(a) for h, c, a in zip(resting, cost, alone, strict=True)]
+    assert list(resting_at_last) == expected
+    assert sum(held) < sum(expected) < len(TASKS)
+    # Where trying out was too dear, the start's episode without chance has decided.
     (static,) = evaluate(None, TASKS, EvaluateConfig(episodes=2, baseline="static"), watched, seed=5)
-    for k, held in enumerate(held_at_last):
-        if held:
-            assert last.rows[k].reward == pytest.approx(static.rows[k].reward)
+    (start,) = evaluate(_steady(), TASKS, EvaluateConfig(episodes=2), watched, seed=5)
+    kept = [
+        (static if gain <= 0.0 or h else start).rows[k].reward
+        for k, (gain, h) in enumerate(zip(gains, held, strict=True))
+    ]
+    decided = [k for k in range(len(TASKS)) if expected[k]]
+    assert [last.rows[k].reward for k in decided] == pytest.approx([kept[k] for k in decided])
+    assert {gains[k] > 0.0 for k in decided} == {True, False}
 
 
 def test_at_the_end_a_task_keeps_what_earned_most_on_its_first_support_episodes() -> None:
@@ -91,43 +101,14 @@ def test_at_the_end_a_task_keeps_what_earned_most_on_its_first_support_episodes(
             assert reached[k] == pytest.approx(unguarded[k])
 
 
-@pytest.mark.parametrize(("alone", "expected"), [(-9.0, False), (-7.0, False), (-5.0, True)])
-def test_the_placement_is_kept_only_if_it_earns_more_than_both_policies(alone: float, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("alone", "gain", "expected"),
+    [(-9.0, -1.0, "adapted"), (-7.0, -1.0, "adapted"), (-5.0, -1.0, "left alone"), (-5.0, 1.0, "start")],
+)
+def test_the_placement_is_kept_only_if_it_earns_more_than_both_policies(
+    alone: float, gain: float, expected: str
+) -> None:
     guard = Guard.over(1, AdaptConfig())
-    guard.of_placement, guard.of_start = [alone], [-8.0]
-    assert guard.decide([-6.0]) == [False]
-    assert guard.held == [expected]
-
-
-def test_no_policy_results_for_a_single_task_that_is_left_alone() -> None:
-    found = {}
-    for k, task in enumerate(TASKS):
-        *_, last = adapt(_steady(), (task,), CFG, LocalCollector(), seed=k)
-        found[last.metrics["kept_placement"]] = last.policy is None
-    assert found == {0.0: False, 1.0: True}
-
-
-def test_a_pause_changes_nothing_where_all_steps_learn_from_the_first_collection() -> None:
-    policy = replace(_steady(), metadata={"meta_method": "implicit_fomaml", "proximal": 2.0})
-    states, metrics = [], []
-    for progress in adapt(policy, TASKS, CFG, LocalCollector(), seed=5):
-        states.append(copy.deepcopy(progress.state))
-        metrics.append(progress.metrics)
-    assert metrics[-1]["kept_placement"] > 0.0  # tasks that earned what they did before they were left alone
-    for k, state in enumerate(states[:-1], 1):
-        resumed = [p.metrics for p in adapt(policy, TASKS, CFG, LocalCollector(), seed=5, start=state)]
-        assert resumed == metrics[k:]
-
-
-@pytest.mark.parametrize("env_id", ["lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v3-continuous", "lwmecps-v4"])
-def test_held_tasks_do_what_the_baseline_static_does(env_id: str) -> None:
-    tasks = tuple(draw(replace(CITY, env_id=env_id), seed) for seed in range(3))
-    algorithm = TD3Config(hidden_size=(8, 8)) if env_id.endswith("continuous") else PPO
-    params, extra = make(algorithm, env_spec(tasks[0])).init(torch.Generator().manual_seed(0))
-    plan = CollectionPlan(seeds=seeds(1, "any", len(tasks)), episodes=2, held=(True, False, True))
-    found = LocalCollector(tasks_per_unroll=2).collect(tasks, PolicySnapshot(algorithm, params, extra, 0), plan)
-    static = run_baseline("static", tasks, plan.seeds, 2)
-    for k, same in enumerate(plan.held):
-        lived = static[k].valid  # what follows the first episode is another one
-        assert (found[k].reward[lived] == static[k].reward[lived]).all() == same
-        assert (found[k].action[lived] == static[k].action[lived]).all() == same
+    guard.of_placement, guard.of_start, guard.gain_of_start = [alone], [-8.0], [gain]
+    (back,) = guard.decide([-6.0])
+    assert back == (expected != "adapted") and guard.held == [expected == "left alone"]

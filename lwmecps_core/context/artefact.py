@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from lwmecps_core.config import config, dump, parse
 from lwmecps_core.context.base import PREFIX, Memory
 from lwmecps_core.context.kept import check_memory
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.run_config import LearntContextName
 from lwmecps_core.specs import EnvSpec, TaskSpec
 
 FORMAT = "lwmecps-memory-1"
@@ -91,19 +93,22 @@ def from_bytes(data: bytes, source: str) -> Knowledge:
         tensor_file.check_format(header, FORMAT)
         subject: Subject = parse(Subject, json.loads(header["subject"]), source)
         known = Knowledge(subject, {name: x.numpy() for name, x in tensors.items()})
-        shapes = dict(subject.env_spec.blocks)
-        d, n = shapes["deployment"][0], len(subject.nodes)
-        if not d == len(subject.deployments) == len(subject.max_replicas) or shapes.get("node", (n,))[0] != n:
-            raise ValueError("there must be one name for every deployment and node of env_spec")
-        if shapes.get("pair", (0, 0))[:2] not in ((0, 0), (d, n)) or d * n > sum(x.size for x in known.memory.values()):
-            raise ValueError("env_spec is larger than what is remembered")
-    if subject.context not in context.REGISTRY:
-        reason = f"{subject.context!r} is none of {', '.join(context.REGISTRY)}"
-        raise InvalidInput(source, [Violation("context", reason)])
-    with tensor_file.reading(source, "memory", "memory file"):
-        fresh = context.REGISTRY[subject.context](subject.env_spec).begin(1)
+        fresh = _nothing(known) if subject.context in context.REGISTRY else {}
+    if subject.context == "none" or subject.context not in get_args(LearntContextName):
+        raise InvalidInput(source, [Violation("context", f"{subject.context!r} remembers nothing")])
     check_memory(source, known.kept, fresh)
     return known
+
+
+def _nothing(known: Knowledge) -> Memory:
+    """What its context remembers where nothing was seen; raises `ValueError` rather than make what no file holds."""
+    subject, shapes = known.subject, dict(known.subject.env_spec.blocks)
+    d, n = shapes["deployment"][0], len(subject.nodes)
+    if not d == len(subject.deployments) == len(subject.max_replicas) or shapes.get("node", (n,))[0] != n:
+        raise ValueError("there must be one name for every deployment and node of env_spec")
+    if "pair" in shapes and (shapes["pair"][:2] != (d, n) or d * n > sum(x.size for x in known.memory.values())):
+        raise ValueError("env_spec is larger than what is remembered")
+    return context.REGISTRY[subject.context](subject.env_spec).begin(1)
 
 
 def _listed(value: str | tuple[object, ...]) -> str:

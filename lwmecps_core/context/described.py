@@ -56,6 +56,9 @@ class Belief:
 
 def described(known: Knowledge, task: TaskSpec | None = None) -> list[Belief]:
     """All that is believed: of the cluster, then of each deployment and node; `task` is what was written about it."""
+    if not known.kept:
+        numbers = float(sum(x.size for x in known.memory.values()))
+        return [Belief(WHOLE, "remembered", "numbers that only the policy can read", numbers)]
     said = Statistics.known(known.kept)
     seen = float(said.intervals[0])
     beliefs = [Belief(WHOLE, "seen" if seen < MOST else "seen, that many or more", "intervals", seen)]

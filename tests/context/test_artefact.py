@@ -114,6 +114,15 @@ def test_what_else_a_policy_remembers_is_for_that_policy_only() -> None:
         check_fits(own, replace(known.subject, policy_id="policy-2"), "file")
 
 
+def test_a_memory_that_is_learnt_is_kept_and_counted() -> None:
+    known = _known(draw(replace(CITY, env_id="lwmecps-v4"), 1), 1)
+    learnt = Knowledge(replace(known.subject, context="recurrent"), {"state": np.ones((1, 4), np.float32)})
+    again = from_bytes(to_bytes(learnt), "file")
+    np.testing.assert_array_equal(again.memory["state"], np.ones((1, 4)))
+    (belief,) = described(again)
+    assert belief.believed == "4 numbers that only the policy can read"
+
+
 def test_damaged_files_are_refused_by_name() -> None:
     known = _known(draw(replace(CITY, env_id="lwmecps-v4"), 1), 5)
     content = to_bytes(known)

@@ -222,7 +222,7 @@ def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
         "adaptation_speed": adaptation_speed([float(np.mean(each)) for each in at.rewards], step),
     }
     total = x.cfg.adaptation_steps + 1
-    return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0]))
+    return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0], x.tasks[0]))
 
 
 def _replaced(params: Params, others: Params, where: Sequence[bool]) -> Params:

@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.batch import INFO_KEYS, RolloutBatch
+from lwmecps_core.batch import INFO_KEYS, Array, RolloutBatch
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.observation import SCALE_LATENCY_MS, split
 from lwmecps_core.results import Row
+from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float64]
+MOST_SERIES = 64
+"""Deployments, or pairs of deployments and nodes, that a trace tells apart."""
 
 
 def rows(
@@ -56,13 +62,39 @@ def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:
     }
 
 
-def trace(batch: RolloutBatch) -> dict[str, tuple[float, ...]]:
-    """The first episode as time series: `reward` and every quantity of `INFO_KEYS`, one value per interval."""
+def trace(batch: RolloutBatch, task: TaskSpec) -> dict[str, tuple[float, ...]]:
+    """The first episode as time series, one value per interval: `reward`, every quantity of `INFO_KEYS`, and, on
+    clusters of at most `MOST_SERIES` deployments, what each of them did.
+
+    That is `NAME/ready` replicas, `NAME/rate` (requests/s), `NAME/latency_ms` (0 without requests) and
+    `NAME/failed_share`; in v4 also `NAME/NODE/ready`, where that many pairs are.
+    """
     steps = batch.valid[:, 0]
     ends = np.flatnonzero(_ends(batch)[:, 0])
     length = int(ends[0]) + 1 if len(ends) else batch.length
-    series = {"reward": batch.reward, **{key: batch.info[key] for key in INFO_KEYS}}
-    return {key: tuple(values[:length, 0][steps[:length]].tolist()) for key, values in series.items()}
+    series = {"reward": batch.reward[:, 0], **{key: batch.info[key][:, 0] for key in INFO_KEYS}}
+    series |= _of_deployments(batch.obs[1:, 0], task)
+    return {key: tuple(values[:length][steps[:length]].tolist()) for key, values in series.items()}
+
+
+def _of_deployments(obs: Array, task: TaskSpec) -> dict[str, NDArray[Any]]:
+    """Series by deployment from observations `[T, O]`."""
+    blocks = split(np.asarray(obs, np.float32), env_spec(task))
+    found: dict[str, NDArray[Any]] = {}
+    if len(task.deployments) > MOST_SERIES:
+        return found
+    for d, deployment in enumerate(task.deployments):
+        of = blocks["deployment"][:, d].astype(np.float64)
+        latency_ms = np.where(of[:, 7] == 0.0, 0.0, SCALE_LATENCY_MS * np.exp(of[:, 7]))
+        named = {"ready": of[:, 0] * deployment.max_replicas, "rate": np.expm1(of[:, 5])}
+        named |= {"latency_ms": latency_ms, "failed_share": of[:, 8]}
+        found |= {f"{deployment.name}/{name}": values for name, values in named.items()}
+    if "pair" in blocks and len(task.deployments) * len(task.cluster.nodes) <= MOST_SERIES:
+        for d, deployment in enumerate(task.deployments):
+            for n, node in enumerate(task.cluster.nodes):
+                ready = blocks["pair"][:, d, n, 0].astype(np.float64) * deployment.max_replicas
+                found[f"{deployment.name}/{node.name}/ready"] = ready
+    return found
 
 
 def load_correlation(replicas: Floats, users: Floats, valid: NDArray[np.bool_]) -> float:

@@ -61,7 +61,7 @@ def train(
             used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
             wall_s = (time.perf_counter() - begun) / len(tasks)
             found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s)
-            progress = replace(progress, rows=tuple(found), trace=trace(batches[0]))
+            progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
         yield progress
 
 
@@ -98,7 +98,7 @@ def evaluate(
     last = measured[-1].batches
     mean = float(np.mean([row.reward for row in found[-len(tasks) :]]))
     metrics = summary(last) | {"test_avg_reward": mean}
-    yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(last[0]))
+    yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(last[0], tasks[0]))
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,22 @@ class _Requests:
         return lambda _: request
 
 
+def days_on(task_id: str, policy_id: str, problem: Problem) -> list[Step]:
+    """One episode on one task under the policy, in its first episode there, and under the calibrated autoscaler."""
+    message = convert.to_message(EvaluateConfig(episodes=1), settings_pb2.EvaluateConfig)
+    policy = pb.StartEvaluationRequest(
+        label="context", policy_id=policy_id, settings=message, task_ids=[task_id], seed=problem.seed
+    )
+    rule = pb.StartEvaluationRequest(
+        label="hpa_calibrated",
+        settings=convert.to_message(EvaluateConfig(episodes=1, baseline="hpa_calibrated"), settings_pb2.EvaluateConfig),
+        calibration_task_ids=[problem.training_id],
+        task_ids=[task_id],
+        seed=problem.seed,
+    )
+    return [Step("context", lambda _: policy), Step("hpa_calibrated", lambda _: rule)]
+
+
 def carry_out(clients: Clients, steps: Sequence[Step], check: Callable[[], None]) -> dict[str, pb.GetResultsResponse]:
     """Start every step when its turn has come, show all runs' progress, and return what each produced.
 

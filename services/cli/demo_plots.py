@@ -14,8 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
 from lwmecps_core.results import Row
+from lwmecps_core.sim.state import home_node
+from lwmecps_core.specs import TaskSpec
 from lwmecps_core.statistics import Summary, paired_difference
 
+Trace = Mapping[str, Sequence[float]]
+"""Name → one value per control interval."""
 LINES = ("context", "context_adapted", "adapted", "multi_task_fine_tuned")
 SINGLE = ("rate_rule_adapted", "hpa_tuned", "scratch_100_episodes")
 REFERENCES = ("oracle", "hpa_calibrated", "rate_rule", "blind")
@@ -80,17 +84,36 @@ def _save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_placement(trace: Mapping[str, Sequence[float]], hours_per_step: float, path: Path) -> None:
-    """Users, replicas and latency of one held-out day over time; `trace` holds one value per control interval."""
-    panels = (("users", "users"), ("replicas", "ready replicas"), ("latency_ms", "latency (ms)"))
-    figure, rows = plt.subplots(len(panels), 1, figsize=(8, 7), sharex=True, layout="constrained")
-    for axes, (name, label) in zip(rows, panels, strict=True):
-        values = np.asarray(trace[name])
-        axes.plot(np.arange(values.size) * hours_per_step, values, color="C0")
-        axes.set_ylabel(label)
-        axes.grid(alpha=0.3)
-    rows[0].set_title("One day on a held-out cluster under the adapted policy")
-    rows[-1].set_xlabel("hours since the episode began")
+def plot_placement(title: str, task: TaskSpec, days: Mapping[str, Trace], path: Path) -> None:
+    """One day on one cluster under each method of `days` (name → its trace), side by side: load, replicas, latency with
+    its target, and failures, each by deployment and the node where it lives.
+    """
+    panels = (
+        ("rate", "requests/s"),
+        ("ready", "ready replicas"),
+        ("latency_ms", "latency (ms)"),
+        ("failed_share", "failed share"),
+    )
+    figure, grid = plt.subplots(
+        len(panels), len(days), figsize=(6.5 * len(days), 10), sharex=True, sharey="row", layout="constrained"
+    )
+    hours_per_step = task.interval_s * task.workload.speedup / 3600
+    for column, (method, trace) in zip(np.asarray(grid).reshape(len(panels), -1).T, days.items(), strict=True):
+        column[0].set_title(f"{method}: reward {sum(trace['reward']):.1f}")
+        for axes, (name, label) in zip(column, panels, strict=True):
+            for d, deployment in enumerate(task.deployments):
+                values = np.asarray(trace[f"{deployment.name}/{name}"])
+                node = task.cluster.nodes[home_node(task, d)].name
+                hours = np.arange(values.size) * hours_per_step
+                style = {"drawstyle": "steps-post"} if name == "ready" else {}
+                axes.plot(hours, values, label=f"{deployment.name} at {node}", linewidth=1.2, **style)
+            axes.set_ylabel(label)
+            axes.grid(alpha=0.3)
+        column[2].axhline(task.objective.target_latency_ms, color="black", linestyle="--", linewidth=1, label="target")
+        column[2].set_yscale("log")
+        column[-1].set_xlabel("hours since the episode began")
+    grid.flat[0].legend(fontsize="small")
+    figure.suptitle(title)
     _save(figure, path)
 
 

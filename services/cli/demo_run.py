@@ -11,12 +11,12 @@ from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.profiles import load_profiles, profile_distribution
 from lwmecps_core.training.sampling import seeds
 from services.cli.clients import Clients
-from services.cli.demo_plan import Problem, carry_out, plan, rows_of, trace_of
+from services.cli.demo_plan import Problem, carry_out, days_on, plan, rows_of, trace_of
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import SystemPlan, running
 from services.cli.render import console, print_json
-from services.cli.results import comparison_table, gap_closed, write_results
+from services.cli.results import comparison_table, gap_closed, worst_task, write_results
 from services.cli.tasks import register
 
 
@@ -50,12 +50,21 @@ def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()
         held_out_id = training_id if held_out == training else register(clients, held_out, "demo-held-out").id
         problem = Problem(training_id, held_out_id, order.tasks, order.seed)
         done = carry_out(clients, plan(problem, settings), system.check)
+        rows = rows_of(done)
+        tasks = [draw(held_out, each) for each in seeds(order.seed, "tasks", order.tasks)]
+        first, worst = tasks[0], next(task for task in tasks if task.name == worst_task(rows))
+        policy_id = done["context_train"].run.result_policy_id
+        days = carry_out(clients, days_on(register(clients, worst).id, policy_id, problem), system.check)
 
-    rows = rows_of(done)
     summaries = summarise(rows)
     write_results(order.out, order.seed, rows, summaries)
     plot_adaptation(rows, summaries, order.out / "adaptation.png")
-    plot_placement(trace_of(done, "adapted"), _hours_per_step(held_out, order), order.out / "placement.png")
+    for name, title, task, source in (
+        ("placement", "A day on the held-out cluster", first, done),
+        ("placement_worst", "A day on the held-out cluster where context does worst beside the rule:", worst, days),
+    ):
+        shown = {method: trace_of(source, method) for method in ("context", "hpa_calibrated")}
+        plot_placement(f"{title} {task.name}", task, shown, order.out / f"{name}.png")
     told = {f"context({before + 1})": ("context", 0, before + 1) for before in settings.episodes_before} | {
         f"{name}({steps})": (name, steps) for name in ("context_adapted", "adapted")
     }
@@ -73,7 +82,8 @@ def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()
         low = f"scratch({steps}) to oracle, {100 * b:.0f} % of that from hpa_calibrated"
         console.print(f"{label} closes {100 * a:.0f} % of the gap from {low}", highlight=False)
     console.print("* the 95 % interval of the difference, paired over tasks, excludes 0", highlight=False)
-    console.print(f"results.json, results.csv, adaptation.png, placement.png are in {order.out}", highlight=False)
+    files = "results.json, results.csv, and adaptation, placement and placement_worst as .png and .svg"
+    console.print(f"{files} are in {order.out}", highlight=False)
     console.print(f"took {wall_s:.0f} s", highlight=False)
 
 
@@ -91,9 +101,3 @@ def distributions(
     stations = len(load.stations)
     training = TaskDistribution(family="load_profile", env_id=env, nodes=stations, deployments=stations)
     return training, profile_distribution(load, training)
-
-
-def _hours_per_step(held_out: TaskDistribution, order: DemoOrder) -> float:
-    """How much of the first held-out task's day passes in one control interval."""
-    first = draw(held_out, next(iter(seeds(order.seed, "tasks", order.tasks))))
-    return first.interval_s * first.workload.speedup / 3600

@@ -38,6 +38,13 @@ def gap_closed(summaries: Sequence[Summary], method: Key, low: Key) -> float:
     return share_of_gap(reward[method], low=reward[low], high=reward["oracle", 0])
 
 
+def worst_task(rows: Sequence[Row]) -> str:
+    """The task on which `FLAGSHIP` earns least beside the calibrated autoscaler."""
+    rule = {row.task: row.reward for row in rows if row.method == "hpa_calibrated"}
+    own = {row.task: row.reward for row in rows if (row.method, row.inner_steps, row.episode) == FLAGSHIP}
+    return min(own, key=lambda task: own[task] - rule[task])
+
+
 def key_of(s: Summary) -> Key:
     """What tells a summary from all others."""
     return s.method, s.inner_steps, s.episode

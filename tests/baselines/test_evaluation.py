@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import INFO_KEYS, RolloutBatch
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.observation import split
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.evaluation import load_correlation, rows, trace
@@ -88,6 +92,21 @@ def test_a_trace_is_the_first_episode_until_its_end():
         terminated=[[False, False], [True, False], [False, True]],
         users=[[5, 0], [6, 0], [7, 0]],
     )
-    series = trace(made)
+    task = draw(TaskDistribution(nodes=2, deployments=2, env_id="lwmecps-v4"), 0)
+    obs = np.zeros((4, 2, env_spec(task).obs_size), np.float32)
+    blocks = split(obs, env_spec(task))
+    blocks["deployment"][:, 0, 1, 0] = [0.25, 0.5, 0.75, 1.0]
+    blocks["deployment"][:, 0, 1, 5], blocks["deployment"][:, 0, 1, 7] = np.log(21.0), np.log(3.0)
+    blocks["pair"][:, 0, 1, 0, 0] = [0.0, 0.25, 0.5, 0.75]
+    series = trace(replace(made, obs=obs), task)
     assert series["reward"] == (-1, -2) and series["users"] == (5, 6)
-    assert set(series) == {"reward", *INFO_KEYS}
+    first, second = (d.name for d in task.deployments)
+    most = task.deployments[1].max_replicas
+    assert series[f"{second}/ready"] == (0.5 * most, 0.75 * most)  # after each interval
+    assert series[f"{second}/{task.cluster.nodes[0].name}/ready"] == (0.25 * most, 0.5 * most)
+    assert series[f"{second}/rate"] == pytest.approx((20.0, 20.0))
+    assert series[f"{second}/latency_ms"] == pytest.approx((300.0, 300.0))
+    assert series[f"{first}/latency_ms"] == (0.0, 0.0)
+    each = {f"{name}/{of}" for name in (first, second) for of in ("ready", "rate", "latency_ms", "failed_share")}
+    pairs = {f"{name}/{node.name}/ready" for name in (first, second) for node in task.cluster.nodes}
+    assert set(series) == {"reward", *INFO_KEYS} | each | pairs

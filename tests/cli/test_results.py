@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from lwmecps_core.results import Row
+from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.statistics import interval, paired_difference, summarise
+from lwmecps_core.tasks.families import draw
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.results import comparison_table, gap_closed, write_results
 
@@ -104,8 +106,10 @@ def test_table_marks_differences_that_exclude_zero(rows: list[Row]) -> None:
 
 def test_both_pictures_are_written(rows: list[Row], tmp_path: Path) -> None:
     plot_adaptation(rows, summarise(rows), tmp_path / "adaptation.png")
-    trace = {"users": [1.0, 2.0], "replicas": [4.0, 5.0], "latency_ms": [70.0, 80.0]}
-    plot_placement(trace, 0.2, tmp_path / "placement.png")
+    task = draw(TaskDistribution(nodes=2, deployments=2), 0)
+    day = {f"{d.name}/{of}": [1.0, 2.0] for d in task.deployments for of in ("rate", "ready", "failed_share")}
+    day |= {f"{d.name}/latency_ms": [0.0, 80.0] for d in task.deployments} | {"reward": [-1.0, -2.0]}
+    plot_placement("a cluster", task, {"context": day, "hpa_calibrated": day}, tmp_path / "placement.png")
     for name in ("adaptation", "placement"):
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (tmp_path / f"{name}.svg").read_text()

@@ -54,5 +54,5 @@ def test_demo_measures_every_method_and_writes_all_files(recorded: bool, tmp_pat
     assert (third["episode"], third["env_steps"]) == (3, 240) and third["support_reward_mean"] is not None
     numbers = [value for row in rows for value in row.values() if not isinstance(value, str | None)]
     assert all(math.isfinite(value) for value in numbers)
-    for name in ("results.csv", "adaptation.png", "adaptation.svg", "placement.png", "placement.svg"):
+    for name in ("results.csv", "adaptation.png", "adaptation.svg", "placement.png", "placement_worst.svg"):
         assert (tmp_path / name).stat().st_size > 0

@@ -381,9 +381,13 @@ Entity = Literal["global", "deployment", "node", "pair"]
 _ENTITIES: dict[str, Entity] = {"objective": "global", "limits": "deployment"}
 
 
+CONTEXT = "_context"
+"""How the names of a context's blocks end: `<entity>_context`."""
+
+
 def entity_of(block: str) -> Entity:
-    """What the rows of a block are about; blocks of a context are called `<entity>_context`."""
-    return _ENTITIES.get(block) or cast(Entity, block.removesuffix("_context"))
+    """What the rows of a block are about."""
+    return _ENTITIES.get(block) or cast(Entity, block.removesuffix(CONTEXT))
 
 
 WRITTEN: tuple[Literal["objective", "limits"], ...] = ("objective", "limits")

@@ -18,7 +18,7 @@ from lwmecps_core.algorithms.returns import (
     weighted_mean,
 )
 from lwmecps_core.run_config import PPOConfig
-from lwmecps_core.specs import EnvSpec
+from lwmecps_core.specs import CONTEXT, EnvSpec
 
 INITIAL_LOG_STD = -0.7
 """Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
@@ -39,6 +39,8 @@ class PPO(Forgetful):
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
+        own = self.spec.without([name for name, _ in spec.blocks if name.endswith(CONTEXT)])
+        self._momentary = own.obs_size  # a context's blocks come last
         self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
 
     @property
@@ -95,11 +97,12 @@ class PPO(Forgetful):
         `[..., T+1, B]`.
 
         A critic that serves many tasks can't know each task's prices; a linear fit of what it misses on this very task
-        takes most of that error out of the advantages.
+        takes most of that error out of the advantages. It doesn't see a context's features, which hardly change within
+        a rollout: with some hundred of them it would fit the noise of these very returns.
         """
         episode = (data["terminated"], data["truncated"], self.cfg.discount_factor)
         missed = generalised_advantage(data["reward"], value, *episode, 1.0)
-        value = value + linear_residual(data["obs"], missed, data["valid"])
+        value = value + linear_residual(data["obs"][..., : self._momentary], missed, data["valid"])
         advantage = generalised_advantage(data["reward"], value, *episode, self.cfg.gae_lambda)
         return advantage, advantage + value[..., :-1, :]
 

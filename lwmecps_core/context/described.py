@@ -126,7 +126,7 @@ def _forecast(said: Known, d: int) -> list[float]:
     sine, cosine = said.clock[0]
     now, turn = complex(cosine, sine), complex(*said.turn[0])
     times = [now * (turn / abs(turn)) ** ahead if abs(turn) > 0.0 else now for ahead in AHEAD]
-    means, load = said.times[0], said.load[0, d, 0]
+    means, load = said.times[0, d], said.load[0, d, 0]
     return [float(load + by_sine * (t.imag - means[0]) + by_cosine * (t.real - means[1])) for t in times]
 
 

@@ -43,27 +43,33 @@ LOG_MAX_REPLICAS = 1
 # The reward's terms.
 TERM_LATENCY, TERM_REPLICAS, TERM_IMBALANCE, TERM_SLA, TERM_MOVES = range(5)
 
-GLOBAL, DEPLOYMENT, NODE, PAIR = 11, 18, 3, 2
+GLOBAL, DEPLOYMENT, NODE, PAIR = 11, 19, 3, 2
 
 
 class Known(NamedTuple):
     """What is kept, float64; means unless it says otherwise.
 
     intervals `[B]` seen, at most `MOST`; clock `[B, 2]` sine and cosine of the newest; turn `[B, 2]` cosine and sine of
-    the angle from one to the next; times `[B, 5]` sine, cosine, sine², sine·cosine, cosine²; overall `[B, 3]` replicas
-    (share), latency (100 ms), failed share; terms `[B, 5]` of the reward. Per deployment: load `[B, D, 4]` log rate,
-    its square, times sine, times cosine; least and most log rate `[B, D, 2]`; work `[B, D, 3]` busy share, rate (1/s),
-    and the weight of both; latency `[B, D, 3]` log of it over 100 ms (mean, least, most); failed, utilisation
-    `[B, D, 2]` mean and most. node `[B, N, 3]` log rate of its users, CPU used (mean, most); pair `[B, D, N, 2]` ready
-    share, utilisation of ready replicas.
+    the angle from one to the next; overall `[B, 3]` replicas (share), latency (100 ms), failed share; terms `[B, 5]` of
+    the reward.
+
+    Per deployment, of the intervals in which it had ready replicas: serving `[B, D]` how many, at most `MOST`; times
+    `[B, D, 5]` sine, cosine, sine², sine·cosine, cosine²; load `[B, D, 4]` log rate, its square, times sine, times
+    cosine; least and most log rate `[B, D, 2]`; work `[B, D, 3]` busy share, rate (1/s), and the weight of both;
+    latency `[B, D, 3]` log of it over 100 ms (mean, least, most); utilisation `[B, D, 2]` mean and most; and, of all
+    intervals with requests, failed `[B, D, 2]` mean and most.
+
+    node `[B, N, 3]` log rate of its users, CPU used (mean, most); pair `[B, D, N, 2]` ready share, utilisation of ready
+    replicas.
     """
 
     intervals: Floats
     clock: Floats
     turn: Floats
-    times: Floats
     overall: Floats
     terms: Floats
+    serving: Floats
+    times: Floats
     load: Floats
     load_range: Floats
     work: Floats
@@ -117,9 +123,10 @@ class Statistics:
             "intervals": (),
             "clock": (2,),
             "turn": (2,),
-            "times": (5,),
             "overall": (3,),
             "terms": (len(REWARD_TERMS),),
+            "serving": (d,),
+            "times": (d, 5),
             "load": (d, 4),
             "load_range": (d, 2),
             "work": (d, 3),
@@ -201,12 +208,6 @@ def _take_in(known: Any, at: Any, b: int, obs: Any, terms: Any) -> None:
     last_sine, last_cosine = known.clock[b, 0], known.clock[b, 1]
     _towards(known.turn[b], 0, cosine * last_cosine + sine * last_sine, weight)
     _towards(known.turn[b], 1, sine * last_cosine - cosine * last_sine, weight)
-    times = known.times[b]
-    _towards(times, 0, sine, weight)
-    _towards(times, 1, cosine, weight)
-    _towards(times, 2, sine * sine, weight)
-    _towards(times, 3, sine * cosine, weight)
-    _towards(times, 4, cosine * cosine, weight)
     log_latency = np.float64(obs[LOG_LATENCY])
     _towards(known.overall[b], 0, obs[REPLICAS], weight)
     _towards(known.overall[b], 1, exp(log_latency) if log_latency != 0.0 else 0.0, weight)
@@ -214,7 +215,12 @@ def _take_in(known: Any, at: Any, b: int, obs: Any, terms: Any) -> None:
     for i in range(len(terms)):
         _towards(known.terms[b], i, terms[i], weight)
     for d in range(at.deployments):
-        _take_in_deployment(known, b, d, obs[at.deployment + d * at.deployment_row :], sine, cosine, weight)
+        row = obs[at.deployment + d * at.deployment_row :]
+        if row[LOG_RATE] > 0.0:
+            _towards(known.failed[b, d], 0, row[OWN_FAILED], weight)
+            known.failed[b, d, 1] = max(known.failed[b, d, 1], row[OWN_FAILED])
+        if row[READY] > 0.0:
+            _take_in_deployment(known, b, d, row, sine, cosine)
     if at.node >= 0:
         for n in range(at.nodes):
             row, mine = obs[at.node + n * at.node_row :], known.node[b, n]
@@ -231,9 +237,17 @@ def _take_in(known: Any, at: Any, b: int, obs: Any, terms: Any) -> None:
 
 
 @compiled
-def _take_in_deployment(known: Any, b: int, d: int, row: Any, sine: float, cosine: float, weight: float) -> None:
+def _take_in_deployment(known: Any, b: int, d: int, row: Any, sine: float, cosine: float) -> None:
+    """One that has ready replicas: nothing is seen of the load of others, whose requests go elsewhere."""
     log_rate, log_latency = np.float64(row[LOG_RATE]), np.float64(row[OWN_LOG_LATENCY])
-    load, span, work = known.load[b, d], known.load_range[b, d], known.work[b, d]
+    load, span, work, times = known.load[b, d], known.load_range[b, d], known.work[b, d], known.times[b, d]
+    known.serving[b, d] = min(known.serving[b, d] + 1.0, MOST)
+    weight = 1.0 / known.serving[b, d]
+    _towards(times, 0, sine, weight)
+    _towards(times, 1, cosine, weight)
+    _towards(times, 2, sine * sine, weight)
+    _towards(times, 3, sine * cosine, weight)
+    _towards(times, 4, cosine * cosine, weight)
     _towards(load, 0, log_rate, weight)
     _towards(load, 1, log_rate * log_rate, weight)
     _towards(load, 2, log_rate * sine, weight)
@@ -247,9 +261,7 @@ def _take_in_deployment(known: Any, b: int, d: int, row: Any, sine: float, cosin
     if log_latency != 0.0:
         _towards(latency, 0, log_latency, weight if latency[2] >= latency[1] else 1.0)
         latency[1], latency[2] = min(latency[1], log_latency), max(latency[2], log_latency)
-    failed, used = known.failed[b, d], known.utilisation[b, d]
-    _towards(failed, 0, row[OWN_FAILED], weight)
-    failed[1] = max(failed[1], row[OWN_FAILED])
+    used = known.utilisation[b, d]
     _towards(used, 0, row[UTILISATION], weight)
     used[1] = max(used[1], row[UTILISATION])
 
@@ -285,7 +297,7 @@ def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
     for d in range(at.deployments):
         row = obs[at.deployment + d * at.deployment_row :]
         scale = SCALE_REPLICAS * exp(np.float64(obs[at.limits + d * at.limits_row + LOG_MAX_REPLICAS]))
-        _show_deployment(known, b, d, np.float64(row[LOG_RATE]), scale, out[start:])
+        _show_deployment(known, b, d, row, scale, out[start:])
         start += DEPLOYMENT
     if at.node >= 0:
         for n in range(at.nodes):
@@ -300,14 +312,20 @@ def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
 
 
 @compiled
-def _show_deployment(known: Any, b: int, d: int, log_rate: float, max_replicas: float, out: Any) -> None:
+def _show_deployment(known: Any, b: int, d: int, row: Any, max_replicas: float, out: Any) -> None:
+    out[14], out[15] = known.failed[b, d, 0], known.failed[b, d, 1]
+    if known.serving[b, d] == 0.0:
+        return
     load, span, work, latency = known.load[b, d], known.load_range[b, d], known.work[b, d], known.latency[b, d]
+    by_sine, by_cosine = slopes(known, b, d)
+    sine, cosine = known.clock[b, 0], known.clock[b, 1]
+    log_rate = np.float64(row[LOG_RATE])
+    if row[READY] <= 0.0:  # what would arrive, by the time of day
+        log_rate = load[0] + by_sine * (sine - known.times[b, d, 0]) + by_cosine * (cosine - known.times[b, d, 1])
     per_request = work[0] / work[1] if work[1] > 1e-6 else 0.0
     service_ms = 1000.0 * per_request * max_replicas
     out[0] = _clip(log(service_ms / SCALE_SERVICE_MS)) if service_ms > 0.0 else 0.0
-    out[1] = _log_share(per_request * (exp(log_rate) - 1.0))
-    by_sine, by_cosine = slopes(known, b, d)
-    sine, cosine = known.clock[b, 0], known.clock[b, 1]
+    out[1] = _log_share(per_request * max(exp(log_rate) - 1.0, 0.0))
     length = sqrt(known.turn[b, 0] ** 2 + known.turn[b, 1] ** 2)
     turn_c, turn_s = (known.turn[b, 0] / length, known.turn[b, 1] / length) if length > 0.0 else (1.0, 0.0)
     later_sine, later_cosine, step = sine, cosine, 0
@@ -326,15 +344,15 @@ def _show_deployment(known: Any, b: int, d: int, log_rate: float, max_replicas: 
     out[10] = sqrt(max(load[1] - load[0] * load[0], 0.0))
     if latency[2] >= latency[1]:
         out[11], out[12], out[13] = latency[0], latency[1], latency[2]
-    out[14], out[15] = known.failed[b, d, 0], known.failed[b, d, 1]
     out[16], out[17] = known.utilisation[b, d, 0], known.utilisation[b, d, 1]
+    out[18] = log(1.0 + known.serving[b, d]) / 4.0
 
 
 @compiled
 def slopes(known: Any, b: int, d: int) -> tuple[float, float]:
     """Ridge regression of the log rate on sine and cosine of the time, about their means."""
-    times, load = known.times[b], known.load[b, d]
-    ridge = RIDGE / known.intervals[b]
+    times, load = known.times[b, d], known.load[b, d]
+    ridge = RIDGE / max(known.serving[b, d], 1.0)
     ss, cc = times[2] - times[0] * times[0] + ridge, times[4] - times[1] * times[1] + ridge
     sc = times[3] - times[0] * times[1]
     ys, yc = load[2] - load[0] * times[0], load[3] - load[0] * times[1]

@@ -70,7 +70,7 @@ def test_a_daily_load_is_forecast_in_requests_per_second() -> None:
     memory, angle = Statistics(spec).begin(1), 2.0 * np.pi * np.arange(40) / 40
     log_rate = 2.0 + 0.8 * np.sin(angle + 1.0)
     sine, cosine = np.sin(angle), np.cos(angle)
-    memory["intervals"][:] = 1000.0
+    memory["intervals"][:] = memory["serving"][:] = 1000.0
     memory["clock"][:] = sine[-1], cosine[-1]
     memory["turn"][:] = np.cos(angle[1]), np.sin(angle[1])
     memory["times"][:] = [np.mean(x) for x in (sine, cosine, sine**2, sine * cosine, cosine**2)]

@@ -65,6 +65,7 @@ def test_a_daily_load_is_forecast_after_a_day() -> None:
         blocks, angle = split(obs[0], spec), 2.0 * np.pi * t / period
         blocks["global"][:2] = np.sin(angle), np.cos(angle)
         rate = np.exp(2.0 + 0.8 * np.sin(angle + 1.0))
+        blocks["deployment"][:, 0] = 0.5
         blocks["deployment"][:, 5], blocks["deployment"][:, 4] = np.log(rate), (rate - 1.0) * 0.02
         return obs
 
@@ -77,6 +78,20 @@ def test_a_daily_load_is_forecast_after_a_day() -> None:
         rate = np.exp(split(frame(2 * period - 1 + ahead)[0], spec)["deployment"][0, 5]) - 1.0
         needed = 2.0 + np.log(0.02 + 0.02 * rate)
         np.testing.assert_allclose(told["deployment_context"][:, 2 + i], needed, atol=0.05)
+
+
+def test_a_deployment_that_is_switched_off_keeps_what_was_known_of_its_load() -> None:
+    watched = _watched(replace(draw(CITY, 0), horizon=100), 30)
+    before, shown = {name: x.copy() for name, x in watched.memory.items()}, _features(watched)["deployment_context"]
+    for _ in range(10):
+        obs, *_ = watched.step(np.array([[0, 8, 8]], np.int32))
+    known = watched.memory
+    for name in ("serving", "times", "load", "load_range", "work", "utilisation"):
+        np.testing.assert_array_equal(known[name][0, 0], before[name][0, 0])
+        assert not np.array_equal(known[name][0, 1], before[name][0, 1]) or name == "load_range"
+    # What would be needed, by the time of day, is still shown.
+    now = split(obs[0], watched.spec)["deployment_context"]
+    np.testing.assert_allclose(now[0, 1], shown[0, 4], atol=0.7)
 
 
 def test_what_is_known_goes_on_over_episodes_and_first_frames_and_ends_of_episodes_teach_nothing() -> None:

@@ -32,7 +32,9 @@ RIDGE = 1.0
 AHEAD = (1, 3, 8)
 """How many intervals ahead rates are forecast: start-up takes so long."""
 BOUND = 10.0
-SCALE_SERVICE_MS, SCALE_REPLICAS = 50.0, 8.0
+SCALE_SERVICE_MS, SCALE_REPLICAS = 225.0, 8.0
+SPREAD, USUAL_LOG_RATE, USUAL_LOG_LATENCY = 2.0, 2.5, 1.5
+"""Logarithms are shown as (x − usual) / spread: a common offset of several units made PPO's training unstable."""
 
 # Columns of an observation's blocks (`lwmecps_core.envs.observation`).
 SINE, COSINE, REPLICAS, LOG_LATENCY, FAILED = range(5)
@@ -282,6 +284,16 @@ def _log_share(share: float) -> float:
 
 
 @compiled
+def _rate(log_rate: float) -> float:
+    return _clip((log_rate - USUAL_LOG_RATE) / SPREAD)
+
+
+@compiled
+def _latency(log_latency: float) -> float:
+    return _clip((log_latency - USUAL_LOG_LATENCY) / SPREAD)
+
+
+@compiled
 def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
     """Write the features, block after block."""
     overall, terms = known.overall[b], known.terms[b]
@@ -291,7 +303,7 @@ def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
     out[3] = _log_weight(-terms[TERM_SLA] / overall[2]) if overall[2] > 0.0 else 0.0
     for i in range(5):
         out[4 + i] = _clip(-terms[i])
-    out[9] = _clip(log(overall[1])) if overall[1] > 0.0 else 0.0
+    out[9] = _latency(log(overall[1])) if overall[1] > 0.0 else 0.0
     out[10] = overall[2]
     start = GLOBAL
     for d in range(at.deployments):
@@ -340,10 +352,10 @@ def _show_deployment(known: Any, b: int, d: int, row: Any, max_replicas: float, 
         out[2 + i] = _log_share(per_request * max(exp(log_rate + change) - 1.0, 0.0))
     out[5] = _log_share(per_request * (exp(span[1]) - 1.0))
     out[6] = _log_share(per_request * work[1])
-    out[7], out[8], out[9] = _clip(load[0]), _clip(span[0]), _clip(span[1])
+    out[7], out[8], out[9] = _rate(load[0]), _rate(span[0]), _rate(span[1])
     out[10] = sqrt(max(load[1] - load[0] * load[0], 0.0))
     if latency[2] >= latency[1]:
-        out[11], out[12], out[13] = latency[0], latency[1], latency[2]
+        out[11], out[12], out[13] = _latency(latency[0]), _latency(latency[1]), _latency(latency[2])
     out[16], out[17] = known.utilisation[b, d, 0], known.utilisation[b, d, 1]
     out[18] = log(1.0 + known.serving[b, d]) / 4.0
 

@@ -8,7 +8,7 @@ import pytest
 from lwmecps_core import context
 from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.context.base import with_blocks
-from lwmecps_core.context.statistics import AHEAD, Statistics
+from lwmecps_core.context.statistics import AHEAD, SCALE_SERVICE_MS, Statistics
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.vector import BatchEnv
@@ -42,7 +42,7 @@ def _features(watched: WithContext) -> dict[str, np.ndarray]:  # type: ignore[ty
 @pytest.mark.parametrize("seed", range(3))
 def test_what_a_request_costs_is_known_after_an_episode(seed: int) -> None:
     task = _quiet(draw(CITY, seed))
-    found = 50.0 * np.exp(_features(_watched(task, 40))["deployment_context"][:, 0])
+    found = SCALE_SERVICE_MS * np.exp(_features(_watched(task, 40))["deployment_context"][:, 0])
     # A pod that has less than a whole CPU takes longer for a request than the CPU time.
     costs = [d.cpu_time_ms / min(1.0, d.cpu_millicores / 1000.0 / d.concurrency) for d in task.deployments]
     np.testing.assert_allclose(found, np.array(costs) / [d.concurrency for d in task.deployments], rtol=0.15)

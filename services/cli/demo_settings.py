@@ -80,7 +80,7 @@ class DemoSettings:
     )
     """Adaptation to held-out clusters, where nothing stands in for a policy that is bad."""
     polish: AdaptConfig = AdaptConfig(
-        adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, inner_lr=0.01, keep_placement_if_worse=False
+        adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, inner_lr=0.001, keep_placement_if_worse=False
     )
     """Plain steps on held-out clusters, of policies that were not taught to adapt."""
     real_adaptation: AdaptConfig = AdaptConfig(

@@ -60,7 +60,8 @@ def train(
             )
             used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
             wall_s = (time.perf_counter() - begun) / len(tasks)
-            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s)
+            episode = used // tasks[0].horizon + 1
+            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s, episode=episode)
             progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
         yield progress
 

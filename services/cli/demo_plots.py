@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import NullLocator
 
 from lwmecps_core.results import Row
 from lwmecps_core.sim.state import home_node
@@ -23,6 +23,7 @@ Trace = Mapping[str, Sequence[float]]
 LINES = ("context", "context_adapted", "adapted", "multi_task_fine_tuned")
 SINGLE = ("rate_rule_adapted", "hpa_tuned", "scratch_100_episodes")
 REFERENCES = ("oracle", "hpa_calibrated", "rate_rule", "blind")
+TICKS = (1, 2, 5, 10, 25, 100)
 BASE = ("multi_task", 0)
 """Whom everybody is compared with, task by task."""
 
@@ -58,11 +59,12 @@ def _gains(axes: Axes, rows: Sequence[Row], summaries: Sequence[Summary]) -> Non
         )
     axes.axhline(0.0, color="black", linewidth=1)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set(xlabel="episode on the held-out cluster", ylabel="reward per episode − multi_task's")
     axes.set_title("Gain on multi_task (mean, 95 % interval, paired over clusters)")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _rewards(axes: Axes, summaries: Sequence[Summary]) -> None:
@@ -73,7 +75,7 @@ def _rewards(axes: Axes, summaries: Sequence[Summary]) -> None:
         colour = "C0" if _line(s) in ("context", "context_adapted") else "0.4"
         axes.errorbar(s.reward_mean, i, xerr=s.reward_ci95, marker="o", color=colour, capsize=3)
     axes.set_yticks(range(len(ordered)), [_line(s) for s in ordered], fontsize="small")
-    axes.set(xlabel="reward per episode", xscale="symlog")
+    axes.set(xlabel="reward per episode")
     axes.set_title("Rewards on held-out clusters (mean, 95 % interval over clusters)")
     axes.grid(alpha=0.3)
 
@@ -103,6 +105,8 @@ def plot_placement(title: str, task: TaskSpec, days: Mapping[str, Trace], path: 
         for axes, (name, label) in zip(column, panels, strict=True):
             for d, deployment in enumerate(task.deployments):
                 values = np.asarray(trace[f"{deployment.name}/{name}"])
+                if name == "latency_ms":
+                    values = np.where(values > 0.0, values, np.nan)  # no requests, no latency
                 node = task.cluster.nodes[home_node(task, d)].name
                 hours = np.arange(values.size) * hours_per_step
                 style = {"drawstyle": "steps-post"} if name == "ready" else {}

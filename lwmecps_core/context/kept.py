@@ -27,7 +27,7 @@ class Kept:
         width = len(obs)
         seen: Seen[AnyArray] = Seen(obs, np.zeros((width, 0), np.bool_), terms, np.zeros((width, 0), np.float32), first)
         memory, features = self._context.update(self.memory, seen)
-        if where is not None:
+        if where is not None and not where.all():
             memory = {name: _chosen(where, x, self.memory[name]) for name, x in memory.items()}
             features = _chosen(where, features, self.features)
         self.memory, self.features = memory, features

@@ -76,7 +76,7 @@ def _rewards(axes: Axes, summaries: Sequence[Summary]) -> None:
         axes.errorbar(s.reward_mean, i, xerr=s.reward_ci95, marker="o", color=colour, capsize=3)
     axes.set_yticks(range(len(ordered)), [_line(s) for s in ordered], fontsize="small")
     axes.set(xlabel="reward per episode")
-    axes.set_title("Rewards on held-out clusters (mean, 95 % interval over clusters)")
+    axes.set_title("Rewards (mean, 95 % interval over clusters)")
     axes.grid(alpha=0.3)
 
 

@@ -8,7 +8,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import lwmecps_core.envs  # noqa: F401 - registers the environments
-from lwmecps_core.context.statistics import Statistics
+from lwmecps_core.context.statistics import DEPLOYMENT, GLOBAL, NODE, PAIR, Statistics
 from lwmecps_core.envs.batched import PlacementVectorEnv
 from lwmecps_core.envs.knowing import Knowing, VectorKnowing
 from lwmecps_core.envs.placement import make_env, with_env_id
@@ -94,10 +94,10 @@ def test_new_blocks_stand_beside_those_of_the_environment():
     spaces = Knowing(gymnasium.make("lwmecps-v4")).observation_space.spaces
     added = {name: space.shape for name, space in spaces.items() if name not in plain}
     assert added == {
-        "global_context": (11,),
-        "deployment_context": (4, 18),
-        "node_context": (4, 3),
-        "pair_context": (4, 4, 2),
+        "global_context": (GLOBAL,),
+        "deployment_context": (4, DEPLOYMENT),
+        "node_context": (4, NODE),
+        "pair_context": (4, 4, PAIR),
     }
     assert spaces.keys() == plain.keys() | added.keys()
 

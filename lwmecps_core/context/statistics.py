@@ -6,9 +6,9 @@ terms cost per unit of what they price. Means are over all intervals until there
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from math import exp, inf, log, prod, sqrt
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.context.base import AnyArray, Blocks, Memory
-from lwmecps_core.sim.formulas import compiled
+from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
+from lwmecps_core.sim.simulator import Loop, sources_digest
 from lwmecps_core.specs import EnvSpec
 
 Floats = NDArray[np.float64]
@@ -31,7 +32,6 @@ RIDGE = 1.0
 """Of the regression on the time of day, in intervals seen."""
 AHEAD = (1, 3, 8)
 """How many intervals ahead rates are forecast: start-up takes so long."""
-BOUND = 10.0
 SCALE_SERVICE_MS, SCALE_REPLICAS = 225.0, 8.0
 SPREAD, USUAL_LOG_RATE, USUAL_LOG_LATENCY = 2.0, 2.5, 1.5
 """Logarithms are shown as (x − usual) / spread: a common offset of several units made PPO's training unstable."""
@@ -149,7 +149,7 @@ class Statistics:
         """See `Context.update`."""
         kept = {name: np.array(x, np.float64) for name, x in memory.items()}
         features = np.zeros((len(seen.obs), self._features), np.float32)
-        _update(
+        _update_loop()(
             self.known(kept),
             self._layout,
             np.ascontiguousarray(seen.obs, np.float32),
@@ -186,14 +186,22 @@ class Statistics:
         )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _update(known: Any, at: Any, obs: Any, terms: Any, first: Any, out: Any) -> None:
-    for b in range(len(obs)):
-        if not first[b]:
-            _take_in(known, at, b, obs[b], terms[b])
-        known.clock[b, 0], known.clock[b, 1] = obs[b, SINE], obs[b, COSINE]
-        if known.intervals[b] > 0.0:
-            _show(known, at, b, obs[b], out[b])
+@cache
+def _update_loop() -> Loop:
+    """`update(known, layout, obs, terms, first, out)`, in place."""
+    digest = sources_digest(__file__)
+
+    def update(known: Any, at: Any, obs: Any, terms: Any, first: Any, out: Any) -> int:
+        for b in range(len(obs)):
+            if not first[b]:
+                _take_in(known, at, b, obs[b], terms[b])
+            known.clock[b, 0], known.clock[b, 1] = obs[b, SINE], obs[b, COSINE]
+            if known.intervals[b] > 0.0:
+                _show(known, at, b, obs[b], out[b])
+        return digest
+
+    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(update)
+    return cast(Loop, loop)
 
 
 @compiled
@@ -269,28 +277,23 @@ def _take_in_deployment(known: Any, b: int, d: int, row: Any, sine: float, cosin
 
 
 @compiled
-def _clip(value: float) -> float:
-    return min(max(value, -BOUND), BOUND)
+def _weight(priced: float) -> float:
+    return log_weight(max(priced, 0.0))
 
 
 @compiled
-def _log_weight(weight: float) -> float:
-    return _clip(0.5 * log(0.01 + max(weight, 0.0)))
-
-
-@compiled
-def _log_share(share: float) -> float:
-    return _clip(2.0 + log(0.02 + share))
+def _share(share: float) -> float:
+    return clip(log_share(share))
 
 
 @compiled
 def _rate(log_rate: float) -> float:
-    return _clip((log_rate - USUAL_LOG_RATE) / SPREAD)
+    return clip((log_rate - USUAL_LOG_RATE) / SPREAD)
 
 
 @compiled
 def _latency(log_latency: float) -> float:
-    return _clip((log_latency - USUAL_LOG_LATENCY) / SPREAD)
+    return clip((log_latency - USUAL_LOG_LATENCY) / SPREAD)
 
 
 @compiled
@@ -298,11 +301,11 @@ def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
     """Write the features, block after block."""
     overall, terms = known.overall[b], known.terms[b]
     out[0] = log(1.0 + known.intervals[b]) / 4.0
-    out[1] = _log_weight(-terms[TERM_REPLICAS] / overall[0]) if overall[0] > 0.0 else 0.0
-    out[2] = _log_weight(-terms[TERM_LATENCY] / overall[1]) if overall[1] > 0.0 else 0.0
-    out[3] = _log_weight(-terms[TERM_SLA] / overall[2]) if overall[2] > 0.0 else 0.0
+    out[1] = _weight(-terms[TERM_REPLICAS] / overall[0]) if overall[0] > 0.0 else 0.0
+    out[2] = _weight(-terms[TERM_LATENCY] / overall[1]) if overall[1] > 0.0 else 0.0
+    out[3] = _weight(-terms[TERM_SLA] / overall[2]) if overall[2] > 0.0 else 0.0
     for i in range(5):
-        out[4 + i] = _clip(-terms[i])
+        out[4 + i] = clip(-terms[i])
     out[9] = _latency(log(overall[1])) if overall[1] > 0.0 else 0.0
     out[10] = overall[2]
     start = GLOBAL
@@ -314,7 +317,7 @@ def _show(known: Any, at: Any, b: int, obs: Any, out: Any) -> None:
     if at.node >= 0:
         for n in range(at.nodes):
             for i in range(NODE):
-                out[start + i] = _clip(known.node[b, n, i])
+                out[start + i] = clip(known.node[b, n, i])
             start += NODE
     if at.pair >= 0:
         for d in range(at.deployments):
@@ -336,8 +339,8 @@ def _show_deployment(known: Any, b: int, d: int, row: Any, max_replicas: float, 
         log_rate = load[0] + by_sine * (sine - known.times[b, d, 0]) + by_cosine * (cosine - known.times[b, d, 1])
     per_request = work[0] / work[1] if work[1] > 1e-6 else 0.0
     service_ms = 1000.0 * per_request * max_replicas
-    out[0] = _clip(log(service_ms / SCALE_SERVICE_MS)) if service_ms > 0.0 else 0.0
-    out[1] = _log_share(per_request * max(exp(log_rate) - 1.0, 0.0))
+    out[0] = clip(log(service_ms / SCALE_SERVICE_MS)) if service_ms > 0.0 else 0.0
+    out[1] = _share(per_request * max(exp(log_rate) - 1.0, 0.0))
     length = sqrt(known.turn[b, 0] ** 2 + known.turn[b, 1] ** 2)
     turn_c, turn_s = (known.turn[b, 0] / length, known.turn[b, 1] / length) if length > 0.0 else (1.0, 0.0)
     later_sine, later_cosine, step = sine, cosine, 0
@@ -348,10 +351,10 @@ def _show_deployment(known: Any, b: int, d: int, row: Any, max_replicas: float, 
                 later_cosine * turn_c - later_sine * turn_s,
             )
             step += 1
-        change = _clip(by_sine * (later_sine - sine) + by_cosine * (later_cosine - cosine))
-        out[2 + i] = _log_share(per_request * max(exp(log_rate + change) - 1.0, 0.0))
-    out[5] = _log_share(per_request * (exp(span[1]) - 1.0))
-    out[6] = _log_share(per_request * work[1])
+        change = clip(by_sine * (later_sine - sine) + by_cosine * (later_cosine - cosine))
+        out[2 + i] = _share(per_request * max(exp(log_rate + change) - 1.0, 0.0))
+    out[5] = _share(per_request * (exp(span[1]) - 1.0))
+    out[6] = _share(per_request * work[1])
     out[7], out[8], out[9] = _rate(load[0]), _rate(span[0]), _rate(span[1])
     out[10] = sqrt(max(load[1] - load[0] * load[0], 0.0))
     if latency[2] >= latency[1]:

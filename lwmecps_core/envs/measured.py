@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterState
-from lwmecps_core.envs.observation import BOUND, SCALE_LATENCY_MS, SCALE_REPLICAS, SCALE_TIMEOUT_MS, V2, V4, version_of
+from lwmecps_core.envs.observation import SCALE_LATENCY_MS, SCALE_REPLICAS, SCALE_TIMEOUT_MS, V2, V4, version_of
+from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float64]

@@ -26,11 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.sim.formulas import compiled
+from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
 from lwmecps_core.sim.state import Params, State
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, WRITTEN, EnvSpec, TaskSpec
 
-BOUND = 10.0
 SCALE_LATENCY_MS = 100.0
 SCALE_TIMEOUT_MS = 1000.0
 SCALE_REPLICAS = 8.0
@@ -70,27 +69,9 @@ def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float
 
 
 @compiled
-def clip(value: float) -> float:
-    """`value` within the bounds of an observation."""
-    return min(max(value, -BOUND), BOUND)
-
-
-@compiled
 def log_latency(latency_ms: float) -> float:
     """Latency on the observation's scale; 0 where there was no request."""
     return clip(log(latency_ms / SCALE_LATENCY_MS)) if latency_ms > 0.0 else 0.0
-
-
-@compiled
-def log_weight(weight: float) -> float:
-    """A weight of the objective, which may be 0, on a scale where ratios are differences."""
-    return clip(0.5 * log(0.01 + weight))
-
-
-@compiled
-def log_share(share: float) -> float:
-    """A share of the replicas on a scale where ratios are differences."""
-    return 2.0 + log(0.02 + share)
 
 
 @compiled

@@ -12,7 +12,8 @@ from lwmecps_core.cluster.base import ClusterBackend, ClusterState
 from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.envs.actions import action_masks, discrete_nvec, env_spec, to_discrete
 from lwmecps_core.envs.measured import measured_info, observation, reward
-from lwmecps_core.envs.observation import BOUND, V1, V2, V4, version_of
+from lwmecps_core.envs.observation import V1, V2, V4, version_of
+from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec

@@ -1,10 +1,11 @@
-"""The formulas of the model, compiled: random draws, queues, timeouts, and the predecessor's test application.
+"""The formulas of the model, compiled: random draws, queues, timeouts, the predecessor's test application, and the
+scales on which observations show quantities.
 
 Sources: splitmix64 (Steele et al. 2014); Pollaczek–Khinchine; Sakasegawa (1977); Allen and Cunneen's approximation.
 """
 
 from collections.abc import Callable
-from math import sqrt
+from math import log, sqrt
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -130,3 +131,25 @@ def test_application(flow: Any, pool: Any, service_ms: float, interval_s: float,
     pool.utilisation = (load_a + 4.0 * load_m + load_b) / 6.0
     flow.base_ms = service_ms + (sleep_a + 4.0 * sleep_m + sleep_b) / 6.0
     flow.wait_ms, flow.p_wait, flow.decay, flow.wait_p95_ms, flow.dropped = 0.0, 0.0, 1.0, 0.0, 0.0
+
+
+BOUND = 10.0
+"""Of every number in an observation."""
+
+
+@compiled
+def clip(value: float) -> float:
+    """`value` within the bounds of an observation."""
+    return min(max(value, -BOUND), BOUND)
+
+
+@compiled
+def log_weight(weight: float) -> float:
+    """A weight of the objective, which may be 0, on a scale where ratios are differences."""
+    return clip(0.5 * log(0.01 + weight))
+
+
+@compiled
+def log_share(share: float) -> float:
+    """A share of the replicas on a scale where ratios are differences."""
+    return 2.0 + log(0.02 + share)

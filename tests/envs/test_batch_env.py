@@ -5,11 +5,12 @@ import pytest
 
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.envs.actions import discrete_nvec, env_spec, to_discrete
-from lwmecps_core.envs.observation import BOUND, split
+from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.placement import with_env_id
 from lwmecps_core.envs.stepping import step_loop
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.specs import ENV_IDS, DeploymentSpec, ObjectiveSpec
 from tests.sim.random_tasks import random_task
 

@@ -84,10 +84,19 @@ def pools(spec: EnvSpec, h: Tensor) -> list[Tensor]:
     """What a component learns of the others: mean and maximum of `h` `[..., d, n, H]` over all of them, and for v4 also
     the means over those of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
     """
-    everything = [h.mean((-3, -2), keepdim=True), h.amax((-3, -2), keepdim=True)]
+    everything = [mean(h, (-3, -2)), h.amax((-3, -2), keepdim=True)]
     if spec.action_entity == "deployment":
         return everything
-    return [*everything, h.mean(-2, keepdim=True), h.mean(-3, keepdim=True)]
+    return [*everything, mean(h, (-2,)), mean(h, (-3,))]
+
+
+def mean(h: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """The mean over some axes, which stay with size 1.
+
+    As a sum and a division of the result: the gradient of `Tensor.mean` divides after it has been spread over what the
+    mean was of, in an order of axes that makes all operations behind it several times slower.
+    """
+    return h.sum(axes, keepdim=True) / prod(h.shape[axis] for axis in axes)
 
 
 def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
@@ -149,8 +158,14 @@ def _encoded(net: Net, spec: EnvSpec, features: Sequence[Tensor]) -> Tensor:
 
 
 def set_value(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
-    """One number for each observation (and Box action), the mean of the rows': `[..., B, O]` → `[..., B]`."""
-    return set_rows(net, spec, obs, action).mean(-2).squeeze(-1)
+    """One number for each observation (and Box action), the mean of the rows': `[..., B, O]` → `[..., B]`.
+
+    The last layer is linear, so the mean is taken before it, of everything that it sees.
+    """
+    features = grid_features(spec, obs, action)
+    direct = [mean(part, (-3, -2)) for part in [*features, *pools(spec, features[0])]]
+    encoded = mean(_encoded(net, spec, features), (-3, -2))
+    return (linear_of_parts(net, "out", [encoded]) + linear_of_parts(net, "direct", direct)).flatten(-4)
 
 
 def last_hidden(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:

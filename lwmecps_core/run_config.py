@@ -14,7 +14,7 @@ from lwmecps_core.config import config
 from lwmecps_core.specs import NonNegative, Positive, Share
 
 ScheduleName = Literal["constant", "linear", "cosine"]
-ContextName = Literal["none", "statistics"]
+ContextName = Literal["none", "statistics", "privileged"]
 """What any algorithm can remember: it is recorded with the observation."""
 LearntContextName = Literal[ContextName, "recurrent"]
 """What one that learns from whole sequences can."""
@@ -48,8 +48,8 @@ class _Common:
     ignore_blocks: tuple[BlockName, ...] = ()
     """Blocks of the observation that the policy doesn't see, such as objective and limits, which its operator wrote."""
     context: ContextName = "none"
-    """What the policy remembers of the cluster that it acts on: nothing (none), or running statistics of what it showed
-    in this and earlier episodes (statistics)."""
+    """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
+    this and earlier episodes (statistics), or, as a control in the simulator, all that is hidden (privileged)."""
 
 
 @config
@@ -100,8 +100,9 @@ class PPOConfig(_WithNetworks):
     """Passes over each batch."""
     context: LearntContextName = "none"  # type: ignore[assignment]  # the one setting that may be more than others'
     """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
-    this and earlier episodes (statistics), or what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,
-    arXiv:1611.02779), for which minibatches hold whole rollouts."""
+    this and earlier episodes (statistics), what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,
+    arXiv:1611.02779), for which minibatches hold whole rollouts, or, as a control in the simulator, all that is hidden
+    (privileged)."""
 
 
 @config

@@ -94,7 +94,7 @@ def from_bytes(data: bytes, source: str) -> Knowledge:
         subject: Subject = parse(Subject, json.loads(header["subject"]), source)
         known = Knowledge(subject, {name: x.numpy() for name, x in tensors.items()})
         fresh = _nothing(known) if subject.context in context.REGISTRY else {}
-    if subject.context == "none" or subject.context not in get_args(LearntContextName):
+    if subject.context in ("none", "privileged") or subject.context not in get_args(LearntContextName):
         raise InvalidInput(source, [Violation("context", f"{subject.context!r} remembers nothing")])
     check_memory(source, known.kept, fresh)
     return known

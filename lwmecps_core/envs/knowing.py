@@ -23,10 +23,11 @@ class _Beside:
     """What is known of `width` environments of one `EnvSpec`, shown beside what they show."""
 
     def __init__(self, name: str, spec: EnvSpec, width: int) -> None:
-        if name not in context.REGISTRY:
+        found = context.acting(name, spec, "wrapper")
+        if found is None:
             reason = f"{name!r} is none of {', '.join(context.REGISTRY)}"
             raise InvalidInput("wrapper", [Violation("context", reason)])
-        self._context, self._seen, self._shown = context.REGISTRY[name](spec), spec, context.widened(name, spec)
+        self._context, self._seen, self._shown = found, spec, context.widened(name, spec)
         self.space = observation_space(self._shown)
         self._nothing, self._width = self._context.begin(width), width
         self._start = self._nothing

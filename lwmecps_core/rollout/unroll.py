@@ -8,6 +8,7 @@ import numpy as np
 from lwmecps_core import context
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.context.base import PREFIX
+from lwmecps_core.context.privileged import Privileged
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.actor import Actor, LeftAlone, PartlyLeftAlone
@@ -34,7 +35,7 @@ def rollouts(
     if any(plan.held):
         left_alone = LeftAlone(scene(tasks, np.repeat(np.arange(k), e)))
         actor = PartlyLeftAlone(actor, left_alone, np.repeat(np.array(plan.held), e))
-    known = _with_context(env, snapshot, k, k * e)
+    known = _with_context(env, tasks, snapshot, e)
     batches, memory = drive(known or env, actor, plan)
     if known is not None:
         memory = {**memory, **{PREFIX + name: x for name, x in known.memory.items()}}
@@ -46,13 +47,16 @@ def rollouts(
     ]
 
 
-def _with_context(env: Environments, snapshot: PolicySnapshot, tasks: int, size: int) -> WithContext | None:
-    """The environments as the policy sees them, if it has a context."""
-    kept = context.make(snapshot.algorithm.context, env.spec)
+def _with_context(
+    env: Environments, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, each: int
+) -> WithContext | None:
+    """The `each` environments of every task as the policy sees them, if it has a context."""
+    kept, size = context.make(snapshot.algorithm.context, env.spec), len(tasks) * each
     if kept is None:
         return None
+    fresh = kept.told(tasks, each) if isinstance(kept, Privileged) else kept.begin(size)
     given = {name.removeprefix(PREFIX): x for name, x in snapshot.memory.items() if name.startswith(PREFIX)}
-    return WithContext(env, kept, begun(kept.begin(size), given, tasks, size))
+    return WithContext(env, kept, begun(fresh, given, len(tasks), size))
 
 
 @dataclass(frozen=True)

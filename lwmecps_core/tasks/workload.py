@@ -32,6 +32,15 @@ def turn_per_interval(task: TaskSpec) -> float:
     return task.interval_s * task.workload.speedup / _cycle_s(task.workload)
 
 
+def users_in_a_turn(task: TaskSpec, points: int) -> NDArray[np.float32]:
+    """Mean users at each node at so many moments of one turn of the clock: float32 `[points, N]`."""
+    w = task.workload
+    moments_s = np.arange(points) * (_cycle_s(w) / points)
+    if w.pattern != "recorded":
+        return _generated(w, moments_s)
+    return _recorded(w, np.mod(moments_s, len(w.recorded_users) * w.recorded_step_s))
+
+
 @lru_cache(maxsize=256)
 def _tables(w: WorkloadSpec, interval_s: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     total_s = len(w.recorded_users) * w.recorded_step_s if w.pattern == "recorded" else w.period_s

@@ -122,7 +122,7 @@ class LoadedPolicies:
 def _ready(policy: PolicyData, spec: EnvSpec | None = None, field: str = "policy_id") -> Ready:
     made_for = spec or policy.env_spec
     algorithm = fits.bound(policy, made_for, "request", field)
-    return Ready(policy, algorithm, context.make(policy.algorithm.context, made_for))
+    return Ready(policy, algorithm, context.acting(policy.algorithm.context, made_for, "request"))
 
 
 def _taken_in(kept: Context, memory: Mapping[str, Tensor], seen: Seen[Tensor]) -> tuple[dict[str, Tensor], Tensor]:

@@ -37,6 +37,7 @@ class Context(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTEXT_NONE: _ClassVar[Context]
     CONTEXT_STATISTICS: _ClassVar[Context]
     CONTEXT_RECURRENT: _ClassVar[Context]
+    CONTEXT_PRIVILEGED: _ClassVar[Context]
 
 class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -71,6 +72,7 @@ CONTEXT_UNSPECIFIED: Context
 CONTEXT_NONE: Context
 CONTEXT_STATISTICS: Context
 CONTEXT_RECURRENT: Context
+CONTEXT_PRIVILEGED: Context
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod

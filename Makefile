@@ -62,8 +62,9 @@ bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/benchmark.* (goes on where it was cut)
-	$(BIN)/python -m bench.placement $(ARGS)
+benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/context.*, docs/benchmark.* (goes on where it was cut)
+	$(BIN)/python -m bench.context $(ARGS)
+	$(BIN)/python -m bench.placement
 
 .PHONY: validate
 validate: $(PEERS) ## Known results reproduced, beside the published ones; writes docs/validation.md (ARGS="sinusoid")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from lwmecps_core.results import Row
@@ -48,6 +48,62 @@ class Summary:
     wall_s: float
     episode: int
     support_reward_mean: float | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A mean over training seeds and tasks, the bounds of its 95 % interval, and how likely chance alone is to bring it
+    so far from zero (two-sided).
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+class Bootstrap:
+    """Means over training seeds and tasks, as they could have come out: both are drawn again, with replacement.
+
+    Every method's draws meet the same tasks, and the same seeds where methods have equally many, so that differences
+    are paired. Source: the pigeonhole bootstrap of Owen 2007, Annals of Applied Statistics 1, 386–411.
+    """
+
+    def __init__(self, tasks: int, draws: int = 10_000, seed: int = 0) -> None:
+        self._seed, self._draws = seed, draws
+        self._tasks = self._counts(tasks, "tasks")
+
+    def means(self, rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`[S, T]`, by training seed and task → the mean of each draw `[draws]`."""
+        seeds = self._counts(len(rewards), "seeds")
+        found: NDArray[np.float64] = ((seeds @ rewards) * self._tasks).sum(1) / rewards.size
+        return found
+
+    def compared(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> Compared:
+        """`a` minus `b`, `[S, T]` each."""
+        draws = self.means(a) - self.means(b)
+        low, high = np.quantile(draws, (0.025, 0.975))
+        beyond = min((draws <= 0).mean(), (draws >= 0).mean()) + 1 / self._draws
+        return Compared(float(a.mean() - b.mean()), float(low), float(high), float(min(1.0, 2 * beyond)))
+
+    def _counts(self, size: int, of: str) -> NDArray[np.float64]:
+        """How often each of `size` things is in a draw: `[draws, size]`."""
+        rng = np.random.default_rng((self._seed, size, *of.encode()))
+        return rng.multinomial(size, np.full(size, 1 / size), self._draws).astype(np.float64)
+
+
+def holm(chances: Sequence[float], level: float = 0.05) -> list[bool]:
+    """Which of several comparisons are significant together.
+
+    Source: Holm 1979, Scandinavian Journal of Statistics 6, 65–70.
+    """
+    order = sorted(range(len(chances)), key=chances.__getitem__)
+    found = [False] * len(chances)
+    for i, k in enumerate(order):
+        if chances[k] > level / (len(chances) - i):
+            break
+        found[k] = True
+    return found
 
 
 def interval(values: ArrayLike) -> Estimate:

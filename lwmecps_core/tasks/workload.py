@@ -35,7 +35,7 @@ def turn_per_interval(task: TaskSpec) -> float:
 def users_in_a_turn(task: TaskSpec, points: int) -> NDArray[np.float32]:
     """Mean users at each node at so many moments of one turn of the clock: float32 `[points, N]`."""
     w = task.workload
-    moments_s = np.arange(points) * (_cycle_s(w) / points)
+    moments_s: NDArray[np.float64] = np.arange(points) * np.float64(_cycle_s(w) / points)
     if w.pattern != "recorded":
         return _generated(w, moments_s)
     return _recorded(w, np.mod(moments_s, len(w.recorded_users) * w.recorded_step_s))

@@ -1,0 +1,82 @@
+"""Run the context benchmark: `python -m bench.context [--families …] [--methods …] [--seeds N] [--tasks N]`."""
+
+import os
+
+from bench.processes import ONE_THREAD
+
+if __name__ == "__main__":  # before numba and torch are imported, also by the processes that this one starts
+    os.environ.update(ONE_THREAD)
+
+import argparse
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.context import report, results
+from bench.context.cells import Cell, cells
+from bench.context.results import Outcome
+from lwmecps_core.specs import FAMILIES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    """Do what is not done yet, cell by cell, then write the page; 1 when a cell failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.context", description=__doc__)
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES, help="only these")
+    parser.add_argument("--env-ids", nargs="+", default=(), help="only these versions")
+    parser.add_argument("--methods", nargs="+", default=(), help="only these")
+    parser.add_argument("--seeds", type=int, help="so many training seeds (default: 5 of mec_city v3, 3 elsewhere)")
+    parser.add_argument("--tasks", type=int, default=64, help="held-out tasks of each kind of cluster")
+    parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where context.json and context.md go")
+    args = parser.parse_args()
+
+    every = cells(FAMILIES, args.tasks)
+    path, console, begun = args.out / "context.json", Console(), time.monotonic()
+    kept = results.read(path)
+    known = {cell.key for cell in every}
+    done = {key: outcome for key, outcome in kept.items() if key in known}
+    wanted = [
+        cell
+        for cell in cells(args.families, args.tasks, args.seeds)
+        if cell.key not in done
+        and (not args.methods or cell.method in args.methods)
+        and (not args.env_ids or cell.problem.env_id in args.env_ids)
+    ]
+    console.print(f"{len(done)} of {len(every)} cells are done; {len(wanted)} to do", highlight=False)
+    failed = 0
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        running = {pool.submit(_run, cell): cell for cell in wanted}
+        for i, future in enumerate(as_completed(running), start=1):
+            cell = running[future]
+            line = f"{i:4d}/{len(wanted)} {time.monotonic() - begun:6.0f} s  {cell.family} {cell.name}"
+            if error := future.exception():
+                failed += 1
+                console.print(f"{line}  [red]{type(error).__name__}: {error}[/red]", highlight=False)
+                continue
+            done[cell.key] = future.result()
+            results.write(done, path)
+            console.print(line, highlight=False)
+    report.write(every, done, args.out)
+    console.print(f"context.json and context.md are in {args.out}")
+    return 1 if failed else 0
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _run(cell: Cell) -> Outcome:
+    from bench.context import measure  # here, because the pool's parent needs no PyTorch
+
+    return measure.run(cell)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

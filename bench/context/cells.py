@@ -1,0 +1,151 @@
+"""The cells that the benchmark consists of: a method on a kind of cluster, with a training seed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from lwmecps_core.config import config, dump
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.specs import EnvId, TaskDistribution
+from services.cli.demo_settings import BASELINES, DemoSettings
+
+HELD_OUT_SEED = 1_000_000
+"""Held-out tasks are drawn by the seeds from this one on: nothing was tuned on them."""
+EVALUATION_SEED = 1_000_000
+"""Of the episodes that measure, the same for every method."""
+FLAGSHIP_SEEDS, SEEDS = 5, 3
+"""Training seeds on `FLAGSHIP`, and elsewhere."""
+FLAGSHIP = "mec_city"
+HORIZON = TaskDistribution().horizon
+SIZES = ((3, 6), (8, 8))
+"""Nodes and deployments on which policies act that were trained on 4 × 4."""
+RULES, ADAPTED, RECURRENT = "rules", "adapted", "recurrent"
+LEARNERS = ("context", "multi_task", "blind", "privileged")
+"""Trained with the same data and schedule."""
+PLAIN_STEPS = ("context", "multi_task")
+"""Learners that go on with a few plain steps on held-out clusters."""
+
+
+@config
+class Problem:
+    """A kind of cluster."""
+
+    family: str
+    env_id: EnvId = "lwmecps-v3"
+    nodes: int = 4
+    deployments: int = 4
+
+    @property
+    def title(self) -> str:
+        """As the page names it."""
+        return f"{self.family} {self.env_id.removeprefix('lwmecps-')}, {self.nodes} × {self.deployments}"
+
+
+@config
+class Cell:
+    """A method with a training seed on the clusters that it is trained on, and on those `also`.
+
+    `rules` are the baselines, which no seed belongs to.
+    """
+
+    problem: Problem
+    method: str
+    seed: int = 0
+    tasks: int = 64
+    also: tuple[Problem, ...] = ()
+    algorithm: AlgorithmConfig = PPOConfig()
+    training: TrainConfig | MetaConfig = TrainConfig()
+    measuring: EvaluateConfig = EvaluateConfig()
+    steps: AdaptConfig | None = None
+    baselines: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """A digest of all settings."""
+        text = json.dumps([dump(self), HELD_OUT_SEED, EVALUATION_SEED], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def family(self) -> str:
+        """Of its clusters."""
+        return self.problem.family
+
+    @property
+    def name(self) -> str:
+        """As progress shows it."""
+        return f"{self.problem.env_id} {self.method} {self.seed}"
+
+    @property
+    def before(self) -> None:
+        """Cells go on from no other."""
+
+
+def cells(families: Sequence[str], tasks: int, seeds: int | None = None) -> list[Cell]:
+    """All cells of these families, the first training seeds of all methods first."""
+    found = [cell for problem in _problems(families) for cell in _of(problem, tasks, seeds)]
+    return sorted(found, key=lambda cell: cell.seed)
+
+
+def sizes(problem: Problem) -> tuple[Problem, ...]:
+    """The other sizes that policies trained on `problem` act on."""
+    return tuple(replace(problem, nodes=n, deployments=d) for n, d in SIZES) if problem.family == FLAGSHIP else ()
+
+
+def _problems(families: Sequence[str]) -> Iterator[Problem]:
+    for family in families:
+        yield Problem(family=family)
+        if family in (FLAGSHIP, "kubernetes_scaling"):
+            yield Problem(family=family, env_id="lwmecps-v4")
+
+
+def _of(problem: Problem, tasks: int, seeds: int | None) -> Iterator[Cell]:
+    demo = DemoSettings()
+    flagship = problem == Problem(family=FLAGSHIP)
+    also = sizes(problem)
+    measuring = EvaluateConfig(episodes=demo.evaluation_episodes)
+    for one in (problem, *also):
+        yield Cell(problem=one, method=RULES, tasks=tasks, measuring=measuring, baselines=BASELINES)
+    algorithms = {
+        "context": demo.context_algorithm,
+        "multi_task": demo.algorithm,
+        "blind": demo.blind_algorithm,
+        "privileged": replace(demo.algorithm, context="privileged"),
+    }
+    for seed in range(seeds or (FLAGSHIP_SEEDS if flagship else SEEDS)):
+        for method in LEARNERS:
+            before = demo.episodes_before if method == "context" else (0,)
+            yield Cell(
+                problem=problem,
+                method=method,
+                seed=seed,
+                tasks=tasks,
+                also=also if method in PLAIN_STEPS else (),
+                algorithm=algorithms[method],
+                training=demo.multi_task,
+                measuring=replace(measuring, episodes_before=before),
+                steps=demo.polish if method in PLAIN_STEPS else None,
+            )
+        if flagship and seed < SEEDS:
+            # Two episodes in a row, so that there is something to remember: half as many rollouts of twice the length.
+            training = replace(demo.multi_task, total_episodes=(demo.multi_task.total_episodes or 0) // 2)
+            yield Cell(
+                problem=problem,
+                method=RECURRENT,
+                seed=seed,
+                tasks=tasks,
+                algorithm=replace(demo.algorithm, context=RECURRENT, n_steps=2 * HORIZON),
+                training=training,
+                measuring=replace(measuring, episodes_before=(0, 1)),
+            )
+        if problem.env_id == "lwmecps-v3":
+            yield Cell(
+                problem=problem,
+                method=ADAPTED,
+                seed=seed,
+                tasks=tasks,
+                algorithm=demo.algorithm,
+                training=demo.meta,
+                measuring=measuring,
+                steps=demo.adaptation,
+            )

@@ -1,0 +1,60 @@
+"""What the benchmark found, as it is kept: one entry for each cell, by the digest of the cell's settings."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.context.cells import Problem
+from lwmecps_core.config import config, dump, parse
+
+
+@config
+class Found:
+    """A method on one kind of cluster after inner steps in an episode there: every held-out task's reward, and means.
+
+    `support_reward` is what the episodes before earned; None where there were none.
+    """
+
+    problem: Problem
+    method: str
+    inner_steps: int
+    episode: int
+    rewards: tuple[float, ...]
+    support_reward: float | None
+    latency_ms: float
+    replicas: float
+    sla_miss: float
+    moves: float
+
+
+@config
+class Outcome:
+    """All that a cell found, and the CPU time of its training."""
+
+    found: list[Found]
+    training_cpu_s: float = 0.0
+
+
+Outcomes = Mapping[str, Outcome]
+"""By the key of the cell."""
+
+
+def read(path: Path) -> dict[str, Outcome]:
+    """What `write` kept; nothing where there is no file."""
+    if not path.is_file():
+        return {}
+    kept: dict[str, Outcome] = parse(dict[str, Outcome], json.loads(path.read_text()), str(path))
+    return kept
+
+
+def write(outcomes: Outcomes, path: Path) -> None:
+    """One line for each cell, in the order of keys, so that files can be compared."""
+    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(_plain(outcomes[key]))}" for key in sorted(outcomes))
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text("{\n" + lines + "\n}\n")
+    unfinished.replace(path)
+
+
+def _plain(outcome: Outcome) -> object:
+    found = [{k: round(v, 4) if isinstance(v, float) else v for k, v in dump(x).items()} for x in outcome.found]
+    return {"found": found, "training_cpu_s": round(outcome.training_cpu_s, 1)}

@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from lwmecps_core.config import config, dump
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
-from lwmecps_core.specs import EnvId, TaskDistribution
-from services.cli.demo_settings import BASELINES, DemoSettings
+from lwmecps_core.specs import EnvId
+from services.cli.demo_settings import BASELINES, DemoSettings, remembering
 
 HELD_OUT_SEED = 1_000_000
 """Held-out tasks are drawn by the seeds from this one on: nothing was tuned on them."""
@@ -17,10 +18,10 @@ EVALUATION_SEED = 1_000_000
 FLAGSHIP_SEEDS, SEEDS = 5, 3
 """Training seeds on `FLAGSHIP`, and elsewhere."""
 FLAGSHIP = "mec_city"
-HORIZON = TaskDistribution().horizon
 SIZES = ((3, 6), (8, 8))
 """Nodes and deployments on which policies act that were trained on 4 × 4."""
-RULES, ADAPTED, RECURRENT = "rules", "adapted", "recurrent"
+RULES, ADAPTED = "rules", "adapted"
+RECURRENT: Literal["recurrent"] = "recurrent"
 LEARNERS = ("context", "multi_task", "blind", "privileged")
 """Trained with the same data and schedule."""
 PLAIN_STEPS = ("context", "multi_task")
@@ -127,15 +128,14 @@ def _of(problem: Problem, tasks: int, seeds: int | None) -> Iterator[Cell]:
                 steps=demo.polish if method in PLAIN_STEPS else None,
             )
         if flagship and seed < SEEDS:
-            # Two episodes in a row, so that there is something to remember: half as many rollouts of twice the length.
-            training = replace(demo.multi_task, total_episodes=(demo.multi_task.total_episodes or 0) // 2)
+            learnt = remembering(demo, RECURRENT)
             yield Cell(
                 problem=problem,
                 method=RECURRENT,
                 seed=seed,
                 tasks=tasks,
-                algorithm=replace(demo.algorithm, context=RECURRENT, n_steps=2 * HORIZON),
-                training=training,
+                algorithm=learnt.context_algorithm,
+                training=learnt.context_training,
                 measuring=replace(measuring, episodes_before=(0, 1)),
             )
         if problem.env_id == "lwmecps-v3":

@@ -1,4 +1,4 @@
-"""`lwmecps demo`: meta-train through the services, adapt to held-out clusters, and compare with everything else."""
+"""`lwmecps demo`: train through the services, act on held-out clusters, and compare with everything else."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,10 +24,14 @@ def demo(
     profile: Annotated[
         Path | None, typer.Option(help="Folder of recorded load profiles: the load of the held-out clusters.")
     ] = None,
+    context: Annotated[
+        Literal["statistics", "recurrent"],
+        typer.Option(help="What the policy remembers of a cluster: running statistics, or what it learns to (RL²)."),
+    ] = "statistics",
     # Not a list of backends, but of the two demonstrations that there are.
     backend: Annotated[
         Literal["simulated", "kubernetes"],
-        typer.Option(help="Where the policy is adapted: on held-out simulated clusters, or on a real one."),
+        typer.Option(help="Where policies act: on held-out simulated clusters, or on a real one."),
     ] = "simulated",
     kubeconfig: Annotated[
         Path | None,
@@ -36,13 +40,17 @@ def demo(
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Start the system, meta-train, adapt to held-out clusters in 5 gradient steps, and print the comparison."""
+    """Start the system, train, act on clusters never seen, adapt in 5 gradient steps, and print the comparison."""
     # Imported here, because these load matplotlib, SciPy and the Kubernetes client, which no other command needs.
     from services.cli import demo_cluster, demo_run
+    from services.cli.demo_settings import DemoSettings, remembering
 
+    settings = remembering(DemoSettings(), context)
     if backend == "kubernetes":
         demo_cluster.run(
-            demo_cluster.ClusterDemoOrder(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url), as_json
+            demo_cluster.ClusterDemoOrder(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url),
+            as_json,
+            settings,
         )
     else:
-        demo_run.run(demo_run.DemoOrder(out, seed, env, tasks, profile, redis_url), as_json)
+        demo_run.run(demo_run.DemoOrder(out, seed, env, tasks, profile, redis_url), as_json, settings)

@@ -1,4 +1,4 @@
-"""`lwmecps demo --backend kubernetes`: meta-train on simulated clusters, then adapt to a real one and move its pods."""
+"""`lwmecps demo --backend kubernetes`: train on simulated clusters, then act on a real one, beside its autoscaler."""
 
 import json
 import os
@@ -13,17 +13,24 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from lwmecps_core import baselines
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.results import Row
+from lwmecps_core.rollout.actor import Actor
+from lwmecps_core.rollout.collector import CollectionPlan
+from lwmecps_core.rollout.drive import drive
 from lwmecps_core.specs import DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.training.evaluation import rows as rows_of
+from services.cli.acting import RemotePolicy
 from services.cli.clients import Clients
 from services.cli.cluster import Cluster
-from services.cli.demo_plan import adaptation_to, carry_out, meta_training
+from services.cli.demo_plan import carry_out, context_training
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import SystemPlan, running
 from services.cli.render import console, print_json, table
 from services.cli.tasks import register
-from services.common import convert
+from services.common.sessions import SessionEnv
 
 KUBE_UP = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lwmecps" / "kube" / "kubeconfig"
 """The kubeconfig that `make kube-up` writes. The demo takes a cluster of somebody's own only when it is told to."""
@@ -56,7 +63,9 @@ class Deployed:
 
 
 def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()) -> None:
-    """Deploy the services of a task, adapt a policy to the cluster, and show what it changed there."""
+    """Deploy the services of a task, let the autoscaler and then the policy act on them for an episode each, and show
+    what came of it.
+    """
     began = time.monotonic()
     os.environ["KUBECONFIG"] = str(order.kubeconfig)  # what the env-service reads
     order.out.mkdir(parents=True, exist_ok=True)
@@ -72,14 +81,15 @@ def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSet
             running(SystemPlan(Path(state), redis_url=order.redis_url, workers=2, slots=1)) as system,
         ):
             clients = Clients(system.addresses)
-            training_id, task_id = register(clients, training, "demo-training").id, register(clients, task).id
-            steps = [
-                meta_training(training_id, order.seed, settings),
-                adaptation_to(task_id, order.seed, settings.real_adaptation),
-            ]
-            done = carry_out(clients, steps, system.check)
+            training_id = register(clients, training, "demo-training").id
+            done = carry_out(clients, [context_training(training_id, order.seed, settings)], system.check)
+            policy_id = done["context_train"].run.result_policy_id
+            actors: dict[str, Actor] = {
+                "hpa": baselines.make("hpa", [task], [0]),
+                "context": RemotePolicy(clients, policy_id, env_spec(task)),
+            }
+            rows = [_episode(clients, task, name, actor, order.seed) for name, actor in actors.items()]
         after = cluster.deployed()
-    rows = [convert.row_from_message(row) for row in done["adapted"].rows]
     wall_s = time.monotonic() - began
     result = {
         "seed": order.seed,
@@ -94,7 +104,7 @@ def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSet
         print_json(result)
         return
     console.print(_deployments("before", before))
-    console.print(_deployments("after adaptation", after))
+    console.print(_deployments("after the policy's episode", after))
     console.print(_rows(rows))
     console.print(
         f"kubectl get deploy,pods -n {NAMESPACE} -o wide shows the same (KUBECONFIG={order.kubeconfig})",
@@ -102,6 +112,17 @@ def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSet
         soft_wrap=True,
     )
     console.print(f"cluster.json is in {order.out}; took {wall_s:.0f} s", highlight=False)
+
+
+def _episode(clients: Clients, task: TaskSpec, name: str, actor: Actor, seed: int) -> Row:
+    """One episode on the cluster, without chance in what is done; under one seed all actors meet the same load."""
+    env = SessionEnv(clients.env, task, "kubernetes")
+    try:
+        batches, _ = drive(env, actor, CollectionPlan(seeds=(seed,), episodes=1, greedy=True), again=False)
+    finally:
+        env.close()
+    (row,) = rows_of(batches, [task.name], name, 0, 0, 0.0)
+    return row
 
 
 def on_cluster(task: TaskSpec, nodes: Sequence[NodeSpec], settings: DemoSettings) -> TaskSpec:
@@ -199,10 +220,10 @@ def _deployments(title: str, deployed: Sequence[Deployed]) -> Any:
 
 
 def _rows(rows: Sequence[Row]) -> Any:
-    columns = ("inner steps", "reward", "latency ms", "replicas", "SLA misses", "moves", "load correlation")
+    columns = ("method", "reward", "latency ms", "replicas", "SLA misses", "moves", "load correlation")
     lines = (
         [
-            f"{r.inner_steps}",
+            r.method,
             f"{r.reward:.2f}",
             f"{r.latency_mean_ms:.0f}",
             f"{r.replicas_mean:.2f}",
@@ -212,4 +233,4 @@ def _rows(rows: Sequence[Row]) -> Any:
         ]
         for r in rows
     )
-    return table("one episode on the cluster, before and after adaptation", columns, lines)
+    return table("one episode on the cluster each, under the same load", columns, lines)

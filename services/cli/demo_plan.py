@@ -62,31 +62,25 @@ def meta_training(training_id: str, seed: int, settings: DemoSettings) -> Step:
     return Step("meta_train", lambda _: request)
 
 
-def adaptation_to(task_id: str, seed: int, config: AdaptConfig) -> Step:
-    """Adaptation of the meta-trained policy to one task."""
-    message = convert.to_message(config, settings_pb2.AdaptConfig)
-
-    def request(policies: Mapping[str, str]) -> pb.StartAdaptationRequest:
-        return pb.StartAdaptationRequest(
-            label="adapted", policy_id=policies["meta_train"], settings=message, task_ids=[task_id], seed=seed
-        )
-
-    return Step("adapted", request, ("meta_train",))
+def context_training(training_id: str, seed: int, settings: DemoSettings) -> Step:
+    """The run that trains the policy with a context."""
+    on = _Requests(Problem(training_id, "", 0, seed), settings)
+    return Step("context_train", on.training("context_train", settings.context_algorithm, settings.context_training))
 
 
 def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     """All runs, the longest chains (training, then adaptation) first."""
     on = _Requests(problem, settings)
     learners = {
-        "context": settings.context_algorithm,
-        "multi_task": settings.algorithm,
-        "blind": settings.blind_algorithm,
+        "context": (settings.context_algorithm, settings.context_training),
+        "multi_task": (settings.algorithm, settings.multi_task),
+        "blind": (settings.blind_algorithm, settings.multi_task),
     }
     random = replace(settings.adaptation, random_weights=True)
     tuned = "multi_task_fine_tuned"
     return [
         meta_training(problem.training_id, problem.seed, settings),
-        *(Step(f"{name}_train", on.training(name, algorithm)) for name, algorithm in learners.items()),
+        *(Step(f"{name}_train", on.training(name, *learner)) for name, learner in learners.items()),
         Step("scratch_100_episodes", on.scratch("scratch_100_episodes")),
         *(Step(name, on.baseline(name)) for name in BASELINES),
         Step("adapted", on.adaptation("adapted", "meta_train", settings.adaptation), ("meta_train",)),
@@ -137,10 +131,10 @@ class _Requests:
             label=label, policy_id=policies[trained_by], settings=message, **self._held_out
         )
 
-    def training(self, label: str, algorithm: AlgorithmConfig) -> Request:
+    def training(self, label: str, algorithm: AlgorithmConfig, config: TrainConfig) -> Request:
         """One policy for all training tasks."""
         where = {"task_ids": [self._problem.training_id], "seed": self._problem.seed}
-        return self._train(label, algorithm, self._settings.multi_task, where)
+        return self._train(label, algorithm, config, where)
 
     def scratch(self, label: str) -> Request:
         """A policy for each held-out task."""

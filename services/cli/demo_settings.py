@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from lwmecps_core.config import config
-from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
-from lwmecps_core.specs import WRITTEN
+from lwmecps_core.run_config import AdaptConfig, FOMAMLConfig, LearntContextName, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.specs import WRITTEN, TaskDistribution
 
 BASELINES = (
     "random",
@@ -31,6 +31,8 @@ PPO = PPOConfig(
     hidden_size=(32, 32),
 )
 
+MULTI_TASK = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20, schedule="linear")
+
 
 @config
 class DemoSettings:
@@ -43,11 +45,11 @@ class DemoSettings:
     evaluation_episodes: int = 4
     """Episodes that measure a method on each task."""
 
-    algorithm: AlgorithmConfig = PPO
+    algorithm: PPOConfig = PPO
     """What learns in meta-training and in multi-task training."""
-    context_algorithm: AlgorithmConfig = replace(PPO, context="statistics")
+    context_algorithm: PPOConfig = replace(PPO, context="statistics")
     """The same, which remembers the cluster that it acts on."""
-    blind_algorithm: AlgorithmConfig = replace(PPO, ignore_blocks=WRITTEN)
+    blind_algorithm: PPOConfig = replace(PPO, ignore_blocks=WRITTEN)
     """The same, which isn't told what the operator wrote."""
     meta: MetaConfig = MetaConfig(
         learner=FOMAMLConfig(rate_lr=0.1),
@@ -62,14 +64,14 @@ class DemoSettings:
         num_meta_epochs=262,
     )
     """Meta-training."""
-    multi_task: TrainConfig = TrainConfig(
-        total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20, schedule="linear"
-    )
+    context_training: TrainConfig = MULTI_TASK
+    """Its training: the same data and schedule."""
+    multi_task: TrainConfig = MULTI_TASK
     """One policy for all tasks, from as many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80
     after it."""
     episodes_before: tuple[int, ...] = (0, 1, 4)
     """Episodes that the policy with a context has had on a cluster when it is measured there."""
-    scratch_algorithm: AlgorithmConfig = replace(PPO, batch_size=240)
+    scratch_algorithm: PPOConfig = replace(PPO, batch_size=240)
     """What learns from nothing on one cluster."""
     scratch: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
@@ -83,11 +85,20 @@ class DemoSettings:
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, inner_lr=0.001, keep_placement_if_worse=False
     )
     """Plain steps on held-out clusters, of policies that were not taught to adapt."""
-    real_adaptation: AdaptConfig = AdaptConfig(
-        adaptation_steps=5, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes"
-    )
-    """Adaptation to a real cluster."""
     real_horizon: int = 60
     """Control intervals of an episode on a real cluster; with `real_pace` it takes some 20 seconds."""
     real_pace: float = 40.0
     """Seconds of a task on a real cluster that pass in one second."""
+
+
+def remembering(settings: DemoSettings, context: LearntContextName) -> DemoSettings:
+    """The same demo, whose policy with a memory has the context of that name.
+
+    One that is learnt is trained on two episodes in a row, so that there is something to remember of the first in the
+    second: on half as many rollouts.
+    """
+    algorithm, training = replace(settings.algorithm, context=context), settings.context_training
+    if context == "recurrent":
+        algorithm = replace(algorithm, n_steps=2 * TaskDistribution().horizon)
+        training = replace(training, total_episodes=(training.total_episodes or 0) // 2)
+    return replace(settings, context_algorithm=algorithm, context_training=training)

@@ -235,7 +235,7 @@ def test_minibatches_hold_whole_sequences_in_another_order_every_pass() -> None:
 
 @pytest.mark.parametrize("name", ["dqn", "q_learning", "sac", "td3"])
 def test_algorithms_that_keep_transitions_refuse_to_learn_what_to_remember(name: str) -> None:
-    with pytest.raises(InvalidInput, match=r"context: Input should be 'none' or 'statistics'"):
+    with pytest.raises(InvalidInput, match=r"context: Input should be 'none', 'statistics' or 'privileged'"):
         parse(AlgorithmConfig, {"name": name, "context": "recurrent"}, "settings")
     message = settings_pb2.AlgorithmConfig()
     getattr(message, name).context = settings_pb2.CONTEXT_RECURRENT

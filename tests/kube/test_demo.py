@@ -25,13 +25,12 @@ def _small() -> DemoSettings:
     usual = DemoSettings()
     return replace(
         usual,
-        meta=replace(usual.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=1, episodes_per_step=1),
-        real_adaptation=replace(usual.real_adaptation, adaptation_steps=1),
+        multi_task=replace(usual.multi_task, total_episodes=4, tasks_per_batch=2, episodes_per_batch=1),
         real_horizon=5,
     )
 
 
-def test_the_demo_deploys_services_and_adapts_a_policy_that_moves_their_pods(
+def test_the_demo_deploys_services_and_a_policy_moves_their_pods_beside_the_autoscaler(
     control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", os.environ.get("KUBECONFIG", ""))  # the demo sets it: undone afterwards
@@ -42,7 +41,7 @@ def test_the_demo_deploys_services_and_adapts_a_policy_that_moves_their_pods(
         cluster.deploy([DeploymentSpec(name="of-an-earlier-demo")])
     demo_cluster.run(order, as_json=True, settings=_small())
     result = json.loads((tmp_path / "cluster.json").read_text())
-    assert [row["inner_steps"] for row in result["rows"]] == [0, 1]
+    assert [row["method"] for row in result["rows"]] == ["hpa", "context"]
     services = {f"app-{i}" for i in range(1, 5)}
     assert {d["name"] for d in result["before"]} == services
     # The services' own Deployments gave way to one for each node where a service runs, each with its pods there.

@@ -14,7 +14,10 @@ from lwmecps_core.baselines.replay import Replay
 from lwmecps_core.envs.observation import V4
 from lwmecps_core.envs.scene import Ints
 
-ROUNDS = 24
+ROUNDS, MOST_SEARCHES = 12, 20
+"""Of one search, and how many searches there are at most."""
+LEAST_GAIN = 0.001
+"""Share of a plan's reward that a search must gain for another one to follow."""
 PROPOSALS = 12
 LENGTHS = (1, 2, 3, 5, 8, 13, 24, 48, 120)
 SETTLING = 3
@@ -36,12 +39,30 @@ class _Change:
 
 
 def refine(replay: Replay, plans: Ints) -> Ints:
-    """Plans `[E, T, A]` at least as good as the given ones; each a function of its own episode only."""
+    """Plans `[E, T, A]` at least as good as the given ones; each a function of its own episode only.
+
+    An episode's search goes on until `ROUNDS` rounds together have earned less than `LEAST_GAIN` of the plan's reward.
+    """
     rngs = [np.random.default_rng(int(seed)) for seed in replay.seeds]
+    plans, going_on = plans.copy(), np.arange(len(plans))
+    for _ in range(MOST_SEARCHES):
+        part = replay.of(going_on)
+        before = part.rewards(plans[going_on, None])[:, 0]
+        plans[going_on], after = _rounds(part, plans[going_on], before, [rngs[e] for e in going_on])
+        gained = (after - before).sum(-1) / np.abs(before.sum(-1)).clip(1e-9)
+        going_on = going_on[gained >= LEAST_GAIN]
+        if not len(going_on):
+            break
+    return plans
+
+
+def _rounds(
+    replay: Replay, plans: Ints, best: NDArray[np.float64], rngs: list[np.random.Generator]
+) -> tuple[Ints, NDArray[np.float64]]:
+    """`ROUNDS` rounds of search; plans, and their rewards `[E, T]`, which were `best` before."""
     limit = _limits(replay)
     start_up = [max(ceil(d.startup_s / t.interval_s) for d in t.deployments) for t in replay.tasks]
     settling = [SETTLING + start_up[k] for k in replay.task_of]
-    best = replay.rewards(plans[:, None])[:, 0]
     for _ in range(ROUNDS):
         trials = [_propose(rngs[e], replay, limit[e], settling[e]) for e in range(len(plans))]
         tried = np.stack(
@@ -56,7 +77,7 @@ def refine(replay: Replay, plans: Ints) -> Ints:
         better = outcome[e, pick].sum(-1) > best.sum(-1)
         plans = np.where(better[:, None, None], candidates[e, pick], plans)
         best = np.where(better[:, None], outcome[e, pick], best)
-    return plans
+    return plans, best
 
 
 def _limits(replay: Replay) -> Ints:

@@ -30,6 +30,14 @@ class Replay:
         """The episodes as a scene of E environments."""
         return scene(self.tasks, self.task_of)
 
+    def of(self, episodes: Ints) -> "Replay":
+        """Only these episodes, by number."""
+        return (
+            self
+            if len(episodes) == len(self.seeds)
+            else Replay(self.tasks, self.task_of[episodes], self.seeds[episodes])
+        )
+
     def env(self, width: int) -> BatchEnv:
         """Environments for `width` plans of every episode, episodes first."""
         if width not in self._envs:

@@ -5,6 +5,7 @@ import pytest
 
 from lwmecps_core.baselines import NAMES
 from lwmecps_core.baselines.oracle import best_plans
+from lwmecps_core.baselines.refine import refine
 from lwmecps_core.baselines.replay import Replay
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.seeding import episode_seeds
@@ -82,3 +83,14 @@ def test_the_oracle_starts_pods_before_the_load_comes():
     rises = int(np.flatnonzero(batch.info["users"][:, 0] > 60)[0])
     asked = batch.action[:, 0].sum(-1)
     assert asked[rises - 2] > asked[rises - 5]
+
+
+def test_another_search_finds_little_and_episodes_do_not_depend_on_their_neighbours():
+    tasks = [draw(TaskDistribution(), seed) for seed in range(6)]
+    replay = Replay(tuple(tasks), np.arange(6), episode_seeds(5, 6))
+    plans = best_plans(tasks, np.arange(6), replay.seeds)
+    found = replay.rewards(plans[:, None]).sum((1, 2))
+    gained = replay.rewards(refine(replay, plans)[:, None]).sum((1, 2)) - found
+    assert (gained >= 0).all() and (gained / np.abs(found)).mean() < 0.003
+    (alone,) = best_plans(tasks[3:4], np.zeros(1, np.int64), replay.seeds[3:4])
+    assert np.array_equal(alone, plans[3])

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lwmecps_core.algorithms import fast
 from lwmecps_core.specs import EnvSpec, entity_of
 
 Net = dict[str, Tensor]
@@ -46,7 +47,7 @@ def mlp(net: Net, x: Tensor) -> Tensor:
 def _hidden(net: Net, x: Tensor) -> Tensor:
     i = 0
     while f"hidden{i}.weight" in net:
-        x = torch.tanh(linear(net, f"hidden{i}", x))
+        x = fast.tanh(linear(net, f"hidden{i}", x))
         i += 1
     return x
 
@@ -84,19 +85,10 @@ def pools(spec: EnvSpec, h: Tensor) -> list[Tensor]:
     """What a component learns of the others: mean and maximum of `h` `[..., d, n, H]` over all of them, and for v4 also
     the means over those of the same deployment and of the same node (Zaheer et al. 2017, arXiv:1703.06114).
     """
-    everything = [mean(h, (-3, -2)), h.amax((-3, -2), keepdim=True)]
+    everything = [fast.mean(h, (-3, -2)), fast.amax(h, (-3, -2))]
     if spec.action_entity == "deployment":
         return everything
-    return [*everything, mean(h, (-2,)), mean(h, (-3,))]
-
-
-def mean(h: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """The mean over some axes, which stay with size 1.
-
-    As a sum and a division of the result: the gradient of `Tensor.mean` divides after it has been spread over what the
-    mean was of, in an order of axes that makes all operations behind it several times slower.
-    """
-    return h.sum(axes, keepdim=True) / prod(h.shape[axis] for axis in axes)
+    return [*everything, fast.mean(h, (-2,)), fast.mean(h, (-3,))]
 
 
 def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
@@ -108,7 +100,8 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
     start = 0
     for part in parts:
         b, d, n, width = part.shape[-4:]
-        product = part.reshape(*part.shape[:-4], b * d * n, width) @ weight[..., start : start + width, :]
+        rows = part.reshape(*part.shape[:-4], b * d * n, width)
+        product = fast.product(rows, weight[..., start : start + width, :])
         total = total + product.reshape(*product.shape[:-2], b, d, n, -1)
         start += width
     return total
@@ -153,8 +146,8 @@ def set_rows(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None)
 
 def _encoded(net: Net, spec: EnvSpec, features: Sequence[Tensor]) -> Tensor:
     """The last hidden layer of every component: `[..., B, d, n, H]`."""
-    h = torch.tanh(linear_of_parts(net, "row", features))
-    return torch.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
+    h = fast.tanh(linear_of_parts(net, "row", features))
+    return fast.tanh(linear_of_parts(net, "mix", [h, *pools(spec, h)]))
 
 
 def set_value(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
@@ -163,8 +156,8 @@ def set_value(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None
     The last layer is linear, so the mean is taken before it, of everything that it sees.
     """
     features = grid_features(spec, obs, action)
-    direct = [mean(part, (-3, -2)) for part in [*features, *pools(spec, features[0])]]
-    encoded = mean(_encoded(net, spec, features), (-3, -2))
+    direct = [fast.mean(part, (-3, -2)) for part in [*features, *pools(spec, features[0])]]
+    encoded = fast.mean(_encoded(net, spec, features), (-3, -2))
     return (linear_of_parts(net, "out", [encoded]) + linear_of_parts(net, "direct", direct)).flatten(-4)
 
 

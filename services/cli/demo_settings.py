@@ -27,11 +27,13 @@ PPO = PPOConfig(
     gae_lambda=0.9,
     entropy_coef=0.01,
     n_epochs=4,
-    batch_size=2400,
+    batch_size=1200,
     hidden_size=(32, 32),
 )
 
-MULTI_TASK = TrainConfig(total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20, schedule="linear")
+MULTI_TASK = TrainConfig(
+    total_episodes=26_240, episodes_per_batch=4, tasks_per_batch=20, schedule="linear", schedule_share=1.0
+)
 
 
 @config
@@ -52,9 +54,10 @@ class DemoSettings:
     blind_algorithm: PPOConfig = replace(PPO, ignore_blocks=WRITTEN)
     """The same, which isn't told what the operator wrote."""
     meta: MetaConfig = MetaConfig(
-        learner=FOMAMLConfig(rate_lr=0.1),
+        # Behind the warm-up 8 % of these rates are left, and less and less.
+        learner=FOMAMLConfig(rate_lr=1.0),
         inner_lr=0.03,
-        outer_lr=3e-4,
+        outer_lr=3e-3,
         adaptation_steps=3,
         meta_batch_size=20,
         episodes_per_step=4,
@@ -62,6 +65,8 @@ class DemoSettings:
         tasks_per_update=5,
         warmup_epochs=240,
         num_meta_epochs=262,
+        schedule="linear",
+        schedule_share=1.0,
     )
     """Meta-training."""
     context_training: TrainConfig = MULTI_TASK

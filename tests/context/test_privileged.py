@@ -37,7 +37,7 @@ def test_what_it_is_told_is_what_happens(seed: int) -> None:
     obs, mask = env.reset(np.array([3], np.uint64))
     expected, seen = [], []
     for _ in range(30):
-        obs, mask, reward, terminated, truncated, info = env.step(view.room[:1])
+        obs, mask, *_ = env.step(view.room[:1])
         state = Seen(obs, mask, np.zeros((1, 5), np.float32), np.zeros((1, 2), np.float32), np.zeros(1, np.bool_))
         _, features = kept.update(memory, state)
         now = features[0, 2:].reshape(2, -1)[:, 6]

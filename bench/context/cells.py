@@ -78,10 +78,6 @@ class Cell:
         """As progress shows it."""
         return f"{self.problem.env_id} {self.method} {self.seed}"
 
-    @property
-    def before(self) -> None:
-        """Cells go on from no other."""
-
 
 def cells(families: Sequence[str], tasks: int, seeds: int | None = None) -> list[Cell]:
     """All cells of these families, those first that most bars are about."""
@@ -101,7 +97,9 @@ def _turn(cell: Cell) -> tuple[int, int, int]:
 
 def sizes(problem: Problem) -> tuple[Problem, ...]:
     """The other sizes that policies trained on `problem` act on."""
-    return tuple(replace(problem, nodes=n, deployments=d) for n, d in SIZES) if problem.family == FLAGSHIP else ()
+    return (
+        tuple(replace(problem, nodes=n, deployments=d) for n, d in SIZES) if problem == Problem(family=FLAGSHIP) else ()
+    )
 
 
 def _problems(families: Sequence[str]) -> Iterator[Problem]:

@@ -317,6 +317,8 @@ class TrainConfig(_Scheduled):
     """Episodes per task in each batch."""
     tasks_per_batch: Count = 1
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
+    collections_per_task: Count = 1
+    """Batches in a row that each task is part of, over which a policy with a context goes on remembering it."""
     independent: bool = False
     """Train one policy for each given task, side by side, in place of one policy for all of them."""
     evaluation_episodes: Annotated[int, Field(ge=0)] = 0

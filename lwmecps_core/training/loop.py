@@ -1,7 +1,7 @@
 """Plain training: descent of one policy on many tasks, or of one policy per task side by side."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -9,14 +9,17 @@ from torch import Tensor
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.common import nothing_known, remembered
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
-from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator
-from lwmecps_core.tree import detached, expanded, expanded_extra, gradients, prefixed, row, under
+from lwmecps_core.training.sampling import given_tasks, renewed, seeds, some_tasks, torch_generator
+from lwmecps_core.tree import by_task, detached, expanded, expanded_extra, gradients, prefixed, row, under
 
 Losses = dict[str, Tensor]
 """Parameter group → loss `[K]`."""
@@ -44,7 +47,8 @@ PLAIN = Method()
 class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
 
-    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`).
+    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`). Each
+    task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Descent:
         learning_rate: float | None = None,
         method: Method = PLAIN,
         rate_share: Callable[[int], float] = lambda step: 1.0,
+        collections_per_task: int = 1,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
@@ -68,6 +73,7 @@ class Descent:
         self._outer = Optimiser(start, rate, algo.max_grad_norm, method=algo.optimiser)
         self._extra = expanded_extra(extra, sets)
         self._memory: Batch = {}
+        self._times, self._remembered = collections_per_task, dict[str, Tensor]()
 
     def run(
         self, source: TaskSource, width: int, episodes: int, total: int, start: LoopState | None
@@ -79,13 +85,15 @@ class Descent:
             if self._sets > 1:
                 tasks = given_tasks(source, "independent training")
             else:
-                tasks = some_tasks(source, width, self._seed, step)
+                tasks = some_tasks(source, width, self._seed, step, self._times)
             plan = CollectionPlan(
                 seeds=seeds(self._seed, f"train-{step}", len(tasks)),
                 episodes=episodes,
                 length=rollout_length(self._algorithm),
             )
-            batches = self._collector.collect(tasks, self.snapshot(step), plan)
+            snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], width, episodes, step))
+            batches = self._collector.collect(tasks, snapshot, plan)
+            self._remembered = remembered(batches) if self._times > 1 else {}
             metrics = self._learn(batches, step, total) | summary(batches)
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
 
@@ -115,6 +123,16 @@ class Descent:
             "gradient_norm": float(torch.stack(norms).mean())
         }
 
+    def _known(self, task: TaskSpec, width: int, episodes: int, step: int) -> dict[str, Tensor]:
+        """What is remembered of the tasks of a step, `[width, episodes, ...]`: nothing of those that are new."""
+        if not self._remembered:
+            return {}
+        new = torch.tensor(renewed(width, step, self._times))
+        fresh = nothing_known(self._algorithm, self._algo, env_spec(task), width * episodes)
+        return {
+            name: torch.where(by_task(new, x), fresh[name].reshape(x.shape), x) for name, x in self._remembered.items()
+        }
+
     def _samples(self, batches: list[RolloutBatch], noise: torch.Generator) -> Batch:
         """`[K, S, ...]`: each set's own samples, or all tasks' samples for the one set."""
         data = stacked(batches)
@@ -134,11 +152,13 @@ class Descent:
 
     def _state(self, step: int) -> LoopState:
         kept = prefixed(self._extra, "extra/") | prefixed(self._memory, "memory/")
+        kept |= prefixed(self._remembered, "remembered/")
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
         self._outer.restore(state.tensors)
         self._extra, self._memory = under(state.tensors, "extra/"), under(state.tensors, "memory/")
+        self._remembered = under(state.tensors, "remembered/")
 
 
 def _remember(memory: Batch, new: Batch, size: int) -> Batch:

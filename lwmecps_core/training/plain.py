@@ -50,7 +50,17 @@ def train(
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
-    loop = Descent(algo, algorithm, collector, seed, params=params, extra=extra, sets=sets, rate_share=share)
+    loop = Descent(
+        algo,
+        algorithm,
+        collector,
+        seed,
+        params=params,
+        extra=extra,
+        sets=sets,
+        rate_share=share,
+        collections_per_task=1 if cfg.independent else cfg.collections_per_task,
+    )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
         if progress.step == total and cfg.evaluation_episodes:

@@ -22,13 +22,28 @@ def torch_generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(seeds(seed, purpose, 1)[0])
 
 
-def some_tasks(source: TaskSource, count: int, seed: int, step: int) -> list[TaskSpec]:
-    """The tasks of one training step: new draws of a distribution, or a random choice of given tasks."""
+def some_tasks(source: TaskSource, count: int, seed: int, step: int, times: int = 1) -> list[TaskSpec]:
+    """The tasks of one training step: new draws of a distribution, or a random choice of given tasks.
+
+    Each stays for `times` steps in a row; where that is more than one, they take turns in being replaced (`renewed`).
+    """
+    rounds = [(step + place) // times for place in range(count)]
     if isinstance(source, TaskDistribution):
-        return [draw(source, s) for s in seeds(seed, f"tasks-{step}", count)]
+        drawn = {r: seeds(seed, f"tasks-{r}", count) for r in set(rounds)}
+        return [draw(source, drawn[r][place]) for place, r in enumerate(rounds)]
+    chosen = {r: _choice(len(source), count, seed, r) for r in set(rounds)}
+    return [source[chosen[r][place]] for place, r in enumerate(rounds)]
+
+
+def renewed(count: int, step: int, times: int) -> list[bool]:
+    """Which of the tasks of a training step were no part of the one before."""
+    return [step == 0 or (step + place) % times == 0 for place in range(count)]
+
+
+def _choice(size: int, count: int, seed: int, step: int) -> list[int]:
     rng = np.random.default_rng(seeds(seed, f"tasks-{step}", 1)[0])
-    chosen = rng.choice(len(source), count, replace=count > len(source))
-    return [source[i] for i in chosen]
+    chosen: list[int] = rng.choice(size, count, replace=count > size).tolist()
+    return chosen
 
 
 def total_episodes(given: int | None, source: TaskSource, default: int) -> int:

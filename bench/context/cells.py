@@ -86,12 +86,12 @@ def cells(families: Sequence[str], tasks: int, seeds: int | None = None) -> list
 
 
 def _turn(cell: Cell) -> tuple[int, int, int]:
-    if cell.method == RECURRENT:
-        where = 2
-    elif cell.problem.env_id != "lwmecps-v3":
-        where = 3
+    if cell.problem.env_id != "lwmecps-v3":
+        where = 4
+    elif cell.problem.family == FLAGSHIP:
+        where = 2 if cell.method == RECURRENT else 0
     else:
-        where = 0 if cell.problem.family == FLAGSHIP else 1
+        where = 1 if cell.method in (RULES, *PLAIN_STEPS) else 3
     return where, ORDER.index(cell.method), cell.seed
 
 
@@ -132,7 +132,7 @@ def _of(problem: Problem, tasks: int, seeds: int | None) -> Iterator[Cell]:
                 tasks=tasks,
                 also=also if method in PLAIN_STEPS else (),
                 algorithm=algorithms[method],
-                training=demo.multi_task,
+                training=demo.context_training if method == "context" else demo.multi_task,
                 measuring=replace(measuring, episodes_before=before),
                 steps=demo.polish if method in PLAIN_STEPS else None,
             )

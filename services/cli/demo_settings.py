@@ -69,8 +69,8 @@ class DemoSettings:
         schedule_share=1.0,
     )
     """Meta-training."""
-    context_training: TrainConfig = MULTI_TASK
-    """Its training: the same data and schedule."""
+    context_training: TrainConfig = replace(MULTI_TASK, collections_per_task=3)
+    """Its training: the same data and schedule, but three episodes in a row on each task, as it will act."""
     multi_task: TrainConfig = MULTI_TASK
     """One policy for all tasks, from as many episodes as meta-training takes: 240 × 80 in the warm-up, 22 × 4 × 80
     after it."""
@@ -100,10 +100,11 @@ def remembering(settings: DemoSettings, context: LearntContextName) -> DemoSetti
     """The same demo, whose policy with a memory has the context of that name.
 
     One that is learnt is trained on two episodes in a row, so that there is something to remember of the first in the
-    second: on half as many rollouts.
+    second: on half as many rollouts, and on half as many tasks at a time.
     """
     algorithm, training = replace(settings.algorithm, context=context), settings.context_training
     if context == "recurrent":
         algorithm = replace(algorithm, n_steps=2 * TaskDistribution().horizon)
-        training = replace(training, total_episodes=(training.total_episodes or 0) // 2)
+        half = (settings.multi_task.total_episodes or 0) // 2
+        training = replace(settings.multi_task, total_episodes=half, tasks_per_batch=10)
     return replace(settings, context_algorithm=algorithm, context_training=training)

@@ -15,7 +15,6 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.run_config import FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import FAMILIES
 from lwmecps_core.statistics import Bootstrap, holm
-from services.cli.demo_settings import DemoSettings
 
 
 def test_cells_cover_what_the_page_promises() -> None:
@@ -28,8 +27,9 @@ def test_cells_cover_what_the_page_promises() -> None:
     assert seeds["kubernetes_scaling v4, 4 × 4", "blind"] == seeds["load_profile v3, 4 × 4", ADAPTED] == 3
     (sizes,) = {c.also for c in every if c.problem == Problem(family="mec_city") and c.method == "context"}
     assert [(p.nodes, p.deployments) for p in sizes] == [(3, 6), (8, 8)]
-    learnt = [c for c in every if c.method in ("context", "multi_task", "blind", "privileged")]
-    assert {c.training for c in learnt} == {DemoSettings().multi_task}  # equal data and schedule
+    learnt = [c.training for c in every if c.method in ("context", "multi_task", "blind", "privileged")]
+    equal = {(t.total_episodes, t.episodes_per_batch, t.tasks_per_batch, t.schedule) for t in learnt}  # type: ignore[union-attr]
+    assert len(equal) == 1
 
 
 def test_a_key_follows_every_setting() -> None:

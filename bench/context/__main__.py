@@ -16,8 +16,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.context import report, results
-from bench.context.cells import Cell, cells
-from bench.context.results import Outcome
+from bench.context.cells import cells
+from bench.context.work import one_thread, run
 from lwmecps_core.specs import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,8 +49,8 @@ def main() -> int:
     ]
     console.print(f"{len(done)} of {len(every)} cells are done; {len(wanted)} to do", highlight=False)
     failed = 0
-    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        running = {pool.submit(_run, cell): cell for cell in wanted}
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
+        running = {pool.submit(run, cell): cell for cell in wanted}
         for i, future in enumerate(as_completed(running), start=1):
             cell = running[future]
             line = f"{i:4d}/{len(wanted)} {time.monotonic() - begun:6.0f} s  {cell.family} {cell.name}"
@@ -64,18 +64,6 @@ def main() -> int:
     report.write(every, done, args.out)
     console.print(f"context.json and context.md are in {args.out}")
     return 1 if failed else 0
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _run(cell: Cell) -> Outcome:
-    from bench.context import measure  # here, because the pool's parent needs no PyTorch
-
-    return measure.run(cell)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,18 @@
+"""What the processes of the benchmark's pool do; they alone need PyTorch."""
+
+from bench.context.cells import Cell
+from bench.context.results import Outcome
+
+
+def one_thread() -> None:
+    """Before anything else."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def run(cell: Cell) -> Outcome:
+    """See `measure.run`."""
+    from bench.context import measure
+
+    return measure.run(cell)

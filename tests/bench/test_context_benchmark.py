@@ -1,5 +1,7 @@
 """The context benchmark: its cells, what it measures, what it keeps, and its page."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,3 +147,12 @@ def test_holm_allows_fewer_the_more_are_compared() -> None:
     assert holm([0.03, 0.04]) == [False, False]
     assert holm([0.04, 0.001, 0.03]) == [False, True, False]
     assert holm([]) == []
+
+
+def test_it_runs_as_a_command_and_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.context", "--out", str(tmp_path), "--processes", "1", "--tasks", "1"]
+    command += ["--families", "kubernetes_scaling", "--env-ids", "lwmecps-v3", "--methods", "rules"]
+    first, second = (subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in range(2))
+    assert first.returncode == second.returncode == 0, first.stdout + first.stderr
+    assert "1/1" in first.stdout and "0 to do" in second.stdout
+    assert len(results.read(tmp_path / "context.json")) == 1

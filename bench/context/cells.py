@@ -91,7 +91,7 @@ def _turn(cell: Cell) -> tuple[int, int, int]:
     elif cell.problem.family == FLAGSHIP:
         where = 2 if cell.method == RECURRENT else 0
     else:
-        where = 1 if cell.method in (RULES, *PLAIN_STEPS) else 3
+        where = 1 if cell.method in (RULES, "context") else 3
     return where, ORDER.index(cell.method), cell.seed
 
 

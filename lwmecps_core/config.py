@@ -1,6 +1,7 @@
 """Frozen, strict configuration dataclasses, the one way to read them from plain data, and what their fields are for."""
 
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -30,7 +31,7 @@ def parse(cls: Any, data: Any, source: str) -> Any:
     try:
         return pydantic.TypeAdapter(cls).validate_python(data)
     except pydantic.ValidationError as error:
-        raise InvalidInput(source, [Violation(_path(e["loc"]), e["msg"]) for e in error.errors()]) from None
+        raise InvalidInput(source, [Violation(_path(e["loc"]), _reason(e)) for e in error.errors()]) from None
 
 
 def dump(value: Any) -> Any:
@@ -90,6 +91,17 @@ def _bounds(schema: dict[str, Any]) -> str:
     if "minimum" in schema:
         return f"≥ {schema['minimum']:g}"
     return f"> {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else ""
+
+
+def _reason(error: Any) -> str:
+    """What is wrong, with the value where that is a number, and what to do where YAML made another thing of a name."""
+    message, value = str(error["msg"]), error.get("input")
+    if error["type"] == "string_type" and isinstance(value, bool):
+        read, word, other = ("true", "yes", "on") if value else ("false", "no", "off")
+        return f"YAML read `{word}` (or `{other}`) as {read} where a text stands: put it in quotes, as '{word}'"
+    if error["type"] == "string_type" and isinstance(value, int | float | date):
+        return f"{value} was read as a {type(value).__name__} where a text stands: put it in quotes, as '{value}'"
+    return f"{message}, not {value!r}" if isinstance(value, int | float) and "should be" in message else message
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.tasks.homes import home_node as home_node
 from lwmecps_core.tasks.workload import clock_table, users_table
 
 Records = NDArray[Any]
@@ -175,13 +176,6 @@ class Work(NamedTuple):
     flows: Records
     active: NDArray[np.int64]
     sent: NDArray[np.float64]
-
-
-def home_node(task: TaskSpec, d: int) -> int:
-    """The node where deployment `d` lives in v1 and v3: its first allowed node, else node d modulo N."""
-    names = [node.name for node in task.cluster.nodes]
-    allowed = task.deployments[d].allowed_nodes
-    return names.index(allowed[0]) if allowed else d % len(names)
 
 
 def pod_limits(task: TaskSpec) -> NDArray[np.int32]:

@@ -286,6 +286,11 @@ def service_ms(d: DeploymentSpec) -> float:
     return d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency)
 
 
+def timeout_ms(t: TaskSpec, d: DeploymentSpec) -> float:
+    """How long clients wait: the deployment's timeout, but no longer than an episode, beyond which nothing is known."""
+    return min(d.timeout_ms, 1e3 * t.interval_s * t.horizon)
+
+
 def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
     return [
         (
@@ -301,7 +306,7 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
             service_ms(d),
             d.concurrency / service_ms(d),
             (1.0 + d.cpu_time_cv**2) / 2.0,
-            d.timeout_ms,
+            timeout_ms(t, d),
         )
         for i, d in enumerate(t.deployments)
     ]

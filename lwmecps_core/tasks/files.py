@@ -39,13 +39,16 @@ class TaskFile:
     notes: tuple[str, ...]
     request: Body | None = None
 
+    def only(self, source: str) -> Item:
+        """The one task or distribution of the file; raises `InvalidInput` naming `source` for none and for several."""
+        if len(self.items) != 1:
+            raise InvalidInput(source, [Violation(".", f"holds {len(self.items)} tasks or distributions, not one")])
+        return self.items[0]
+
 
 def load_task(path: Path, profile_root: Path | None = None) -> Item:
     """Read a task file that holds one task or distribution; see `read_task_file`."""
-    items = read_task_file(path, profile_root).items
-    if len(items) != 1:
-        raise InvalidInput(str(path), [Violation(".", f"holds {len(items)} tasks or distributions, not one")])
-    return items[0]
+    return read_task_file(path, profile_root).only(str(path))
 
 
 def read_task_file(path: Path, profile_root: Path | None = None) -> TaskFile:

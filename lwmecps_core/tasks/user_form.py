@@ -133,9 +133,7 @@ class UserTask:
     pod_usage: PodUsage = PodUsage()
     node_info: dict[Name, NodeInfo] = field(default_factory=dict)
     num_nodes: int | None = None
-    deployments: (
-        Annotated[tuple[Annotated[UserDeployment, BeforeValidator(_named)], ...], Field(min_length=1)] | None
-    ) = None
+    deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)] | None = None
     max_pods: Annotated[int, Field(ge=1, le=1000)] = 10
     episodes: Annotated[int, Field(ge=1)] | None = None
     links: tuple[Link, ...] = ()

@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Hashable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lwmecps_core.errors import InvalidInput, Violation
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -20,8 +19,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        data = _from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=_Unique)
-    except _TwiceError as error:
+        data = _from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
+    except KeyTwiceError as error:
         raise InvalidInput(str(path), error.violations) from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InvalidInput(str(path), [Violation(".", f"not readable: {error}")]) from None
@@ -30,7 +29,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return data
 
 
-class _TwiceError(Exception):
+class KeyTwiceError(yaml.YAMLError):
     """Keys that stand twice in one mapping."""
 
     def __init__(self, violations: list[Violation]) -> None:
@@ -38,7 +37,7 @@ class _TwiceError(Exception):
         super().__init__()
 
 
-class _Unique(_Loader):  # type: ignore[misc]
+class UniqueLoader(yaml.SafeLoader):
     """PyYAML's safe loader, which refuses a key that stands twice in one mapping."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
@@ -48,7 +47,7 @@ class _Unique(_Loader):  # type: ignore[misc]
             if key.tag != "tag:yaml.org,2002:merge" and isinstance(name := self.construct_object(key, True), Hashable):
                 lines.setdefault(name, []).append(key.start_mark.line + 1)
         if twice := {key: found for key, found in lines.items() if len(found) > 1}:
-            raise _TwiceError([Violation(str(key), _stands(found)) for key, found in twice.items()])
+            raise KeyTwiceError([Violation(str(key), _stands(found)) for key, found in twice.items()])
         return super().construct_mapping(node, deep)
 
 
@@ -68,6 +67,7 @@ def _from_json(text: str) -> Any:
 
     data = json.loads(text, object_pairs_hook=unique)
     if repeated:
-        yaml.load(text, Loader=_Unique)  # JSON's parser knows no lines, that of YAML finds them
-        raise _TwiceError([Violation(name, "stands more than once: keep one") for name in sorted(repeated)])
+        with suppress(yaml.scanner.ScannerError, yaml.parser.ParserError):
+            yaml.load(text, Loader=UniqueLoader)  # JSON's parser knows no lines, that of YAML finds them
+        raise KeyTwiceError([Violation(name, "stands more than once: keep one") for name in sorted(repeated)])
     return data

@@ -276,7 +276,7 @@ def _deployments(
     pods = np.minimum(pods, np.maximum(r.busiest_share * d.max_replicas, 0.5))
     if workload.arrivals == "burst":
         # Requests that a pod serves in a row at the peak.
-        batch = np.maximum(peak * INTERVAL_S / workload.request_interval_s / pods, 1.0)
+        batch = np.maximum(peak * (INTERVAL_S / workload.request_interval_s) / pods, 1.0)
         service_ms = _log_uniform(rng, r.burst_service_ms) * spread
         timeout_ms = service_ms * batch * rng.uniform(*r.burst_timeout_batches, len(peak))
         target_ms = service_ms * (batch + 1) / 2

@@ -97,7 +97,8 @@ def _task(data: dict[str, Any], source: str, root: Path) -> tuple[TaskSpec, list
             given.setdefault("share", [[0.0] * len(deployments)] * len(nodes))
         cluster = data["cluster"]
         made = symmetric(cluster, source) if isinstance(cluster, dict) else cluster
-        task: TaskSpec = parse(TaskSpec, {**data, "cluster": made, "workload": given}, source)
+        native = {**data, "cluster": made} | ({"workload": given} if given else {})
+        task: TaskSpec = parse(TaskSpec, native, source)
     else:
         timeout_ms = load.timeout_ms if load else TIMEOUT_MS
         task, assumed = to_task({**data, "workload": given}, source, timeout_ms)

@@ -6,9 +6,11 @@ from collections.abc import Collection, Sequence
 from lwmecps_core.errors import InvalidInput, Violation
 
 
-def natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[bool, int, str]]:
     """A key that sorts `bs2` before `bs10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+    return [
+        (False, int(part), "") if part.isdecimal() else (True, 0, part) for part in re.split(r"(\d+)", name) if part
+    ]
 
 
 def canonical(name: str) -> str:

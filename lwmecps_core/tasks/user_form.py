@@ -165,7 +165,9 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
     user: UserTask = parse(UserTask, data, source)
     deployments, notes = user.deployments or tuple(UserDeployment(name=f"app-{name}") for name in user.node_name), []
     if user.deployments is None:
-        notes.append(f"no deployments given: one for each node ({', '.join(d.name for d in deployments)})")
+        names = ", ".join(d.name for d in deployments)
+        each = f"{deployments[0].cpu_time_ms:g} ms of CPU time per request, {timeout_ms:g} ms timeout"
+        notes.append(f"no deployments given: one for each node ({names}; {each}, at most {user.max_pods} replicas)")
     problems = _problems(user, deployments)
     if problems:
         raise InvalidInput(source, problems)
@@ -176,6 +178,8 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
     homes, guessed = _homes(deployments, user.node_name)
     pinned = [d.node is not None or not anywhere for d in deployments]
     notes += assumed
+    if not user.links and len(nodes) > 1:
+        notes.append("no links given: the round trip between two nodes is the sum of their avg_latency")
     if guessed and user.deployments and not anywhere:
         notes.append(f"deployments without a node go to the nodes in turn: {guessed}")
     fields = {

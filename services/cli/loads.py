@@ -61,7 +61,8 @@ def _scaled(item: Item, source: str, share: float) -> TaskSpec:
 def _tell_demand(name: str, found: Demand) -> None:
     busiest = sorted(found.stations, key=lambda station: -station.peak)[:SHOWN]
     rows = [(s.name, number(s.mean), number(s.peak)) for s in busiest]
-    errors.print(table(f"{name}: requests per second", ("node", "mean", "peak"), rows))
+    errors.print(f"requests per second of {escape(name)}, and the pods that serve them", highlight=False)
+    errors.print(table("", ("node", "mean", "peak"), rows))
     most = sorted(found.services, key=lambda service: -service.peak)[:SHOWN]
     needs = [(s.name, number(s.peak), f"{s.needed:,}", f"{s.fit:,}") for s in most]
     errors.print(table("", ("deployment", "peak", "pods needed", "pods that fit"), needs))

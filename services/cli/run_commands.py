@@ -24,13 +24,14 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
+from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.files import TaskFile, read_task_file
 from lwmecps_core.tasks.predecessor import is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients, start
 from services.cli.following import follow, report
-from services.cli.loads import checked
+from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, by_known_names, with_options
 from services.cli.tasks import Json, register, resolve
 from services.common import convert
@@ -81,6 +82,8 @@ WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the war
 RUN_BACKENDS = tuple(name for name in convert.BACKENDS if name != RECORDED)
 """The backends that the learner has collectors for: the tasks of runs bring their recorded load along."""
 ADAPTATION = Section("Adaptation", (AdaptConfig,), choices={"backend": RUN_BACKENDS})
+DRAWN = 64
+"""Tasks that are drawn for a request of the predecessor that has several distributions."""
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 
@@ -161,11 +164,10 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
         if isinstance(settings, MetaConfig) and not settings.warmup_epochs:
             _refuse_warmup_only(in_file, given["Algorithm"], source)
     request.task_ids.extend(resolve(clients, list(options.task)))
-    if body and not options.task:
-        items = checked(body, source)
-        request.task_ids.extend([*_body_ids(body), *(register(clients, item).id for item in items)])
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
+    if body and not options.task:
+        _add_tasks(clients, request, body, source)
     run = start(clients, request)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
@@ -184,8 +186,15 @@ def _read_settings(path: Path | None) -> tuple[dict[str, Any], TaskFile | None]:
     return dict(body.request.settings) if body.request else {}, body
 
 
-def _body_ids(body: TaskFile) -> tuple[str, ...]:
-    return body.request.task_ids if body.request else ()
+def _add_tasks(clients: Clients, request: Any, body: TaskFile, source: str) -> None:
+    """Put the tasks of a request of the predecessor into ours; several distributions need a number of draws."""
+    items = checked(body, source)
+    request.task_ids.extend([*(body.request.task_ids if body.request else ())])
+    request.task_ids.extend(register(clients, item).id for item in items)
+    if len(items) > 1 and not request.num_tasks and any(isinstance(item, TaskDistribution) for item in items):
+        request.num_tasks = DRAWN
+        tell_notes((f"no --num-tasks given: {DRAWN} tasks are drawn from the distributions",))
+    request.label = request.label or (body.request.label if body.request else "")
 
 
 def _by_name(algorithm: Any) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _reason(error: Any) -> str:
             return f"YAML read `{word}` (or `{other}`) as {read} where a text stands: put it in quotes, as '{word}'"
         case "string_type", int() | float() | date():
             kind = "a date" if isinstance(value, date) else "a number"
-            return f"{value} was read as {kind} where a text stands: put it in quotes, as '{value}'"
+            return f"{value} was read as {kind} where a text stands: put what is written there in quotes"
         case "tuple_type", _:
             return f"must be a list, not {type(value).__name__}"
         case "literal_error", str():

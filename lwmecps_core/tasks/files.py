@@ -22,6 +22,7 @@ from lwmecps_core.tasks.predecessor import Body, is_body, read_body
 from lwmecps_core.tasks.profiles import Pad, RecordedLoad, load_profiles, profile_distribution, with_load
 from lwmecps_core.tasks.quantities import without_units
 from lwmecps_core.tasks.user_form import TIMEOUT_MS, UserTask, to_task
+from lwmecps_core.tasks.workload import users_table
 
 Item = TaskSpec | TaskDistribution
 SET_BY_A_PROFILE = ("recorded_users", "recorded_step_s", "base_users", "pattern")
@@ -80,7 +81,7 @@ def _item(data: dict[str, Any], source: str, root: Path) -> tuple[Item, list[str
         raise InvalidInput(source, [Violation("cluster", "can't stand beside node_name: use one form of the two")])
     task, notes = _task(data, source, root)
     _refuse_pods_that_fit_nowhere(task, source)
-    return task, notes + _resampling(task)
+    return task, notes + _resampling(task) + _unused(task)
 
 
 def _task(data: dict[str, Any], source: str, root: Path) -> tuple[TaskSpec, list[str]]:
@@ -177,6 +178,14 @@ def _resampling(item: Item) -> list[str]:
         f"a control interval covers {every_s:g} s of the recording and takes {what} "
         f"(resample: {recorded.resample}; or {', '.join(how for how in RESAMPLED if how != recorded.resample)})"
     ]
+
+
+def _unused(task: TaskSpec) -> list[str]:
+    """That episodes which all begin at its beginning see a part of the load only."""
+    intervals = len(users_table(task))
+    if task.workload.random_start or intervals <= task.horizon:
+        return []
+    return [f"episodes see the first {task.horizon} of the load's {intervals} intervals only (random_start: false)"]
 
 
 def _refuse_pods_that_fit_nowhere(task: TaskSpec, source: str) -> None:

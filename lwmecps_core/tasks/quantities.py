@@ -101,11 +101,12 @@ def _converted(value: Any, path: str, unit: Unit | None, units: Mapping[str, Uni
         }
     if isinstance(value, list):
         return [_converted(inner, f"{path}[{i}]", unit, units, problems) for i, inner in enumerate(value)]
-    if unit is None or not isinstance(value, str):
+    if unit is None or not isinstance(value, str | bool):
         return value
-    if (number := amount(value, unit)) is None:
+    if isinstance(value, bool) or (number := amount(value, unit)) is None:
         reason = f"{value!r} is no number of {unit.name}, and no amount with a unit: write, for example, {unit.example}"
         problems.append(Violation(path, reason))
+        return None
     return number
 
 

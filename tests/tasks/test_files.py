@@ -199,7 +199,7 @@ def test_a_name_that_yaml_reads_as_something_else_says_what(tmp_path, written, k
     path = tmp_path / "task.yaml"
     path.write_text(f"node_name: [{written}]\nmax_hardware: {{cpu: 8, ram: 16000}}\ndeployments: [web]\n")
     assert violations(path) == {
-        "node_name[0]": f"{written} was read as {kind} where a text stands: put it in quotes, as '{written}'"
+        "node_name[0]": f"{written} was read as {kind} where a text stands: put what is written there in quotes"
     }
 
 

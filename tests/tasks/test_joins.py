@@ -167,6 +167,14 @@ def test_how_steps_become_intervals_is_chosen_and_said(tmp_path):
     assert not any("resample" in note for note in read(tmp_path, **task, workload={"profile": "load"}).notes)
 
 
+def test_load_that_no_episode_sees_is_said(tmp_path):
+    station(tmp_path / "load", "a", [1] * 20, ["a"])
+    task = {"node_name": ["a"], "deployments": ["x"], "horizon": 12}
+    file = read(tmp_path, **task, workload={"profile": "load", "random_start": False})
+    assert any("the first 12 of the load's 20 intervals" in note for note in file.notes)
+    assert not any("intervals only" in note for note in read(tmp_path, **task, workload={"profile": "load"}).notes)
+
+
 def test_users_phases_shares_and_failover_may_be_given_by_name(tmp_path):
     task = {"node_name": ["a", "b"], "deployments": ["x", "y"]}
     w = only(

@@ -58,6 +58,11 @@ def test_a_refusal_shows_the_value_the_unit_and_an_example(key: str, text: str, 
     assert "for example" in violation.reason
 
 
+def test_a_boolean_is_no_amount() -> None:
+    with pytest.raises(InvalidInput, match="True is no number of cores"):
+        without_units({"cpu": True}, "file")
+
+
 def test_what_has_no_unit_is_left_alone() -> None:
     data = {"name": "8Gi", "node_info": {"cpu": {"cpu": 4}}, "links": [{"between": ["1m", "2m"], "rtt_ms": 3}], 7: "1s"}
     assert without_units(data, "file") == data

@@ -89,7 +89,8 @@ def is_body(data: Mapping[str, Any]) -> bool:
 def read_body(data: Mapping[str, Any], source: str) -> Body:
     """What a file of the predecessor means here.
 
-    Raises `InvalidInput` for unknown keys, and for lists and mappings where others should be.
+    Keys of a request that are not known here are named in the notes; those of a task are refused later, as of any task.
+    Raises `InvalidInput` for lists and mappings where others should be.
     """
     rest, kind = dict(data), _kind(data)
     settings, ignored, notes = _settings(rest, kind, source)
@@ -110,8 +111,8 @@ def read_body(data: Mapping[str, Any], source: str) -> Body:
         if "total_episodes" in data:
             rest.setdefault("episodes", data["total_episodes"])
         items.append(_task(rest, ignored, source))
-    elif unknown := [Violation(key, "is no key of a request") for key in rest if key not in ("name", "description")]:
-        raise InvalidInput(source, unknown)
+    else:
+        ignored |= {key: "" for key in rest if key not in ("name", "description")}
     if ignored:
         shown = ", ".join(f"{key} ({why})" if why else key for key, why in ignored.items())
         notes.append(f"left out, as it means nothing here: {shown}")

@@ -120,10 +120,14 @@ def test_what_drove_the_predecessors_cluster_is_kept_or_named_in_one_warning(tmp
     assert "stabilization_time" in left_out and "base_url (a test application needs both" in left_out
 
 
+def test_what_a_request_has_that_nobody_knows_is_named(tmp_path):
+    file = read(tmp_path, {"meta_method": "maml", "tasks": [TASK], "colour": "red", "user_id": 3})
+    assert any("means nothing here: colour, user_id" in note for note in file.notes)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"colour": "red"}, "colour"),
         ({"tasks": [{**TASK, "colour": "red"}]}, "colour"),
         ({"tasks": [3]}, "must be a mapping"),
         ({"tasks": {}}, "must be a list"),
@@ -132,6 +136,6 @@ def test_what_drove_the_predecessors_cluster_is_kept_or_named_in_one_warning(tmp
         ({"parameters": 3}, "must be a mapping"),
     ],
 )
-def test_what_no_request_of_the_predecessor_has_is_refused(tmp_path, change, reason):
+def test_a_request_of_another_shape_is_refused(tmp_path, change, reason):
     with pytest.raises(InvalidInput, match=reason):
         read(tmp_path, {"meta_method": "maml", "tasks": [TASK]} | change)

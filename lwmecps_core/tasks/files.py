@@ -165,14 +165,17 @@ def _profile(given: dict[str, Any], where: str, sets: tuple[str, ...], source: s
 
 
 def _resampling(item: Item) -> list[str]:
-    """How a recording becomes control intervals, where its steps aren't as long as these."""
+    """How a recording becomes control intervals, where these are longer than its steps."""
     recorded: WorkloadSpec | TaskDistribution = item.workload if isinstance(item, TaskSpec) else item
     if not recorded.recorded_users:
         return []
     every_s = item.interval_s * item.workload.speedup if isinstance(item, TaskSpec) else 720.0
-    steps = every_s / recorded.recorded_step_s
-    if steps == 1.0:
+    steps, whole = every_s / recorded.recorded_step_s, len(recorded.recorded_users)
+    if steps <= 1.0:
         return []
+    if steps > whole > 1:
+        covered = f"{whole} steps of {recorded.recorded_step_s:g} s"
+        return [f"a control interval covers {every_s:g} s, more than the whole recording ({covered}): load is constant"]
     what = RESAMPLED[recorded.resample].format(f"{steps:.4g}")
     return [
         f"a control interval covers {every_s:g} s of the recording and takes {what} "

@@ -165,6 +165,8 @@ def test_how_steps_become_intervals_is_chosen_and_said(tmp_path):
         assert file.items[0].workload.resample == how.get("resample", "mean")
         assert any(said in note and "12" in note and "120 s" in note for note in file.notes)
     assert not any("resample" in note for note in read(tmp_path, **task, workload={"profile": "load"}).notes)
+    file = read(tmp_path, **task, workload={"profile": "load", "speedup": 100})
+    assert any("1000 s, more than the whole recording (72 steps of 10 s)" in note for note in file.notes)
 
 
 def test_load_that_no_episode_sees_is_said(tmp_path):

@@ -1,6 +1,7 @@
 """Frozen, strict configuration dataclasses, the one way to read them from plain data, and what their fields are for."""
 
 from dataclasses import MISSING, dataclass, fields
+from datetime import date
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -30,7 +31,7 @@ def parse(cls: Any, data: Any, source: str) -> Any:
     try:
         return pydantic.TypeAdapter(cls).validate_python(data)
     except pydantic.ValidationError as error:
-        raise InvalidInput(source, [Violation(_path(e["loc"]), e["msg"]) for e in error.errors()]) from None
+        raise InvalidInput(source, [Violation(_path(e["loc"]), _reason(e)) for e in _true(error.errors())]) from None
 
 
 def dump(value: Any) -> Any:
@@ -90,6 +91,31 @@ def _bounds(schema: dict[str, Any]) -> str:
     if "minimum" in schema:
         return f"≥ {schema['minimum']:g}"
     return f"> {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else ""
+
+
+def _true(errors: list[Any]) -> list[Any]:
+    """Without what only follows from others: that a list is too short whose entries were refused."""
+    inside = {e["loc"][:k] for e in errors for k in range(len(e["loc"]))}
+    return [e for e in errors if e["type"] != "too_short" or e["loc"] not in inside]
+
+
+def _reason(error: Any) -> str:
+    """What is wrong, with the value where that is a number, and what to do where YAML made another thing of a name."""
+    message, value = str(error["msg"]).removeprefix("Value error, "), error.get("input")
+    match error["type"], value:
+        case "string_type", bool():
+            read, word, other = ("true", "yes", "on") if value else ("false", "no", "off")
+            return f"YAML read `{word}` (or `{other}`) as {read} where a text stands: put it in quotes, as '{word}'"
+        case "string_type", int() | float() | date():
+            kind = "a date" if isinstance(value, date) else "a number"
+            return f"{value} was read as {kind} where a text stands: put what is written there in quotes"
+        case "tuple_type", _:
+            return f"must be a list, not {type(value).__name__}"
+        case "literal_error", str():
+            return f"{message}, not {value!r}"
+        case _, int() | float() if "should be" in message:
+            return f"{message}, not {value!r}"
+    return message
 
 
 def _path(loc: tuple[int | str, ...]) -> str:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
+from lwmecps_core.sizes import MAX_NUMBERS, refuse_too_large
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -39,8 +40,8 @@ FAMILY_PARAMETERS = {
     "resource_optimization": ("optimization_target", "constraint_weight"),
 }
 """What a family's tasks may fix; what is not fixed is drawn."""
-MAX_NUMBERS = 2**22
-"""Most numbers of one kind (users in every interval, pods that start, choices of an action) that a task may need."""
+Resample = Literal["mean", "max", "sample"]
+"""What a control interval takes of the recorded steps that it covers: mean, largest, or the one at its start."""
 
 
 @config
@@ -74,7 +75,8 @@ class ClusterSpec:
                 raise ValueError(f"rtt_ms[{i}][{i}] must be 0")
             for j in range(i):
                 if abs(self.rtt_ms[i][j] - self.rtt_ms[j][i]) > 1e-6:
-                    raise ValueError(f"rtt_ms must be symmetric: [{i}][{j}] and [{j}][{i}] differ")
+                    pair = f"[{i}][{j}] is {self.rtt_ms[i][j]:g}, [{j}][{i}] is {self.rtt_ms[j][i]:g}"
+                    raise ValueError(f"rtt_ms must be symmetric: {pair} (files: symmetrise: mean or max, beside it)")
         return self
 
 
@@ -108,11 +110,12 @@ class DeploymentSpec:
 class WorkloadSpec:
     """Users at each node over time, and what they request.
 
-    `recorded` replays `recorded_users[step][node]`, each step lasting `recorded_step_s`, again and again; the other
-    patterns are made from `base_users` (per node), `amplitude` (share of the base that varies), `period_s` and
-    `phase` (per node, in periods). Every user sends one request per `request_interval_s`. `share[node][deployment]` is
-    the part of a node's users that requests each deployment first; when that deployment has no ready replica, requests
-    go on to the next one in `failover[node]` (deployment indices in order of preference; empty: they fail).
+    `recorded` replays `recorded_users[step][node]`, each step lasting `recorded_step_s`, again and again, a control
+    interval taking what `resample` says of the steps that it covers; the other patterns are made from `base_users` (per
+    node), `amplitude` (share of the base that varies), `period_s` and `phase` (per node, in periods). Every user sends
+    one request per `request_interval_s`. `share[node][deployment]` is the part of a node's users that requests each
+    deployment first; when that deployment has no ready replica, requests go on to the next one in `failover[node]`
+    (deployment indices in order of preference; empty: they fail).
     """
 
     pattern: Literal["uniform", "diurnal", "burst", "gradual", "recorded"] = "diurnal"
@@ -122,6 +125,7 @@ class WorkloadSpec:
     phase: tuple[Share, ...] = ()
     recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
     recorded_step_s: Positive = 10.0
+    resample: Resample = "mean"
     request_interval_s: Positive = 10.0
     arrivals: Literal["poisson", "burst"] = "poisson"
     noise: Annotated[float, Field(ge=0, le=2)] = 0.1
@@ -269,27 +273,8 @@ class TaskSpec:
             raise ValueError("workload.share: a row must not sum to more than 1")
         if w.failover and (len(w.failover) != n or any(i >= len(names) for row in w.failover for i in row)):
             raise ValueError("workload.failover must have one row per node, with indices of deployments")
-        self._check_size()
+        refuse_too_large(self)
         return self
-
-    def _check_size(self) -> None:
-        """Refuse what would take all of a machine's memory."""
-        w, nodes, pools = self.workload, len(self.cluster.nodes), len(self.cluster.nodes) * len(self.deployments)
-        recorded = w.pattern == "recorded"
-        pattern_s = len(w.recorded_users) * w.recorded_step_s if recorded else w.period_s
-        cause = "workload.recorded_users, recorded_step_s" if recorded else "workload.period_s"
-        intervals = pattern_s / w.speedup / self.interval_s
-        slots = max(d.startup_s for d in self.deployments) / self.interval_s
-        choices = max(d.max_replicas for d in self.deployments) + 1
-        hops = nodes if self.routing == "local_first" else 0
-        for text, numbers in (
-            (f"routing: {hops} nodes to go on to from each of {pools} pairs", hops * pools),
-            (f"{cause}, speedup, interval_s: {intervals:.3g} intervals at {nodes} nodes", intervals * nodes),
-            (f"interval_s: {slots:.3g} intervals of starting for each of {pools} pairs", slots * pools),
-            (f"deployments: max_replicas: {choices} choices for each of {pools} pairs", choices * pools),
-        ):
-            if numbers > MAX_NUMBERS:
-                raise ValueError(f"{text} are too many: {numbers:.3g} numbers, at most {MAX_NUMBERS}")
 
 
 @config
@@ -297,7 +282,9 @@ class TaskDistribution:
     """A way to draw tasks: a family and what all of its tasks share (see `lwmecps_core.tasks.families`).
 
     `recorded_users` (`[step][node]`, steps of `recorded_step_s`), when given, replaces the family's generated load by
-    recorded load; it has `nodes` columns. Parameters of one family that are None are drawn for every task.
+    recorded load; it has `nodes` columns. `resample` is the workload's. Its users send one request per
+    `recorded_request_interval_s` (None: the family's), to the stations in `recorded_failover[node]` in order of
+    preference (empty: the nearest first). Parameters of one family that are None are drawn for every task.
     """
 
     family: Literal["kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile"] = (
@@ -310,6 +297,9 @@ class TaskDistribution:
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
     recorded_step_s: Positive = 10.0
+    resample: Resample = "mean"
+    recorded_request_interval_s: Positive | None = None
+    recorded_failover: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ()
 
     max_pods: Annotated[int, Field(ge=1, le=1000)] | None = None
     """kubernetes_scaling: pods that a node has room for."""
@@ -330,6 +320,12 @@ class TaskDistribution:
     def _check(self) -> Self:
         if any(len(row) != self.nodes for row in self.recorded_users):
             raise ValueError(f"recorded_users must have one column per node ({self.nodes})")
+        order = self.recorded_failover
+        if order and (len(order) != self.nodes or any(i >= self.nodes for row in order for i in row)):
+            raise ValueError(f"recorded_failover must have one row per node ({self.nodes}), with indices of nodes")
+        for name in ("recorded_failover", "recorded_request_interval_s"):
+            if getattr(self, name) and not self.recorded_users:
+                raise ValueError(f"{name} says how recorded users send requests, but there are no recorded_users")
         if (numbers := self.nodes * self.deployments * (self.max_replicas + 1)) > MAX_NUMBERS:
             raise ValueError(f"nodes x deployments x (max_replicas + 1) is {numbers}, at most {MAX_NUMBERS}")
         for family, names in FAMILY_PARAMETERS.items():

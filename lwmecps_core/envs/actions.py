@@ -11,12 +11,14 @@ beyond max_replicas over all nodes (counted in node order), is not applied. A co
 and rounds them onto the same integers.
 """
 
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.envs.observation import V1, V2, V3, V4, observation_blocks, version_of
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.sim.formulas import compiled
 from lwmecps_core.sim.state import Params, State, home_node, initial_replicas, pod_limits
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
@@ -48,6 +50,22 @@ def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDA
     sizes = np.asarray(nvec, np.float64) - 1.0
     rounded: NDArray[np.int32] = np.floor(np.clip(np.nan_to_num(action), 0.0, 1.0) * sizes + 0.5).astype(np.int32)
     return rounded
+
+
+def checked(action: Any, nvec: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Choices as integers of `shape` `[..., A]`, each in `[0, nvec)`; raises `InvalidInput` for anything else."""
+    given = np.asarray(action)
+    if given.dtype.kind not in "iu":
+        raise InvalidInput("step", [Violation("action", f"must be integers, not {given.dtype}")])
+    if given.size != prod(shape):
+        raise InvalidInput("step", [Violation("action", f"must be of shape {shape}, not {given.shape}")])
+    chosen = given.reshape(shape)
+    outside = (chosen < 0) | (chosen >= np.array(nvec))
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        reason = f"{chosen[at]} is not in [0, {nvec[at[-1]] - 1}]"
+        raise InvalidInput("step", [Violation(f"action[{', '.join(map(str, at))}]", reason)])
+    return chosen.astype(np.int64)
 
 
 def action_masks(task: TaskSpec) -> NDArray[np.bool_]:

@@ -1,16 +1,20 @@
 """`BatchEnv` as a Gymnasium `VectorEnv`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from lwmecps_core.envs.actions import checked
 from lwmecps_core.envs.observation import V2, split, version_of
 from lwmecps_core.envs.placement import Observation, action_space, default_task, observation_space, with_env_id
 from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.seeding import SEEDS, whole_seed
 from lwmecps_core.specs import TaskSpec
 
 VectorStep = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]
@@ -19,7 +23,8 @@ VectorStep = tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[
 class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
     """`num_envs` simulated environments, environment i solving `tasks[i % len(tasks)]`; next-step autoreset.
 
-    `info` holds `INFO_KEYS` and `action_mask`. What is returned is the caller's to keep.
+    `info` holds `INFO_KEYS` and `action_mask`. What is returned is the caller's to keep. Raises `InvalidInput` for
+    actions that are no choices, seeds outside [0, 2⁶⁴) and a `reset_mask` that is none.
     """
 
     def __init__(
@@ -35,24 +40,38 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._over = np.zeros(num_envs, np.bool_)
+        self._begun = False
 
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin all episodes; one seed s stands for s, s + 1, …"""
-        super().reset(seed=seed if isinstance(seed, int) else None)
+        """Begin all episodes, or those where the option `reset_mask` (bool `[num_envs]`) is true.
+
+        One seed s stands for s, s + 1, … (modulo 2⁶⁴).
+        """
+        several = isinstance(seed, list | tuple | np.ndarray)
+        one = None if seed is None or several else whole_seed(seed)
+        super().reset(seed=one)
         seeds = self._draw()
-        if isinstance(seed, int):
-            seeds = np.arange(seed, seed + self.num_envs, dtype=np.uint64)
-        elif seed is not None:
-            seeds = np.array([drawn if s is None else s for s, drawn in zip(seed, seeds, strict=True)], np.uint64)
-        obs, mask = self._env.reset(seeds)
-        self._over[:] = False
+        if one is not None:
+            seeds = np.array([(one + i) % SEEDS for i in range(self.num_envs)], np.uint64)
+        elif several:
+            seeds = self._given(list(cast(Any, seed)), seeds)
+        which = self._asked(options or {})
+        obs, mask = self._env.reset_where(which, seeds)
+        self._over[which] = False
+        self._begun = True
         return self._named(obs), self._infos(mask)
 
     def step(self, actions: NDArray[Any]) -> VectorStep:
         """One interval; where an episode ended in the step before, a new one begins and the action is ignored."""
-        chosen = np.asarray(actions).reshape(self.num_envs, self._env.spec.action_size)
+        if not self._begun:
+            raise gymnasium.error.ResetNeeded("reset the environments before their first step")
+        spec = self._env.spec
+        shape = (self.num_envs, spec.action_size)
+        chosen = checked(actions, spec.nvec, shape) if spec.discrete else np.asarray(actions, np.float64).reshape(shape)
+        if not np.isfinite(chosen).all():
+            raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
         obs, mask, reward, terminated, truncated, _ = self._env.step(chosen)
         over = self._over
         if over.any():
@@ -60,6 +79,30 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         reward, terminated, truncated = np.where(over, 0.0, reward), terminated & ~over, truncated & ~over
         self._over = terminated | truncated
         return self._named(obs), reward.astype(np.float64), terminated, truncated, self._infos(mask)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Allowed choices `[num_envs, M]`, those of the first action component first."""
+        return self._env.mask.copy()
+
+    def _asked(self, options: dict[str, Any]) -> NDArray[np.bool_]:
+        """Which environments a reset is for: all without a mask, and where none has begun yet."""
+        mask = options.get("reset_mask")
+        if mask is None:
+            return np.ones(self.num_envs, np.bool_)
+        which = np.asarray(mask)
+        if which.shape != (self.num_envs,) or which.dtype != np.bool_ or not which.any():
+            reason = f"must be {self.num_envs} booleans, at least one of them true"
+            raise InvalidInput("reset", [Violation("options.reset_mask", reason)])
+        if not self._begun and not which.all():
+            raise InvalidInput("reset", [Violation("options.reset_mask", "the first reset must be of all")])
+        return which
+
+    def _given(self, seeds: list[Any], drawn: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Seeds by environment; None stands for one that is drawn."""
+        if len(seeds) != self.num_envs:
+            raise InvalidInput("reset", [Violation("seed", f"{len(seeds)} seeds for {self.num_envs} environments")])
+        chosen = [int(d) if s is None else whole_seed(s) for s, d in zip(seeds, drawn, strict=True)]
+        return np.array(chosen, np.uint64)
 
     def _draw(self) -> NDArray[np.uint64]:
         return self.np_random.integers(0, 2**63, self.num_envs, dtype=np.uint64)

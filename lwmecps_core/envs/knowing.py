@@ -42,11 +42,14 @@ class _Beside:
         check_memory("wrapper", memory, self._nothing)
         self._start = self._kept.memory = {name: x.copy() for name, x in memory.items()}
 
-    def begun(self, obs: Observation, seed: Any, options: dict[str, Any] | None) -> Observation:
-        """The first frames of episodes."""
+    def begun(self, obs: Observation, seed: Any, options: dict[str, Any] | None, where: Bools) -> Observation:
+        """The first frames of the episodes that begin, where `where` is true."""
         if (options or {}).get("forget", seed is not None):
-            self._kept.memory = self._start
-        return self.shown(obs, np.zeros((self._width, len(REWARD_TERMS))), np.ones(self._width, np.bool_))
+            self._kept.memory = {
+                name: np.where(where.reshape(-1, *[1] * (x.ndim - 1)), self._start[name], x)
+                for name, x in self._kept.memory.items()
+            }
+        return self.shown(obs, np.zeros((self._width, len(REWARD_TERMS))), np.ones(self._width, np.bool_), where)
 
     def shown(self, obs: Observation, terms: AnyArray, first: Bools, where: Bools | None = None) -> Observation:
         """Frames with what is known once they have been taken in; see `Kept.take_in`."""
@@ -91,7 +94,7 @@ class Knowing(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordConst
     ) -> tuple[Observation, dict[str, Any]]:
         obs, info = self.env.reset(seed=seed, options=options)
         self._over = False
-        return _only(self._beside.begun(obs, seed, options)), info
+        return _only(self._beside.begun(obs, seed, options, np.ones(1, np.bool_))), info
 
     def step(self, action: Any) -> tuple[Observation, Any, bool, bool, dict[str, Any]]:
         obs, reward, terminated, truncated, info = self.env.step(action)
@@ -132,8 +135,9 @@ class VectorKnowing(VectorWrapper):
         """See `PlacementVectorEnv.reset`."""
         numbered: Any = seed  # Gymnasium's type knows of no lists, its environments take them
         obs, info = self.env.reset(seed=numbered, options=options)
-        self._over = np.zeros(self.num_envs, np.bool_)
-        return self._beside.begun(obs, seed, options), info
+        where = np.asarray((options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_)))
+        self._over = self._over & ~where
+        return self._beside.begun(obs, seed, options, where), info
 
     def step(self, actions: Any) -> VectorStep:
         """See `PlacementVectorEnv.step`."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lwmecps_core.cluster.base import ClusterState
 from lwmecps_core.envs.observation import SCALE_LATENCY_MS, SCALE_REPLICAS, SCALE_TIMEOUT_MS, V2, V4, version_of
 from lwmecps_core.sim.formulas import BOUND
+from lwmecps_core.sim.state import timeout_ms
 from lwmecps_core.specs import TaskSpec
 
 Floats = NDArray[np.float64]
@@ -109,7 +110,7 @@ def _objective(task: TaskSpec) -> Floats:
 
 
 def _limits(task: TaskSpec) -> Floats:
-    timeouts = np.array([d.timeout_ms for d in task.deployments])
+    timeouts = np.array([timeout_ms(task, d) for d in task.deployments])
     return np.log(np.stack([timeouts / SCALE_TIMEOUT_MS, _max_replicas(task) / SCALE_REPLICAS], axis=1))
 
 

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterBackend, ClusterState
 from lwmecps_core.cluster.simulated import SimulatedCluster
-from lwmecps_core.envs.actions import action_masks, discrete_nvec, env_spec, to_discrete
+from lwmecps_core.envs import rendering
+from lwmecps_core.envs.actions import action_masks, checked, discrete_nvec, env_spec, to_discrete
 from lwmecps_core.envs.measured import measured_info, observation, reward
 from lwmecps_core.envs.observation import V1, V2, V4, version_of
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.seeding import whole_seed
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
@@ -70,12 +73,19 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
 
     `info` holds `INFO_KEYS`, `action_mask`, and `simulated` (see `ClusterState`). Works over any `ClusterBackend`;
     without one, over the simulator, where `reset(seed=s)` begins the same episode as `BatchEnv.reset` with seed s.
-    `backend.task` must be the task.
+    `backend.task` must be the task. Raises `InvalidInput` for actions that are no choices and seeds outside [0, 2⁶⁴).
     """
 
     version: ClassVar[int]
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(rendering.MODES), "render_fps": 4}  # type: ignore[misc]
 
-    def __init__(self, task: TaskSpec | None = None, backend: ClusterBackend | None = None) -> None:
+    def __init__(
+        self, task: TaskSpec | None = None, backend: ClusterBackend | None = None, render_mode: str | None = None
+    ) -> None:
+        if render_mode not in (None, *rendering.MODES):
+            reason = f"{render_mode!r} is none of {', '.join(rendering.MODES)}"
+            raise InvalidInput("environment", [Violation("render_mode", reason)])
+        self.render_mode = render_mode
         task = task or (backend.task if backend else default_task())
         self.task = with_env_id(task, f"lwmecps-v{self.version}")
         self.spec_of_env = env_spec(self.task)
@@ -90,10 +100,12 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._next_pod = 0
         self._elapsed = 0
         self._desired = np.zeros_like(self._limit)
+        self._state: ClusterState | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
+        seed = None if seed is None else whole_seed(seed)
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**63)) if seed is None else seed
         state = self.backend.reset(episode_seed)
@@ -103,16 +115,24 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         return self._observe(state, None), self._info(state, measured_info(self.task, state))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        desired = self._decide(np.asarray(action, np.int64).reshape(-1))
+        last = self._begun()
+        nvec = discrete_nvec(self.task)
+        desired = self._decide(checked(action, nvec, (len(nvec),)))
         self._desired = limit_placement(desired, self._limit, self._max_replicas)
         self.backend.apply(self._desired)
-        last, self._state = self._state, self.backend.advance()
+        self._state = state = self.backend.advance()
         self._elapsed += 1
         terminated = self.version == V2 and self._next_pod >= len(self._pods)
         truncated = self._elapsed >= self.task.horizon and not terminated
-        info = measured_info(self.task, self._state)
-        infos = self._info(self._state, info)
-        return self._observe(self._state, last), reward(info), terminated, truncated, infos
+        info = measured_info(self.task, state)
+        return self._observe(state, last), reward(info), terminated, truncated, self._info(state, info)
+
+    def render(self) -> Any:
+        """The last interval: text (`ansi`) or uint8 `[H, W, 3]` (`rgb_array`); nothing without a `render_mode`."""
+        if self.render_mode is None:
+            return None
+        drawn = rendering.text if self.render_mode == "ansi" else rendering.picture
+        return drawn(self.task, self._begun())
 
     def place(self, desired: NDArray[np.int32]) -> None:
         """State the desired replicas `[D, N]` beside the actions: the next action goes on from them."""
@@ -126,6 +146,15 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         """Allowed choices, those of the first action component first."""
         mask: NDArray[np.bool_] = self._masks[self._next_pod if self.version == V2 else 0].copy()
         return mask
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """The same, by the name that sb3-contrib looks for."""
+        return self.action_mask()
+
+    def _begun(self) -> ClusterState:
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("reset the environment before its first step or picture")
+        return self._state
 
     def _info(self, state: ClusterState, measured: dict[str, float]) -> dict[str, Any]:
         return {**measured, "action_mask": self.action_mask(), "simulated": state.simulated}
@@ -196,10 +225,17 @@ class ContinuousAction(gymnasium.ActionWrapper[Any, Any, Any], gymnasium.utils.R
         self.action_space = action_space(with_env_id(self._task, self._task.env_id + CONTINUOUS_SUFFIX))
 
     def action(self, action: NDArray[np.float32]) -> NDArray[np.int32]:
+        if not np.isfinite(action).all():
+            raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
         return to_discrete(action, discrete_nvec(self._task))
 
 
-def make_env(env_id: str, task: TaskSpec | None = None, backend: ClusterBackend | None = None) -> Any:
+def make_env(
+    env_id: str, task: TaskSpec | None = None, backend: ClusterBackend | None = None, render_mode: str | None = None
+) -> Any:
     """The environment with one of `ALL_ENV_IDS`, over `task` (its `env_id` is replaced) and maybe a real cluster."""
-    env = ENV_CLASSES[version_of(env_id)](task, backend)
+    env = ENV_CLASSES[version_of(env_id)](task, backend, render_mode)
     return ContinuousAction(env) if env_id.endswith(CONTINUOUS_SUFFIX) else env
+
+
+make_env.metadata = PlacementEnv.metadata  # type: ignore[attr-defined] # where Gymnasium looks for render modes

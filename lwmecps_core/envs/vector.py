@@ -93,6 +93,11 @@ class BatchEnv:
         """The quantities of the last interval, also after a reset: `[B]` each."""
         return dict(self._info_rows)
 
+    @property
+    def mask(self) -> Bools:
+        """Allowed choices `[B, M]` now."""
+        return self._mask
+
     def _update_mask(self) -> Bools:
         if self._version == 2 and self.spec.discrete:
             self._mask = self._masks[self._first_mask[self.task_of] + self.state.envs["pod"]]

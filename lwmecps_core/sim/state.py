@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.tasks.homes import home_node as home_node
 from lwmecps_core.tasks.workload import clock_table, users_table
 
 Records = NDArray[Any]
@@ -177,13 +178,6 @@ class Work(NamedTuple):
     sent: NDArray[np.float64]
 
 
-def home_node(task: TaskSpec, d: int) -> int:
-    """The node where deployment `d` lives in v1 and v3: its first allowed node, else node d modulo N."""
-    names = [node.name for node in task.cluster.nodes]
-    allowed = task.deployments[d].allowed_nodes
-    return names.index(allowed[0]) if allowed else d % len(names)
-
-
 def pod_limits(task: TaskSpec) -> NDArray[np.int32]:
     """How many pods of each deployment fit each node when it is empty, at most max_replicas: i32 `[D, N]`."""
     nodes = task.cluster.nodes
@@ -292,6 +286,11 @@ def service_ms(d: DeploymentSpec) -> float:
     return d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency)
 
 
+def timeout_ms(t: TaskSpec, d: DeploymentSpec) -> float:
+    """How long clients wait: the deployment's timeout, but no longer than an episode, beyond which nothing is known."""
+    return min(d.timeout_ms, 1e3 * t.interval_s * t.horizon)
+
+
 def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
     return [
         (
@@ -307,7 +306,7 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
             service_ms(d),
             d.concurrency / service_ms(d),
             (1.0 + d.cpu_time_cv**2) / 2.0,
-            d.timeout_ms,
+            timeout_ms(t, d),
         )
         for i, d in enumerate(t.deployments)
     ]

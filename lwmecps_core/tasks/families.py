@@ -5,8 +5,8 @@ weights) is what adaptation has to find out. The ranges stand in `Ranges`; a fam
 a generator, listed in `REGISTRY`.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,8 @@ from lwmecps_core.specs import (
     WorkloadSpec,
 )
 from lwmecps_core.tasks import city, profiles
+from lwmecps_core.tasks.homes import Order, at_homes, first_asked
+from lwmecps_core.tasks.workload import resampled
 
 Floats = NDArray[np.float64]
 Range = tuple[NonNegative, NonNegative]
@@ -97,14 +99,16 @@ def draw(distribution: TaskDistribution, seed: int) -> TaskSpec:
 
 def mec_city(d: TaskDistribution, rng: np.random.Generator, r: Ranges) -> TaskSpec:
     """Base stations in a city with clustered users, each station with its own day."""
-    if d.recorded_users:
-        return _task(d, rng, r, _recorded(d, rng, r, np.array(d.recorded_users)), arrivals="poisson")
-    return _task(d, rng, r, {}, arrivals="poisson")
+    recorded = _recorded(d, rng, r, np.array(d.recorded_users)) if d.recorded_users else _Load()
+    return _task(d, rng, r, recorded, arrivals="poisson")
 
 
 def load_profile(d: TaskDistribution, rng: np.random.Generator, r: Ranges) -> TaskSpec:
     """Recorded load (or, without a recording, load of the same statistics) that comes in bursts, as clients send it."""
-    users = np.array(d.recorded_users) if d.recorded_users else profiles.synthetic(rng, d.nodes)
+    if d.recorded_users:
+        users = np.array(d.recorded_users)
+    else:  # what varies from step to step is part of this load: a mean over a control interval would lose it
+        users, d = profiles.synthetic(rng, d.nodes), replace(d, resample="sample")
     return _task(d, rng, r, _recorded(d, rng, r, users), arrivals="burst")
 
 
@@ -166,14 +170,24 @@ REGISTRY: dict[str, Family] = {
 }
 
 
-def _task(
-    d: TaskDistribution, rng: np.random.Generator, r: Ranges, recorded: dict[str, Any], arrivals: Arrivals
-) -> TaskSpec:
-    """A task on a new city; `recorded` holds the workload's fields when load is not generated."""
+@dataclass(frozen=True)
+class _Load:
+    """Recorded load: the workload's fields, the stations that each station's users ask, what a user waits between
+    requests; all of it empty where load is generated.
+    """
+
+    workload: Mapping[str, Any] = field(default_factory=dict)
+    asked: Order = ()
+    request_interval_s: float | None = None
+
+
+def _task(d: TaskDistribution, rng: np.random.Generator, r: Ranges, load: _Load, arrivals: Arrivals) -> TaskSpec:
+    """A task on a new city."""
     points, spacing_km = city.stations(rng, d.nodes, r.geometry)
     rtt_ms = city.round_trips(rng, points, r.geometry)
     base_users = city.users(rng, points, spacing_km, r.geometry)
     anywhere = d.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
+    recorded = load.workload
     if recorded:
         mean_users = np.array(recorded["recorded_users"]).mean(0)
         peak_users = np.quantile(recorded["recorded_users"], 0.95, axis=0)
@@ -181,15 +195,19 @@ def _task(
         recorded = _diurnal(rng, r, base_users)
         mean_users, peak_users = base_users, base_users * (1 + recorded["amplitude"])
     homes = np.arange(d.deployments) % d.nodes
+    # Deployments that run anywhere are different services: one can't answer for another.
+    failover: Order = () if anywhere else _rows(np.argsort(rtt_ms[:, homes], axis=1, kind="stable"))
     share = rng.dirichlet(np.full(d.deployments, 2.0), d.nodes) if anywhere else _home_share(homes, rtt_ms)
+    if load.asked and not anywhere:
+        failover = at_homes(load.asked, homes.tolist(), rtt_ms)
+        share = np.array(first_asked(failover, homes.tolist()))
     interval_s = CITY_REQUEST_INTERVAL_S if anywhere and arrivals == "poisson" else HOME_REQUEST_INTERVAL_S
     workload = WorkloadSpec(
-        request_interval_s=interval_s,
+        request_interval_s=load.request_interval_s or interval_s,
         arrivals=arrivals,
         speedup=SPEEDUP,
         share=_rows(np.floor(share * 1e6) / 1e6),
-        # Deployments that run anywhere are different services: one can't answer for another.
-        failover=() if anywhere else _rows(np.argsort(rtt_ms[:, homes], axis=1, kind="stable")),
+        failover=failover,
         **recorded,
     )
     deployments, target_ms = _deployments(d, rng, r, share.T @ mean_users, share.T @ peak_users, workload, rtt_ms)
@@ -221,20 +239,25 @@ def _diurnal(rng: np.random.Generator, r: Ranges, base_users: Floats) -> dict[st
     }
 
 
-def _recorded(d: TaskDistribution, rng: np.random.Generator, r: Ranges, users: Floats) -> dict[str, Any]:
+def _recorded(d: TaskDistribution, rng: np.random.Generator, r: Ranges, users: Floats) -> _Load:
     """Recorded users `[step, node]` from another moment on, with the stations exchanged and scaled."""
-    moved = np.roll(users, int(rng.integers(len(users))), axis=0)[:, rng.permutation(users.shape[1])]
+    shift, station = int(rng.integers(len(users))), rng.permutation(users.shape[1])
+    moved = np.roll(users, shift, axis=0)[:, station]
     scaled = np.round(moved * rng.uniform(*r.profile_scale, users.shape[1]), 2)
-    # A control interval takes the recorded step at its moment; those between two intervals are never looked at.
+    # Steps that a control interval can't tell apart are put together here, once.
     stride = SPEEDUP * INTERVAL_S / d.recorded_step_s
     every = int(stride) if stride >= 1 and stride == int(stride) and len(users) % int(stride) == 0 else 1
-    return {
+    now_at = np.argsort(station)  # where the column of each recorded station is now
+    order = [d.recorded_failover[m] for m in station] if d.recorded_failover else []
+    workload = {
         "pattern": "recorded",
-        "recorded_users": _rows(scaled[::every]),
+        "recorded_users": _rows(resampled(scaled, d.recorded_step_s, d.recorded_step_s * every, d.resample)),
         "recorded_step_s": d.recorded_step_s * every,
+        "resample": d.resample,
         "noise": 0.0,
         "period_s": DAY_S,
     }
+    return _Load(workload, tuple(tuple(int(now_at[i]) for i in row) for row in order), d.recorded_request_interval_s)
 
 
 def _deployments(
@@ -253,7 +276,7 @@ def _deployments(
     pods = np.minimum(pods, np.maximum(r.busiest_share * d.max_replicas, 0.5))
     if workload.arrivals == "burst":
         # Requests that a pod serves in a row at the peak.
-        batch = np.maximum(peak / pods, 1.0)
+        batch = np.maximum(peak * (INTERVAL_S / workload.request_interval_s) / pods, 1.0)
         service_ms = _log_uniform(rng, r.burst_service_ms) * spread
         timeout_ms = service_ms * batch * rng.uniform(*r.burst_timeout_batches, len(peak))
         target_ms = service_ms * (batch + 1) / 2

@@ -1,16 +1,17 @@
 """Tasks as users of the predecessor write them: `node_name`, `max_hardware`, `pod_usage`, `node_info`, `deployments`.
 
-CPU is in cores, RAM in MiB, bandwidth in Mbit/s, latency in ms. Disks (MB/s) are checked against `max_hardware`, and go
-no further: the model has none.
+CPU is in cores, RAM in MiB, bandwidth in Mbit/s, latency in ms; `lwmecps_core.tasks.quantities` reads other units.
+Disks (MB/s) are checked against `max_hardware`, and go no further: the model has none.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import field
-from itertools import combinations
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
@@ -25,12 +26,17 @@ from lwmecps_core.specs import (
     NonNegative,
     ObjectiveSpec,
     Positive,
+    Resample,
     Share,
     TaskSpec,
 )
+from lwmecps_core.tasks.links import Link, Symmetrise, round_trips
+from lwmecps_core.tasks.names import canonical
 
 BASE_USERS = 17.0
 """Users per node where the file says nothing about the workload."""
+TIMEOUT_MS = 1000.0
+"""Of a deployment that has none, where no recording says how long its clients wait."""
 
 
 @config
@@ -84,15 +90,15 @@ class UserDeployment:
     cpu_time_cv: NonNegative = 1.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
-    timeout_ms: Positive = 1000.0
+    timeout_ms: Positive | None = None
 
 
-@config
-class Link:
-    """Round-trip latency between two nodes."""
+def _named(deployment: Any) -> Any:
+    return {"name": deployment} if not isinstance(deployment, dict | UserDeployment) else deployment
 
-    between: tuple[Name, Name]
-    rtt_ms: NonNegative
+
+Deployment = Annotated[UserDeployment, BeforeValidator(_named)]
+"""A deployment, or no more than its name."""
 
 
 @config
@@ -100,12 +106,13 @@ class UserWorkload:
     """`WorkloadSpec` with everything optional: by default a diurnal load on the deployment at home."""
 
     pattern: Literal["uniform", "diurnal", "burst", "gradual", "recorded"] = "diurnal"
-    base_users: tuple[NonNegative, ...] | NonNegative = BASE_USERS
+    base_users: tuple[NonNegative, ...] = ()
     amplitude: Share = 0.6
     period_s: Positive = 86_400.0
     phase: tuple[Share, ...] = ()
     recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
     recorded_step_s: Positive = 10.0
+    resample: Resample = "mean"
     request_interval_s: Positive = 10.0
     arrivals: Literal["poisson", "burst"] = "poisson"
     noise: Annotated[float, Field(ge=0, le=2)] = 0.1
@@ -117,8 +124,8 @@ class UserWorkload:
 
 @config
 class UserTask:
-    """The whole file. `max_pods` is the most replicas of one deployment; a link not listed goes through the core:
-    its round trip is the sum of both nodes' `avg_latency`.
+    """The whole file. `max_pods` is the most replicas of one deployment. A node's `avg_latency` is the latency between
+    it and its users; a link not listed goes through the core: its round trip is the sum of both nodes' `avg_latency`.
     """
 
     node_name: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -126,10 +133,11 @@ class UserTask:
     pod_usage: PodUsage = PodUsage()
     node_info: dict[Name, NodeInfo] = field(default_factory=dict)
     num_nodes: int | None = None
-    deployments: Annotated[tuple[Name | UserDeployment, ...], Field(min_length=1)]
+    deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)] | None = None
     max_pods: Annotated[int, Field(ge=1, le=1000)] = 10
     episodes: Annotated[int, Field(ge=1)] | None = None
     links: tuple[Link, ...] = ()
+    symmetrise: Symmetrise | None = None
     workload: UserWorkload = UserWorkload()
     objective: ObjectiveSpec = ObjectiveSpec()
     env_id: EnvId = "lwmecps-v3"
@@ -149,17 +157,31 @@ class UserTask:
         return self
 
 
-def to_task(user: UserTask, source: str) -> TaskSpec:
-    """The `TaskSpec` that the users' form means; raises `InvalidInput` with paths inside `source`."""
-    deployments = [UserDeployment(name=d) if isinstance(d, str) else d for d in user.deployments]
+def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -> tuple[TaskSpec, list[str]]:
+    """The `TaskSpec` that the users' form means, and what it leaves to defaults; `timeout_ms` is that of a deployment.
+
+    Raises `InvalidInput` with paths inside `source`.
+    """
+    user: UserTask = parse(UserTask, data, source)
+    deployments, notes = user.deployments or tuple(UserDeployment(name=f"app-{name}") for name in user.node_name), []
+    if user.deployments is None:
+        names = ", ".join(d.name for d in deployments)
+        each = f"{deployments[0].cpu_time_ms:g} ms of CPU time per request, {timeout_ms:g} ms timeout"
+        notes.append(f"no deployments given: one for each node ({names}; {each}, at most {user.max_pods} replicas)")
     problems = _problems(user, deployments)
     if problems:
         raise InvalidInput(source, problems)
     nodes = tuple(_node(name, user) for name in user.node_name)
-    rtt_ms = _round_trips(user, nodes)
-    homes = [user.node_name.index(d.node) if d.node else i % len(nodes) for i, d in enumerate(deployments)]
+    access_ms = [node.access_latency_ms for node in nodes]
+    rtt_ms, assumed = round_trips(user.node_name, access_ms, user.links, user.symmetrise, source)
     anywhere = user.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
+    homes, guessed = _homes(deployments, user.node_name)
     pinned = [d.node is not None or not anywhere for d in deployments]
+    notes += assumed
+    if not user.links and len(nodes) > 1:
+        notes.append("no links given: the round trip between two nodes is the sum of their avg_latency")
+    if guessed and user.deployments and not anywhere:
+        notes.append(f"deployments without a node go to the nodes in turn: {guessed}")
     fields = {
         "name": user.name or user.task_id or "task",
         "env_id": user.env_id,
@@ -170,19 +192,34 @@ def to_task(user: UserTask, source: str) -> TaskSpec:
         "latency_model": user.latency_model,
         "objective": user.objective,
         "kubernetes": user.kubernetes,
-        "cluster": ClusterSpec(nodes=nodes, rtt_ms=rtt_ms),
+        "cluster": ClusterSpec(nodes=nodes, rtt_ms=tuple(tuple(row) for row in rtt_ms.tolist())),
         "deployments": tuple(
-            _deployment(d, user, user.node_name[home] if pin else None)
+            _deployment(d, user, user.node_name[home] if pin else None, timeout_ms)
             for d, home, pin in zip(deployments, homes, pinned, strict=True)
         ),
-        "workload": _workload(user.workload, np.array(rtt_ms), homes, anywhere),
+        "workload": _workload(user.workload, rtt_ms, homes, anywhere),
     }
     task: TaskSpec = parse(TaskSpec, fields, source)
-    return task
+    return task, notes
 
 
-def _problems(user: UserTask, deployments: list[UserDeployment]) -> list[Violation]:
-    found = []
+def _homes(deployments: Sequence[UserDeployment], nodes: Sequence[str]) -> tuple[list[int], str]:
+    """The node of every deployment: the one it names, the one of its own name, or else its place in the file; and which
+    those last ones are.
+    """
+    known = {canonical(name): i for i, name in enumerate(nodes)}
+    homes, guessed = [], []
+    for i, d in enumerate(deployments):
+        named = known.get(canonical(d.node or d.name))
+        homes.append(i % len(nodes) if named is None else named)
+        if named is None:
+            guessed.append(f"{d.name} to {nodes[homes[-1]]}")
+    return homes, ", ".join(guessed)
+
+
+def _problems(user: UserTask, deployments: Sequence[UserDeployment]) -> list[Violation]:
+    found = _names_that_stand_twice(user.node_name, "node_name")
+    found += _names_that_stand_twice([d.name for d in deployments], "deployments")
     for name, info in user.node_info.items():
         if name not in user.node_name:
             found.append(Violation(f"node_info.{name}", "is not in node_name"))
@@ -190,12 +227,6 @@ def _problems(user: UserTask, deployments: list[UserDeployment]) -> list[Violati
             value, limit = getattr(info, key), getattr(user.max_hardware, key)
             if value is not None and value > limit:
                 found.append(Violation(f"node_info.{name}.{key}", f"{value:g} is more than max_hardware's {limit:g}"))
-    for i, link in enumerate(user.links):
-        for k, name in enumerate(link.between):
-            if name not in user.node_name:
-                found.append(Violation(f"links[{i}].between[{k}]", f"{name!r} is not in node_name"))
-        if link.between[0] == link.between[1]:
-            found.append(Violation(f"links[{i}].between", "must name two different nodes"))
     for i, d in enumerate(deployments):
         if d.node is not None and d.node not in user.node_name:
             found.append(Violation(f"deployments[{i}].node", f"{d.node!r} is not in node_name"))
@@ -207,6 +238,10 @@ def _problems(user: UserTask, deployments: list[UserDeployment]) -> list[Violati
             if value > limit:
                 found.append(Violation(f"{where}.{key}", f"{value:g} is more than any node has ({limit:g})"))
     return list(dict.fromkeys(found))
+
+
+def _names_that_stand_twice(names: Sequence[str], field: str) -> list[Violation]:
+    return [Violation(field, f"{name!r} stands {count} times") for name, count in Counter(names).items() if count > 1]
 
 
 def _node(name: str, user: UserTask) -> NodeSpec:
@@ -224,18 +259,7 @@ def _node(name: str, user: UserTask) -> NodeSpec:
     )
 
 
-def _round_trips(user: UserTask, nodes: tuple[NodeSpec, ...]) -> tuple[tuple[float, ...], ...]:
-    n = len(nodes)
-    rtt = np.zeros((n, n))
-    for i, j in combinations(range(n), 2):
-        rtt[i, j] = rtt[j, i] = nodes[i].access_latency_ms + nodes[j].access_latency_ms
-    for link in user.links:
-        i, j = (user.node_name.index(name) for name in link.between)
-        rtt[i, j] = rtt[j, i] = link.rtt_ms
-    return tuple(tuple(row) for row in rtt.tolist())
-
-
-def _deployment(d: UserDeployment, user: UserTask, home: str | None) -> DeploymentSpec:
+def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms: float) -> DeploymentSpec:
     usage = d.pod_usage or user.pod_usage
     return DeploymentSpec(
         name=d.name,
@@ -247,7 +271,7 @@ def _deployment(d: UserDeployment, user: UserTask, home: str | None) -> Deployme
         cpu_time_cv=d.cpu_time_cv,
         concurrency=d.concurrency,
         startup_s=d.startup_s,
-        timeout_ms=d.timeout_ms,
+        timeout_ms=d.timeout_ms or timeout_ms,
         max_replicas=d.max_replicas or user.max_pods,
         initial_replicas=d.replicas,
         allowed_nodes=(home,) if home else (),
@@ -267,6 +291,6 @@ def _workload(w: UserWorkload, rtt_ms: NDArray[np.float64], homes: list[int], an
         fields["share"] = tuple(tuple(row) for row in fields["share"].tolist())
     if w.failover is None:
         fields["failover"] = () if anywhere else tuple(tuple(row) for row in nearest.tolist())
-    if isinstance(w.base_users, float):
-        fields["base_users"] = () if w.pattern == "recorded" else (w.base_users,) * n
+    if not w.base_users and w.pattern != "recorded":
+        fields["base_users"] = (BASE_USERS,) * n
     return fields

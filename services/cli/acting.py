@@ -17,6 +17,7 @@ from lwmecps_core.config import config, parse
 from lwmecps_core.context.kept import terms_of
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.reading import read_mapping
 from lwmecps_core.rollout.actor import Actor, AnyArray, Memory
 from lwmecps_core.rollout.play import Seeds, play
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
@@ -26,7 +27,6 @@ from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.memory import WHERE, Keeper, Unforgetting, keeper_of
-from services.cli.options import read_yaml
 from services.cli.tasks import Json, drawn
 from services.common import convert
 from services.common.sessions import SessionEnv
@@ -75,7 +75,7 @@ def act(
         raise InvalidInput("options", [Violation("memory", "is of a --task")])
     clients: Clients = ctx.obj
     if observation is not None:
-        seen = parse(Observations, read_yaml(observation), str(observation))
+        seen = parse(Observations, read_mapping(observation), str(observation))
         request = learner_pb2.ActRequest(
             policy_id=policy_id, observation=tensor_to_proto(np.asarray(seen.observation, np.float32))
         )

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
-import yaml
 
 from lwmecps_core.config import settings_of
-from lwmecps_core.errors import InvalidInput, Violation
 
 ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
 """Other names of settings, as options and in files."""
@@ -76,19 +74,6 @@ def with_options(*sections: Section) -> Callable[[Callable[..., None]], Callable
         return run
 
     return decorate
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML (or JSON) file that holds a mapping; raises `InvalidInput` naming the file."""
-    try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise InvalidInput(str(path), [Violation(".", error.strerror or str(error))]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InvalidInput(str(path), [Violation(".", f"not YAML: {error}")]) from None
-    if not isinstance(data, Mapping):
-        raise InvalidInput(str(path), [Violation(".", "must be a mapping of names to values")])
-    return dict(data)
 
 
 def by_known_names(settings: Mapping[str, Any]) -> dict[str, Any]:

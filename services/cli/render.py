@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lwmecps_core.rollout.tensor_codec import tensor_from_proto
+from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from services.common import convert
 
@@ -35,8 +37,28 @@ errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """A message as plain data, with the field names of the contracts."""
-    return MessageToDict(message, preserving_proto_field_name=True)
+    """A message as plain data, with the field names of the contracts, and tensors as nested lists of numbers."""
+    data: dict[str, Any] = _with_numbers(message, MessageToDict(message, preserving_proto_field_name=True))
+    return data
+
+
+def _with_numbers(message: Message, data: Any) -> Any:
+    if isinstance(message, tensor_pb2.Tensor):
+        return tensor_from_proto(message, "tensor").tolist()
+    if not isinstance(data, dict):  # a time is a text
+        return data
+    for field, value in message.ListFields():
+        inner = data.get(field.name)
+        if field.message_type is None or inner is None:
+            continue
+        if field.message_type.GetOptions().map_entry:
+            if field.message_type.fields_by_name["value"].message_type is not None:
+                data[field.name] = {key: _with_numbers(value[key], inner[str(key)]) for key in value}
+        elif field.is_repeated:
+            data[field.name] = [_with_numbers(*pair) for pair in zip(value, inner, strict=True)]
+        else:
+            data[field.name] = _with_numbers(value, inner)
+    return data
 
 
 def print_json(data: Any) -> None:

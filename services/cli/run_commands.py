@@ -10,6 +10,7 @@ import typer
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
+from lwmecps_core.reading import read_mapping
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
     FORMER_NAMES,
@@ -23,12 +24,16 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.files import TaskFile, read_task_file
+from lwmecps_core.tasks.predecessor import is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients, start
 from services.cli.following import follow, report
-from services.cli.options import Given, Section, by_known_names, read_yaml, with_options
-from services.cli.tasks import Json, resolve
+from services.cli.loads import checked, tell_notes
+from services.cli.options import Given, Section, by_known_names, with_options
+from services.cli.tasks import Json, register, resolve
 from services.common import convert
 
 app = typer.Typer()
@@ -77,6 +82,8 @@ WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the war
 RUN_BACKENDS = tuple(name for name in convert.BACKENDS if name != RECORDED)
 """The backends that the learner has collectors for: the tasks of runs bring their recorded load along."""
 ADAPTATION = Section("Adaptation", (AdaptConfig,), choices={"backend": RUN_BACKENDS})
+DRAWN = 64
+"""Tasks that are drawn for a request of the predecessor that has several distributions."""
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 
@@ -141,9 +148,10 @@ def evaluate(
 def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     kind = KINDS[convert.kind_of_request(request)]
     options: RunOptions = parse(RunOptions, given["Run"], "options")
-    if not options.task:
+    settings_in_file, body = _read_settings(options.settings)
+    if not options.task and not body:
         raise InvalidInput("options", [Violation("--task", "give at least one task id or task file")])
-    from_file = by_known_names(read_yaml(options.settings)) if options.settings else {}
+    from_file = by_known_names(settings_in_file)
     in_file = _by_name(from_file.get("algorithm", {}))
     source = str(options.settings) if options.settings else "options"
     algorithm = _algorithm(from_file.pop("algorithm", {}), given["Algorithm"], source) if kind.from_nothing else None
@@ -158,11 +166,35 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     request.task_ids.extend(resolve(clients, list(options.task)))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
+    if body and not options.task:
+        _add_tasks(clients, request, body, source)
     run = start(clients, request)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
     else:
         report(clients, follow(clients, run.id, bars=not as_json), as_json)
+
+
+def _read_settings(path: Path | None) -> tuple[dict[str, Any], TaskFile | None]:
+    """The settings in a file, and the tasks beside them in a request of the predecessor."""
+    if path is None:
+        return {}, None
+    data = read_mapping(path)
+    if not is_body(data):
+        return data, None
+    body = read_task_file(path)
+    return dict(body.request.settings) if body.request else {}, body
+
+
+def _add_tasks(clients: Clients, request: Any, body: TaskFile, source: str) -> None:
+    """Put the tasks of a request of the predecessor into ours; several distributions need a number of draws."""
+    items = checked(body, source)
+    request.task_ids.extend([*(body.request.task_ids if body.request else ())])
+    request.task_ids.extend(register(clients, item).id for item in items)
+    if len(items) > 1 and not request.num_tasks and any(isinstance(item, TaskDistribution) for item in items):
+        request.num_tasks = DRAWN
+        tell_notes((f"no --num-tasks given: {DRAWN} tasks are drawn from the distributions",))
+    request.label = request.label or (body.request.label if body.request else "")
 
 
 def _by_name(algorithm: Any) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import EnvId, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.tasks.files import load_task, task_to_yaml
+from lwmecps_core.tasks.files import read_task_file, task_to_yaml
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.clients import Clients
+from services.cli.loads import checked, only
 from services.cli.render import console, plain, print_json, table
 from services.common import convert
 
@@ -27,14 +29,20 @@ def create(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A task or a task distribution, YAML or JSON.")],
     name: Annotated[str, typer.Option(help="Name of a distribution; a task has its own.")] = "",
+    scale_to: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Scale a task's load: the busiest needs this share of what serves it at the peak."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a load that can't be served.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Register a task file; it is checked before it is sent."""
-    task = register(ctx.obj, load_task(file), name)
+    """Register a task file; it is checked before it is sent, and what was assumed and what can't be served is said."""
+    tasks = create_from(ctx.obj, file, name, scale_to, strict)
     if as_json:
-        print_json(plain(task))
+        print_json([plain(task) for task in tasks] if len(tasks) > 1 else plain(tasks[0]))
     else:
-        console.print(f"{task.id}  {task.name}", highlight=False)
+        for task in tasks:
+            console.print(f"{task.id}  {task.name}", highlight=False)
 
 
 @app.command()
@@ -92,15 +100,34 @@ def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = ""
     return created
 
 
+def create_from(
+    clients: Clients, path: Path, name: str = "", scale_to: float | None = None, strict: bool = False
+) -> list[pb.Task]:
+    """Register what a file holds; of a request of the predecessor, also the registered tasks that it names.
+
+    Raises `InvalidInput` for a file that holds and names none, and, if `strict`, for load that can't be served.
+    """
+    file = read_task_file(path)
+    items = checked(file, str(path), scale_to, strict)
+    named = file.request.named_ids if file.request else ()
+    if not items and not named:
+        raise InvalidInput(str(path), [Violation(".", "holds no task and no distribution")])
+    known = [clients.registry("GetTask", pb.GetTaskRequest(task_id=id_)).task for id_ in named]
+    return known + [register(clients, item, name) for item in items]
+
+
 def resolve(clients: Clients, ids_or_files: list[str]) -> list[str]:
     """Ids of registered tasks; what names a file is registered first."""
-    return [register(clients, load_task(Path(item))).id if is_file(item) else item for item in ids_or_files]
+    found = []
+    for item in ids_or_files:
+        found += [task.id for task in create_from(clients, Path(item))] if is_file(item) else [item]
+    return found
 
 
 def fetch(clients: Clients, id_or_file: str) -> TaskSpec | TaskDistribution:
     """A registered task, or the one in a file."""
     if is_file(id_or_file):
-        return load_task(Path(id_or_file))
+        return only(id_or_file)
     return _value(clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
 
 

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, Field
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.reading import UniqueLoader
 from services.common.scopes import Scope
 
 ScopeName = Literal["read", "run", "admin"]
@@ -81,7 +82,7 @@ def new_entry(name: str, scope: ScopeName, expires: datetime | None = None) -> t
 def read_tokens(file: str) -> KnownTokens:
     """The tokens in a file; raises `InvalidInput` naming the file, and never what it holds."""
     try:
-        data = yaml.safe_load(Path(file).read_text())
+        data = yaml.load(Path(file).read_text(), Loader=UniqueLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InvalidInput(file, [Violation(".", f"can't be read: {type(error).__name__}")]) from None
     entries = parse(list[TokenEntry], data, file)

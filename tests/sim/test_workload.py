@@ -43,12 +43,48 @@ def test_gradual_users_climb_and_descend_once():
     assert rises[:50].all() and not rises[50:].any()
 
 
-def test_recordings_are_sampled_not_averaged():
-    recorded = tuple((float(i), 100.0 - i) for i in range(6))
-    users = table(pattern="recorded", recorded_users=recorded, recorded_step_s=5.0, base_users=())
-    assert users[:, 0].tolist() == [0.0, 2.0, 4.0]
-    users = table(pattern="recorded", recorded_users=recorded, recorded_step_s=25.0, base_users=())
-    assert users[:, 0].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 5, 5]
+def recorded(columns, step_s, how, interval_s=10.0):
+    return table(
+        pattern="recorded",
+        base_users=(),
+        recorded_users=tuple(zip(*columns, strict=True)),
+        recorded_step_s=step_s,
+        resample=how,
+        interval_s=interval_s,
+    )
+
+
+RAMP = ((0.0, 1.0, 2.0, 3.0, 4.0, 5.0), (9.0, 0.0, 9.0, 0.0, 9.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("how", "first", "second"),
+    [("mean", [0.5, 2.5, 4.5], [4.5] * 3), ("max", [1, 3, 5], [9] * 3), ("sample", [0, 2, 4], [9] * 3)],
+)
+def test_an_interval_takes_the_mean_the_largest_or_the_first_of_the_recorded_steps_it_covers(how, first, second):
+    users = recorded(RAMP, 5.0, how)
+    assert users.tolist() == [list(pair) for pair in zip(first, second, strict=True)]
+
+
+def test_the_mean_is_what_a_recording_is_resampled_by_unless_told_otherwise():
+    assert WorkloadSpec(share=((1.0,),)).resample == "mean"
+    assert TaskDistribution().resample == "mean"
+
+
+@pytest.mark.parametrize("step_s", [10.0, 3.0, 7.0, 25.0, 60.0])
+def test_the_mean_loses_no_request_whatever_the_steps(step_s):
+    columns = np.random.default_rng(1).uniform(0.0, 2.5e4, (2, 70))
+    users = recorded(columns, step_s, "mean").astype(np.float64)
+    seconds = np.minimum(10.0, 70 * step_s - 10.0 * np.arange(len(users)))
+    assert (users * seconds[:, None]).sum(0) == pytest.approx(columns.sum(1) * step_s, rel=1e-6)
+
+
+def test_steps_as_long_as_an_interval_are_taken_as_they_are_and_longer_ones_last():
+    for how in ("mean", "max", "sample"):
+        assert recorded(RAMP, 10.0, how)[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert recorded(RAMP, 25.0, "sample")[:, 0].tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4, 5, 5]
+    assert recorded(RAMP, 25.0, "max")[:, 0].tolist() == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 5, 5, 5]
+    assert recorded(RAMP, 25.0, "mean")[:5, 0].tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
 def test_the_clock_turns_once_in_a_period():

@@ -155,11 +155,52 @@ def test_a_parameter_of_another_family_is_refused():
         parse(TaskDistribution, {"family": "mec_city", "latency_threshold": 100.0}, "request")
 
 
-def test_a_recording_keeps_just_the_steps_that_control_intervals_look_at() -> None:
+RECORDED = TaskDistribution(family="load_profile", nodes=2, deployments=2)
+
+
+def test_a_recording_that_is_sampled_keeps_just_the_steps_that_control_intervals_look_at() -> None:
     ramp = tuple((float(t), float(2 * t)) for t in range(8640))
-    task = draw(TaskDistribution(family="load_profile", nodes=2, deployments=2, recorded_users=ramp), 3)
+    task = draw(replace(RECORDED, recorded_users=ramp, resample="sample"), 3)
     kept = np.array(task.workload.recorded_users)
     assert kept.shape == (120, 2) and task.workload.recorded_step_s == 720.0
     np.testing.assert_allclose(users_table(task), kept, rtol=1e-6)
     steps = np.diff(kept, axis=0) / np.diff(kept, axis=0).max(axis=0)
     assert ((steps > 0.99).sum(axis=0) >= 118).all(), "every 72nd recorded step, over the end of the day once"
+
+
+@pytest.mark.parametrize("step_s", [10.0, 7.0])
+def test_a_recording_of_which_intervals_take_the_mean_keeps_every_request(step_s) -> None:
+    flickers = tuple((float(t % 2 * 40), 20.0) for t in range(8640))
+    task = draw(replace(RECORDED, recorded_users=flickers, recorded_step_s=step_s), 3)
+    users = users_table(task)
+    assert users.std(axis=0) == pytest.approx([0.0, 0.0], abs=0.2)
+    scales = users.mean(0) / 20.0
+    assert (scales > 0.69).all() and (scales < 1.31).all()
+
+
+def test_recorded_users_of_another_interval_send_so_many_times_fewer_requests() -> None:
+    users = ((20.0, 10.0),) * 12
+    one, sixty = (
+        draw(TaskDistribution(nodes=2, deployments=2, recorded_users=users, recorded_request_interval_s=s), 5)
+        for s in (1.0, 60.0)
+    )
+    assert one.workload.recorded_users == sixty.workload.recorded_users
+    assert (one.workload.request_interval_s, sixty.workload.request_interval_s) == (1.0, 60.0)
+
+
+def test_recorded_users_ask_the_stations_that_they_asked_wherever_these_have_gone() -> None:
+    # Station 0 asks its own server only, the busier station 1 that of station 0 first, station 2 its own, then 1's.
+    users, order = ((1.0, 1000.0, 1e6),) * 6, ((0,), (0, 1), (2, 1))
+    for seed in range(12):
+        d = TaskDistribution(nodes=3, deployments=3, recorded_users=users, recorded_failover=order)
+        w = draw(d, seed).workload
+        a, b, c = np.argsort(np.array(w.recorded_users)[0]).tolist()
+        assert (w.failover[a], w.failover[b], w.failover[c]) == ((a,), (a, b), (c, b))
+        assert np.argmax(np.array(w.share), axis=1)[[a, b, c]].tolist() == [a, a, c]
+
+
+def test_failover_that_fits_no_recording_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="one row per node"):
+        parse(TaskDistribution, {"nodes": 2, "recorded_users": [[1, 2]], "recorded_failover": [[0], [2]]}, "request")
+    with pytest.raises(InvalidInput, match="no recorded_users"):
+        parse(TaskDistribution, {"recorded_request_interval_s": 5.0}, "request")

@@ -9,7 +9,8 @@ from lwmecps_core.config import dump
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.tasks.files import load_task, task_to_yaml
+from lwmecps_core.tasks.files import load_task, read_task_file, task_to_yaml
+from services.common import convert
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -149,7 +150,7 @@ def test_a_file_that_is_not_yaml_says_where(tmp_path):
 def test_a_profile_beside_the_file_becomes_the_recorded_load(tmp_path):
     (tmp_path / "load").mkdir()
     write_station(tmp_path / "load", 1, [3, 4, 5])
-    write_station(tmp_path / "load", 2, [6, 7, 8, 9])
+    write_station(tmp_path / "load", 2, [6, 7, 8])
     task = load_task(write(tmp_path, change(USER_TASK, "workload", {"profile": "load", "speedup": 72})))
     w = task.workload
     assert w.recorded_users == ((3, 6), (4, 7), (5, 8))
@@ -178,3 +179,96 @@ def test_a_profile_may_not_leave_the_files_folder_unless_the_caller_opens_anothe
 def test_keys_that_a_profile_sets_can_not_stand_beside_it(tmp_path):
     data = change(USER_TASK, "workload", {"profile": "load", "base_users": [1, 2]})
     assert "can't stand beside profile" in violations(write(tmp_path, data))["workload.base_users"]
+
+
+@pytest.mark.parametrize(("word", "read"), [("no", "false"), ("off", "false"), ("yes", "true")])
+def test_a_name_that_yaml_reads_as_a_boolean_is_one_message_that_says_so(tmp_path, word, read):
+    path = tmp_path / "task.yaml"
+    for field, text in (("node_name[0]", f"[{word}]"), ("deployments[0].name", "[a]")):
+        nodes, deployments = (text, "[web]") if field.startswith("node") else ("[a]", f"[{word}]")
+        path.write_text(f"node_name: {nodes}\nmax_hardware: {{cpu: 8, ram: 16000}}\ndeployments: {deployments}\n")
+        found = violations(path)
+        assert list(found) == [field]
+        assert f"as {read}" in found[field] and "in quotes" in found[field]
+    path.write_text(path.read_text().replace(f"[{word}]", f"['{word}']"))
+    assert load_task(path).deployments[0].name == word
+
+
+@pytest.mark.parametrize(("written", "kind"), [("1", "a number"), ("1.5", "a number"), ("2020-01-01", "a date")])
+def test_a_name_that_yaml_reads_as_something_else_says_what(tmp_path, written, kind):
+    path = tmp_path / "task.yaml"
+    path.write_text(f"node_name: [{written}]\nmax_hardware: {{cpu: 8, ram: 16000}}\ndeployments: [web]\n")
+    assert violations(path) == {
+        "node_name[0]": f"{written} was read as {kind} where a text stands: put what is written there in quotes"
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        ({"node_names": ["a"], "max_hardware": {"cpu": 8, "ram": 1}}, {"node_name", "node_names"}),
+        (change(USER_TASK, "deployments.1", {"nme": "x"}), {"deployments[1].name", "deployments[1].nme"}),
+        (change(USER_TASK, "deployments", "web"), {"deployments"}),
+        (change(USER_TASK, "workload", {"base_users": -1}), {"workload.base_users[0]"}),
+        (change(USER_TASK, "workload", {"base_users": "many"}), {"workload.base_users[0]"}),
+        (change(USER_TASK, "node_name", ["node1", "node1", "node2"]), {"node_name"}),
+        (change(USER_TASK, "deployments", ["a", "a"]), {"deployments"}),
+        ({"family": "mec_city", "node": 3}, {"node"}),
+    ],
+)
+def test_what_only_follows_from_a_mistake_is_not_reported_beside_it(tmp_path, data, fields):
+    assert violations(write(tmp_path, data)).keys() == fields
+
+
+def test_a_refused_number_is_shown(tmp_path):
+    assert violations(write(tmp_path, change(USER_TASK, "max_hardware.cpu", -8)))["max_hardware.cpu"].endswith("not -8")
+
+
+def test_amounts_with_units_are_read_in_every_form(tmp_path):
+    task = load_task(write(tmp_path, change(change(USER_TASK, "max_hardware.ram", "16Gi"), "pod_usage.cpu", "1500m")))
+    assert (task.cluster.nodes[0].ram_mib, task.deployments[0].cpu_millicores) == (16384, 1500)
+    native = change(dump(draw(TaskDistribution(), 1)), "deployments.0.timeout_ms", "2s")
+    assert load_task(write(tmp_path, native)).deployments[0].timeout_ms == 2000
+    scaling = {"family": "kubernetes_scaling", "cpu_requirement": "500m", "memory_requirement": "1Gi"}
+    distribution = load_task(write(tmp_path, scaling))
+    assert (distribution.cpu_requirement, distribution.memory_requirement) == (500, 1024)
+
+
+def test_a_distribution_with_a_recording_survives_the_way_through_a_file_and_a_message(tmp_path):
+    item = TaskDistribution(
+        nodes=2,
+        recorded_users=((1.0, 2.0), (3.0, 4.0)),
+        recorded_request_interval_s=60.0,
+        recorded_failover=((1, 0), ()),
+        resample="max",
+    )
+    (tmp_path / "task.yaml").write_text(task_to_yaml(item))
+    assert load_task(tmp_path / "task.yaml") == item
+    assert convert.distribution_from_message(convert.distribution_to_message(item)) == item
+
+
+CASES = Path(__file__).resolve().parents[2] / "../shared/cases"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="the cases that came out wrong are not on this machine")
+def test_inputs_that_came_out_wrong_come_out_right():
+    twelve = load_task(CASES / "station_order/task.yaml")
+    assert twelve.workload.recorded_users[0] == tuple(range(1, 13))
+    assert load_task(CASES / "fewer_deployments/task.yaml").workload.share == ((1,),) * 3
+    one, sixty = (load_task(CASES / f"request_interval/distribution_{s}s.yaml") for s in (1, 60))
+    assert one.recorded_request_interval_s * 60 == sixty.recorded_request_interval_s
+    assert "(bs1 60, bs2 5, bs3 60)" in violations_of(CASES / "short_station/task.yaml")
+    assert "lines 5, 7" in violations_of(CASES / "task_files/key_twice.yaml")
+    assert "`no`" in violations_of(CASES / "task_files/norway.yaml")
+    units = load_task(CASES / "task_files/quantities.yaml")
+    assert (units.cluster.nodes[0].ram_mib, units.cluster.nodes[0].access_latency_ms) == (16384, 20)
+    assert units.deployments[0].cpu_millicores == 1500
+    assert load_task(CASES / "task_files/measured_links.yaml").cluster.rtt_ms[0][1] == pytest.approx(191.55)
+    held = {p.stem: len(read_task_file(p).items) for p in (CASES / "predecessor").glob("*.json")}
+    assert held == {"adapt": 1, "maml_task": 2, "meta_task": 2, "transfer_task": 0}
+
+
+def violations_of(path: Path) -> str:
+    with pytest.raises(InvalidInput) as caught:
+        load_task(path)
+    return str(caught.value)

@@ -86,7 +86,7 @@ def test_a_task_under_a_recording_has_exactly_its_users_and_servers(tmp_path):
     task = profile_task(load, draw(TaskDistribution(nodes=2, deployments=2), 0))
     assert task.workload.recorded_users == load.users
     assert task.workload.share == ((1, 0), (0, 1)) and task.workload.failover == load.failover
-    with pytest.raises(InvalidInput, match="has 2 stations"):
+    with pytest.raises(InvalidInput, match=r"the 2 stations \(bs_1, bs_2\) and the 4 nodes"):
         profile_task(load, draw(TaskDistribution(), 0))
 
 

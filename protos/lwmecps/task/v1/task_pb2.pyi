@@ -25,6 +25,13 @@ class Arrivals(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ARRIVALS_POISSON: _ClassVar[Arrivals]
     ARRIVALS_BURST: _ClassVar[Arrivals]
 
+class Resample(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESAMPLE_UNSPECIFIED: _ClassVar[Resample]
+    RESAMPLE_MEAN: _ClassVar[Resample]
+    RESAMPLE_MAX: _ClassVar[Resample]
+    RESAMPLE_SAMPLE: _ClassVar[Resample]
+
 class Routing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROUTING_UNSPECIFIED: _ClassVar[Routing]
@@ -81,6 +88,10 @@ PATTERN_RECORDED: Pattern
 ARRIVALS_UNSPECIFIED: Arrivals
 ARRIVALS_POISSON: Arrivals
 ARRIVALS_BURST: Arrivals
+RESAMPLE_UNSPECIFIED: Resample
+RESAMPLE_MEAN: Resample
+RESAMPLE_MAX: Resample
+RESAMPLE_SAMPLE: Resample
 ROUTING_UNSPECIFIED: Routing
 ROUTING_CLUSTER: Routing
 ROUTING_LEAST_CONNECTIONS: Routing
@@ -115,8 +126,14 @@ class Failover(_message.Message):
     deployments: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, deployments: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class Servers(_message.Message):
+    __slots__ = ("stations",)
+    STATIONS_FIELD_NUMBER: _ClassVar[int]
+    stations: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, stations: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class WorkloadSpec(_message.Message):
-    __slots__ = ("pattern", "base_users", "amplitude", "period_s", "phase", "recorded_users", "recorded_step_s", "request_interval_s", "arrivals", "noise", "share", "failover", "speedup", "random_start")
+    __slots__ = ("pattern", "base_users", "amplitude", "period_s", "phase", "recorded_users", "recorded_step_s", "request_interval_s", "arrivals", "noise", "share", "failover", "speedup", "random_start", "resample")
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     BASE_USERS_FIELD_NUMBER: _ClassVar[int]
     AMPLITUDE_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +148,7 @@ class WorkloadSpec(_message.Message):
     FAILOVER_FIELD_NUMBER: _ClassVar[int]
     SPEEDUP_FIELD_NUMBER: _ClassVar[int]
     RANDOM_START_FIELD_NUMBER: _ClassVar[int]
+    RESAMPLE_FIELD_NUMBER: _ClassVar[int]
     pattern: Pattern
     base_users: _tensor_pb2.Tensor
     amplitude: float
@@ -145,7 +163,8 @@ class WorkloadSpec(_message.Message):
     failover: _containers.RepeatedCompositeFieldContainer[Failover]
     speedup: float
     random_start: bool
-    def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ...) -> None: ...
+    resample: Resample
+    def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ..., resample: _Optional[_Union[Resample, str]] = ...) -> None: ...
 
 class ObjectiveSpec(_message.Message):
     __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms")
@@ -250,7 +269,7 @@ class TaskSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ..., kubernetes: _Optional[_Union[KubernetesSpec, _Mapping]] = ...) -> None: ...
 
 class TaskDistribution(_message.Message):
-    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight")
+    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight", "recorded_request_interval_s", "recorded_failover", "resample")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -266,6 +285,9 @@ class TaskDistribution(_message.Message):
     LATENCY_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     OPTIMIZATION_TARGET_FIELD_NUMBER: _ClassVar[int]
     CONSTRAINT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_REQUEST_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_FAILOVER_FIELD_NUMBER: _ClassVar[int]
+    RESAMPLE_FIELD_NUMBER: _ClassVar[int]
     family: Family
     env_id: str
     nodes: int
@@ -281,7 +303,10 @@ class TaskDistribution(_message.Message):
     latency_threshold: float
     optimization_target: OptimizationTarget
     constraint_weight: float
-    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ...) -> None: ...
+    recorded_request_interval_s: float
+    recorded_failover: _containers.RepeatedCompositeFieldContainer[Servers]
+    resample: Resample
+    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ..., recorded_request_interval_s: _Optional[float] = ..., recorded_failover: _Optional[_Iterable[_Union[Servers, _Mapping]]] = ..., resample: _Optional[_Union[Resample, str]] = ...) -> None: ...
 
 class ObservationBlock(_message.Message):
     __slots__ = ("name", "shape")

@@ -1,0 +1,73 @@
+"""Files of people, YAML or JSON: read whole, or refused with what is wrong and where."""
+
+import json
+from collections.abc import Hashable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lwmecps_core.errors import InvalidInput, Violation
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML or JSON file holds.
+
+    Raises `InvalidInput` with the file, and the line where that is known, for what is not readable, holds no mapping,
+    or has a key twice, of which a parser would keep the last in silence.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = _from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
+    except KeyTwiceError as error:
+        raise InvalidInput(str(path), error.violations) from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InvalidInput(str(path), [Violation(".", f"not readable: {error}")]) from None
+    if not isinstance(data, dict):
+        raise InvalidInput(str(path), [Violation(".", f"must hold a mapping of keys, not {type(data).__name__}")])
+    return data
+
+
+class KeyTwiceError(yaml.YAMLError):
+    """Keys that stand twice in one mapping."""
+
+    def __init__(self, violations: list[Violation]) -> None:
+        self.violations = violations
+        super().__init__()
+
+
+class UniqueLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, which refuses a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """A mapping of YAML; keys that `<<` merges into it don't count."""
+        lines: dict[Any, list[int]] = {}
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(name := self.construct_object(key, True), Hashable):
+                lines.setdefault(name, []).append(key.start_mark.line + 1)
+        if twice := {key: found for key, found in lines.items() if len(found) > 1}:
+            raise KeyTwiceError([Violation(str(key), _stands(found)) for key, found in twice.items()])
+        return super().construct_mapping(node, deep)
+
+
+def _stands(lines: list[int]) -> str:
+    return f"stands {len(lines)} times, in lines {', '.join(map(str, lines))}: keep one"
+
+
+def _from_json(text: str) -> Any:
+    repeated: set[str] = set()
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) < len(pairs):
+            names = [name for name, _ in pairs]
+            repeated.update(name for name in made if names.count(name) > 1)
+        return made
+
+    data = json.loads(text, object_pairs_hook=unique)
+    if repeated:
+        with suppress(yaml.scanner.ScannerError, yaml.parser.ParserError):
+            yaml.load(text, Loader=UniqueLoader)  # JSON's parser knows no lines, that of YAML finds them
+        raise KeyTwiceError([Violation(name, "stands more than once: keep one") for name in sorted(repeated)])
+    return data

@@ -1,0 +1,29 @@
+"""What would take all of a machine's memory is refused."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lwmecps_core.specs import TaskSpec
+
+MAX_NUMBERS = 2**22
+"""Most numbers of one kind (users in every interval, pods that start, choices of an action) that a task may need."""
+
+
+def refuse_too_large(task: "TaskSpec") -> None:
+    """Raise `ValueError` for a task that needs more than `MAX_NUMBERS` of one kind."""
+    w, nodes, pools = task.workload, len(task.cluster.nodes), len(task.cluster.nodes) * len(task.deployments)
+    recorded = w.pattern == "recorded"
+    pattern_s = len(w.recorded_users) * w.recorded_step_s if recorded else w.period_s
+    cause = "workload.recorded_users, recorded_step_s" if recorded else "workload.period_s"
+    intervals = pattern_s / w.speedup / task.interval_s
+    slots = max(d.startup_s for d in task.deployments) / task.interval_s
+    choices = max(d.max_replicas for d in task.deployments) + 1
+    hops = nodes if task.routing == "local_first" else 0
+    for text, numbers in (
+        (f"routing: {hops} nodes to go on to from each of {pools} pairs", hops * pools),
+        (f"{cause}, speedup, interval_s: {intervals:.3g} intervals at {nodes} nodes", intervals * nodes),
+        (f"interval_s: {slots:.3g} intervals of starting for each of {pools} pairs", slots * pools),
+        (f"deployments: max_replicas: {choices} choices for each of {pools} pairs", choices * pools),
+    ):
+        if numbers > MAX_NUMBERS:
+            raise ValueError(f"{text} are too many: {numbers:.3g} numbers, at most {MAX_NUMBERS}")

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bench.context.cells import FLAGSHIP, Problem
-from bench.context.view import At, View
+from bench.context.cells import FLAGSHIP, ClusterKind
+from bench.context.view import At, Evidence
 from lwmecps_core.specs import FAMILIES
 
 CONTEXT, SECOND = At("context"), At("context", 0, 2)
@@ -12,13 +12,13 @@ BLIND, MULTI_TASK, PRIVILEGED, ORACLE = At("blind"), At("multi_task"), At("privi
 CALIBRATED = At("hpa_calibrated")
 RIVALS = ("rate_rule_adapted", "hpa_tuned")
 """Rules that try settings out on the cluster."""
-FLAGSHIP_PROBLEM = Problem(family=FLAGSHIP)
-LARGE = Problem(family=FLAGSHIP, nodes=8, deployments=8)
-Views = Mapping[Problem, View]
+FLAGSHIP_PROBLEM = ClusterKind(family=FLAGSHIP)
+LARGE = ClusterKind(family=FLAGSHIP, nodes=8, deployments=8)
+Views = Mapping[ClusterKind, Evidence]
 
 
 @dataclass(frozen=True)
-class Bar:
+class ContextBar:
     """A demand, what was measured, and whether that meets it."""
 
     demand: str
@@ -26,7 +26,7 @@ class Bar:
     met: bool
 
 
-def bars(views: Views) -> list[Bar]:
+def bars(views: Views) -> list[ContextBar]:
     """All bars that there are figures for."""
     flagship = views.get(FLAGSHIP_PROBLEM)
     found = [*_first_episode(flagship), *_second_episode(flagship), *_tails(flagship)] if flagship else []
@@ -35,11 +35,11 @@ def bars(views: Views) -> list[Bar]:
     return found + list(_rivals(views))
 
 
-def _first_episode(view: View) -> Iterator[Bar]:
+def _first_episode(view: Evidence) -> Iterator[ContextBar]:
     for other, least in ((BLIND, 1.5), (MULTI_TASK, 0.5)):
         if CONTEXT in view and other in view:
             d = view.difference(CONTEXT, other)
-            yield Bar(
+            yield ContextBar(
                 f"1st episode over `{other.title}` by ≥ {least}, the interval without 0",
                 f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
                 d.mean >= least and d.low > 0,
@@ -47,20 +47,20 @@ def _first_episode(view: View) -> Iterator[Bar]:
     taught = view.of("adapted")
     if CONTEXT in view and taught:
         d = view.difference(CONTEXT, taught[-1])
-        yield Bar(
+        yield ContextBar(
             f"1st episode not below `{taught[-1].title}` (24 episodes): lower bound ≥ −0.3",
             f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
             d.low >= -0.3,
         )
 
 
-def _second_episode(view: View) -> Iterator[Bar]:
+def _second_episode(view: Evidence) -> Iterator[ContextBar]:
     scratch = view.of("scratch")
     ends = [(scratch[-1], ORACLE, 0.9)] if scratch else []
     for low, high, least in (*ends, (CALIBRATED, ORACLE, 0.78), (BLIND, PRIVILEGED, 0.85)):
         if SECOND in view and low in view and high in view:
             share = view.share(SECOND, low, high)
-            yield Bar(
+            yield ContextBar(
                 f"2nd episode: ≥ {least:.0%} of `{low.title}` → `{high.title}`",
                 f"{share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]",
                 share.mean >= least,
@@ -69,19 +69,19 @@ def _second_episode(view: View) -> Iterator[Bar]:
     if steps and SECOND in view:
         best = max(steps, key=view.mean)
         d = view.difference(best, SECOND)
-        yield Bar(
+        yield ContextBar(
             f"≤ 5 steps not worse than none: best (`{best.title}`) over the 2nd episode",
             f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
             d.high >= 0,
         )
 
 
-def _tails(view: View) -> Iterator[Bar]:
+def _tails(view: Evidence) -> Iterator[ContextBar]:
     for at in (CONTEXT, SECOND):
         if at in view and CALIBRATED in view:
             ahead = view.rewards(at) - view.rewards(CALIBRATED)
             below = float((ahead < 0).mean())
-            yield Bar(
+            yield ContextBar(
                 f"`{at.title}` below `hpa_calibrated` on ≤ 5 % of tasks, on none by more than 3",
                 f"{below:.1%} of {ahead.size} tasks and seeds; farthest {ahead.min():+.2f}; "
                 f"{int((ahead < -3).sum())} by more than 3",
@@ -89,34 +89,34 @@ def _tails(view: View) -> Iterator[Bar]:
             )
 
 
-def _learnt_memory(view: View) -> Iterator[Bar]:
+def _learnt_memory(view: Evidence) -> Iterator[ContextBar]:
     for episode in (1, 2):
         learnt, kept = At("recurrent", 0, episode), At("context", 0, episode)
         if learnt in view and kept in view:
             d = view.difference(learnt, kept)
-            yield Bar(
+            yield ContextBar(
                 f"RL² within 0.5 of the statistics, episode {episode}",
                 f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
                 d.mean >= -0.5,
             )
 
 
-def _large(view: View) -> Iterator[Bar]:
+def _large(view: Evidence) -> Iterator[ContextBar]:
     for at in (CONTEXT, SECOND):
         if at in view and CALIBRATED in view and ORACLE in view:
             share = view.share(at, CALIBRATED, ORACLE)
-            yield Bar(
+            yield ContextBar(
                 f"trained on 4 × 4, acting on 8 × 8: `{at.title}` ≥ 70 % of `hpa_calibrated` → `oracle`",
                 f"{share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]",
                 share.mean >= 0.7,
             )
 
 
-def _rivals(views: Views) -> Iterator[Bar]:
+def _rivals(views: Views) -> Iterator[ContextBar]:
     for rival in RIVALS:
         above, below, parts = 0, 0, []
         for family in FAMILIES:
-            view = views.get(Problem(family=family))
+            view = views.get(ClusterKind(family=family))
             if view is None or not view.of(rival) or not view.of("context_fine_tuned"):
                 continue
             best = max(view.of("context_fine_tuned"), key=view.mean)
@@ -124,7 +124,7 @@ def _rivals(views: Views) -> Iterator[Bar]:
             above, below = above + (d.low > 0), below + (d.high < 0)
             parts.append(f"{family} {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]")
         if parts:
-            yield Bar(
+            yield ContextBar(
                 f"best of ≤ 5 steps over `{rival}`: significantly above on ≥ 3 families of 5, below on none",
                 "; ".join(parts),
                 above >= 3 and not below,

@@ -30,7 +30,7 @@ PLAIN_STEPS = ("context", "multi_task")
 
 
 @config
-class Problem:
+class ClusterKind:
     """A kind of cluster."""
 
     family: str
@@ -51,11 +51,11 @@ class Cell:
     `rules` are the baselines, which no seed belongs to.
     """
 
-    problem: Problem
+    problem: ClusterKind
     method: str
     seed: int = 0
     tasks: int = 64
-    also: tuple[Problem, ...] = ()
+    also: tuple[ClusterKind, ...] = ()
     algorithm: AlgorithmConfig = PPOConfig()
     training: TrainConfig | MetaConfig = TrainConfig()
     measuring: EvaluateConfig = EvaluateConfig()
@@ -95,23 +95,23 @@ def _turn(cell: Cell) -> tuple[int, int, int]:
     return where, ORDER.index(cell.method), cell.seed
 
 
-def sizes(problem: Problem) -> tuple[Problem, ...]:
+def sizes(problem: ClusterKind) -> tuple[ClusterKind, ...]:
     """The other sizes that policies trained on `problem` act on."""
-    return (
-        tuple(replace(problem, nodes=n, deployments=d) for n, d in SIZES) if problem == Problem(family=FLAGSHIP) else ()
-    )
+    if problem != ClusterKind(family=FLAGSHIP):
+        return ()
+    return tuple(replace(problem, nodes=n, deployments=d) for n, d in SIZES)
 
 
-def _problems(families: Sequence[str]) -> Iterator[Problem]:
+def _problems(families: Sequence[str]) -> Iterator[ClusterKind]:
     for family in families:
-        yield Problem(family=family)
+        yield ClusterKind(family=family)
         if family in (FLAGSHIP, "kubernetes_scaling"):
-            yield Problem(family=family, env_id="lwmecps-v4")
+            yield ClusterKind(family=family, env_id="lwmecps-v4")
 
 
-def _of(problem: Problem, tasks: int, seeds: int | None) -> Iterator[Cell]:
+def _of(problem: ClusterKind, tasks: int, seeds: int | None) -> Iterator[Cell]:
     demo = DemoSettings()
-    flagship = problem == Problem(family=FLAGSHIP)
+    flagship = problem == ClusterKind(family=FLAGSHIP)
     also = sizes(problem)
     measuring = EvaluateConfig(episodes=demo.evaluation_episodes)
     for one in (problem, *also):

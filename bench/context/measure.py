@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.context.cells import ADAPTED, EVALUATION_SEED, HELD_OUT_SEED, Cell, Problem
-from bench.context.results import Found, Outcome
+from bench.context.cells import ADAPTED, EVALUATION_SEED, HELD_OUT_SEED, Cell, ClusterKind
+from bench.context.results import CellOutcome, Found
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import MetaConfig
@@ -20,25 +20,25 @@ from lwmecps_core.training.progress import Progress
 COLLECTOR = LocalCollector()
 
 
-def run(cell: Cell) -> Outcome:
+def run(cell: Cell) -> CellOutcome:
     """Train what the cell trains, and measure it."""
     if cell.baselines:
-        return Outcome(found=list(_rules(cell)))
+        return CellOutcome(found=list(_rules(cell)))
     begun = time.process_time()
     policy = _trained(cell)
     cpu_s = time.process_time() - begun
     found = [x for problem in (cell.problem, *cell.also) for x in _policy(cell, policy, problem)]
-    return Outcome(found=found, training_cpu_s=cpu_s)
+    return CellOutcome(found=found, training_cpu_s=cpu_s)
 
 
-def distribution(problem: Problem) -> TaskDistribution:
+def distribution(problem: ClusterKind) -> TaskDistribution:
     """What training tasks and held-out ones are drawn from."""
     return TaskDistribution(
         family=problem.family, env_id=problem.env_id, nodes=problem.nodes, deployments=problem.deployments
     )
 
 
-def held_out(problem: Problem, count: int) -> tuple[TaskSpec, ...]:
+def held_out(problem: ClusterKind, count: int) -> tuple[TaskSpec, ...]:
     """The tasks that every method is measured on."""
     return tuple(draw(distribution(problem), HELD_OUT_SEED + i) for i in range(count))
 
@@ -61,7 +61,7 @@ def _trained(cell: Cell) -> PolicyData:
     return last.policy
 
 
-def _policy(cell: Cell, policy: PolicyData, problem: Problem) -> Iterator[Found]:
+def _policy(cell: Cell, policy: PolicyData, problem: ClusterKind) -> Iterator[Found]:
     """The policy as it is, and after steps; beside what was taught to adapt also random weights after as many."""
     tasks = held_out(problem, cell.tasks)
     start = "unadapted" if cell.method == ADAPTED else cell.method
@@ -75,12 +75,12 @@ def _policy(cell: Cell, policy: PolicyData, problem: Problem) -> Iterator[Found]
         yield from _stepped(problem, adapt(policy, tasks, cfg, COLLECTOR, seed=cell.seed), "scratch")
 
 
-def _stepped(problem: Problem, steps: Iterator[Progress], method: str) -> Iterator[Found]:
+def _stepped(problem: ClusterKind, steps: Iterator[Progress], method: str) -> Iterator[Found]:
     """Without the policy as it was before the first step."""
     return (found for found in _found(problem, steps, method) if found.inner_steps)
 
 
-def _found(problem: Problem, steps: Iterator[Progress], method: str) -> Iterator[Found]:
+def _found(problem: ClusterKind, steps: Iterator[Progress], method: str) -> Iterator[Found]:
     rows = [replace(row, method=method) for step in steps for row in step.rows]
     for summary in summarise(rows):
         at = (summary.inner_steps, summary.episode)

@@ -10,8 +10,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from bench.context.bars import CONTEXT
-from bench.context.cells import Problem
-from bench.context.view import View
+from bench.context.cells import ClusterKind
+from bench.context.view import Evidence
 
 SHOWN = (
     "oracle",
@@ -31,7 +31,7 @@ SHOWN = (
 LEAST = -15.0
 
 
-def draw(views: Mapping[Problem, View], folder: Path) -> None:
+def draw(views: Mapping[ClusterKind, Evidence], folder: Path) -> None:
     """Differences to the policy with a context in its first episode, one panel for each kind of cluster."""
     if not views:
         return
@@ -67,7 +67,7 @@ def draw(views: Mapping[Problem, View], folder: Path) -> None:
     plt.close(figure)
 
 
-def _method(axes: plt.Axes, view: View, method: str, line: int) -> None:
+def _method(axes: plt.Axes, view: Evidence, method: str, line: int) -> None:
     points = view.of(method)
     for at in points:
         full = at == points[-1]

@@ -7,9 +7,9 @@ import numpy as np
 
 from bench.context import plots
 from bench.context.bars import CONTEXT, bars
-from bench.context.cells import Cell, Problem
-from bench.context.results import Outcomes
-from bench.context.view import View
+from bench.context.cells import Cell, ClusterKind
+from bench.context.results import CellOutcomes
+from bench.context.view import Evidence
 from lwmecps_core.statistics import holm
 
 EXPLAINED = """
@@ -28,11 +28,11 @@ EXPLAINED = """
 """
 
 
-def write(cells: Sequence[Cell], outcomes: Outcomes, docs: Path) -> None:
+def write(cells: Sequence[Cell], outcomes: CellOutcomes, docs: Path) -> None:
     """The page and its pictures, of the kinds of clusters on which a policy with a context was measured."""
     problems = dict.fromkeys(x.problem for o in outcomes.values() for x in o.found)
     order = {p: i for i, p in enumerate(dict.fromkeys(p for cell in cells for p in (cell.problem, *cell.also)))}
-    views = {p: View(p, cells, outcomes) for p in sorted(problems, key=order.__getitem__)}
+    views = {p: Evidence(p, cells, outcomes) for p in sorted(problems, key=order.__getitem__)}
     views = {p: view for p, view in views.items() if CONTEXT in view}
     folder = docs / "context"
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def write(cells: Sequence[Cell], outcomes: Outcomes, docs: Path) -> None:
     (docs / "context.md").write_text("\n".join(_page(cells, outcomes, views)) + "\n")
 
 
-def _page(cells: Sequence[Cell], outcomes: Outcomes, views: dict[Problem, View]) -> Iterator[str]:
+def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind, Evidence]) -> Iterator[str]:
     done = sum(cell.key in outcomes for cell in cells)
     yield "# What remembering a cluster is worth\n"
     yield (
@@ -64,7 +64,7 @@ def _page(cells: Sequence[Cell], outcomes: Outcomes, views: dict[Problem, View])
         yield f"\nTraining took {np.mean(spent):.0f} s of CPU per policy on average, {sum(spent) / 3600:.1f} h in all."
 
 
-def _table(problem: Problem, view: View) -> Iterator[str]:
+def _table(problem: ClusterKind, view: Evidence) -> Iterator[str]:
     rows = sorted(view.every(), key=view.mean, reverse=True)
     others = [at for at in rows if at != CONTEXT]
     compared = {at: view.difference(at, CONTEXT) for at in others}

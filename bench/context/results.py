@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.context.cells import Problem
+from bench.context.cells import ClusterKind
 from lwmecps_core.config import config, dump, parse
 
 
@@ -15,7 +15,7 @@ class Found:
     `support_reward` is what the episodes before earned; None where there were none.
     """
 
-    problem: Problem
+    problem: ClusterKind
     method: str
     inner_steps: int
     episode: int
@@ -28,26 +28,26 @@ class Found:
 
 
 @config
-class Outcome:
+class CellOutcome:
     """All that a cell found, and the CPU time of its training."""
 
     found: list[Found]
     training_cpu_s: float = 0.0
 
 
-Outcomes = Mapping[str, Outcome]
+CellOutcomes = Mapping[str, CellOutcome]
 """By the key of the cell."""
 
 
-def read(path: Path) -> dict[str, Outcome]:
+def read(path: Path) -> dict[str, CellOutcome]:
     """What `write` kept; nothing where there is no file."""
     if not path.is_file():
         return {}
-    kept: dict[str, Outcome] = parse(dict[str, Outcome], json.loads(path.read_text()), str(path))
+    kept: dict[str, CellOutcome] = parse(dict[str, CellOutcome], json.loads(path.read_text()), str(path))
     return kept
 
 
-def write(outcomes: Outcomes, path: Path) -> None:
+def write(outcomes: CellOutcomes, path: Path) -> None:
     """One line for each cell, in the order of keys, so that files can be compared."""
     lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(_plain(outcomes[key]))}" for key in sorted(outcomes))
     unfinished = path.with_suffix(".part")
@@ -55,6 +55,6 @@ def write(outcomes: Outcomes, path: Path) -> None:
     unfinished.replace(path)
 
 
-def _plain(outcome: Outcome) -> object:
+def _plain(outcome: CellOutcome) -> object:
     found = [{k: round(v, 4) if isinstance(v, float) else v for k, v in dump(x).items()} for x in outcome.found]
     return {"found": found, "training_cpu_s": round(outcome.training_cpu_s, 1)}

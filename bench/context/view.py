@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.context.cells import Cell, Problem
-from bench.context.results import Found, Outcomes
+from bench.context.cells import Cell, ClusterKind
+from bench.context.results import CellOutcomes, Found
 from lwmecps_core.statistics import Bootstrap, Compared
 
 Floats = NDArray[np.float64]
@@ -39,10 +39,10 @@ class Share:
     high: float
 
 
-class View:
+class Evidence:
     """All that was found on one kind of cluster."""
 
-    def __init__(self, problem: Problem, cells: Sequence[Cell], outcomes: Outcomes) -> None:
+    def __init__(self, problem: ClusterKind, cells: Sequence[Cell], outcomes: CellOutcomes) -> None:
         self.problem = problem
         self._found: dict[At, list[Found]] = {}
         for cell in cells:

@@ -1,7 +1,7 @@
 """What the processes of the benchmark's pool do; they alone need PyTorch."""
 
 from bench.context.cells import Cell
-from bench.context.results import Outcome
+from bench.context.results import CellOutcome
 
 
 def one_thread() -> None:
@@ -11,7 +11,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run(cell: Cell) -> Outcome:
+def run(cell: Cell) -> CellOutcome:
     """See `measure.run`."""
     from bench.context import measure
 

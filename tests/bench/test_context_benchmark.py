@@ -10,9 +10,9 @@ import pytest
 
 from bench.context import measure, report, results
 from bench.context.bars import bars
-from bench.context.cells import ADAPTED, Cell, Problem, cells
-from bench.context.results import Found, Outcome
-from bench.context.view import At, View
+from bench.context.cells import ADAPTED, Cell, ClusterKind, cells
+from bench.context.results import CellOutcome, Found
+from bench.context.view import At, Evidence
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.run_config import FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import FAMILIES
@@ -27,7 +27,7 @@ def test_cells_cover_what_the_page_promises() -> None:
     }
     assert seeds["mec_city v3, 4 × 4", "context"] == seeds["mec_city v3, 4 × 4", "privileged"] == 5
     assert seeds["kubernetes_scaling v4, 4 × 4", "blind"] == seeds["load_profile v3, 4 × 4", ADAPTED] == 3
-    (sizes,) = {c.also for c in every if c.problem == Problem(family="mec_city") and c.method == "context"}
+    (sizes,) = {c.also for c in every if c.problem == ClusterKind(family="mec_city") and c.method == "context"}
     assert [(p.nodes, p.deployments) for p in sizes] == [(3, 6), (8, 8)]
     learnt = [c.training for c in every if c.method in ("context", "multi_task", "blind", "privileged")]
     equal = {(t.total_episodes, t.episodes_per_batch, t.tasks_per_batch, t.schedule) for t in learnt}  # type: ignore[union-attr]
@@ -36,13 +36,13 @@ def test_cells_cover_what_the_page_promises() -> None:
 
 def test_a_key_follows_every_setting() -> None:
     cell = cells(("mec_city",), 4)[0]
-    others = [replace(cell, tasks=5), replace(cell, seed=9), replace(cell, problem=Problem(family="load_profile"))]
+    others = [replace(cell, tasks=5), replace(cell, seed=9), replace(cell, problem=ClusterKind(family="load_profile"))]
     assert len({cell.key, *(x.key for x in others)}) == 4
 
 
 def _tiny(method: str, **more: object) -> Cell:
     found = next(c for c in cells(("mec_city",), 3) if c.method == method)
-    small = {"problem": Problem(family="mec_city", nodes=2, deployments=2), "also": ()}
+    small = {"problem": ClusterKind(family="mec_city", nodes=2, deployments=2), "also": ()}
     return replace(found, **(small | more))  # type: ignore[arg-type]
 
 
@@ -51,7 +51,7 @@ def test_learners_and_rules_are_measured_on_the_same_tasks(tmp_path: Path) -> No
     meta = MetaConfig(
         learner=FOMAMLConfig(), meta_batch_size=2, episodes_per_step=2, num_meta_epochs=1, adaptation_steps=1
     )
-    one = Problem(family="mec_city", nodes=3, deployments=2)
+    one = ClusterKind(family="mec_city", nodes=3, deployments=2)
     every = [
         _tiny("context", algorithm=replace(ppo, context="statistics"), training=few, also=(one,)),
         _tiny("blind", algorithm=ppo, training=few),
@@ -59,12 +59,12 @@ def test_learners_and_rules_are_measured_on_the_same_tasks(tmp_path: Path) -> No
         _tiny("rules", baselines=("static", "hpa_calibrated", "oracle")),
     ]
     outcomes = {cell.key: measure.run(cell) for cell in every}
-    view = View(every[0].problem, every, outcomes)
+    view = Evidence(every[0].problem, every, outcomes)
     titles = {at.title for at in view.every()}
     assert {"context(1)", "context(2)", "context(5)", "context_fine_tuned, 5 steps", "blind", "unadapted"} <= titles
     assert {"adapted, 5 steps", "scratch, 5 steps", "oracle"} <= titles
     assert (view.rewards(At("oracle")) >= view.rewards(At("static")) - 1e-6).all()
-    assert [at.episode for at in View(one, every, outcomes).of("context")] == [1, 2, 5]
+    assert [at.episode for at in Evidence(one, every, outcomes).of("context")] == [1, 2, 5]
 
     results.write(outcomes, tmp_path / "context.json")
     again = results.read(tmp_path / "context.json")
@@ -84,10 +84,10 @@ def test_a_broken_file_of_results_is_named(tmp_path: Path) -> None:
     assert results.read(tmp_path / "none.json") == {}
 
 
-def _found(method: str, rewards: np.ndarray, episode: int = 1, steps: int = 0) -> Outcome:
-    problem = Problem(family="mec_city")
+def _found(method: str, rewards: np.ndarray, episode: int = 1, steps: int = 0) -> CellOutcome:
+    problem = ClusterKind(family="mec_city")
     rows = tuple(float(x) for x in rewards)
-    return Outcome(
+    return CellOutcome(
         found=[
             Found(
                 problem=problem, method=method, inner_steps=steps, episode=episode, rewards=rows, support_reward=None,
@@ -97,10 +97,10 @@ def _found(method: str, rewards: np.ndarray, episode: int = 1, steps: int = 0) -
     )  # fmt: skip
 
 
-def _views(ahead: float) -> dict[Problem, View]:
+def _views(ahead: float) -> dict[ClusterKind, Evidence]:
     """A context that is `ahead` of the told policy on 60 tasks and 4 training seeds."""
     rng = np.random.default_rng(1)
-    hard, problem = rng.normal(-20, 8, 60), Problem(family="mec_city")
+    hard, problem = rng.normal(-20, 8, 60), ClusterKind(family="mec_city")
     every, outcomes = [], {}
     means = {"context": ahead, "multi_task": 0.0, "blind": -2.0, "hpa_calibrated": -8.0, "oracle": 4.0}
     for method, mean in means.items():
@@ -108,7 +108,7 @@ def _views(ahead: float) -> dict[Problem, View]:
             cell = Cell(problem=problem, method=method, seed=seed)
             every.append(cell)
             outcomes[cell.key] = _found(method, hard + mean + rng.normal(0, 0.5, 60))
-    return {problem: View(problem, every, outcomes)}
+    return {problem: Evidence(problem, every, outcomes)}
 
 
 def test_bars_are_met_only_where_they_are() -> None:

@@ -30,10 +30,11 @@ _OURS: dict[str, Any] = {
     "retry_on_timeout": False,
 }
 """Options that what is read and written here depends on: a URL may repeat them, not alter them."""
-_REACHING = frozenset(
-    "connection_class host port path db username password client_name lib_name lib_version max_connections "
-    "socket_connect_timeout socket_timeout socket_keepalive socket_read_size health_check_interval".split()
-)
+_REACHING = {
+    *("connection_class", "host", "port", "path", "db", "username", "password", "client_name", "lib_name"),
+    *("lib_version", "max_connections", "health_check_interval"),
+    *("socket_connect_timeout", "socket_timeout", "socket_keepalive", "socket_read_size"),
+}
 """Options, beside those of TLS, that say how to reach a Redis."""
 _FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
 

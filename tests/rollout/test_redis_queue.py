@@ -109,4 +109,4 @@ def test_options_of_a_url_that_say_what_is_set_anyway_or_how_to_reach_redis_chan
             queue.open()
             queue.publish([b"\xff"])
             assert [entry.payload for entry in queue.read("c")] == [b"\xff"]
-            assert client.client_getname() == b"us"
+            assert client.client_getname() == "us"

@@ -15,6 +15,7 @@ from typing import Any
 
 import urllib3
 from kubernetes import client, config
+from yaml import YAMLError
 
 from lwmecps_core.errors import (
     AccessDenied,
@@ -64,7 +65,7 @@ class Api:
                 config.load_kube_config(  # type: ignore[no-untyped-call]
                     config_file=str(source), client_configuration=settings
                 )
-        except (config.ConfigException, OSError) as error:
+        except (config.ConfigException, OSError, ValueError, TypeError, AttributeError, YAMLError) as error:
             raise InvalidInput(str(source), [Violation(".", f"no access to a cluster: {error}")]) from None
         settings.retries = False  # this class retries, and knows which answers are final
         settings.connection_pool_maxsize = 32

@@ -16,15 +16,21 @@ from lwmecps_core.cluster.kubernetes_api import Json
 
 MIB = float(2**20)
 POD_HASH = "pod-template-hash"
+CORDON = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 
 class Node(NamedTuple):
-    """Whether a node is Ready, what of it pods may request (millicores, MiB), and its label for selectors."""
+    """Whether a node is Ready, what of it pods may request (millicores, MiB), its label for selectors, and all of them.
+
+    taints: with `key`, `effect` and maybe `value`; a cordon is one.
+    """
 
     ready: bool
     cpu_millicores: float
     ram_mib: float
     hostname: str
+    labels: Mapping[str, str]
+    taints: tuple[Mapping[str, str], ...]
 
 
 class Deployment(NamedTuple):
@@ -41,9 +47,10 @@ class Deployment(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """A pod: its Deployment (empty: none), node (empty: not scheduled), since when (s), and what it requests.
+    """A pod: its Deployment (empty: none), node (empty: not scheduled), since when (s), and what is kept for it.
 
-    `gone`: being deleted, or ended; `refused`: why the scheduler found no node for it.
+    `gone`: being deleted, or ended; `refused`: why the scheduler found no node for it; `running_millicores`: what the
+    containers request that run once it has started.
     """
 
     uid: str
@@ -55,6 +62,7 @@ class Pod(NamedTuple):
     created_s: float
     cpu_millicores: float
     ram_mib: float
+    running_millicores: float
 
 
 MANAGED_BY = ("app.kubernetes.io/managed-by", "lwmecps")
@@ -68,12 +76,16 @@ def node_of(raw: Json) -> Node:
     """A node from its JSON."""
     status = raw.get("status", {})
     can = status.get("allocatable") or status.get("capacity") or {}
-    meta = raw["metadata"]
+    meta, spec = raw["metadata"], raw.get("spec", {})
+    labels = meta.get("labels", {})
+    cordon = [CORDON] if spec.get("unschedulable") else []  # soon a taint, by the node's controller
     return Node(
         ready=_condition(status, "Ready") == "True",
         cpu_millicores=1000.0 * quantity(can.get("cpu", "0")),
         ram_mib=quantity(can.get("memory", "0")) / MIB,
-        hostname=meta.get("labels", {}).get("kubernetes.io/hostname", meta["name"]),
+        hostname=labels.get("kubernetes.io/hostname", meta["name"]),
+        labels=labels,
+        taints=(*(spec.get("taints") or ()), *cordon),
     )
 
 
@@ -93,11 +105,7 @@ def deployment_of(raw: Json) -> Deployment:
 def pod_of(raw: Json) -> Pod:
     """A pod from its JSON."""
     meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
-    cpu = ram = 0.0
-    for container in spec["containers"]:
-        requests = container.get("resources", {}).get("requests", {})
-        cpu += quantity(requests.get("cpu", "0"))
-        ram += quantity(requests.get("memory", "0"))
+    cpu_millicores, ram_mib = pod_requests(spec)
     return Pod(
         uid=meta["uid"],
         deployment=_owner(meta),
@@ -106,9 +114,50 @@ def pod_of(raw: Json) -> Pod:
         gone="deletionTimestamp" in meta or status.get("phase") in ("Succeeded", "Failed"),
         refused=_refusal(status),
         created_s=datetime.fromisoformat(meta["creationTimestamp"]).timestamp(),
-        cpu_millicores=1000.0 * cpu,
-        ram_mib=ram / MIB,
+        cpu_millicores=cpu_millicores,
+        ram_mib=ram_mib,
+        running_millicores=1000.0 * _running(spec, "cpu", {}),
     )
+
+
+def pod_requests(spec: Json, defaults: Mapping[str, str] | None = None) -> tuple[float, float]:
+    """Millicores and MiB that the scheduler keeps for a pod of this `PodSpec`.
+
+    `defaults`: what the namespace's LimitRanges give containers that request nothing, `cpu` and `memory`. Source:
+    `PodRequests` in Kubernetes' component-helpers; limits stand in for requests as the API server has it for pods.
+    """
+    given = defaults or {}
+    return 1000.0 * _reserved(spec, "cpu", given), _reserved(spec, "memory", given) / MIB
+
+
+def _reserved(spec: Json, kind: str, defaults: Mapping[str, str]) -> float:
+    """Init containers run one by one before the rest, beside the sidecars that began earlier."""
+    sidecars, total = 0.0, _running(spec, kind, defaults)
+    for container in spec.get("initContainers") or ():
+        asked = _asked(container, kind, defaults)
+        total = max(total, sidecars + asked)
+        sidecars += asked if _restarts(container) else 0.0
+    whole = spec.get("resources") or {}  # of the pod, not of a container
+    if kind in (whole.get("requests") or {}) or not total:
+        total = _asked({"resources": whole}, kind, {})
+    return total + quantity((spec.get("overhead") or {}).get(kind, "0"))
+
+
+def _running(spec: Json, kind: str, defaults: Mapping[str, str]) -> float:
+    """What containers and sidecars request."""
+    sidecars = filter(_restarts, spec.get("initContainers") or ())
+    return sum(_asked(container, kind, defaults) for container in (*spec["containers"], *sidecars))
+
+
+def _restarts(init_container: Json) -> bool:
+    """Whether an init container is a sidecar."""
+    return init_container.get("restartPolicy") == "Always"
+
+
+def _asked(container: Json, kind: str, defaults: Mapping[str, str]) -> float:
+    resources = container.get("resources") or {}
+    sources = (resources.get("requests") or {}, resources.get("limits") or {}, defaults)
+    return quantity(next((source[kind] for source in sources if kind in source), "0"))
 
 
 @lru_cache(maxsize=4096)

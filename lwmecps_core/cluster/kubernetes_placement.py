@@ -11,9 +11,10 @@ import numpy as np
 
 from lwmecps_core.cluster.base import Counts
 from lwmecps_core.cluster.kubernetes_api import APPLY, FIELD_MANAGER, Api, ApiFailure, Json
+from lwmecps_core.cluster.kubernetes_constraints import selects
 from lwmecps_core.cluster.kubernetes_objects import MANAGED_BY, MARK, POOL, Deployment, Node, Place
 from lwmecps_core.errors import Conflict, InvalidInput, Violation
-from lwmecps_core.sim.state import home_node
+from lwmecps_core.sim.state import home_node, pod_limits
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
 
 NAME_CHARS = 63
@@ -81,7 +82,8 @@ class Placer:
     def read_templates(self, nodes: Mapping[str, Node]) -> None:
         """Look up what the pools are made from: the task's own Deployments as they are now.
 
-        Raises `InvalidInput` that names each of the task's nodes and deployments that the cluster does not have.
+        Raises `InvalidInput` that names each of the task's nodes and deployments that the cluster does not have, and
+        each node where a Deployment itself does not let its pods run.
         """
         spec = self._spec
         query = {"labelSelector": spec.label_selector} if spec.label_selector else {}
@@ -183,8 +185,22 @@ class Placer:
             for name, (d, _) in self._own.items()
             if name not in self._templates
         ]
-        if missing:
-            raise InvalidInput("task", missing)
+        if wrong := missing or self._kept_off(nodes):
+            raise InvalidInput("task", wrong)
+
+    def _kept_off(self, nodes: Mapping[str, Node]) -> list[Violation]:
+        """Nodes where the task lets pods run, and the Deployments themselves do not: ours would replace their word."""
+        limits = pod_limits(self._task)
+        return [
+            Violation(
+                f"deployments[{d}].allowed_nodes",
+                f"Deployment {name} keeps its pods off node {node.name!r} by its node selector or affinity",
+            )
+            for name, (d, _) in self._own.items()
+            for n, node in enumerate(self._task.cluster.nodes)
+            if limits[d, n]
+            and not selects(self._templates[name]["spec"]["template"]["spec"], node.name, nodes[node.name].labels)
+        ]
 
     def _apply(self, change: Change, nodes: Mapping[str, Node]) -> None:
         if change.n == OWN:

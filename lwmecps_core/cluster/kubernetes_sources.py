@@ -177,7 +177,7 @@ def read_usage(
             continue
         at = place[0], columns[pod.node]
         busy[at] += 1000.0 * sum(quantity(c["usage"]["cpu"]) for c in item["containers"])
-        asked[at] += pod.cpu_millicores or task.deployments[place[0]].cpu_millicores
+        asked[at] += pod.running_millicores or task.deployments[place[0]].cpu_millicores
     return Usage(np.clip(busy / np.maximum(asked, 1e-9), 0.0, 1.0), np.clip(cpu_used, 0.0, 1.0))
 
 

@@ -14,12 +14,28 @@ from contextlib import contextmanager
 from typing import Any
 
 import redis
+from redis.connection import parse_url
 
-from lwmecps_core.errors import Conflict, NotFound, QueueUnavailable
+from lwmecps_core.errors import Conflict, InvalidInput, NotFound, QueueUnavailable, Violation
 from lwmecps_core.rollout.queue import Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
 
 GROUP = "work"
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
+_OURS: dict[str, Any] = {
+    "protocol": 2,
+    "legacy_responses": True,
+    "decode_responses": False,
+    "encoding": "utf-8",
+    "encoding_errors": "strict",
+    "retry_on_timeout": False,
+}
+"""Options that what is read and written here depends on: a URL may repeat them, not alter them."""
+_REACHING = {
+    *("connection_class", "host", "port", "path", "db", "username", "password", "client_name", "lib_name"),
+    *("lib_version", "max_connections", "health_check_interval"),
+    *("socket_connect_timeout", "socket_timeout", "socket_keepalive", "socket_read_size"),
+}
+"""Options, beside those of TLS, that say how to reach a Redis."""
 _FAR_IDLE_MS = 2**40  # an idle time that counts as stale under any limit
 
 _OFFER = """
@@ -83,19 +99,47 @@ end
 """
 
 
+def check_url(url: str) -> str:
+    """The URL, if it says how to reach a Redis and nothing more; raises `ValueError` naming each option that does not.
+
+    An option of a URL wins over ours: one that alters replies (`protocol`, `decode_responses`, `legacy_responses`) or
+    repeats commands (`retry_on_timeout`) would break runs, not connections.
+    """
+    options = parse_url(url)  # type: ignore[no-untyped-call]
+    wrong = [
+        f"{name}={value} {'alters replies or repeats commands' if name in _OURS else 'is not known'}: leave it out"
+        for name, value in options.items()
+        if name not in _REACHING and not name.startswith("ssl_")
+        if name not in _OURS or str(value).lower() != str(_OURS[name]).lower()
+    ]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    options.pop("max_connections", None)  # of the pool
+    try:
+        options.pop("connection_class", redis.Connection)(**options)  # it is not opened
+    except (TypeError, redis.RedisError) as error:  # options of TLS without rediss://, or unknown ones
+        raise ValueError(f"options of the URL: {error}") from None
+    return url
+
+
 def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0) -> "redis.Redis":
     """A client for `redis://host:port/db` (or rediss://, unix://); it connects with the first command.
 
     It repeats nothing by itself: a repeated read would hide that entries of the first were lost with the connection.
+    Raises `InvalidInput` for a URL that `check_url` refuses.
     """
-    return redis.Redis.from_url(
-        url,
-        protocol=2,
-        socket_connect_timeout=connect_timeout_s,
-        socket_timeout=timeout_s,
-        health_check_interval=30,
-        retry=None,
-    )
+    try:
+        pool = redis.ConnectionPool.from_url(
+            check_url(url),
+            socket_connect_timeout=connect_timeout_s,
+            socket_timeout=timeout_s,
+            health_check_interval=30,
+            retry=None,
+        )
+    except ValueError as error:
+        raise InvalidInput("settings", [Violation("redis_url", str(error))]) from None
+    pool.connection_kwargs |= _OURS  # after the URL's: there, `decode_responses=False` is a text, and so true
+    return redis.Redis.from_pool(pool)
 
 
 def check_reachable(client: "redis.Redis") -> None:

@@ -6,14 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.specs import EnvId, TaskDistribution, TaskSpec
+from lwmecps_core.specs import EnvId, KubernetesSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.files import read_task_file, task_to_yaml
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.clients import Clients
 from services.cli.loads import checked, only
-from services.cli.render import console, plain, print_json, table
+from services.cli.render import console, errors, plain, print_json, table
 from services.common import convert
 
 app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
@@ -57,10 +58,14 @@ def discover(
     ),
 ) -> None:
     """Write a task file of a real cluster's nodes and Deployments; what no cluster knows is left to be filled in."""
-    from services.cli.cluster import Cluster, discovered  # the Kubernetes client takes long to import
+    from lwmecps_core.cluster.kubernetes_api import Api  # the Kubernetes client takes long to import
+    from services.cli import discovery
 
-    with closing(Cluster(kubeconfig.expanduser())) as cluster:
-        task = discovered(cluster, namespace, selector, env)
+    where = parse(KubernetesSpec, {"namespace": namespace, "label_selector": selector}, "options")
+    with closing(Api(kubeconfig.expanduser())) as api:
+        task, said = discovery.discover(api, where, env)
+    for line in said:
+        errors.print(line, soft_wrap=True, highlight=False, markup=False)
     print(DISCOVERED + task_to_yaml(task), end="")
 
 

@@ -7,13 +7,17 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Annotated, Self
 
 import redis
+from pydantic import AfterValidator
 
 from lwmecps_core.errors import QueueUnavailable
+from lwmecps_core.rollout.redis_queue import check_url, connect
 from services.common.children import tied
 
+RedisUrl = Annotated[str, AfterValidator(check_url)]
+"""A setting that says how to reach a Redis."""
 _ATTEMPTS = 5
 _START_S = 10.0
 
@@ -40,13 +44,15 @@ def bundled_binary() -> str | None:
 class LocalRedis:
     """A Redis at `url`; ours, started on a free loopback port and stopped by `close`, unless `url` was given.
 
-    It keeps nothing on disk: what it carries can be asked for again. It ends with the thread that made this.
+    It keeps nothing on disk: what it carries can be asked for again. It ends with the thread that made this. Raises
+    `InvalidInput` for a URL that no service would take.
     """
 
     def __init__(self, url: str | None = None, *, binary: str | None = None, max_memory_mib: int = 1024) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if url:
+            connect(url).close()
             self.url = url
             return
         self._folder = tempfile.TemporaryDirectory(prefix="lwmecps-redis-")

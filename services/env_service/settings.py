@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lwmecps_core.config import config
 from lwmecps_core.specs import Positive
+from services.common.local_redis import RedisUrl
 from services.common.settings import Port, ServerSettings
 
 PREFIX = "LWMECPS_ENV_"
@@ -29,5 +30,5 @@ class EnvServiceSettings(ServerSettings):
     """Folder with one folder for each recorded load profile; None: clients can't name profiles."""
     collection_workers: Annotated[int, Field(ge=0, le=256)] = 1
     """Collection worker processes; 0: sessions only, and Redis is not needed."""
-    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis_url: RedisUrl = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where the workers get their requests."""

@@ -24,7 +24,7 @@ from lwmecps_core.rollout.messages import CollectionRequest, Origin
 from lwmecps_core.rollout.policy_store import CachedPolicies, PolicyStore, RedisPolicyStore
 from lwmecps_core.rollout.queue import Entry, WorkQueue
 from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM
-from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.redis_queue import RedisQueue, check_url, connect
 from lwmecps_core.specs import Positive, TaskSpec
 from services.common import logs
 from services.common.ending import ending
@@ -233,6 +233,10 @@ def main() -> None:
     parser.add_argument("--log-format", default="console", choices=("console", "json"))
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     args = parser.parse_args()
+    try:
+        check_url(args.redis_url)
+    except ValueError as error:
+        parser.error(f"--redis-url: {error}")
     logs.configure(args.log_format, args.log_level, service=args.name)
     # One thread per process: the machine's cores are used by as many workers.
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")

@@ -9,6 +9,7 @@ if __name__ == "__main__":  # whoever imports this has an environment of his own
 
 import torch
 
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
@@ -32,7 +33,10 @@ from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSett
 def main() -> None:
     """Serve with the settings of the environment."""
     torch.set_num_threads(1)
-    settings = read(LearnerSettings, PREFIX)
+    try:
+        settings = read(LearnerSettings, PREFIX)
+    except InvalidInput as error:
+        raise SystemExit(str(error)) from None
     learner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     channel = connect(settings.registry, read(ClientSettings, CLIENT_PREFIX))
     registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lwmecps_core.config import config
 from lwmecps_core.specs import Positive
+from services.common.local_redis import RedisUrl
 from services.common.settings import Port, ServerSettings
 
 PREFIX = "LWMECPS_LEARNER_"
@@ -25,7 +26,7 @@ class LearnerSettings(ServerSettings):
     """Address of the task-registry, `host:port`."""
     env: str = "127.0.0.1:50052"
     """Address of the env-service, `host:port`: what adapts to a real cluster works through its sessions."""
-    redis_url: str = field(default="redis://127.0.0.1:6379/0", repr=False)
+    redis_url: RedisUrl = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where rollouts are asked for."""
     slots: Annotated[int, Field(ge=0, le=64)] = 2
     """Runs that are worked on at once; 0: start runs and act only."""

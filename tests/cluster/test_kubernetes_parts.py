@@ -12,7 +12,7 @@ import pytest
 
 from lwmecps_core.cluster.kubernetes import KubernetesBackend
 from lwmecps_core.cluster.kubernetes_objects import deployment_of, node_of, pod_of, quantity, whereabouts
-from lwmecps_core.cluster.kubernetes_placement import OWN, Placer, pool_names
+from lwmecps_core.cluster.kubernetes_placement import HOSTNAME, OWN, Placer, pool_names
 from lwmecps_core.cluster.kubernetes_safety import with_few_moves, with_min_replicas
 from lwmecps_core.cluster.kubernetes_sources import ExperimentGroup, Prometheus, Twin
 from lwmecps_core.errors import Conflict, InvalidInput, SourceUnavailable
@@ -81,6 +81,44 @@ def test_a_deployment_of_somebody_else_with_a_pools_name_is_neither_placed_on_no
         _placer().plan(_counts([1, 0], [0, 0]), there)
     back = _placer().plan_back({"web": 2}, there)
     assert sorted((c.name, c.n, c.replicas) for c in back) == [("web", OWN, 2), ("web-node-b", 1, 0)]
+
+
+class _OneList:
+    """An API server that lists these Deployments, and nothing else."""
+
+    def __init__(self, *deployments: Any) -> None:
+        self._items = deployments
+
+    def persist(self, *_: Any) -> Any:
+        return {"items": self._items}
+
+
+def _as_deployed(name: str, **pod: Any) -> Any:
+    return {"metadata": {"name": name}, "spec": {"selector": {}, "template": {"spec": {"containers": [], **pod}}}}
+
+
+def test_a_task_that_lets_pods_run_where_their_deployment_does_not_is_refused() -> None:
+    pinned = _as_deployed("api", nodeSelector={"kubernetes.io/hostname": "b"})
+    task, api = conformance_task(), cast(Any, _OneList(_as_deployed("web"), pinned))
+    nodes = {
+        raw["metadata"]["name"]: node_of(raw | {"metadata": raw["metadata"] | {"labels": {HOSTNAME: hostname}}})
+        for raw, hostname in ((_node("node-a"), "a"), (_node("node-b"), "b"))
+    }
+    web, api_ = task.deployments
+    with pytest.raises(
+        InvalidInput, match=r"deployments\[1\].allowed_nodes: Deployment api .* off node 'node-a'"
+    ) as caught:
+        Placer(api, task, KubernetesSpec(), lambda: None).read_templates(nodes)
+    assert len(caught.value.violations) == 1
+    narrowed = replace(task, deployments=(web, replace(api_, allowed_nodes=("node-b",))))
+    Placer(api, narrowed, KubernetesSpec(), lambda: None).read_templates(nodes)
+
+
+def test_a_pods_share_in_use_is_of_what_runs_not_of_what_is_kept_for_its_start() -> None:
+    raw = _pod("p", "node-a")
+    raw["spec"]["initContainers"] = [{"resources": {"requests": {"cpu": "3", "memory": "6Gi"}}}]
+    pod = pod_of(raw)
+    assert (pod.cpu_millicores, pod.ram_mib, pod.running_millicores) == (3000.0, 6144.0, 500.0)
 
 
 def _counts(*rows: list[int]) -> np.ndarray:

@@ -88,8 +88,16 @@ def test_who_listens_to_others_needs_tls_and_known_callers_or_says_that_he_does_
 
 def test_settings_do_not_show_their_secrets() -> None:
     shown = f"{ServerSettings(token='hunter2')} {ClientSettings(token='hunter2')!r}"
-    shown += str(RegistrySettings(database_url="hunter2")) + str(LearnerSettings(redis_url="hunter2"))
-    shown += str(EnvServiceSettings(redis_url="hunter2"))
+    shown += str(RegistrySettings(database_url="hunter2")) + str(LearnerSettings(redis_url="redis://:hunter2@h"))
+    shown += str(EnvServiceSettings(redis_url="redis://:hunter2@h"))
     assert "hunter2" not in shown and "port=0" in shown
     assert without_password("redis://me:hunter@2@host:6379/0") == "redis://host:6379/0"
     assert without_password("redis://host:6379/0") == "redis://host:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "prefix"), [(EnvServiceSettings, "LWMECPS_ENV_"), (LearnerSettings, "LWMECPS_LEARNER_")]
+)
+def test_a_url_of_redis_that_would_alter_replies_is_refused_by_the_name_of_its_variable(settings, prefix) -> None:
+    with pytest.raises(InvalidInput, match=f"{prefix}REDIS_URL: .*protocol=3"):
+        read(settings, prefix, {f"{prefix}REDIS_URL": "redis://:secret@127.0.0.1:6379/0?protocol=3"})

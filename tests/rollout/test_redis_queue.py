@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lwmecps_core.errors import QueueFull, QueueUnavailable
+from lwmecps_core.errors import InvalidInput, QueueFull, QueueUnavailable
 from lwmecps_core.rollout.queue import QueueLimits
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
 from services.common.local_redis import LocalRedis, bundled_binary
@@ -80,3 +80,33 @@ def test_a_server_that_became_a_replica_is_unavailable_to_every_write(binary):
                 write()
         client.replicaof("NO", "ONE")
         assert queue.ack([entry]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("protocol=3", ["protocol=3"]),
+        ("decode_responses=True&legacy_responses=no", ["decode_responses=True", "legacy_responses=False"]),
+        ("encoding=latin-1", ["encoding=latin-1"]),
+        ("retry_on_timeout=yes", ["retry_on_timeout=True"]),
+        ("retry_on_error=x&parser_class=y", ["retry_on_error", "parser_class=y"]),
+        ("compress=1", ["compress=1"]),
+        ("ssl_cert_reqs=none", ["ssl_cert_reqs"]),  # without rediss://
+        ("db=first", ["'db'"]),
+    ],
+)
+def test_options_of_a_url_that_say_more_than_how_to_reach_redis_are_refused_by_name(options, named):
+    with pytest.raises(InvalidInput) as caught:
+        connect(f"redis://user:secret@127.0.0.1:1/0?{options}")
+    assert all(name in str(caught.value) for name in named) and "secret" not in str(caught.value)
+
+
+def test_options_of_a_url_that_say_what_is_set_anyway_or_how_to_reach_redis_change_no_reply():
+    with LocalRedis() as server:
+        options = "protocol=2&decode_responses=False&legacy_responses=True&client_name=us&socket_keepalive=yes"
+        with connect(f"{server.url}?{options}") as client:
+            queue = RedisQueue(client, "named")
+            queue.open()
+            queue.publish([b"\xff"])
+            assert [entry.payload for entry in queue.read("c")] == [b"\xff"]
+            assert client.client_getname() == "us"

@@ -1,0 +1,210 @@
+"""A task of what a real cluster holds, for somebody who has a kubeconfig and no service of ours."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lwmecps_core.cluster.kubernetes_api import REQUEST_TIMEOUT_S, Api, Json
+from lwmecps_core.cluster.kubernetes_constraints import selects, unrepresented, untolerated
+from lwmecps_core.cluster.kubernetes_objects import Node, Pod, deployment_of, node_of, pod_of, pod_requests
+from lwmecps_core.config import parse
+from lwmecps_core.errors import AccessDenied, InvalidInput, Violation
+from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskSpec, WorkloadSpec
+
+RTT_MS, USERS, HEADROOM, MOST = 5.0, 10.0, 4, 1000
+"""What no API server knows: the latency between nodes, users at each, and how far a service may grow (at most)."""
+ODD = (InvalidInput, KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What an object raises that is not as we know such objects: it costs that object."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the API server lists, as JSON: all nodes, and a namespace's Deployments that match, pods and LimitRanges."""
+
+    nodes: Sequence[Json]
+    deployments: Sequence[Json]
+    pods: Sequence[Json] = ()
+    limit_ranges: Sequence[Json] = ()
+
+
+@dataclass
+class Findings:
+    """What was found that can be used, and a line on everything that was left out or assumed."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    specs: list[NodeSpec] = field(default_factory=list)
+    pods: dict[str, list[Pod]] = field(default_factory=dict)
+    """By Deployment."""
+    deployments: list[DeploymentSpec] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+def discover(api: Api, where: KubernetesSpec, env_id: EnvId) -> tuple[TaskSpec, list[str]]:
+    """A task of what the cluster has, and a line on all that was left out or assumed.
+
+    Raises `InvalidInput` where there are no nodes or no Deployments to use, `AccessDenied`, `ClusterUnavailable`.
+    """
+    inside, said = f"namespaces/{where.namespace}", []
+    query = {"labelSelector": where.label_selector} if where.label_selector else {}
+
+    def items(path: str, query: Mapping[str, object] = {}) -> list[Json]:
+        return list(api.persist(REQUEST_TIMEOUT_S, "GET", path, query).get("items") or ())
+
+    try:
+        limit_ranges = items(f"/api/v1/{inside}/limitranges")
+    except AccessDenied as error:
+        limit_ranges, said = [], [f"taken for a namespace without LimitRanges: {error}"]
+    listed = Listed(
+        nodes=items("/api/v1/nodes"),
+        deployments=items(f"/apis/apps/v1/{inside}/deployments", query),
+        pods=items(f"/api/v1/{inside}/pods"),
+        limit_ranges=limit_ranges,
+    )
+    task, more = task_of(listed, where, env_id, api.address)
+    return task, said + more
+
+
+def task_of(listed: Listed, where: KubernetesSpec, env_id: EnvId, source: str) -> tuple[TaskSpec, list[str]]:
+    """A task of what is listed, and a line on all that was left out or assumed; load and distances are placeholders.
+
+    Each Deployment is at home where most of its pods run. Raises `InvalidInput` as `discover`; `source` is what it
+    calls the cluster.
+    """
+    found = Findings()
+    _take_nodes(found, listed.nodes)
+    _take_pods(found, listed.pods)
+    _take_deployments(found, listed)
+    n, d = len(found.specs), len(found.deployments)
+    if not n or not d:
+        matching = f" matching {where.label_selector!r}" if where.label_selector else ""
+        counts = f"{n} Ready nodes, {d} Deployments in {where.namespace!r}{matching}"
+        raise InvalidInput(source, [Violation(".", reason) for reason in (counts, *found.said)])
+    rtt_ms = tuple(tuple(0.0 if i == j else RTT_MS for j in range(n)) for i in range(n))
+    given = {
+        "name": where.namespace,
+        "env_id": env_id,
+        "deployments": tuple(found.deployments),
+        "cluster": ClusterSpec(nodes=tuple(found.specs), rtt_ms=rtt_ms),
+        "workload": WorkloadSpec(base_users=(USERS,) * n, share=((1.0 / d,) * d,) * n),
+        "kubernetes": where,
+    }
+    task: TaskSpec = parse(TaskSpec, given, source)
+    return task, found.said
+
+
+def node_spec(raw: Json) -> NodeSpec:
+    """A node with what pods may request of it; raises `InvalidInput` where that is nothing."""
+    node, name = node_of(raw), raw["metadata"]["name"]
+    given = {"name": name, "cpu_millicores": node.cpu_millicores, "ram_mib": node.ram_mib}
+    spec: NodeSpec = parse(NodeSpec, given, f"node {name}")
+    return spec
+
+
+def _take_nodes(found: Findings, nodes: Sequence[Json]) -> None:
+    """The Ready ones by name."""
+    for raw in sorted(nodes, key=_name):
+        try:
+            node = node_of(raw)
+            if node.ready:
+                found.specs.append(node_spec(raw))
+                found.nodes[_name(raw)] = node
+            else:
+                found.said.append(f"node {_name(raw)} left out: not Ready")
+        except ODD as error:
+            found.said.append(f"node {_name(raw)} left out: {_reason(error)}")
+
+
+def _take_pods(found: Findings, pods: Sequence[Json]) -> None:
+    """Those that are neither ended nor ending."""
+    for raw in pods:
+        try:
+            pod = pod_of(raw)
+        except ODD as error:
+            found.said.append(f"pod {_name(raw)} left out: {_reason(error)}")
+            continue
+        if not pod.gone:
+            found.pods.setdefault(pod.deployment, []).append(pod)
+
+
+def _take_deployments(found: Findings, listed: Listed) -> None:
+    defaults = _defaults(listed.limit_ranges)
+    for raw in listed.deployments:
+        try:
+            if deployment_of(raw).managed:
+                found.said.append(f"Deployment {_name(raw)} left out: a pool that lwmecps made, not a service")
+            else:
+                found.deployments.append(_deployment_spec(found, raw, defaults))
+        except ODD as error:
+            found.said.append(f"Deployment {_name(raw)} left out: {_reason(error)}")
+
+
+def _deployment_spec(found: Findings, raw: Json, defaults: Mapping[str, str]) -> DeploymentSpec:
+    """A Deployment as it is deployed; raises `InvalidInput` saying why it can't be managed."""
+    name, template, replicas = _name(raw), raw["spec"]["template"]["spec"], deployment_of(raw).replicas
+    pods = found.pods.get(name, [])
+    cpu, ram, said = _kept(template, pods, defaults)
+    allowed = _allowed(found.nodes, template)
+    at = Counter(pod.node for pod in pods if pod.node in allowed)
+    home = at.most_common(1)[0][0] if at else allowed[len(found.deployments) % len(allowed)]
+    given = {
+        "name": name,
+        "cpu_millicores": cpu,
+        "ram_mib": ram,
+        "initial_replicas": replicas,
+        "max_replicas": max(min(max(2 * replicas, HEADROOM), MOST), replicas),
+        "allowed_nodes": (home, *(node for node in allowed if node != home)),
+    }
+    spec: DeploymentSpec = parse(DeploymentSpec, given, name)
+    said += [f"{what} is in no task: the scheduler alone sees to it" for what in unrepresented(template)]
+    found.said += [f"Deployment {name}: {line}" for line in said]
+    return spec
+
+
+def _kept(template: Json, pods: Sequence[Pod], defaults: Mapping[str, str]) -> tuple[float, float, list[str]]:
+    """Millicores and MiB that the scheduler keeps for a pod, and what was assumed.
+
+    The newest pod says it if there is one: it has what admission adds (sidecars, a runtime class's overhead).
+    """
+    (cpu, ram), said = pod_requests(template, defaults), []
+    if pods:
+        newest = max(pods, key=lambda pod: pod.created_s)
+        if (newest.cpu_millicores, newest.ram_mib) != (cpu, ram):
+            template_says = f"by its template {cpu:g}m, {ram:g} MiB"
+            said = [f"its newest pod has {newest.cpu_millicores:g}m, {newest.ram_mib:g} MiB; {template_says}"]
+        cpu, ram = newest.cpu_millicores, newest.ram_mib
+    elif "runtimeClassName" in template and "overhead" not in template:
+        said = [f"the overhead of runtime class {template['runtimeClassName']} is not counted"]
+    if missing := [kind for kind, amount in (("cpu", cpu), ("memory", ram)) if not amount]:
+        raise _refused(f"requests no {' and no '.join(missing)}: give its containers requests")
+    return cpu, ram, said
+
+
+def _allowed(nodes: Mapping[str, Node], template: Json) -> list[str]:
+    """Names of the nodes where a template lets its pods run; raises `InvalidInput` where there are none."""
+    selected = [name for name, node in nodes.items() if selects(template, name, node.labels)]
+    allowed = [name for name in selected if not untolerated(template, nodes[name].taints)]
+    if not allowed:
+        taints = sorted({key for name in selected for key in untolerated(template, nodes[name].taints)})
+        why = f"that it selects has a taint: {', '.join(taints)}" if taints else "is one that it selects"
+        raise _refused(f"{'every' if taints else 'no'} Ready node {why}")
+    return allowed
+
+
+def _defaults(limit_ranges: Sequence[Json]) -> dict[str, str]:
+    """What containers request where they say nothing; of several LimitRanges the first that says it."""
+    items = [item for raw in limit_ranges for item in raw["spec"].get("limits") or () if item["type"] == "Container"]
+    return {kind: amount for item in reversed(items) for kind, amount in (item.get("defaultRequest") or {}).items()}
+
+
+def _refused(reason: str) -> InvalidInput:
+    return InvalidInput("Deployment", [Violation(".", reason)])
+
+
+def _name(raw: Json) -> str:
+    return str(raw["metadata"]["name"])
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, InvalidInput):
+        return "; ".join(f"{v.field}: {v.reason}".removeprefix(".: ") for v in error.violations)
+    return f"can't be read: {error!r}"

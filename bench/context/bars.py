@@ -126,6 +126,6 @@ def _rivals(views: Views) -> Iterator[ContextBar]:
         if parts:
             yield ContextBar(
                 f"best of ≤ 5 steps over `{rival}`: significantly above on ≥ 3 families of 5, below on none",
-                "; ".join(parts),
+                f"{len(parts)} of {len(FAMILIES)} families measured: {'; '.join(parts)}",
                 above >= 3 and not below,
             )

@@ -27,7 +27,7 @@ def some_tasks(source: TaskSource, count: int, seed: int, step: int, times: int 
 
     Each stays for `times` steps in a row; where that is more than one, they take turns in being replaced (`renewed`).
     """
-    rounds = [(step + place) // times for place in range(count)]
+    rounds = [(step + place % times) // times for place in range(count)]
     if isinstance(source, TaskDistribution):
         drawn = {r: seeds(seed, f"tasks-{r}", count) for r in set(rounds)}
         return [draw(source, drawn[r][place]) for place, r in enumerate(rounds)]

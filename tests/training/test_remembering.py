@@ -14,7 +14,7 @@ from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import train
-from lwmecps_core.training.sampling import renewed, some_tasks
+from lwmecps_core.training.sampling import renewed, seeds, some_tasks
 
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=4, horizon=5)
 KNOWING = PPOConfig(context="statistics", hidden_size=(4, 4))
@@ -48,6 +48,13 @@ def test_tasks_stay_as_often_as_asked_and_take_turns(
     if source is CITY:
         assert len({task.name for step in steps for task in step}) == pytest.approx(36 / times, abs=3)
     assert steps[4] == some_tasks(source, 3, 1, 4, times)
+
+
+def test_tasks_of_a_batch_that_all_change_at_once_are_drawn_together() -> None:
+    given = tuple(draw(CITY, seed) for seed in range(9))
+    for step in range(20):
+        assert len({task.name for task in some_tasks(given, 9, 1, step)}) == 9
+    assert some_tasks(CITY, 3, 1, 5) == [draw(CITY, seed) for seed in seeds(1, "tasks-5", 3)]
 
 
 def test_what_is_remembered_goes_on_with_the_tasks_that_stay() -> None:

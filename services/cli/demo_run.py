@@ -42,7 +42,7 @@ def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
         running(
-            SystemPlan(Path(state), redis_url=order.redis_url, workers=2, learners=4, slots=1, tracking=tracking)
+            SystemPlan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking)
         ) as system,
     ):
         clients = Clients(system.addresses)

@@ -7,6 +7,7 @@ PEERS := $(VENV)/.peers
 CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
+PARTS ?= context placement
 
 .DEFAULT_GOAL := help
 
@@ -62,9 +63,8 @@ bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/context.*, docs/benchmark.* (goes on where it was cut)
-	$(BIN)/python -m bench.context $(ARGS)
-	$(BIN)/python -m bench.placement
+benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/context.*, docs/benchmark.* (goes on where it was cut; PARTS=context)
+	set -e; for part in $(PARTS); do $(BIN)/python -m bench.$$part $(ARGS); done
 
 .PHONY: validate
 validate: $(PEERS) ## Known results reproduced, beside the published ones; writes docs/validation.md (ARGS="sinusoid")

@@ -8,8 +8,10 @@ if __name__ == "__main__":  # before numba and torch are imported, also by the p
     os.environ.update(ONE_THREAD)
 
 import argparse
+import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -35,19 +37,21 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where context.json and context.md go")
     args = parser.parse_args()
 
-    every = cells(FAMILIES, args.tasks)
-    path, console, begun = args.out / "context.json", Console(), time.monotonic()
-    kept = results.read(path)
-    known = {cell.key for cell in every}
-    done = {key: outcome for key, outcome in kept.items() if key in known}
+    chosen = cells(args.families, args.tasks, args.seeds)
+    every = list({cell.key: cell for cell in (*cells(FAMILIES, args.tasks), *chosen)}.values())
+    path, console, begun, commit = args.out / "context.json", Console(), time.monotonic(), _commit()
+    done = results.read(path)
     wanted = [
         cell
-        for cell in cells(args.families, args.tasks, args.seeds)
+        for cell in chosen
         if cell.key not in done
         and (not args.methods or cell.method in args.methods)
         and (not args.env_ids or cell.problem.env_id in args.env_ids)
     ]
-    console.print(f"{len(done)} of {len(every)} cells are done; {len(wanted)} to do", highlight=False)
+    console.print(
+        f"{sum(cell.key in done for cell in every)} of {len(every)} cells are done; {len(wanted)} to do",
+        highlight=False,
+    )
     failed = 0
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         running = {pool.submit(run, cell): cell for cell in wanted}
@@ -58,12 +62,18 @@ def main() -> int:
                 failed += 1
                 console.print(f"{line}  [red]{type(error).__name__}: {error}[/red]", highlight=False)
                 continue
-            done[cell.key] = future.result()
+            done[cell.key] = replace(future.result(), commit=commit)
             results.write(done, path)
             console.print(line, highlight=False)
     report.write(every, done, args.out)
     console.print(f"context.json and context.md are in {args.out}")
     return 1 if failed else 0
+
+
+def _commit() -> str:
+    """What is checked out, in short."""
+    found = subprocess.run(("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
+matplotlib.rcParams["svg.hashsalt"] = "context"  # the same picture is the same file
 
 import matplotlib.pyplot as plt
 

@@ -1,5 +1,6 @@
 """`docs/context.md` and its pictures, made from what was found and nothing else."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ EXPLAINED = """
 
 def write(cells: Sequence[Cell], outcomes: CellOutcomes, docs: Path) -> None:
     """The page and its pictures, of the kinds of clusters on which a policy with a context was measured."""
+    outcomes = {cell.key: outcomes[cell.key] for cell in cells if cell.key in outcomes}
     problems = dict.fromkeys(x.problem for o in outcomes.values() for x in o.found)
     order = {p: i for i, p in enumerate(dict.fromkeys(p for cell in cells for p in (cell.problem, *cell.also)))}
     views = {p: Evidence(p, cells, outcomes) for p in sorted(problems, key=order.__getitem__)}
@@ -41,14 +43,14 @@ def write(cells: Sequence[Cell], outcomes: CellOutcomes, docs: Path) -> None:
 
 
 def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind, Evidence]) -> Iterator[str]:
-    done = sum(cell.key in outcomes for cell in cells)
     yield "# What remembering a cluster is worth\n"
     yield (
-        f"Made by `make benchmark` from `docs/context.json` ({done} of {len(cells)} cells done; it goes on where it\n"
-        "was cut). All learnt policies have the demo's settings, data and schedule of the learning rate; held-out\n"
+        f"Made by `make benchmark` from `docs/context.json` ({len(outcomes)} of {len(cells)} cells done; it goes on\n"
+        "where it was cut). All learnt policies have the demo's settings, data and schedule of the learning rate; held-out\n"
         "tasks are drawn by seeds that nothing was tuned on. Intervals are 95 %, by a bootstrap over training seeds\n"
         "and tasks; a star: significant among all comparisons of the table (Holm). `before` is what the episodes on\n"
-        "the cluster before earned, on average.\n"
+        "the cluster before earned, on average.\n\n"
+        f"Done at these commits: {_commits(outcomes)}.\n"
     )
     yield EXPLAINED.strip()
     yield "\n## Bars\n"
@@ -62,6 +64,12 @@ def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind
     spent = [o.training_cpu_s for o in outcomes.values() if o.training_cpu_s]
     if spent:
         yield f"\nTraining took {np.mean(spent):.0f} s of CPU per policy on average, {sum(spent) / 3600:.1f} h in all."
+
+
+def _commits(outcomes: CellOutcomes) -> str:
+    """How many cells were done where; draws and rounding may differ between commits."""
+    found = Counter(outcome.commit or "unknown" for outcome in outcomes.values())
+    return ", ".join(f"{commit} ({count} cells)" for commit, count in found.most_common())
 
 
 def _table(problem: ClusterKind, view: Evidence) -> Iterator[str]:

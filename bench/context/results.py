@@ -29,10 +29,11 @@ class Found:
 
 @config
 class CellOutcome:
-    """All that a cell found, and the CPU time of its training."""
+    """All that a cell found, the CPU time of its training, and the commit that it was done at."""
 
     found: list[Found]
     training_cpu_s: float = 0.0
+    commit: str = ""
 
 
 CellOutcomes = Mapping[str, CellOutcome]
@@ -57,4 +58,4 @@ def write(outcomes: CellOutcomes, path: Path) -> None:
 
 def _plain(outcome: CellOutcome) -> object:
     found = [{k: round(v, 4) if isinstance(v, float) else v for k, v in dump(x).items()} for x in outcome.found]
-    return {"found": found, "training_cpu_s": round(outcome.training_cpu_s, 1)}
+    return {"found": found, "training_cpu_s": round(outcome.training_cpu_s, 1), "commit": outcome.commit}

@@ -39,6 +39,20 @@ class Context(Protocol):
         """
 
 
+def blocks_by_entity(spec: EnvSpec, overall: int, deployment: int, node: int, pair: int) -> Blocks:
+    """A block `<entity>_context` with so many features a row for each entity that the environment shows."""
+    shapes = dict(spec.blocks)
+    found: list[tuple[str, tuple[int, ...]]] = [
+        ("global_context", (overall,)),
+        ("deployment_context", (shapes["deployment"][0], deployment)),
+    ]
+    if "node" in shapes:
+        found.append(("node_context", (shapes["node"][0], node)))
+    if "pair" in shapes:
+        found.append(("pair_context", (*shapes["pair"][:2], pair)))
+    return tuple(found)
+
+
 def with_blocks(spec: EnvSpec, blocks: Blocks) -> EnvSpec:
     """The environment with more blocks after its own."""
     return replace(spec, blocks=spec.blocks + blocks)

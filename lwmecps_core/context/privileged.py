@@ -6,14 +6,12 @@ cluster is worth.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import Seen
-from lwmecps_core.context.base import AnyArray, Blocks, Memory
+from lwmecps_core.context.base import AnyArray, Blocks, Memory, blocks_by_entity
 from lwmecps_core.context.statistics import AHEAD, COSINE, SCALE_SERVICE_MS, SINE
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.state import home_node, service_ms
@@ -38,16 +36,7 @@ class Privileged:
     @staticmethod
     def blocks(spec: EnvSpec) -> Blocks:
         """One block for each entity of the environment."""
-        shapes = dict(spec.blocks)
-        found: list[tuple[str, tuple[int, ...]]] = [
-            ("global_context", (GLOBAL,)),
-            ("deployment_context", (shapes["deployment"][0], DEPLOYMENT)),
-        ]
-        if "node" in shapes:
-            found.append(("node_context", (shapes["node"][0], NODE)))
-        if "pair" in shapes:
-            found.append(("pair_context", (*shapes["pair"][:2], PAIR)))
-        return tuple(found)
+        return blocks_by_entity(spec, GLOBAL, DEPLOYMENT, NODE, PAIR)
 
     def begin(self, width: int) -> Memory:
         """Zeros, which mean nothing: what it knows it must be `told`."""
@@ -79,19 +68,20 @@ class Privileged:
             """`[B, POINTS, X]` → `[B, X, len(AHEAD_OR_NOW)]`."""
             return np.take_along_axis(table, points[:, :, None], axis=1).swapaxes(1, 2)
 
-        load = 2.0 + np.log(0.02 + later(memory["load"]))
+        load = _log_share(later(memory["load"]))
         parts = [memory["global"], np.concatenate([memory["deployment"], load], -1)]
         if "node" in memory:
             parts.append(np.log1p(later(memory["node"]) / SCALE_USERS))
         if "pair" in memory:
             parts.append(memory["pair"])
         features = np.concatenate([part.reshape(len(part), -1) for part in parts], -1)
-        assert features.shape[1] == self._features
         return dict(memory), features.clip(-BOUND, BOUND).astype(np.float32)
 
-    @cached_property
-    def _features(self) -> int:
-        return sum(prod(shape) for _, shape in self.blocks(self.spec))
+
+def _log_share(share: Floats) -> Floats:
+    """`formulas.log_share` of many."""
+    shown: Floats = 2.0 + np.log(0.02 + share)
+    return shown
 
 
 def _facts(task: TaskSpec) -> dict[str, Floats]:
@@ -109,8 +99,8 @@ def _facts(task: TaskSpec) -> dict[str, Floats]:
         np.log(service / SCALE_SERVICE_MS),
         np.array([d.cpu_time_cv for d in pods]),
         np.array([d.startup_s / task.interval_s for d in pods]),
-        2.0 + np.log(0.02 + load.max(0)),
-        2.0 + np.log(0.02 + load.mean(0)),
+        _log_share(load.max(0)),
+        _log_share(load.mean(0)),
         far / SCALE_MS,
     ]
     return {

@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
-from lwmecps_core.context.base import AnyArray, Blocks, Memory
+from lwmecps_core.context.base import AnyArray, Blocks, Memory, blocks_by_entity
 from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
 from lwmecps_core.sim.simulator import Loop, sources_digest
 from lwmecps_core.specs import EnvSpec
@@ -106,16 +106,7 @@ class Statistics:
     @staticmethod
     def blocks(spec: EnvSpec) -> Blocks:
         """One block for each entity of the environment."""
-        shapes = dict(spec.blocks)
-        found: list[tuple[str, tuple[int, ...]]] = [
-            ("global_context", (GLOBAL,)),
-            ("deployment_context", (shapes["deployment"][0], DEPLOYMENT)),
-        ]
-        if "node" in shapes:
-            found.append(("node_context", (shapes["node"][0], NODE)))
-        if "pair" in shapes:
-            found.append(("pair_context", (*shapes["pair"][:2], PAIR)))
-        return tuple(found)
+        return blocks_by_entity(spec, GLOBAL, DEPLOYMENT, NODE, PAIR)
 
     def begin(self, width: int) -> Memory:
         """Nothing: means are 0, the least is +∞, the most −∞ or 0."""

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lwmecps_core.acting import REWARD_TERMS
-from lwmecps_core.context.base import Context, with_blocks
+from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.context.base import PREFIX, Context, with_blocks
 from lwmecps_core.context.kept import Kept, terms_of
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.actor import Memory
@@ -52,6 +54,12 @@ class WithContext:
 
     def _shown(self, obs: Floats) -> Floats:
         return np.concatenate([obs, self._kept.features], axis=-1)
+
+
+def nothing_known(algorithm: Algorithm, context: Context | None, width: int) -> dict[str, Tensor]:
+    """What a policy remembers of `width` environments that it has seen nothing of, its context's memory included."""
+    kept = context.begin(width) if context else {}
+    return algorithm.memory(width) | {PREFIX + name: torch.from_numpy(x) for name, x in kept.items()}
 
 
 def begun(fresh: Memory, given: Mapping[str, Tensor], tasks: int, size: int) -> Memory:

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lwmecps_core import context, fits, meta
+from lwmecps_core import fits, meta
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import parse
-from lwmecps_core.context.base import PREFIX
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.meta.base import MetaLearner
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan
-from lwmecps_core.run_config import AlgorithmConfig, IMAMLConfig, MAMLConfig, MetaLearnerConfig
-from lwmecps_core.specs import EnvSpec, TaskSpec
+from lwmecps_core.run_config import IMAMLConfig, MAMLConfig, MetaLearnerConfig
+from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.sampling import seeds
 
 
@@ -27,13 +26,6 @@ def evaluation_plan(tasks: Sequence[TaskSpec], episodes: int, seed: int) -> Coll
 def remembered(batches: Sequence[RolloutBatch]) -> dict[str, Tensor]:
     """What a policy remembers at the end of one rollout per task, as `PolicySnapshot.memory` takes it."""
     return {name: torch.stack([torch.as_tensor(b.memory[name]) for b in batches]) for name in batches[0].memory}
-
-
-def nothing_known(cfg: AlgorithmConfig, algo: Algorithm, spec: EnvSpec, width: int) -> dict[str, Tensor]:
-    """What a policy remembers of `width` environments that it has seen nothing of, its context's memory included."""
-    kept = context.make(cfg.context, spec)
-    begun = kept.begin(width) if kept else {}
-    return algo.memory(width) | {PREFIX + name: torch.from_numpy(x) for name, x in begun.items()}
 
 
 def mean_rewards(batches: Sequence[RolloutBatch]) -> list[float]:

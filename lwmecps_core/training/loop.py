@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from lwmecps_core import context
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
@@ -13,9 +14,10 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.optimiser import Optimiser, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
+from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.training.common import nothing_known, remembered
+from lwmecps_core.training.common import remembered
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, renewed, seeds, some_tasks, torch_generator
@@ -128,7 +130,8 @@ class Descent:
         if not self._remembered:
             return {}
         new = torch.tensor(renewed(width, step, self._times))
-        fresh = nothing_known(self._algorithm, self._algo, env_spec(task), width * episodes)
+        kept = context.make(self._algorithm.context, env_spec(task))
+        fresh = nothing_known(self._algo, kept, width * episodes)
         return {
             name: torch.where(by_task(new, x), fresh[name].reshape(x.shape), x) for name, x in self._remembered.items()
         }

@@ -43,6 +43,9 @@ def train(
     `total_episodes` counts the episodes of all tasks that share a policy; where it says nothing, the tasks do. Ends
     with rows when `evaluation_episodes` asks for them.
     """
+    if cfg.independent and cfg.collections_per_task > 1:
+        reason = "is of one policy for changing tasks; independent ones keep theirs"
+        raise InvalidInput("training", [Violation("collections_per_task", reason)])
     spec = env_spec(some_tasks(source, 1, seed, 0)[0])
     algo = algorithms.make(algorithm, spec)
     params, extra = algo.init(torch_generator(seed, "weights"))
@@ -59,7 +62,7 @@ def train(
         extra=extra,
         sets=sets,
         rate_share=share,
-        collections_per_task=1 if cfg.independent else cfg.collections_per_task,
+        collections_per_task=cfg.collections_per_task,
     )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):

@@ -105,6 +105,7 @@ def remembering(settings: DemoSettings, context: LearntContextName) -> DemoSetti
     algorithm, training = replace(settings.algorithm, context=context), settings.context_training
     if context == "recurrent":
         algorithm = replace(algorithm, n_steps=2 * TaskDistribution().horizon)
-        half = (settings.multi_task.total_episodes or 0) // 2
-        training = replace(settings.multi_task, total_episodes=half, tasks_per_batch=10)
+        plain = settings.multi_task
+        episodes, tasks = (plain.total_episodes or 0) // 2, plain.tasks_per_batch // 2
+        training = replace(plain, total_episodes=episodes, tasks_per_batch=tasks)
     return replace(settings, context_algorithm=algorithm, context_training=training)

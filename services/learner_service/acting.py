@@ -17,6 +17,7 @@ from lwmecps_core.algorithms.base import Algorithm, first_seen
 from lwmecps_core.context.base import PREFIX, Context
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
+from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.specs import EnvSpec
 
 MAX_CHOICES = 2**24
@@ -36,8 +37,7 @@ class Ready:
 
     def memory(self, width: int) -> dict[str, Tensor]:
         """What it remembers of `width` environments that it has seen nothing of."""
-        kept = self.context.begin(width) if self.context else {}
-        return self.algorithm.memory(width) | {PREFIX + name: torch.from_numpy(x) for name, x in kept.items()}
+        return nothing_known(self.algorithm, self.context, width)
 
     def act(self, memory: Mapping[str, Tensor], seen: Seen[Tensor], noise: Tensor | None) -> Acted[Tensor]:
         """See `Algorithm.act`; the context is brought up to date first."""

@@ -155,4 +155,7 @@ def test_it_runs_as_a_command_and_goes_on_where_it_was_cut(tmp_path: Path) -> No
     first, second = (subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
     assert "1/1" in first.stdout and "0 to do" in second.stdout
-    assert len(results.read(tmp_path / "context.json")) == 1
+    (outcome,) = results.read(tmp_path / "context.json").values()
+    assert outcome.commit
+    other = subprocess.run([*command, "--tasks", "2"], capture_output=True, text=True, timeout=300)
+    assert other.returncode == 0 and len(results.read(tmp_path / "context.json")) == 2  # what is done stays

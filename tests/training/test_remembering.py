@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import PPOConfig, TrainConfig
@@ -68,6 +69,12 @@ def test_what_is_remembered_goes_on_with_the_tasks_that_stay() -> None:
         assert [a == b for a, b in zip(watched.tasks[step], watched.tasks[step - 1], strict=True)] == [
             not x for x in new
         ]
+
+
+def test_policies_that_keep_their_tasks_refuse_to_be_told_for_how_long() -> None:
+    cfg = TrainConfig(independent=True, collections_per_task=2)
+    with pytest.raises(InvalidInput, match="collections_per_task"):
+        next(train((draw(CITY, 1),), KNOWING, cfg, LocalCollector(), seed=1))
 
 
 def test_without_it_nothing_is_kept() -> None:

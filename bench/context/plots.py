@@ -6,7 +6,6 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-matplotlib.rcParams["svg.hashsalt"] = "context"  # the same picture is the same file
 
 import matplotlib.pyplot as plt
 
@@ -36,6 +35,7 @@ def draw(views: Mapping[ClusterKind, Evidence], folder: Path) -> None:
     """Differences to the policy with a context in its first episode, one panel for each kind of cluster."""
     if not views:
         return
+    matplotlib.rcParams["svg.hashsalt"] = folder.name  # the same picture is the same file
     columns = min(4, len(views))
     lines = -(-len(views) // columns)
     figure, panels = plt.subplots(

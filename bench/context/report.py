@@ -46,10 +46,10 @@ def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind
     yield "# What remembering a cluster is worth\n"
     yield (
         f"Made by `make benchmark` from `docs/context.json` ({len(outcomes)} of {len(cells)} cells done; it goes on\n"
-        "where it was cut). All learnt policies have the demo's settings, data and schedule of the learning rate; held-out\n"
-        "tasks are drawn by seeds that nothing was tuned on. Intervals are 95 %, by a bootstrap over training seeds\n"
-        "and tasks; a star: significant among all comparisons of the table (Holm). `before` is what the episodes on\n"
-        "the cluster before earned, on average.\n\n"
+        "where it was cut). All learnt policies have the demo's settings, data and schedule of the learning rate;\n"
+        "held-out tasks are drawn by seeds that nothing was tuned on. Intervals are 95 %, by a bootstrap over\n"
+        "training seeds and tasks; a star: significant among all comparisons of the table (Holm). `before` is what\n"
+        "the episodes on the cluster before earned, on average.\n\n"
         f"Done at these commits: {_commits(outcomes)}.\n"
     )
     yield EXPLAINED.strip()

@@ -5,7 +5,7 @@ Weights are `[..., in, out]`, biases `[..., out]`, inputs `[..., rows, in]`: wit
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod, sqrt
 from typing import Literal
 
@@ -97,13 +97,13 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
     The part that is the same for a whole row or column of the grid is multiplied once for it.
     """
     weight, total = net[f"{name}.weight"], net[f"{name}.bias"][..., None, None, None, :]
-    start = 0
-    for part in parts:
+    starts = accumulate((part.shape[-1] for part in parts), initial=0)
+    # The smallest come first, so that only the last sums are as large as the grid.
+    for start, part in sorted(zip(starts, parts, strict=False), key=lambda each: prod(each[1].shape[-3:-1])):
         b, d, n, width = part.shape[-4:]
         rows = part.reshape(*part.shape[:-4], b * d * n, width)
         product = fast.product(rows, weight[..., start : start + width, :])
         total = total + product.reshape(*product.shape[:-2], b, d, n, -1)
-        start += width
     return total
 
 

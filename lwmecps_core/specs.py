@@ -92,6 +92,9 @@ class DeploymentSpec:
     cpu_time_ms: Positive = 50.0
     cpu_time_cv: NonNegative = 1.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    """Requests that a pod serves at once; they share its CPU, and the others wait in order."""
+    usable_cores: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """CPUs that a pod's process can keep busy (1: an interpreter with a global lock); 0: one for every request."""
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
     timeout_ms: Positive = 1000.0
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8

@@ -17,7 +17,8 @@ from lwmecps_core.context.statistics import (
     Statistics,
     slopes,
 )
-from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.sim.state import busy_ms
+from lwmecps_core.specs import TaskSpec
 
 REWARD = "reward per interval"
 RATE = "requests/s"
@@ -101,7 +102,7 @@ def _deployment(known: Knowledge, said: Known, task: TaskSpec | None, d: int) ->
     busy, rate, _ = said.work[0, d]
     service = 1000.0 * busy * known.subject.max_replicas[d] / rate if rate > 1e-6 else None
     load, least, most = map(_rate, (said.load[0, d, 0], *said.load_range[0, d]))
-    yield Belief(name, "service time", "ms", _finite(service), written=service_ms(spec) if spec else None)
+    yield Belief(name, "service time", "ms", _finite(service), written=busy_ms(spec) if spec else None)
     yield Belief(name, "load", RATE, load, least, most, written_load(task, d) if task else None)
     for ahead, expected in zip(AHEAD, _forecast(said, d), strict=True):
         yield Belief(name, f"load in {_number(ahead * known.subject.interval_s)} s", RATE, _rate(expected))
@@ -128,13 +129,6 @@ def _forecast(said: Known, d: int) -> list[float]:
     times = [now * (turn / abs(turn)) ** ahead if abs(turn) > 0.0 else now for ahead in AHEAD]
     means, load = said.times[0, d], said.load[0, d, 0]
     return [float(load + by_sine * (t.imag - means[0]) + by_cosine * (t.real - means[1])) for t in times]
-
-
-def service_ms(spec: DeploymentSpec) -> float:
-    """How long a request keeps a replica busy, of those that it serves at once its share: a pod that has less than a
-    CPU for each takes longer than the CPU time.
-    """
-    return spec.cpu_time_ms / min(1.0, spec.cpu_millicores / 1000.0 / spec.concurrency) / spec.concurrency
 
 
 def written_load(task: TaskSpec, d: int) -> float:

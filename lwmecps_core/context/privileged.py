@@ -14,7 +14,7 @@ from lwmecps_core.acting import Seen
 from lwmecps_core.context.base import AnyArray, Blocks, Memory, blocks_by_entity
 from lwmecps_core.context.statistics import AHEAD, COSINE, SCALE_SERVICE_MS, SINE
 from lwmecps_core.sim.formulas import BOUND
-from lwmecps_core.sim.state import home_node, service_ms
+from lwmecps_core.sim.state import busy_ms, home_node
 from lwmecps_core.specs import EnvSpec, TaskSpec
 from lwmecps_core.tasks.workload import turn_per_interval, users_in_a_turn
 
@@ -87,7 +87,7 @@ def _log_share(share: Floats) -> Floats:
 def _facts(task: TaskSpec) -> dict[str, Floats]:
     w, pods = task.workload, task.deployments
     share = np.array(w.share)
-    service = np.array([service_ms(d) / d.concurrency for d in pods])
+    service = np.array([busy_ms(d) for d in pods])
     maximum = np.array([d.max_replicas for d in pods])
     users = users_in_a_turn(task, POINTS)
     rates = users @ share / w.request_interval_s

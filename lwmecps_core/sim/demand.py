@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits, service_ms
+from lwmecps_core.sim.state import cores, home_node, initial_replicas, pod_limits, service_ms
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, DeploymentSpec, TaskSpec
 from lwmecps_core.tasks.workload import users_table
 
@@ -102,7 +102,7 @@ def pod_rate(task: TaskSpec, deployment: DeploymentSpec) -> float:
     """
     if task.latency_model == "testapp":
         return float("inf")
-    rate = 1e3 * deployment.concurrency / service_ms(deployment)
+    rate = 1e3 * cores(deployment) / service_ms(deployment)
     if task.workload.arrivals == "burst":
         return rate * min(1.0, deployment.timeout_ms / (1e3 * task.interval_s))
     return rate

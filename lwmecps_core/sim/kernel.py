@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from lwmecps_core.sim.formulas import compiled, outcome, step_key, test_application, uniform, waiting
+from lwmecps_core.sim.formulas import (
+    burst_p95,
+    compiled,
+    in_order,
+    outcome,
+    sojourn_p95,
+    step_key,
+    test_application,
+    uniform,
+    waiting,
+)
 from lwmecps_core.sim.state import LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
 
 MAX_CONGESTION = 0.95
@@ -208,16 +218,23 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
             first = w.flows[worker, d, 0]
             if i > 0 and task.routing != LOCAL_FIRST:
                 flow.wait_ms, flow.p_wait, flow.decay = first.wait_ms, first.p_wait, first.decay
-                flow.wait_p95_ms = first.wait_p95_ms
+                flow.more_p95_ms = first.more_p95_ms
             elif task.burst == 1:
                 flow.wait_ms = max(0.0, (flow.requests / flow.ready - 1.0) / 2.0) / dep.pod_rate
-                flow.wait_p95_ms = 1.9 * flow.wait_ms
+                pods = flow.ready if task.routing == LOCAL_FIRST else ready
+                requests, evenly = flow.requests / flow.ready * pods, task.routing == LEAST_CONNECTIONS
+                together = burst_p95(1.0 / dep.pod_rate, dep.cv2, requests, pods, evenly)
+                flow.more_p95_ms = max(0.0, together - dep.service_ms)
             else:
-                servers = dep.concurrency * (ready if task.routing == LEAST_CONNECTIONS else 1.0)
+                pods, rho = (ready if task.routing == LEAST_CONNECTIONS else 1.0), flow.requests / capacity
+                order = in_order(rho, pods * dep.cores, pods * dep.slots)
                 flow.wait_ms, flow.p_wait, flow.decay = waiting(
-                    flow.requests / capacity, servers, dep.service_ms, dep.variability
+                    rho, pods * dep.cores, dep.service_ms, order * dep.variability + (1.0 - order)
                 )
-                flow.wait_p95_ms = log(20.0 * flow.p_wait) / flow.decay if flow.p_wait > 0.05 else 0.0
+                p95_ms = sojourn_p95(
+                    dep.service_ms, dep.cv2, flow.wait_ms, flow.p_wait, flow.decay, order, rho, pods * dep.cores
+                )
+                flow.more_p95_ms = p95_ms - dep.service_ms
             flow.base_ms = dep.service_ms
             if before > 0.0 or pool.backlog > 0.0:
                 flow.base_ms += (before if task.burst == 1 else (before + pool.backlog) / 2.0) / rate
@@ -253,7 +270,7 @@ def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
             mean_ms, fails = outcome(base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst)
             latency += amount * (flow.dropped * dep.timeout_ms + kept * mean_ms)
             failed += amount * (flow.dropped + kept * fails)
-            p95 += amount * min(dep.timeout_ms, base_ms + flow.wait_p95_ms)
+            p95 += amount * min(dep.timeout_ms, base_ms + flow.more_p95_ms)
     row = s.deployments[b, d]
     log_rate = log(1.0 + requests / task.interval_s)
     row.log_rate_change = log_rate - row.log_rate if s.envs[b].t > 0 else 0.0

@@ -4,7 +4,7 @@ Records are indexed `[K, …]` by task and `[B, …]` by environment. Units are 
 """
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +49,8 @@ DEPLOYMENT = np.dtype(
         ("home", "i8"),
         ("max_replicas", "i8"),
         ("startup", "i8"),
-        ("concurrency", "i8"),
+        ("cores", "f8"),
+        ("slots", "f8"),
         ("cpu", "f8"),
         ("ram", "f8"),
         ("tx", "f8"),
@@ -58,6 +59,7 @@ DEPLOYMENT = np.dtype(
         ("service_ms", "f8"),
         ("pod_rate", "f8"),
         ("variability", "f8"),
+        ("cv2", "f8"),
         ("timeout_ms", "f8"),
     ],
     align=True,
@@ -111,7 +113,7 @@ FLOW = np.dtype(
         ("wait_ms", "f8"),
         ("p_wait", "f8"),
         ("decay", "f8"),
-        ("wait_p95_ms", "f8"),
+        ("more_p95_ms", "f8"),
         ("dropped", "f8"),
         ("spare", "f8"),
         ("node", "i8"),
@@ -281,9 +283,26 @@ def _nodes(t: TaskSpec) -> list[tuple[float, ...]]:
     return [(n.cpu_millicores, n.ram_mib, n.tx_mbps, n.rx_mbps, n.access_latency_ms) for n in t.cluster.nodes]
 
 
+def busy_millicores(d: DeploymentSpec) -> float:
+    """CPU that a pod uses when it has more to do than it can: no more than its limit, a CPU for every request that it
+    serves at once, and what its process can use.
+    """
+    return min(d.cpu_millicores, 1000.0 * min(d.concurrency, d.usable_cores or inf))
+
+
 def service_ms(d: DeploymentSpec) -> float:
-    """How long one request is served: a pod's CPU limit, shared by its concurrent requests, stretches the CPU time."""
-    return d.cpu_time_ms * 1000.0 / min(1000.0, d.cpu_millicores / d.concurrency)
+    """How long a lone request is served: it uses one CPU, or the part of one that a pod has."""
+    return d.cpu_time_ms * 1000.0 / min(1000.0, busy_millicores(d))
+
+
+def busy_ms(d: DeploymentSpec) -> float:
+    """How long a request keeps a pod busy, of those that it serves at once as quickly as a lone one its share."""
+    return service_ms(d) / cores(d)
+
+
+def cores(d: DeploymentSpec) -> float:
+    """How many requests a pod serves at once as quickly as a lone one, at least 1."""
+    return max(1000.0, busy_millicores(d)) / 1000.0
 
 
 def timeout_ms(t: TaskSpec, d: DeploymentSpec) -> float:
@@ -297,15 +316,17 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
             home_node(t, i),
             d.max_replicas,
             ceil(d.startup_s / t.interval_s - 1e-9),
+            cores(d),
             d.concurrency,
             d.cpu_millicores,
             d.ram_mib,
             d.tx_mbps,
             d.rx_mbps,
-            min(d.cpu_millicores, 1000.0 * d.concurrency),
+            busy_millicores(d),
             service_ms(d),
-            d.concurrency / service_ms(d),
+            cores(d) / service_ms(d),
             (1.0 + d.cpu_time_cv**2) / 2.0,
+            d.cpu_time_cv**2,
             timeout_ms(t, d),
         )
         for i, d in enumerate(t.deployments)

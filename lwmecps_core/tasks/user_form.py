@@ -89,6 +89,7 @@ class UserDeployment:
     cpu_time_ms: Positive = 50.0
     cpu_time_cv: NonNegative = 1.0
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    usable_cores: Annotated[float, Field(ge=0, le=1000)] = 0.0
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
     timeout_ms: Positive | None = None
 
@@ -270,6 +271,7 @@ def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms:
         cpu_time_ms=d.cpu_time_ms,
         cpu_time_cv=d.cpu_time_cv,
         concurrency=d.concurrency,
+        usable_cores=d.usable_cores,
         startup_s=d.startup_s,
         timeout_ms=d.timeout_ms or timeout_ms,
         max_replicas=d.max_replicas or user.max_pods,

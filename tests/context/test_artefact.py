@@ -7,12 +7,13 @@ import pytest
 
 from lwmecps_core.context.artefact import Knowledge, check_fits, from_bytes, subject_of, to_bytes
 from lwmecps_core.context.base import PREFIX
-from lwmecps_core.context.described import WHOLE, Belief, described, service_ms
+from lwmecps_core.context.described import WHOLE, Belief, described
 from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.remembered import WithContext
+from lwmecps_core.sim.state import busy_ms
 from lwmecps_core.specs import ALL_ENV_IDS, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 
@@ -58,7 +59,7 @@ def test_what_is_believed_is_near_what_the_task_says() -> None:
         assert belief.value == pytest.approx(belief.written, rel=1e-3)
     for d in task.deployments:
         service, load = found[d.name, "service time"], found[d.name, "load"]
-        assert service.written == service_ms(d) and service.value == pytest.approx(service_ms(d), rel=0.15)
+        assert service.written == busy_ms(d) and service.value == pytest.approx(busy_ms(d), rel=0.15)
         assert load.least is not None and load.value is not None and load.most is not None
         assert load.least <= load.value <= load.most
     assert found[WHOLE, "seen"].believed == "40 intervals"

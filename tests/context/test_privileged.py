@@ -14,7 +14,7 @@ from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import EvaluateConfig, PPOConfig, TrainConfig
-from lwmecps_core.sim.state import service_ms
+from lwmecps_core.sim.state import busy_ms
 from lwmecps_core.specs import FAMILIES, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import evaluate, train
@@ -42,7 +42,7 @@ def test_what_it_is_told_is_what_happens(seed: int) -> None:
         _, features = kept.update(memory, state)
         now = features[0, 2:].reshape(2, -1)[:, 6]
         shown = View(view, obs)
-        busy = shown.rate[0] * [service_ms(d) / d.concurrency / 1000.0 / d.max_replicas for d in task.deployments]
+        busy = shown.rate[0] * [busy_ms(d) / 1000.0 / d.max_replicas for d in task.deployments]
         expected.append(2.0 + np.log(0.02 + busy))
         seen.append(now)
     error = np.abs(np.array(seen) - np.array(expected))

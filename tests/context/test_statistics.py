@@ -44,8 +44,8 @@ def test_what_a_request_costs_is_known_after_an_episode(seed: int) -> None:
     task = _quiet(draw(CITY, seed))
     found = SCALE_SERVICE_MS * np.exp(_features(_watched(task, 40))["deployment_context"][:, 0])
     # A pod that has less than a whole CPU takes longer for a request than the CPU time.
-    costs = [d.cpu_time_ms / min(1.0, d.cpu_millicores / 1000.0 / d.concurrency) for d in task.deployments]
-    np.testing.assert_allclose(found, np.array(costs) / [d.concurrency for d in task.deployments], rtol=0.15)
+    costs = [d.cpu_time_ms / min(1.0, d.cpu_millicores / 1000.0) for d in task.deployments]
+    np.testing.assert_allclose(found, costs, rtol=0.15)
 
 
 def test_what_is_priced_is_known_from_the_terms_of_the_reward() -> None:

@@ -76,6 +76,7 @@ def _deployment(rng: np.random.Generator, i: int, names: list[str]) -> Deploymen
         cpu_time_ms=float(rng.uniform(5, 150)),
         cpu_time_cv=float(rng.uniform(0, 2)),
         concurrency=int(rng.integers(1, 5)),
+        usable_cores=float(rng.choice([0.0, 0.5, 1.0, 1.5])),
         startup_s=float(rng.choice([0.0, 5.0, 20.0, 33.0])),
         timeout_ms=float(rng.uniform(100, 3000)),
         max_replicas=maximum,

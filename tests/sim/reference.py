@@ -40,6 +40,21 @@ class Pods:
         return self.ready + sum(count for _, count in self.starting)
 
 
+def gamma_p95(mean: float, variance: float) -> float:
+    shape = mean**2 / variance if variance > 0 else math.inf
+    return mean * max(0.0, 1 - 1 / (9 * shape) + 1.6449 / (3 * math.sqrt(shape))) ** 3
+
+
+def sojourn_p95(service: float, cv: float, wait: float, p: float, order: float, crowded: float) -> float:
+    """95th percentile of waiting and service, the wait being exponential with probability p."""
+    mean, waits = service + wait, 2 * wait**2 / p - wait**2 if p else 0.0
+    shared = mean**2 * (cv**2 * (2 + crowded) / (2 - crowded) + 0.8 * crowded * max(0.0, 1 - cv**2))
+    spread = gamma_p95(mean, order * (waits + (service * cv) ** 2) + (1 - order) * shared)
+    fixed = order * max(0.0, 1 - 2 * cv)
+    alone = service + (max(0.0, math.log(p / 0.05)) * wait / p if p else 0.0)
+    return (1 - fixed) * spread + fixed * alone
+
+
 class ReferenceCluster:
     """`begin(seed)`, then `advance(placement [D, N])`; both return the interval's quantities."""
 
@@ -52,7 +67,10 @@ class ReferenceCluster:
         self.access = np.array([n.access_latency_ms for n in nodes])
         self.share = np.array(task.workload.share)
         self.failover = task.workload.failover or ((),) * self.n
-        self.service = np.array([d.cpu_time_ms * 1000 / min(1000, d.cpu_millicores / d.concurrency) for d in deps])
+        usable = [min(d.concurrency, d.usable_cores or math.inf) for d in deps]
+        self.cpu = np.array([min(d.cpu_millicores / 1000, u) for d, u in zip(deps, usable, strict=True)])
+        self.cores = np.maximum(1, self.cpu)
+        self.service = np.array([d.cpu_time_ms for d in deps]) / np.minimum(1, self.cpu)
         self.variability = np.array([(1 + d.cpu_time_cv**2) / 2 for d in deps])
         names = [n.name for n in nodes]
         self.home = [names.index(d.allowed_nodes[0]) if d.allowed_nodes else i % self.n for i, d in enumerate(deps)]
@@ -156,8 +174,8 @@ class ReferenceCluster:
         if self.task.routing != "local_first":
             return fractions[:, :, None] * arrivals[:, None, :]
         flows = np.zeros((self.d, self.n, self.n))
-        for d, dep in enumerate(self.task.deployments):
-            spare = 0.8 * ready[d] * dep.concurrency / self.service[d] * self.task.interval_s * 1000
+        for d in range(self.d):
+            spare = 0.8 * ready[d] * self.cores[d] / self.service[d] * self.task.interval_s * 1000
             own = np.minimum(arrivals[d], spare)
             flows[d] = np.diag(own)
             spare, left = spare - own, arrivals[d] - own
@@ -188,26 +206,39 @@ class ReferenceCluster:
                 self._test_application(out, d, n, amount / ready[d, n])
                 continue
             dep, service = task.deployments[d], self.service[d]
-            rate = ready[d, n] * dep.concurrency / service
+            rate = ready[d, n] * self.cores[d] / service
             before, offered = self.backlog[d, n], self.backlog[d, n] + amount
             served = min(offered, rate * dt_ms)
             after = min(offered - served, rate * dep.timeout_ms)
             self.backlog[d, n] = after
             out["busy"][d, n] = served / (rate * dt_ms)
             if task.workload.arrivals == "burst":
-                wait = max(0.0, (amount / ready[d, n] - 1) / 2) * service / dep.concurrency
-                out["wait"][d, n], out["p95"][d, n] = wait, 1.9 * wait
+                work, pods = service / self.cores[d], ready[d, n]
+                out["wait"][d, n] = max(0.0, (amount / pods - 1) / 2) * work
+                if task.routing != "local_first":
+                    amount, pods = flows[d].sum(), ready[d].sum()
+                others = max(0.0, amount - 1) / pods  # that come to the same pod: binomial
+                varies = others * (1 - 1 / pods)
+                if task.routing == "least_connections":
+                    others, varies = max(0.0, amount / pods - 1), 0.0
+                place = 1 + others / 2
+                variance = (others**2 + varies + 2 * others) / 12 + varies / 4 + dep.cpu_time_cv**2 * place
+                last = gamma_p95(1 + others, varies + dep.cpu_time_cv**2 * (1 + others))
+                out["p95"][d, n] = max(0.0, work * min(gamma_p95(place, variance), last) - service)
                 out["certain"][d, n] = service + before / rate
                 continue
-            servers = dep.concurrency * (ready[d].sum() if task.routing == "least_connections" else 1)
-            rho = min(0.98, amount / dt_ms / rate)
+            pods = ready[d].sum() if task.routing == "least_connections" else 1
+            servers, rho = self.cores[d] * pods, min(0.98, amount / dt_ms / rate)
+            order = rho ** (dep.concurrency * pods - servers)
             out["certain"][d, n] = service + (before + after) / 2 / rate
+            p = wait = 0.0
             if amount > 0:
                 p = rho ** (math.sqrt(2 * (servers + 1)) - 1)
-                wait = service * p / (servers * (1 - rho)) * self.variability[d]
+                wait = service * p / (servers * (1 - rho)) * (order * self.variability[d] + 1 - order)
                 out["p"][d, n], out["wait"][d, n], out["decay"][d, n] = p, wait, p / wait
-                out["p95"][d, n] = max(0.0, math.log(p / 0.05) * wait / p)
                 out["dropped"][d, n] = min(1.0, max(0.0, offered - served - after) / amount)
+            crowded = min(1.0, amount / dt_ms / rate) ** servers
+            out["p95"][d, n] = sojourn_p95(service, dep.cpu_time_cv, wait, p, order, crowded) - service
         return out
 
     def _test_application(self, out: dict[str, np.ndarray], d: int, n: int, each: float) -> None:
@@ -219,7 +250,7 @@ class ReferenceCluster:
             end = np.minimum(limits, begin + added)
         else:
             end = np.clip(begin + added - 100 * min(dt, each), 0, limits)
-        loads = [np.mean(c / limits) for c in (begin, np.minimum(limits, (begin + end) / 2), end)]
+        loads = [np.mean(np.minimum(limits, c) / limits) for c in (begin, (begin + end) / 2, end)]
         sleeps = [500 * (0.05 + 3 * (load - 0.7)) if load > 0.7 else 0.0 for load in loads]
         self.backlog[d, n], self.backlog_ram[d, n] = end
         out["busy"][d, n] = np.dot(loads, [1, 4, 1]) / 6
@@ -255,8 +286,7 @@ class ReferenceCluster:
         busy = q["busy"] * ready
         per_pod = lambda name: np.array([getattr(d, name) for d in deps])[:, None]  # noqa: E731
         per_node = lambda name: np.array([getattr(n, name) for n in nodes])  # noqa: E731
-        busy_cpu = np.array([min(d.cpu_millicores, 1000 * d.concurrency) for d in deps])[:, None]
-        cpu_used = (busy * busy_cpu).sum(axis=0) / per_node("cpu_millicores")
+        cpu_used = (busy * 1000 * self.cpu[:, None]).sum(axis=0) / per_node("cpu_millicores")
         tx = (busy * per_pod("tx_mbps")).sum(axis=0) / per_node("tx_mbps")
         rx = (busy * per_pod("rx_mbps")).sum(axis=0) / per_node("rx_mbps")
         network = np.maximum(tx, rx)

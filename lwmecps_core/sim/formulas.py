@@ -77,8 +77,8 @@ def in_order(rho: float, cores: float, slots: float) -> float:
     """How far a pod that has `cores` and takes `slots` requests at once serves them in the order of their coming.
 
     From 0 to 1, ρ^(slots − cores): 1 where each has a core for itself (first come, first served), 0 where any number
-    share them (processor sharing, whose mean doesn't depend on how service varies). Avi-Itzhak and Halfin (1988) for one
-    core.
+    share them (processor sharing, whose mean doesn't depend on how service varies). Avi-Itzhak and Halfin (1988), for
+    one core.
     """
     return 1.0 if slots <= cores else min(max(rho, 0.0), MAX_UTILISATION) ** (slots - cores)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lwmecps_core.sim.formulas import burst_p95, in_order, outcome, sojourn_p95, waiting
+from tests.sim.events import bursts, in_order_of_coming, sharing
 
 MEASURED = Path(__file__).resolve().parents[2] / "../shared/data/http_server_latency.csv"
 CLIENT_FLOOR_MS = 0.5
@@ -76,33 +77,6 @@ def test_what_certainly_exceeds_the_timeout_fails():
     assert outcome(1000.0, 5.0, 0.5, 0.1, 900.0, 0) == (900.0, 1.0)
 
 
-def sharing(rho, cores, slots, cv, requests=60_000):
-    """Times in a pod, event by event, that serves `slots` requests at once by `cores`; the others wait in order."""
-    rng = np.random.default_rng(0)
-    arrivals = np.append(np.cumsum(rng.exponential(1 / (rho * cores), requests)), math.inf)
-    work = rng.gamma(1 / cv**2, cv**2, requests) if cv else np.ones(requests)
-    left, served, times = [], [], np.zeros(requests)  # work left of those that are served, and which they are
-    now, waiting_from, come = 0.0, 0, 0
-    while served or come < requests:
-        speed = min(1.0, cores / len(served)) if served else 0.0
-        first = min(range(len(left)), key=left.__getitem__) if served else -1
-        done = now + left[first] / speed if served else math.inf
-        then = min(done, arrivals[come])
-        left = [x - (then - now) * speed for x in left]
-        now = then
-        if done <= arrivals[come]:
-            del left[first]
-            who = served.pop(first)
-            times[who] = now - arrivals[who]
-        else:
-            come += 1
-        if waiting_from < come and len(served) < slots:
-            left.append(work[waiting_from])
-            served.append(waiting_from)
-            waiting_from += 1
-    return times[1000:]
-
-
 def modelled(rho, cores, slots, cv):
     """Mean and 95th percentile of the same time, in units of a lone request's."""
     order = in_order(rho, float(cores), float(slots))
@@ -124,25 +98,14 @@ def test_requests_that_share_a_pod_take_as_long_as_in_a_simulated_one(cores, slo
 @pytest.mark.parametrize("cv", [0.0, 0.5, 1.0, 1.5])
 @pytest.mark.parametrize("rho", [0.2, 0.6, 0.8])
 def test_95th_percentile_in_order_agrees_with_a_simulated_queue(servers, cv, rho):
-    rng, count = np.random.default_rng(0), 200_000
-    service = rng.gamma(1 / cv**2, cv**2, count) if cv else np.ones(count)
-    free, times, now = [0.0] * servers, np.empty(count), np.cumsum(rng.exponential(1 / (rho * servers), count))
-    for i in range(count):
-        end = max(now[i], heapq.heappop(free)) + service[i]
-        times[i] = end - now[i]
-        heapq.heappush(free, end)
+    times = in_order_of_coming(rho, servers, cv)
     assert modelled(rho, servers, servers, cv)[1] == pytest.approx(np.quantile(times, 0.95), rel=0.1)
 
 
 @pytest.mark.parametrize(("requests", "pods"), [(1, 1), (8, 1), (40, 1), (8, 4), (40, 4), (40, 16)])
 @pytest.mark.parametrize("cv", [0.0, 1.0])
 def test_95th_percentile_of_a_burst_agrees_with_simulated_ones(requests, pods, cv):
-    rng, times = np.random.default_rng(0), []
-    for _ in range(4_000):
-        work = rng.gamma(1 / cv**2, cv**2, requests) if cv else np.ones(requests)
-        pod = rng.integers(0, pods, requests)
-        times += [work[pod == p].cumsum() for p in range(pods)]
-    expected = np.quantile(np.concatenate(times), 0.95)
+    expected = np.quantile(bursts(requests, pods, cv), 0.95)
     # Whole numbers of equal requests: the percentile jumps by a whole service time.
     allowed = max(0.1 * expected, 0.0 if cv else 0.7)
     assert burst_p95(1.0, cv**2, float(requests), float(pods), False) == pytest.approx(expected, abs=allowed)

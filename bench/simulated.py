@@ -47,6 +47,7 @@ def modelled(
     pods: int = 1,
     service_ms: float = SERVICE_MS,
     timeout_ms: float = 1e8,
+    abandon: bool = False,
     burst: float = 0.0,
 ) -> tuple[float, float, float]:
     """Mean latency and its 95th percentile (ms), and the failed share, on a simulated cluster of one node.
@@ -69,6 +70,7 @@ def modelled(
                 cpu_time_cv=cv,
                 concurrency=slots,
                 timeout_ms=timeout_ms,
+                abandon=abandon,
                 max_replicas=pods,
                 initial_replicas=pods,
                 startup_s=0.0,
@@ -127,9 +129,11 @@ def _bursts() -> Iterator[Cells]:
 def _timeouts() -> Iterator[Cells]:
     for rho in (0.6, 0.8, 0.95, 1.2, 1.5):
         for timeout in (3.0, 10.0):
-            stay, leave = (events.with_timeouts(rho, timeout, leave)[0] for leave in (False, True))
-            failed = modelled(rho, timeout_ms=timeout * SERVICE_MS)[2]
-            yield rho, timeout, *(f"{100 * share:.1f} %" for share in (stay, leave, failed))
+            shares = []
+            for leave in (False, True):
+                shares.append(events.with_timeouts(rho, timeout, leave)[0])
+                shares.append(modelled(rho, timeout_ms=timeout * SERVICE_MS, abandon=leave)[2])
+            yield rho, timeout, *(f"{100 * share:.1f} %" for share in shares)
 
 
 def _beside(found: tuple[float, float], model: tuple[float, float]) -> Cells:
@@ -157,7 +161,7 @@ def _page(measured: Sequence[Cells]) -> str:
         _table(("requests", "pods", "cv", *both), list(_bursts())),
         "## Timeouts and overload\n\n" + _TIMEOUTS,
         _table(
-            ("utilisation", "timeout / service", "failed: served all the same", "clients leave", "model"),
+            ("utilisation", "timeout / service", "served all the same", "model", "`abandon`", "model"),
             list(_timeouts()),
         ),
     ]
@@ -185,10 +189,10 @@ _BURSTS = """All requests come at once to single-threaded pods behind a random b
 mean takes them to be spread evenly over the pods, so that it is short where there are few requests per pod; the
 percentile counts how uneven chance makes it."""
 
-_TIMEOUTS = """One single-threaded pod, exponential service. What a client that no longer waits has asked for is
-served all the same by most servers, which don't notice that it is gone, or it is dropped when its turn comes,
-where something in between (a proxy, an asynchronous server) does. The model serves it, up to a queue as long as
-the timeout; beyond that it is dropped. Shares of requests that fail."""
+_TIMEOUTS = """One single-threaded pod, exponential service: shares of requests that fail. What a client that no longer
+waits has asked for is served all the same by most servers, which don't notice that it is gone; the model serves it, up
+to a queue as long as the timeout, and drops what is beyond. With `abandon` it leaves the queue, as behind a proxy or in
+an asynchronous server that cancels; only what has been begun is finished for nobody."""
 
 
 if __name__ == "__main__":

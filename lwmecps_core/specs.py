@@ -97,6 +97,8 @@ class DeploymentSpec:
     """CPUs that a pod's process can keep busy (1: an interpreter with a global lock); 0: one for every request."""
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
     timeout_ms: Positive = 1000.0
+    abandon: bool = False
+    """Whether requests whose clients have stopped waiting leave the queue; else they are served for nobody."""
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
     initial_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     allowed_nodes: tuple[Name, ...] = ()

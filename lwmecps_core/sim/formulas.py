@@ -64,7 +64,12 @@ def waiting(rho: float, servers: float, service_ms: float, variability: float) -
     Mean = s ρ^(√(2(k+1))−1) / (k (1−ρ)) × (1+cv²)/2: Sakasegawa's M/M/k times Allen and Cunneen's factor; k = 1 is
     Pollaczek–Khinchine. The tail is P(wait > t) = p exp(−t p / mean) (conditionally exponential).
     """
-    rho = min(rho, MAX_UTILISATION)
+    return unlimited_waiting(min(rho, MAX_UTILISATION), servers, service_ms, variability)
+
+
+@compiled
+def unlimited_waiting(rho: float, servers: float, service_ms: float, variability: float) -> Any:
+    """`waiting` at any utilisation: from 1 on, mean and decay are negative, as what bounds the queue needs them."""
     if rho <= 0.0:
         return 0.0, 0.0, 1.0
     p = rho if servers == 1.0 else rho ** (sqrt(2.0 * (servers + 1.0)) - 1.0)
@@ -137,11 +142,11 @@ def burst_p95(work_ms: float, cv2: float, requests: float, pods: float, evenly: 
 
 @compiled
 def exp_minus(x: float) -> float:
-    """exp(-x) for x >= 0, at most 1e-12 off: seven terms of Taylor's series for exp(-x / 64), squared six times.
+    """exp(-x) for |x| <= 35, at most 1e-12 off: seven terms of Taylor's series for exp(-x / 64), squared six times.
 
     The innermost loop needs it, and a call of the library's exp there saves and restores every register: 10 % slower.
     """
-    y = -min(x, NO_TAIL) / 64.0
+    y = -max(min(x, NO_TAIL), -NO_TAIL) / 64.0
     power = 1.0 + y / 5.0 * (1.0 + y / 6.0 * (1.0 + y / 7.0))
     power = 1.0 + y * (1.0 + y / 2.0 * (1.0 + y / 3.0 * (1.0 + y / 4.0 * power)))
     for _ in range(6):
@@ -150,8 +155,15 @@ def exp_minus(x: float) -> float:
 
 
 @compiled
-def outcome(base_ms: float, wait_ms: float, p: float, decay: float, timeout_ms: float, burst: int) -> Any:
-    """Mean latency (ms), at most the timeout, and probability that it exceeds the timeout; `base_ms` is certain."""
+def outcome(
+    base_ms: float, wait_ms: float, p: float, decay: float, timeout_ms: float, burst: int, leaving: float
+) -> Any:
+    """Mean latency (ms), at most the timeout, and probability that it exceeds the timeout; `base_ms` is certain.
+
+    `leaving` is ρ² where the queue is rid of those who have stopped waiting, else 0: then the tail G of latency becomes
+    (G − c) / (1 − c), with c = ρ² times what the tail leaves beyond the timeout. Of M/M/1 whose customers leave the
+    line after a fixed time that is exact (Barrer 1957).
+    """
     left = max(0.0, timeout_ms - base_ms)
     if burst == 1:
         over = max(0.0, 1.0 - left / (2.0 * wait_ms)) if wait_ms > 0.0 else 0.0
@@ -159,6 +171,9 @@ def outcome(base_ms: float, wait_ms: float, p: float, decay: float, timeout_ms: 
     else:
         tail = exp_minus(left * decay)
         mean_ms, fails = wait_ms * (1.0 - tail), p * tail
+        if leaving > 0.0:
+            gone = leaving * fails
+            mean_ms, fails = (mean_ms - gone * left) / (1.0 - gone), (fails - gone) / (1.0 - gone)
     return min(base_ms, timeout_ms) + mean_ms, (fails if left > 0.0 else 1.0)
 
 

@@ -18,11 +18,14 @@ from lwmecps_core.sim.formulas import (
     step_key,
     test_application,
     uniform,
+    unlimited_waiting,
     waiting,
 )
 from lwmecps_core.sim.state import LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
 
 MAX_CONGESTION = 0.95
+AT_CAPACITY = 1e-3
+"""A utilisation so near to 1 is this far below it, where formulas for queues that people leave divide 0 by 0."""
 SPILL_UTILISATION = 0.8
 START_STEP = np.uint64(0xFFFFFFFF)
 """The step under which an episode's starting point is drawn."""
@@ -199,6 +202,36 @@ def send_local_first(p: Params, w: Work, k: int, worker: int, d: int, ready: flo
 
 
 @compiled
+def wait(flow: Any, dep: Any, rho: float, pods: float) -> None:
+    """How long requests that come one by one wait at each of so many pods that share a line."""
+    cores = pods * dep.cores
+    order = in_order(rho, cores, pods * dep.slots)
+    variability = order * dep.variability + (1.0 - order)
+    flow.wait_ms, flow.p_wait, flow.decay = waiting(rho, cores, dep.service_ms, variability)
+    p95_ms = sojourn_p95(dep.service_ms, dep.cv2, flow.wait_ms, flow.p_wait, flow.decay, order, rho, cores)
+    flow.more_p95_ms = p95_ms - dep.service_ms
+    if dep.abandon == 1:
+        if abs(rho - 1.0) < AT_CAPACITY:
+            rho = 1.0 - AT_CAPACITY
+        flow.wait_ms, flow.p_wait, flow.decay = unlimited_waiting(rho, cores, dep.service_ms, variability)
+        flow.leaving = rho * rho
+
+
+@compiled
+def rid(flow: Any, pool: Any, dep: Any, interval_ms: float, burst: int) -> None:
+    """Rid a pool's queue of those who have stopped waiting: what nobody waits for isn't served."""
+    rate = flow.ready * dep.pod_rate
+    pool.backlog = min(pool.backlog, rate * max(0.0, dep.timeout_ms - interval_ms)) if burst == 1 else 0.0
+    offered = flow.requests / (rate * interval_ms)
+    if burst == 1:
+        pool.utilisation = min(pool.utilisation, dep.timeout_ms / interval_ms)
+    else:
+        _, fails = outcome(dep.service_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, burst, flow.leaving)
+        # Of those who aren't answered, ρ / (1 + ρ) leave before their turn; the others' service comes too late.
+        pool.utilisation = min(1.0, offered * (1.0 - fails * offered / (1.0 + offered)))
+
+
+@compiled
 def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, ready: float) -> None:
     """How long requests wait at each pool, what is left for the next interval, and what the pool uses of its node."""
     task, dep = p.tasks[k], p.deployments[k, d]
@@ -214,11 +247,11 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
             served = min(offered, capacity)
             pool.backlog = min(offered - served, rate * dep.timeout_ms)
             pool.utilisation = served / capacity
-            flow.dropped = 0.0
+            flow.dropped, flow.leaving = 0.0, 0.0
             first = w.flows[worker, d, 0]
             if i > 0 and task.routing != LOCAL_FIRST:
                 flow.wait_ms, flow.p_wait, flow.decay = first.wait_ms, first.p_wait, first.decay
-                flow.more_p95_ms = first.more_p95_ms
+                flow.more_p95_ms, flow.leaving = first.more_p95_ms, first.leaving
             elif task.burst == 1:
                 flow.wait_ms = max(0.0, (flow.requests / flow.ready - 1.0) / 2.0) / dep.pod_rate
                 pods = flow.ready if task.routing == LOCAL_FIRST else ready
@@ -226,15 +259,9 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
                 together = burst_p95(1.0 / dep.pod_rate, dep.cv2, requests, pods, evenly)
                 flow.more_p95_ms = max(0.0, together - dep.service_ms)
             else:
-                pods, rho = (ready if task.routing == LEAST_CONNECTIONS else 1.0), flow.requests / capacity
-                order = in_order(rho, pods * dep.cores, pods * dep.slots)
-                flow.wait_ms, flow.p_wait, flow.decay = waiting(
-                    rho, pods * dep.cores, dep.service_ms, order * dep.variability + (1.0 - order)
-                )
-                p95_ms = sojourn_p95(
-                    dep.service_ms, dep.cv2, flow.wait_ms, flow.p_wait, flow.decay, order, rho, pods * dep.cores
-                )
-                flow.more_p95_ms = p95_ms - dep.service_ms
+                wait(flow, dep, flow.requests / capacity, ready if task.routing == LEAST_CONNECTIONS else 1.0)
+            if dep.abandon == 1:
+                rid(flow, pool, dep, interval_ms, task.burst)
             flow.base_ms = dep.service_ms
             if before > 0.0 or pool.backlog > 0.0:
                 flow.base_ms += (before if task.burst == 1 else (before + pool.backlog) / 2.0) / rate
@@ -267,7 +294,9 @@ def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
         for m in range(n_nodes):
             amount = w.sent[worker, d, i, m] if task.routing == LOCAL_FIRST else w.arrivals[worker, d, m] * part
             base_ms = here_ms + p.nodes[k, m].access_ms + p.rtt_ms[k, n, m]
-            mean_ms, fails = outcome(base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst)
+            mean_ms, fails = outcome(
+                base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst, flow.leaving
+            )
             latency += amount * (flow.dropped * dep.timeout_ms + kept * mean_ms)
             failed += amount * (flow.dropped + kept * fails)
             p95 += amount * min(dep.timeout_ms, base_ms + flow.more_p95_ms)

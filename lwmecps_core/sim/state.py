@@ -60,6 +60,7 @@ DEPLOYMENT = np.dtype(
         ("pod_rate", "f8"),
         ("variability", "f8"),
         ("cv2", "f8"),
+        ("abandon", "i8"),
         ("timeout_ms", "f8"),
     ],
     align=True,
@@ -114,6 +115,7 @@ FLOW = np.dtype(
         ("p_wait", "f8"),
         ("decay", "f8"),
         ("more_p95_ms", "f8"),
+        ("leaving", "f8"),
         ("dropped", "f8"),
         ("spare", "f8"),
         ("node", "i8"),
@@ -327,6 +329,7 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
             cores(d) / service_ms(d),
             (1.0 + d.cpu_time_cv**2) / 2.0,
             d.cpu_time_cv**2,
+            int(d.abandon),
             timeout_ms(t, d),
         )
         for i, d in enumerate(t.deployments)

@@ -92,6 +92,7 @@ class UserDeployment:
     usable_cores: Annotated[float, Field(ge=0, le=1000)] = 0.0
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
     timeout_ms: Positive | None = None
+    abandon: bool = False
 
 
 def _named(deployment: Any) -> Any:
@@ -274,6 +275,7 @@ def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms:
         usable_cores=d.usable_cores,
         startup_s=d.startup_s,
         timeout_ms=d.timeout_ms or timeout_ms,
+        abandon=d.abandon,
         max_replicas=d.max_replicas or user.max_pods,
         initial_replicas=d.replicas,
         allowed_nodes=(home,) if home else (),

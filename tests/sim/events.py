@@ -75,6 +75,4 @@ def with_timeouts(rho: float, timeout: float, leave: bool, requests: int = 200_0
             continue
         free = begins + work[i]
         times[i] = free - now[i]
-        if leave and times[i] > timeout:
-            free = now[i] + timeout
     return float((times > timeout).mean()), float(np.minimum(times, timeout).mean())

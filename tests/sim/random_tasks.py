@@ -79,6 +79,7 @@ def _deployment(rng: np.random.Generator, i: int, names: list[str]) -> Deploymen
         usable_cores=float(rng.choice([0.0, 0.5, 1.0, 1.5])),
         startup_s=float(rng.choice([0.0, 5.0, 20.0, 33.0])),
         timeout_ms=float(rng.uniform(100, 3000)),
+        abandon=bool(rng.random() < 0.3),
         max_replicas=maximum,
         initial_replicas=int(rng.integers(0, maximum + 1)),
         allowed_nodes=tuple(str(name) for name in allowed),

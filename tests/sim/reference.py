@@ -192,7 +192,7 @@ class ReferenceCluster:
     def _queues(self, flows: np.ndarray, ready: np.ndarray) -> dict[str, np.ndarray]:
         """Waiting at every pool `[D, N]`."""
         task, dt_ms = self.task, self.task.interval_s * 1000
-        keys = ("certain", "wait", "p", "decay", "p95", "dropped", "busy")
+        keys = ("certain", "wait", "p", "decay", "p95", "dropped", "busy", "leaving")
         out = {key: np.zeros((self.d, self.n)) for key in keys}
         if task.routing == "least_connections":
             share = ready / np.maximum(ready.sum(axis=1, keepdims=True), 1)
@@ -209,10 +209,14 @@ class ReferenceCluster:
             rate = ready[d, n] * self.cores[d] / service
             before, offered = self.backlog[d, n], self.backlog[d, n] + amount
             served = min(offered, rate * dt_ms)
-            after = min(offered - served, rate * dep.timeout_ms)
+            burst = task.workload.arrivals == "burst"
+            longest = max(0.0, dep.timeout_ms - dt_ms) if dep.abandon and burst else dep.timeout_ms
+            after = min(offered - served, rate * longest)
             self.backlog[d, n] = after
             out["busy"][d, n] = served / (rate * dt_ms)
-            if task.workload.arrivals == "burst":
+            if burst:
+                if dep.abandon:
+                    out["busy"][d, n] = min(out["busy"][d, n], dep.timeout_ms / dt_ms)
                 work, pods = service / self.cores[d], ready[d, n]
                 out["wait"][d, n] = max(0.0, (amount / pods - 1) / 2) * work
                 if task.routing != "local_first":
@@ -239,7 +243,22 @@ class ReferenceCluster:
                 out["dropped"][d, n] = min(1.0, max(0.0, offered - served - after) / amount)
             crowded = min(1.0, amount / dt_ms / rate) ** servers
             out["p95"][d, n] = sojourn_p95(service, dep.cpu_time_cv, wait, p, order, crowded) - service
+            if dep.abandon:
+                self._leave_the_line(out, d, n, amount / dt_ms / rate, servers, order)
         return out
+
+    def _leave_the_line(self, out: dict[str, np.ndarray], d: int, n: int, load: float, servers: float, order: float):
+        """M/M/1 whose customers leave after a fixed time: nothing is carried over, whatever is asked for."""
+        self.backlog[d, n] = out["dropped"][d, n] = 0.0
+        out["certain"][d, n] = self.service[d]
+        if load == 0:
+            return
+        rho = 0.999 if abs(load - 1) < 1e-3 else load
+        p = rho ** (math.sqrt(2 * (servers + 1)) - 1)
+        wait = self.service[d] * p / (servers * (1 - rho)) * (order * self.variability[d] + 1 - order)
+        out["p"][d, n], out["wait"][d, n], out["decay"][d, n], out["leaving"][d, n] = p, wait, p / wait, rho**2
+        fails = self._outcome(out, d, n, self.service[d])[1]
+        out["busy"][d, n] = min(1.0, load * (1 - fails * load / (1 + load)))
 
     def _test_application(self, out: dict[str, np.ndarray], d: int, n: int, each: float) -> None:
         dt = self.task.interval_s
@@ -270,8 +289,10 @@ class ReferenceCluster:
             below = min(left, 2 * wait)
             latency = base + below * (below / 2) / (2 * wait) + failed * left
         else:
-            tail = math.exp(-q["decay"][d, n] * left)
-            latency, failed = base + wait * (1 - tail), q["p"][d, n] * tail
+            tail = math.exp(min(35.0, -q["decay"][d, n] * left))
+            waits, failed = wait * (1 - tail), q["p"][d, n] * tail
+            gone = q["leaving"][d, n] * failed
+            latency, failed = base + (waits - gone * left) / (1 - gone), (failed - gone) / (1 - gone)
         return dropped * timeout + (1 - dropped) * latency, dropped + (1 - dropped) * failed, p95
 
     def _interval(self) -> dict:

@@ -61,20 +61,20 @@ def test_share_of_timeouts_agrees_with_a_simulated_queue(rho, servers):
     simulated = simulate(rho, servers, 1.0)
     wait, p, decay = waiting(rho, float(servers), 1.0, 1.0)
     for limit in (1.0, 3.0, 6.0):
-        latency, failed = outcome(0.0, wait, p, decay, limit, 0)
+        latency, failed = outcome(0.0, wait, p, decay, limit, 0, 0.0)
         assert failed == pytest.approx((simulated > limit).mean(), abs=0.03)
         assert latency == pytest.approx(np.minimum(simulated, limit).mean(), rel=0.1)
 
 
 def test_burst_waits_are_spread_evenly():
     waits, limit = np.linspace(0, 200, 100_001), 150.0
-    latency, failed = outcome(10.0, 100.0, 0.0, 1.0, 10.0 + limit, 1)
+    latency, failed = outcome(10.0, 100.0, 0.0, 1.0, 10.0 + limit, 1, 0.0)
     assert failed == pytest.approx((waits > limit).mean(), abs=1e-3)
     assert latency == pytest.approx(10.0 + np.minimum(waits, limit).mean(), rel=1e-3)
 
 
 def test_what_certainly_exceeds_the_timeout_fails():
-    assert outcome(1000.0, 5.0, 0.5, 0.1, 900.0, 0) == (900.0, 1.0)
+    assert outcome(1000.0, 5.0, 0.5, 0.1, 900.0, 0, 0.0) == (900.0, 1.0)
 
 
 def modelled(rho, cores, slots, cv):

@@ -33,7 +33,7 @@ class ClusterSpec(_message.Message):
     def __init__(self, nodes: _Optional[_Iterable[_Union[NodeSpec, _Mapping]]] = ..., rtt_ms: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
 class DeploymentSpec(_message.Message):
-    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores")
+    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores", "abandon")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLICORES_FIELD_NUMBER: _ClassVar[int]
     RAM_MIB_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class DeploymentSpec(_message.Message):
     INITIAL_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_NODES_FIELD_NUMBER: _ClassVar[int]
     USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
+    ABANDON_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_millicores: float
     ram_mib: float
@@ -62,7 +63,8 @@ class DeploymentSpec(_message.Message):
     initial_replicas: int
     allowed_nodes: _containers.RepeatedScalarFieldContainer[str]
     usable_cores: float
-    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ...) -> None: ...
+    abandon: bool
+    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ..., abandon: _Optional[bool] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("replicas",)

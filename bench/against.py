@@ -77,7 +77,11 @@ for seed in range(39):
     registry("CreateTask", request)
 def measure():
     began = time.perf_counter()
-    assert len(registry.pages("ListTasks", pb.ListTasksRequest(), "tasks")) == 39
+    found, page = 0, pb.ListTasksResponse()
+    while not found or page.next_page_token:
+        page = registry("ListTasks", pb.ListTasksRequest(page_token=page.next_page_token), 900.0)
+        found += len(page.tasks)
+    assert found == 39
     return 1 / (time.perf_counter() - began)
 """
 PARTS = {"worker": WORKER, "rollout_path": ROLLOUT_PATH, "step_unary": STEP_UNARY, "task_list": TASK_LIST}

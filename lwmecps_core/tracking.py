@@ -30,12 +30,18 @@ _BACKLOG = 10_000
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told about a run; every metric is filed under `prefix/name`."""
+    """What a tracker is told about a run; every metric is filed under `prefix/name`.
+
+    `settings` decide its result, seed and tasks included. Runs of one `group` (empty: `prefix`) are to be compared.
+    """
 
     id: str
     name: str
     prefix: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Tracker(Protocol):
@@ -73,7 +79,8 @@ class JsonlTracker:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._file = (self._directory / f"{run.id}.jsonl").open("a", encoding="utf-8")
         self._prefix = run.prefix
-        self._write({"event": "start", "run": run.id, "name": run.name, "settings": dict(run.settings)})
+        about = {"group": run.group or run.prefix, "job_type": run.job_type, "tags": list(run.tags)}
+        self._write({"event": "start", "run": run.id, "name": run.name, **about, "settings": dict(run.settings)})
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Write one line; a number that JSON can't hold becomes null."""
@@ -96,6 +103,7 @@ class JsonlTracker:
 class WandbTracker:
     """Sends metrics to Weights & Biases from a thread of its own; the W&B id is the run's id, so a resumed run goes on.
 
+    Offline, every claim of a run writes a folder of its own under that id: `wandb sync` of all of them joins them.
     Importing and starting `wandb` takes seconds, which the run does not wait for. `finish` waits at most
     `patience_s` for what is still to be written.
     """
@@ -164,7 +172,9 @@ class WandbTracker:
             project=os.environ.get("WANDB_PROJECT") or self._project,
             id=run.id,
             name=run.name,
-            group=run.prefix,
+            group=run.group or run.prefix,
+            job_type=run.job_type or None,
+            tags=run.tags,
             config=dict(run.settings),
             dir=str(self._directory),
             mode=mode,

@@ -129,7 +129,8 @@ class WandbTracker:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Hand metrics to the background thread; dropped when W&B is far behind."""
         try:
-            self._work.put_nowait(({f"{self._prefix}/{k}": float(v) for k, v in metrics.items()}, step))
+            numbers = {f"{self._prefix}/{k}": float(v) for k, v in metrics.items()}
+            self._work.put_nowait((numbers, step))
         except queue.Full:
             log.debug("W&B is behind; dropped the metrics of step %d", step)
 
@@ -146,9 +147,12 @@ class WandbTracker:
     def _serve(self, run: TrackedRun) -> None:
         try:
             session = self._open(run)
-            self._id = str(session.id)
+            self._id, axis = str(session.id), f"{run.prefix}/step"
+            session.define_metric(f"{run.prefix}/*", step_metric=axis)
             while not isinstance(item := self._work.get(), str):
-                session.log(item[0], step=item[1])
+                # W&B's own steps only grow: those that a run makes again after a crash would be dropped (online) or
+                # moved behind the others (synced), and all later ones with them.
+                session.log({**item[0], axis: item[1]})
             session.summary["outcome"] = item
             session.finish(exit_code=1 if item == "FAILED" else 0)
         except Exception as error:  # tracking must never take a run with it, whatever goes wrong inside wandb

@@ -50,7 +50,7 @@ def sync(address: str, *folders: Path) -> None:
 
 
 def steps_of(run: UploadedRun) -> list[Any]:
-    return [line["_step"] for line in run.history if "maml/meta_loss" in line]
+    return [line["maml/step"] for line in run.history if "maml/meta_loss" in line]
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -80,4 +80,9 @@ def test_steps_that_were_made_again_after_a_crash_arrive_twice_and_lose_nothing(
     folders = [claim(tmp_path, (1, 2, 3), "LOST"), claim(tmp_path, (3, 4), "COMPLETED")]
     with serving() as (address, runs):
         sync(address, *folders)
-    assert steps_of(runs["run-1"]) == [1, 2, 3, 3, 4]
+    run = runs["run-1"]
+    assert steps_of(run) == [1, 2, 3, 3, 4]
+    assert [line["maml/meta_loss"] for line in run.history] == [1 / step for step in steps_of(run)]
+    of_wandb = [line["_step"] for line in run.history]
+    assert of_wandb == sorted(set(of_wandb)), "its own steps only grow, so they are not the axis"
+    assert run.config["_wandb"]["value"]["m"], "the axis is told"

@@ -220,6 +220,8 @@ class KubernetesSpec:
     """Fewest replicas of each deployment over all nodes, where its limits allow so many."""
     latency_ceiling_ms: Positive | None = None
     """Mean latency beyond which the last placement that kept below it is restored for one interval."""
+    other_writers: Literal["refuse", "override"] = "refuse"
+    """What becomes of `manage` where an autoscaler, a GitOps tool or an operator writes a Deployment's replicas too."""
     pace: Annotated[float, Field(ge=1.0, le=10_000.0)] = 1.0
     """Seconds of the task's time that pass in one second; above 1 where the simulator stands in for all measurement."""
 

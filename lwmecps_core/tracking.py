@@ -30,12 +30,18 @@ _BACKLOG = 10_000
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker is told about a run; every metric is filed under `prefix/name`."""
+    """What a tracker is told about a run; every metric is filed under `prefix/name`.
+
+    `settings` decide its result, seed and tasks included. Runs of one `group` (empty: `prefix`) are to be compared.
+    """
 
     id: str
     name: str
     prefix: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    group: str = ""
+    job_type: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Tracker(Protocol):
@@ -73,7 +79,8 @@ class JsonlTracker:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._file = (self._directory / f"{run.id}.jsonl").open("a", encoding="utf-8")
         self._prefix = run.prefix
-        self._write({"event": "start", "run": run.id, "name": run.name, "settings": dict(run.settings)})
+        about = {"group": run.group or run.prefix, "job_type": run.job_type, "tags": list(run.tags)}
+        self._write({"event": "start", "run": run.id, "name": run.name, **about, "settings": dict(run.settings)})
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Write one line; a number that JSON can't hold becomes null."""
@@ -96,6 +103,7 @@ class JsonlTracker:
 class WandbTracker:
     """Sends metrics to Weights & Biases from a thread of its own; the W&B id is the run's id, so a resumed run goes on.
 
+    Offline, every claim of a run writes a folder of its own under that id: `wandb sync` of all of them joins them.
     Importing and starting `wandb` takes seconds, which the run does not wait for. `finish` waits at most
     `patience_s` for what is still to be written.
     """
@@ -121,7 +129,8 @@ class WandbTracker:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Hand metrics to the background thread; dropped when W&B is far behind."""
         try:
-            self._work.put_nowait(({f"{self._prefix}/{k}": float(v) for k, v in metrics.items()}, step))
+            numbers = {f"{self._prefix}/{k}": float(v) for k, v in metrics.items()}
+            self._work.put_nowait((numbers, step))
         except queue.Full:
             log.debug("W&B is behind; dropped the metrics of step %d", step)
 
@@ -138,9 +147,12 @@ class WandbTracker:
     def _serve(self, run: TrackedRun) -> None:
         try:
             session = self._open(run)
-            self._id = str(session.id)
+            self._id, axis = str(session.id), f"{run.prefix}/step"
+            session.define_metric(f"{run.prefix}/*", step_metric=axis)
             while not isinstance(item := self._work.get(), str):
-                session.log(item[0], step=item[1])
+                # W&B's own steps only grow: those that a run makes again after a crash would be dropped (online) or
+                # moved behind the others (synced), and all later ones with them.
+                session.log({**item[0], axis: item[1]})
             session.summary["outcome"] = item
             session.finish(exit_code=1 if item == "FAILED" else 0)
         except Exception as error:  # tracking must never take a run with it, whatever goes wrong inside wandb
@@ -164,7 +176,9 @@ class WandbTracker:
             project=os.environ.get("WANDB_PROJECT") or self._project,
             id=run.id,
             name=run.name,
-            group=run.prefix,
+            group=run.group or run.prefix,
+            job_type=run.job_type or None,
+            tags=run.tags,
             config=dict(run.settings),
             dir=str(self._directory),
             mode=mode,

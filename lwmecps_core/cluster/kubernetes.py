@@ -14,11 +14,12 @@ import numpy as np
 
 from lwmecps_core.cluster.base import ClusterState, Counts, allowed_placement
 from lwmecps_core.cluster.kubernetes_api import Api
+from lwmecps_core.cluster.kubernetes_bounds import Bounds
 from lwmecps_core.cluster.kubernetes_lease import DURATION_S, Lease
 from lwmecps_core.cluster.kubernetes_measure import Measurement
 from lwmecps_core.cluster.kubernetes_objects import Whereabouts, deployment_of, node_of, pod_of, whereabouts
 from lwmecps_core.cluster.kubernetes_placement import Change, Placer, homes_of
-from lwmecps_core.cluster.kubernetes_safety import with_few_moves, with_min_replicas
+from lwmecps_core.cluster.kubernetes_safety import with_min_replicas
 from lwmecps_core.cluster.kubernetes_watch import Watched
 from lwmecps_core.errors import ClusterUnavailable, InvalidInput, Violation, WrongState
 from lwmecps_core.sim.state import initial_replicas, pod_limits
@@ -41,8 +42,13 @@ class KubernetesBackend:
     what was only asked for. Without `manage`, nothing is changed: `planned` and the log say what would be, and a reset
     leaves the placement as it is.
 
+    What the cluster's own rules do not let be is left out of a placement: new pods where a taint or cordon keeps them
+    off, and pods beyond a ResourceQuota. Whose pods need what no task says, and whose replicas others write too, is
+    refused by name (`kubernetes_bounds`).
+
     Needs list and watch of nodes, and in the namespace of pods and Deployments; with `manage` also patch (create,
-    delete) of Deployments and get, create, update of Leases. Raises, beside what the contract says: `AccessDenied`
+    delete) of Deployments and get, create, update of Leases. Quotas, LimitRanges, autoscalers and KEDA's ScaledObjects
+    are looked for where they may be listed. Raises, beside what the contract says: `AccessDenied`
     naming verb and resource; `InvalidInput` naming the nodes and Deployments that the cluster does not have;
     `WrongState` naming who controls the namespace, `Conflict` once somebody else does; `SourceUnavailable`;
     `ClusterUnavailable` when a reset's pods are not ready in time (a node that vanishes later is no error).
@@ -62,6 +68,7 @@ class KubernetesBackend:
         identity = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._lease = Lease(self._api, self._spec.namespace, identity, lease_s)
         self._placer = Placer(self._api, task, self._spec, self._may_change)
+        self._bounds = Bounds(self._api, task, self._spec, self._placer, self._changed)
         self._measure = Measurement(self._api, task, self._spec)
         self._found: dict[str, int] | None = None
         self._asked: Counts | None = None
@@ -81,7 +88,9 @@ class KubernetesBackend:
         home = np.zeros_like(self._limit)
         home[np.arange(len(home)), self._homes] = initial_replicas(self.task)
         self._placer.read_templates(self._nodes.items())
+        self._bounds.read()
         if self._spec.manage:
+            self._check_start(home)
             self._lease.acquire(self._spec.unreachable_deadline_s)
             if self._found is None:
                 self._found = self._placer.found(self._deployments.items())
@@ -127,7 +136,7 @@ class KubernetesBackend:
                 self._roll_back(self._found)
         finally:
             self._lease.release()
-            for watched in self._all:
+            for watched in (*self._all, self._bounds):
                 watched.stop()
             self._api.close()
 
@@ -141,14 +150,22 @@ class KubernetesBackend:
     def _see(self) -> None:
         """Begin to watch, and return when everything was listed and the server is there."""
         end = time.monotonic() + self._spec.unreachable_deadline_s
-        for watched in self._all:
+        for watched in (*self._all, self._bounds):
             watched.start()
-        while not all(watched.current for watched in self._all):
+        while not (all(watched.current for watched in self._all) and self._bounds.seen):
             self._check_watches()
             if time.monotonic() > end:
                 raise ClusterUnavailable(f"{self._api.address} did not list what it has in time")
             with self._changed:
                 self._changed.wait(LOOK_S)
+
+    def _check_start(self, home: Counts) -> None:
+        """Refuse, before anything is changed, what the cluster's rules or other writers would not let be."""
+        deployments = self._deployments.items()
+        current = self._placer.placement(deployments)
+        self._bounds.check_writers()
+        self._bounds.check_homes(current, home, self._nodes.items())
+        self._bounds.check_start(current, home, self._pods.items(), deployments)
 
     def _check_open(self) -> None:
         if self._closed or self._state is None:
@@ -174,14 +191,14 @@ class KubernetesBackend:
         )
 
     def _decide(self) -> Counts:
-        """The placement for the next interval: what was asked for, within the safety limits."""
+        """The placement for the next interval: what was asked for, within the cluster's rules and the safety limits."""
         assert self._asked is not None
         current = self._placer.placement(self._deployments.items())
         wanted = self._asked if self._restore is None else self._restore
-        wanted = with_min_replicas(current, wanted, self._limit, self._most, self._homes, self._spec.min_replicas)
-        if self._spec.max_moves_per_interval is not None:
-            wanted = with_few_moves(current, wanted, self._spec.max_moves_per_interval)
-        return wanted
+        limit = self._bounds.limit(current, self._limit, self._nodes.items())
+        wanted = np.minimum(wanted, limit)
+        wanted = with_min_replicas(current, wanted, limit, self._most, self._homes, self._spec.min_replicas)
+        return self._bounds.step(current, wanted, self._pods.items())
 
     def _guard_latency(self, state: ClusterState) -> None:
         """Above the ceiling, let the last placement below it have the next interval; after that, ask the policy again.

@@ -9,8 +9,13 @@ from lwmecps_core.cluster.kubernetes_api import Json
 
 Labels = Mapping[str, str]
 REFUSING = ("NoSchedule", "NoExecute")
+PASSING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+"""Taints of a node that is away: pods wait for it to come back."""
+DEFAULT_SCHEDULER = "default-scheduler"
+COUNTED = {"cpu", "memory", "ephemeral-storage"}
+"""What pods may request: a task counts the first two, and disks are not what places services."""
 
-_OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
+OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "In": lambda value, values: value in values,
     "NotIn": lambda value, values: value not in values,
     "Exists": lambda value, _: value is not None,
@@ -42,7 +47,7 @@ def untolerated(spec: Json, taints: Sequence[Labels]) -> list[str]:
 
 
 def unrepresented(spec: Json) -> list[str]:
-    """Constraints of a `PodSpec` that depend on other pods: no list of nodes says the same."""
+    """What a `PodSpec` asks of the scheduler that no task says: a list of nodes, CPU and memory do not."""
     affinity = spec.get("affinity") or {}
     found = [
         f"required {kind}"
@@ -51,14 +56,31 @@ def unrepresented(spec: Json) -> list[str]:
     ]
     spread = spec.get("topologySpreadConstraints") or ()
     strict = any(constraint.get("whenUnsatisfiable") == "DoNotSchedule" for constraint in spread)
-    return found + ["topologySpreadConstraints"] * strict
+    found += ["topologySpreadConstraints"] * strict
+    scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
+    found += [f"the scheduler {scheduler}"] * (scheduler != DEFAULT_SCHEDULER)
+    found += [gates for gates in ("schedulingGates", "resourceClaims") if spec.get(gates)]
+    claims = [volume["name"] for volume in spec.get("volumes") or () if "persistentVolumeClaim" in volume]
+    found += [f"the persistent volume {name}, which is where it is" for name in claims]
+    return found + _of_containers([*(spec.get("initContainers") or ()), *spec.get("containers", ())])
+
+
+def _of_containers(containers: Sequence[Json]) -> list[str]:
+    """Ports of the node, of which each node has one, and resources other than CPU and memory."""
+    ports = {port["hostPort"] for one in containers for port in one.get("ports") or () if port.get("hostPort")}
+    asked: set[str] = set()
+    for container in containers:
+        resources = container.get("resources") or {}
+        asked |= set(resources.get("requests") or {}) | set(resources.get("limits") or {})
+    others = sorted(asked - COUNTED)
+    return [f"hostPort {port}" for port in sorted(ports)] + [f"requests of {kind}" for kind in others]
 
 
 def _holds(term: Json, name: str, labels: Labels) -> bool:
     """Whether all of a term's expressions hold; a term without any selects nothing."""
     about = [(labels, term.get("matchExpressions") or ()), ({"metadata.name": name}, term.get("matchFields") or ())]
     return any(expressions for _, expressions in about) and all(
-        _OPERATORS[one["operator"]](values.get(one["key"]), one.get("values") or ())
+        OPERATORS[one["operator"]](values.get(one["key"]), one.get("values") or ())
         for values, expressions in about
         for one in expressions
     )

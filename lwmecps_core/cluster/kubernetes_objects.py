@@ -130,6 +130,22 @@ def pod_requests(spec: Json, defaults: Mapping[str, str] | None = None) -> tuple
     return 1000.0 * _reserved(spec, "cpu", given), _reserved(spec, "memory", given) / MIB
 
 
+def limits_as_requests(spec: Json, defaults: Mapping[str, str]) -> Json:
+    """A `PodSpec` whose pods request what the limits of this one's are; `defaults`: those of silent containers."""
+
+    def limited(container: Json) -> Json:
+        return {**container, "resources": {"requests": {**defaults, **(_resources(container).get("limits") or {})}}}
+
+    parts = ("containers", "initContainers")
+    made = {**spec, **{part: [limited(one) for one in spec.get(part) or ()] for part in parts}}
+    return {**made, "resources": {"requests": _resources(spec).get("limits") or {}}}
+
+
+def _resources(holder: Json) -> Json:
+    resources: Json = holder.get("resources") or {}
+    return resources
+
+
 def _reserved(spec: Json, kind: str, defaults: Mapping[str, str]) -> float:
     """Init containers run one by one before the rest, beside the sidecars that began earlier."""
     sidecars, total = 0.0, _running(spec, kind, defaults)

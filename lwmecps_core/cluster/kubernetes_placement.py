@@ -11,8 +11,9 @@ import numpy as np
 
 from lwmecps_core.cluster.base import Counts
 from lwmecps_core.cluster.kubernetes_api import APPLY, FIELD_MANAGER, Api, ApiFailure, Json
-from lwmecps_core.cluster.kubernetes_constraints import selects
+from lwmecps_core.cluster.kubernetes_constraints import PASSING, selects, unrepresented, untolerated
 from lwmecps_core.cluster.kubernetes_objects import MANAGED_BY, MARK, POOL, Deployment, Node, Place
+from lwmecps_core.cluster.kubernetes_quota import refused_by
 from lwmecps_core.errors import Conflict, InvalidInput, Violation
 from lwmecps_core.sim.state import home_node, pod_limits
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
@@ -71,7 +72,8 @@ class Placer:
         self._path = f"/apis/apps/v1/namespaces/{spec.namespace}/deployments"
         self.pools = pool_names(task)
         self._own = {deployment.name: (d, home_node(task, d)) for d, deployment in enumerate(task.deployments)}
-        self._templates: dict[str, Json] = {}
+        self.templates: dict[str, Json] = {}
+        """The task's own Deployments as the server has them, by name."""
         self._marks: dict[Place, str] = {}
         self._generations: dict[str, int] = {}
 
@@ -88,7 +90,7 @@ class Placer:
         spec = self._spec
         query = {"labelSelector": spec.label_selector} if spec.label_selector else {}
         answer = self._api.persist(spec.unreachable_deadline_s, "GET", self._path, query)
-        self._templates = {
+        self.templates = {
             item["metadata"]["name"]: item for item in answer["items"] if item["metadata"]["name"] in self._own
         }
         self._check_names(nodes)
@@ -183,10 +185,45 @@ class Placer:
                 f"there is no Deployment {name!r}{selector} in namespace {self._spec.namespace}",
             )
             for name, (d, _) in self._own.items()
-            if name not in self._templates
+            if name not in self.templates
         ]
         if wrong := missing or self._kept_off(nodes):
             raise InvalidInput("task", wrong)
+
+    def pod_spec(self, d: int) -> Json:
+        """The `PodSpec` of the task's Deployment `d`."""
+        spec: Json = self.templates[self._task.deployments[d].name]["spec"]["template"]["spec"]
+        return spec
+
+    def pools_to_come(self) -> list[str]:
+        """Names of the pools that a placement may need."""
+        limits = pod_limits(self._task)
+        return [name for name, place in self.pools.items() if limits[place]]
+
+    def kept_off_now(self, nodes: Mapping[str, Node]) -> dict[Place, str]:
+        """Where the scheduler puts no new pod of a deployment as nodes are now, and why."""
+        found = {}
+        for name, (d, _) in self._own.items():
+            spec = self.pod_spec(d)
+            for n, node in enumerate(self._task.cluster.nodes):
+                if (now := nodes.get(node.name)) is None:
+                    continue
+                taints = [key for key in untolerated(spec, now.taints) if key not in PASSING]
+                if taints:
+                    found[d, n] = f"node {node.name} has a taint that Deployment {name} does not tolerate: {taints[0]}"
+                elif not selects(spec, node.name, now.labels):
+                    found[d, n] = f"Deployment {name} does not select node {node.name}"
+        return found
+
+    def refusals(self, limit_ranges: Sequence[Json]) -> list[Violation]:
+        """What the task's Deployments ask that no placement says, and why LimitRanges would not let their pods be."""
+        found = []
+        for name, (d, _) in self._own.items():
+            spec = self.pod_spec(d)
+            reasons = [f"Deployment {name} has {what}: no task says that" for what in unrepresented(spec)]
+            reasons += [f"Deployment {name}: {why}" for why in refused_by(limit_ranges, spec)]
+            found += [Violation(f"deployments[{d}].name", reason) for reason in reasons]
+        return found
 
     def _kept_off(self, nodes: Mapping[str, Node]) -> list[Violation]:
         """Nodes where the task lets pods run, and the Deployments themselves do not: ours would replace their word."""
@@ -198,8 +235,7 @@ class Placer:
             )
             for name, (d, _) in self._own.items()
             for n, node in enumerate(self._task.cluster.nodes)
-            if limits[d, n]
-            and not selects(self._templates[name]["spec"]["template"]["spec"], node.name, nodes[node.name].labels)
+            if limits[d, n] and not selects(self.pod_spec(d), node.name, nodes[node.name].labels)
         ]
 
     def _apply(self, change: Change, nodes: Mapping[str, Node]) -> None:
@@ -221,7 +257,7 @@ class Placer:
 
     def _manifest(self, name: str, d: int, n: int, replicas: int, nodes: Mapping[str, Node]) -> Json:
         """A pool: the own Deployment's template, tied to one node."""
-        source, node = self._templates[self._task.deployments[d].name], self._task.cluster.nodes[n].name
+        source, node = self.templates[self._task.deployments[d].name], self._task.cluster.nodes[n].name
         template = source["spec"]["template"]
         meta = template.get("metadata", {})
         spec = {

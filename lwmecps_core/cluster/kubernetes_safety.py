@@ -24,14 +24,14 @@ def with_min_replicas(
     return out
 
 
-def with_few_moves(current: Counts, wanted: Counts, most: int) -> Counts:
+def with_few_moves(current: Counts, wanted: Counts, most: int, *, removals_first: bool = False) -> Counts:
     """As much of the way from `current` to `wanted` as `most` pods created and removed allow, creations first.
 
-    Creating first keeps what serves now until its successors are there.
+    Creating first keeps what serves now until its successors are there; where both have no room, removals go first.
     """
     out, left = current.copy(), most
     change = wanted - current
-    for sign in (1, -1):
+    for sign in (-1, 1) if removals_first else (1, -1):
         part = np.maximum(sign * change, 0).reshape(-1)
         allowed = np.diff(np.minimum(np.cumsum(part), left), prepend=0)
         left -= int(allowed.sum())

@@ -60,11 +60,16 @@ class Watched(Generic[R]):
         """Whether everything was listed, and the server is there."""
         return self._synced and self._down_since is None
 
+    @property
+    def denied(self) -> AccessDenied | None:
+        """The server's refusal to let us look, if that is how it is."""
+        return self._error if isinstance(self._error, AccessDenied) else None
+
     def check(self, deadline_s: float) -> None:
         """Raise `AccessDenied` when we may not look, `ClusterUnavailable` when the server is away for too long."""
         error, since = self._error, self._down_since
-        if isinstance(error, AccessDenied):
-            raise error
+        if (denied := self.denied) is not None:
+            raise denied
         if since is not None and time.monotonic() - since > deadline_s:
             raise ClusterUnavailable(f"{self._api.address} did not answer for {deadline_s:g} s: {error or self._path}")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from lwmecps_core.cluster.kubernetes_api import REQUEST_TIMEOUT_S, Api, Json
 from lwmecps_core.cluster.kubernetes_constraints import selects, unrepresented, untolerated
 from lwmecps_core.cluster.kubernetes_objects import Node, Pod, deployment_of, node_of, pod_of, pod_requests
+from lwmecps_core.cluster.kubernetes_quota import Quota, defaults, quota_of, refused_by, room
+from lwmecps_core.cluster.kubernetes_rivals import autoscaled, written_by
 from lwmecps_core.config import parse
 from lwmecps_core.errors import AccessDenied, InvalidInput, Violation
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskSpec, WorkloadSpec
@@ -19,12 +21,17 @@ ODD = (InvalidInput, KeyError, TypeError, ValueError, AttributeError, IndexError
 
 @dataclass(frozen=True)
 class Listed:
-    """What the API server lists, as JSON: all nodes, and a namespace's Deployments that match, pods and LimitRanges."""
+    """What the API server lists, as JSON: all nodes, and of a namespace the Deployments that match and what binds them.
+
+    `autoscalers`: names of those that scale a Deployment, by its name.
+    """
 
     nodes: Sequence[Json]
     deployments: Sequence[Json]
     pods: Sequence[Json] = ()
     limit_ranges: Sequence[Json] = ()
+    quotas: Sequence[Json] = ()
+    autoscalers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -36,6 +43,7 @@ class Findings:
     pods: dict[str, list[Pod]] = field(default_factory=dict)
     """By Deployment."""
     deployments: list[DeploymentSpec] = field(default_factory=list)
+    quotas: list[Quota] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
 
@@ -44,24 +52,30 @@ def discover(api: Api, where: KubernetesSpec, env_id: EnvId) -> tuple[TaskSpec, 
 
     Raises `InvalidInput` where there are no nodes or no Deployments to use, `AccessDenied`, `ClusterUnavailable`.
     """
-    inside, said = f"namespaces/{where.namespace}", []
+    inside, said = f"namespaces/{where.namespace}", list[str]()
     query = {"labelSelector": where.label_selector} if where.label_selector else {}
 
     def items(path: str, query: Mapping[str, object] = {}) -> list[Json]:
         return list(api.persist(REQUEST_TIMEOUT_S, "GET", path, query).get("items") or ())
 
-    try:
-        limit_ranges = items(f"/api/v1/{inside}/limitranges")
-    except AccessDenied as error:
-        limit_ranges, said = [], [f"taken for a namespace without LimitRanges: {error}"]
+    def if_allowed(path: str, what: str) -> list[Json]:
+        try:
+            return items(path)
+        except AccessDenied as error:
+            said.append(f"taken for a namespace without {what}: {error}")
+            return []
+
+    autoscalers, unseen = autoscaled(items, where.namespace)
     listed = Listed(
         nodes=items("/api/v1/nodes"),
         deployments=items(f"/apis/apps/v1/{inside}/deployments", query),
         pods=items(f"/api/v1/{inside}/pods"),
-        limit_ranges=limit_ranges,
+        limit_ranges=if_allowed(f"/api/v1/{inside}/limitranges", "LimitRanges"),
+        quotas=if_allowed(f"/api/v1/{inside}/resourcequotas", "ResourceQuotas"),
+        autoscalers=autoscalers,
     )
     task, more = task_of(listed, where, env_id, api.address)
-    return task, said + more
+    return task, said + unseen + more
 
 
 def task_of(listed: Listed, where: KubernetesSpec, env_id: EnvId, source: str) -> tuple[TaskSpec, list[str]]:
@@ -73,6 +87,7 @@ def task_of(listed: Listed, where: KubernetesSpec, env_id: EnvId, source: str) -
     found = Findings()
     _take_nodes(found, listed.nodes)
     _take_pods(found, listed.pods)
+    _take_quotas(found, listed.quotas)
     _take_deployments(found, listed)
     n, d = len(found.specs), len(found.deployments)
     if not n or not d:
@@ -126,23 +141,32 @@ def _take_pods(found: Findings, pods: Sequence[Json]) -> None:
             found.pods.setdefault(pod.deployment, []).append(pod)
 
 
+def _take_quotas(found: Findings, quotas: Sequence[Json]) -> None:
+    for raw in quotas:
+        try:
+            found.quotas.append(quota_of(raw))
+        except ODD as error:
+            found.said.append(f"ResourceQuota {_name(raw)} left out: {_reason(error)}")
+
+
 def _take_deployments(found: Findings, listed: Listed) -> None:
-    defaults = _defaults(listed.limit_ranges)
     for raw in listed.deployments:
         try:
             if deployment_of(raw).managed:
                 found.said.append(f"Deployment {_name(raw)} left out: a pool that lwmecps made, not a service")
             else:
-                found.deployments.append(_deployment_spec(found, raw, defaults))
+                found.deployments.append(_deployment_spec(found, raw, listed))
         except ODD as error:
             found.said.append(f"Deployment {_name(raw)} left out: {_reason(error)}")
 
 
-def _deployment_spec(found: Findings, raw: Json, defaults: Mapping[str, str]) -> DeploymentSpec:
+def _deployment_spec(found: Findings, raw: Json, listed: Listed) -> DeploymentSpec:
     """A Deployment as it is deployed; raises `InvalidInput` saying why it can't be managed."""
     name, template, replicas = _name(raw), raw["spec"]["template"]["spec"], deployment_of(raw).replicas
-    pods = found.pods.get(name, [])
-    cpu, ram, said = _kept(template, pods, defaults)
+    pods, ranges = found.pods.get(name, []), listed.limit_ranges
+    if why := [f"{what}, which no task says" for what in unrepresented(template)] + refused_by(ranges, template):
+        raise _refused("; ".join(why))
+    cpu, ram, said = _kept(template, pods, defaults(ranges, "defaultRequest"))
     allowed = _allowed(found.nodes, template)
     at = Counter(pod.node for pod in pods if pod.node in allowed)
     home = at.most_common(1)[0][0] if at else allowed[len(found.deployments) % len(allowed)]
@@ -151,21 +175,36 @@ def _deployment_spec(found: Findings, raw: Json, defaults: Mapping[str, str]) ->
         "cpu_millicores": cpu,
         "ram_mib": ram,
         "initial_replicas": replicas,
-        "max_replicas": max(min(max(2 * replicas, HEADROOM), MOST), replicas),
+        "max_replicas": _most_replicas(found.quotas, template, ranges, replicas, len(pods), said),
         "allowed_nodes": (home, *(node for node in allowed if node != home)),
     }
     spec: DeploymentSpec = parse(DeploymentSpec, given, name)
-    said += [f"{what} is in no task: the scheduler alone sees to it" for what in unrepresented(template)]
+    if others := [*listed.autoscalers.get(name, ()), *written_by(raw)]:
+        said.append(f"its replicas are also written by {', '.join(others)}: `manage` refuses that (`other_writers`)")
     found.said += [f"Deployment {name}: {line}" for line in said]
     return spec
 
 
-def _kept(template: Json, pods: Sequence[Pod], defaults: Mapping[str, str]) -> tuple[float, float, list[str]]:
+def _most_replicas(
+    quotas: Sequence[Quota], template: Json, ranges: Sequence[Json], replicas: int, pods: int, said: list[str]
+) -> int:
+    """How far a Deployment may grow: as its headroom and quotas allow, and no less than it has."""
+    wish = min(max(2 * replicas, HEADROOM), MOST)
+    most = room(quotas, [template], ranges, [pods]).most(0)
+    if most is not None and most[0] < wish:
+        said.append(f"at most {most[0]} replicas by {most[1]}, if the others don't grow")
+        if not max(most[0], replicas):
+            raise _refused(f"{most[1]} has no room for a pod of it")
+        wish = most[0]
+    return max(wish, replicas)
+
+
+def _kept(template: Json, pods: Sequence[Pod], given: Mapping[str, str]) -> tuple[float, float, list[str]]:
     """Millicores and MiB that the scheduler keeps for a pod, and what was assumed.
 
     The newest pod says it if there is one: it has what admission adds (sidecars, a runtime class's overhead).
     """
-    (cpu, ram), said = pod_requests(template, defaults), []
+    (cpu, ram), said = pod_requests(template, given), []
     if pods:
         newest = max(pods, key=lambda pod: pod.created_s)
         if (newest.cpu_millicores, newest.ram_mib) != (cpu, ram):
@@ -188,12 +227,6 @@ def _allowed(nodes: Mapping[str, Node], template: Json) -> list[str]:
         why = f"that it selects has a taint: {', '.join(taints)}" if taints else "is one that it selects"
         raise _refused(f"{'every' if taints else 'no'} Ready node {why}")
     return allowed
-
-
-def _defaults(limit_ranges: Sequence[Json]) -> dict[str, str]:
-    """What containers request where they say nothing; of several LimitRanges the first that says it."""
-    items = [item for raw in limit_ranges for item in raw["spec"].get("limits") or () if item["type"] == "Container"]
-    return {kind: amount for item in reversed(items) for kind, amount in (item.get("defaultRequest") or {}).items()}
 
 
 def _refused(reason: str) -> InvalidInput:

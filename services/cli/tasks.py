@@ -1,6 +1,7 @@
 """`lwmecps task`: register tasks and distributions, and look at them."""
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,17 +12,19 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import EnvId, KubernetesSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.files import read_task_file, task_to_yaml
+from protos.lwmecps.registry.v1 import recording_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.clients import Clients
 from services.cli.loads import checked, only
 from services.cli.render import console, errors, plain, print_json, table
-from services.common import convert
+from services.common import convert, recordings
 
 app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
 DISCOVERED = """\
 # Nodes and Deployments are those of the cluster. Fill in what no API server knows: `cluster.rtt_ms`,
 # `deployments.cpu_time_ms`, `workload` and `objective`. Nothing is changed until `kubernetes.manage` is true.
 """
+KINDS = {number: name.removeprefix("TASK_KIND_").lower() for name, number in recording_pb2.TaskKind.items()}
 Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 
@@ -78,19 +81,30 @@ def list_(
     """List registered tasks, newest first."""
     tasks = ctx.obj.registry.pages("ListTasks", pb.ListTasksRequest(family=family), "tasks")
     if as_json:
-        print_json([_without_arrays(task) for task in tasks])
+        print_json([_outline(task) for task in tasks])
     else:
-        console.print(table("tasks", ("id", "name", "kind", "environment"), map(_line, tasks)))
+        columns = ("id", "name", "kind", "environment", "nodes", "deployments", "recorded")
+        console.print(table("tasks", columns, map(_line, tasks)))
 
 
 @app.command()
-def show(ctx: typer.Context, task_id: str, as_json: Json = False) -> None:
-    """Show one task, with its cluster, deployments, workload and objective."""
+def show(
+    ctx: typer.Context,
+    task_id: str,
+    summary: Annotated[bool, typer.Option("--summary", help="Only what it is about, and its recording.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show one task, with its cluster, deployments, workload and objective; numbers are shown as numbers."""
+    if summary:
+        view = recording_pb2.TASK_VIEW_SUMMARY
+        print_json(plain(ctx.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id, view=view)).task))
+        return
     task = ctx.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id)).task
+    value = _value(ctx.obj, task)  # puts a recording that is kept beside the task into it
     if as_json:
         print_json(plain(task))
     else:
-        console.print(task_to_yaml(_value(task)), highlight=False, markup=False, soft_wrap=True)
+        console.print(task_to_yaml(value), highlight=False, markup=False, soft_wrap=True)
 
 
 def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = "") -> pb.Task:
@@ -133,7 +147,7 @@ def fetch(clients: Clients, id_or_file: str) -> TaskSpec | TaskDistribution:
     """A registered task, or the one in a file."""
     if is_file(id_or_file):
         return only(id_or_file)
-    return _value(clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
+    return _value(clients, clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
 
 
 def drawn(clients: Clients, id_or_file: str, seed: int) -> TaskSpec:
@@ -147,18 +161,17 @@ def is_file(text: str) -> bool:
     return Path(text).suffix in (".yaml", ".yml", ".json")
 
 
-def _value(task: pb.Task) -> TaskSpec | TaskDistribution:
-    if task.WhichOneof("kind") == "distribution":
-        return convert.distribution_from_message(task.distribution, task.id)
-    return convert.task_from_message(task.spec)
+def _value(clients: Clients, task: pb.Task) -> TaskSpec | TaskDistribution:
+    return recordings.value_of(task, partial(clients.registry.stream, "DownloadRecording"))
 
 
-def _line(task: pb.Task) -> tuple[str, str, str, str]:
-    kind = str(task.WhichOneof("kind"))
-    return task.id, task.name, "task" if kind == "spec" else kind, getattr(task, kind).env_id
+def _line(task: pb.Task) -> tuple[str, ...]:
+    s, kind = task.summary, KINDS[task.summary.kind]
+    recorded = f"{s.recording.steps:,} steps" if s.HasField("recording") else ""
+    return task.id, task.name, kind, s.env_id, str(s.nodes), str(s.deployments), recorded
 
 
-def _without_arrays(task: pb.Task) -> dict[str, Any]:
-    short = pb.Task(id=task.id, name=task.name, labels=task.labels, create_time=task.create_time, etag=task.etag)
-    kind = str(task.WhichOneof("kind"))
-    return plain(short) | {"kind": kind, "env_id": getattr(task, kind).env_id}
+def _outline(task: pb.Task) -> dict[str, Any]:
+    """A listed task as plain data; `kind` and `env_id` also stand where they stood before there were summaries."""
+    kind = "spec" if task.summary.kind == recording_pb2.TASK_KIND_TASK else "distribution"
+    return plain(task) | {"kind": kind, "env_id": task.summary.env_id}

@@ -124,7 +124,7 @@ class Caller:
 
     def __call__(self, method: str, request: Any, timeout_s: float = CALL_S) -> Any:
         """Call a unary method by name; errors come back as the domain errors that the service raised."""
-        with rpc_errors(self.address):
+        with rpc_errors(self.address, request):
             return getattr(self.stub, method)(request, timeout=timeout_s)
 
     def stream(self, method: str, request: Any) -> Iterator[Any]:

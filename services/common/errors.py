@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from lwmecps_core import errors as e
+from services.common import too_large
 
 STATUS: dict[type[Exception], grpc.StatusCode] = {
     e.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -65,13 +67,16 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status
 
 
-def from_rpc_error(error: grpc.RpcError, address: str = "") -> e.LwmecpsError:
-    """The error that a service raised, from the status that arrived; one that was lost on the way names `address`."""
+def from_rpc_error(error: grpc.RpcError, address: str = "", request: Message | None = None) -> e.LwmecpsError:
+    """The error that a service raised, from the status that arrived; one that was lost on the way names `address`.
+
+    A `request` that was too large is told by its largest field.
+    """
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     text = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
     info, bad_request, resource = _details(error)
     if info.domain != DOMAIN:
-        return _foreign(code, text, address)
+        return too_large.error_of(text, address, request) or _foreign(code, text, address)
     if bad_request.field_violations:
         violations = [e.Violation(v.field, v.description) for v in bad_request.field_violations]
         return e.InvalidInput("request", violations)
@@ -84,12 +89,12 @@ def from_rpc_error(error: grpc.RpcError, address: str = "") -> e.LwmecpsError:
 
 
 @contextmanager
-def rpc_errors(address: str) -> Iterator[None]:
+def rpc_errors(address: str, request: Message | None = None) -> Iterator[None]:
     """Raise a service's own errors in place of `grpc.RpcError`; one that can't be reached is named by `address`."""
     try:
         yield
     except grpc.RpcError as error:
-        raise from_rpc_error(error, address) from error
+        raise from_rpc_error(error, address, request) from error
 
 
 def _bad_request(error: e.InvalidInput) -> error_details_pb2.BadRequest:

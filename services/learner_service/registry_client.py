@@ -19,7 +19,7 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
-from services.common import convert
+from services.common import convert, recordings
 from services.common.errors import rpc_errors
 from services.learner_service.jobs import End, Job, StepReport, Wish
 
@@ -141,9 +141,8 @@ class RegistryClient:
     def get_task(self, task_id: str) -> TaskSpec | TaskDistribution:
         """A registered task or distribution."""
         task = self.call(self.stub.GetTask, registry_pb2.GetTaskRequest(task_id=task_id)).task
-        if task.WhichOneof("kind") == "spec":
-            return convert.task_from_message(task.spec, f"task {task_id}")
-        return convert.distribution_from_message(task.distribution, f"task {task_id}")
+        with rpc_errors(self._address):
+            return recordings.value_of(task, partial(self.stub.DownloadRecording, timeout=self._timeout_s))
 
     def get_policy(self, policy_id: str) -> policy_pb2.Policy:
         """A registered policy; `ModelFileNotFound` when its weights were never uploaded."""

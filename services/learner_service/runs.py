@@ -18,20 +18,19 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.config import dump
 from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
-from lwmecps_core.kinds import metric_prefix
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tracking import TrackedRun, Tracker
+from lwmecps_core.tracking import Tracker
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source
+from services.learner_service.tracked import tracked_run
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -186,11 +185,10 @@ class RunSession:
         job, spec = self._job, self._job.spec
         start = self._load_checkpoint()
         self._given = policy = self._registry.load_policy(spec.policy_id) if spec.policy_id else None
-        source = resolve_source(spec.kind, self._registry.load_tasks(spec.task_ids), spec.num_tasks, spec.task_seed)
+        tasks = self._registry.load_tasks(spec.task_ids)
+        source = resolve_source(spec.kind, tasks, spec.num_tasks, spec.task_seed)
         calibration, origin = self._others(spec.calibration_task_ids), self._others(spec.source_task_ids)
-        settings = dump(spec.settings) | ({"algorithm": dump(spec.learns_by)} if spec.learns_by else {})
-        prefix = metric_prefix(spec.kind, spec.settings)
-        self._tracker.start(TrackedRun(job.run_id, spec.label or job.run_id, prefix, settings))
+        self._tracker.start(tracked_run(job, tasks))
         opened = _entry(self._shop.collectors, "backend", backend_of(spec.settings))
         self._collector = opened(job.run_id, self._stop, job.token)
         if self._ledger is not None:

@@ -33,15 +33,49 @@ FINISHED = frozenset({RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED})
 
 
 @dataclass(frozen=True)
-class Task:
-    """A registered task, or a way to draw tasks; immutable."""
+class Recording:
+    """Recorded users `[steps, nodes]`; `sha256` is that of the elements, little-endian float64 in C order."""
+
+    sha256: str
+    steps: int
+    nodes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the elements."""
+        return 8 * self.steps * self.nodes
+
+
+@dataclass(frozen=True)
+class TaskSummary:
+    """What a task is about; `kind` is `task` or `distribution`."""
+
+    kind: str
+    env_id: str
+    family: str
+    nodes: int
+    deployments: int
+    horizon: int
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True)
+class ListedTask:
+    """A registered task, or a way to draw tasks, as lists show it; immutable."""
 
     id: str
     name: str
-    spec: TaskSpec | TaskDistribution
+    summary: TaskSummary
     labels: dict[str, str]
     created_at: datetime
     etag: str
+
+
+@dataclass(frozen=True)
+class Task(ListedTask):
+    """All of a registered task."""
+
+    spec: TaskSpec | TaskDistribution
 
 
 @dataclass(frozen=True)

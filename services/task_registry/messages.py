@@ -8,10 +8,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
-from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, registry_pb2, run_pb2
-from services.common import convert
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2, run_pb2
+from services.common import convert, recordings
 from services.task_registry.domain import (
     Artefact,
+    ListedTask,
     MetricPoint,
     News,
     Policy,
@@ -27,19 +28,39 @@ from services.task_registry.store import LEASE, Expected
 _STATE_PREFIX = "RUN_STATE_"
 
 
-def task_to_message(task: Task) -> registry_pb2.Task:
-    """The message of a registered task."""
-    message = registry_pb2.Task(
+def listed_task_to_message(task: ListedTask) -> registry_pb2.Task:
+    """The message of a registered task as lists show it."""
+    s, kind = task.summary, f"TASK_KIND_{task.summary.kind.upper()}"
+    summary = recording_pb2.TaskSummary(
+        kind=cast(recording_pb2.TaskKind, recording_pb2.TaskKind.Value(kind)),
+        env_id=s.env_id,
+        family=s.family,
+        nodes=s.nodes,
+        deployments=s.deployments,
+        horizon=s.horizon,
+    )
+    if s.recording:
+        size = s.recording.size_bytes
+        summary.recording.MergeFrom(recording_pb2.Recording(**vars(s.recording), size_bytes=size))
+    return registry_pb2.Task(
         id=task.id,
         name=task.name,
         labels=task.labels,
         etag=task.etag,
         create_time=convert.time_to_message(task.created_at),
+        summary=summary,
     )
+
+
+def task_to_message(task: Task, room_bytes: int) -> registry_pb2.Task:
+    """The message of a registered task, without its recorded users where it would be larger than `room_bytes`."""
+    message = listed_task_to_message(task)
     if isinstance(task.spec, TaskSpec):
         message.spec.CopyFrom(convert.task_to_message(task.spec))
     else:
         message.distribution.CopyFrom(convert.distribution_to_message(task.spec))
+    if message.ByteSize() > room_bytes:
+        recordings.holder(message).ClearField("recorded_users")
     return message
 
 

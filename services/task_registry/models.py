@@ -54,7 +54,10 @@ class Base(DeclarativeBase):
 
 
 class TaskRow(Base):
-    """A registered task or task distribution; `spec` is what `lwmecps_core.config.dump` makes of it."""
+    """A registered task or task distribution.
+
+    `spec` is what `lwmecps_core.config.dump` makes of it, without its recorded users; `summary` is a `TaskSummary`.
+    """
 
     __tablename__ = "tasks"
     seq: Mapped[int] = mapped_column(Seq, primary_key=True, autoincrement=True)
@@ -62,10 +65,27 @@ class TaskRow(Base):
     name: Mapped[str] = mapped_column(index=True)
     kind: Mapped[str]
     family: Mapped[str] = mapped_column(index=True)
-    spec: Mapped[dict[str, Any]]
+    spec: Mapped[dict[str, Any]] = mapped_column(deferred=True)
     labels: Mapped[dict[str, str]]
     created_at: Mapped[datetime]
     etag: Mapped[str]
+    summary: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+
+
+class RecordingRow(Base):
+    """Recorded users: little-endian float64 in C order; what tasks share is kept once."""
+
+    __tablename__ = "recordings"
+    sha256: Mapped[str] = mapped_column(primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class TaskRecordingRow(Base):
+    """The recording of a task that has one."""
+
+    __tablename__ = "task_recordings"
+    task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("recordings.sha256"), index=True)
 
 
 class RunRow(Base):

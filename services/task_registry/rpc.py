@@ -3,18 +3,20 @@
 Errors are raised as domain errors; what is wrong with a request's fields by themselves was refused before.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
+from lwmecps_core.errors import NotFound
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from protos.lwmecps.registry.v1 import memory_pb2, registry_pb2_grpc
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert
 from services.task_registry import messages as m
-from services.task_registry.domain import Page
+from services.task_registry.artefacts import CHUNK_BYTES
+from services.task_registry.domain import ListedTask, Page
 from services.task_registry.store import Clock, Store, utc_now
 
 ListResponse = TypeVar("ListResponse", bound=Message)
@@ -23,6 +25,8 @@ T = TypeVar("T")
 POLL_S = 0.5
 """How soon a watcher notices what it is not woken for: changes by another process, and the end of the call."""
 MAX_LIST_BYTES = 4 * 1024 * 1024
+"""What every client of gRPC takes unless it was told otherwise; a few bytes around a task fit beside it."""
+AROUND_BYTES = 64
 NEWS_PER_MESSAGE = 1000
 
 
@@ -39,17 +43,27 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         else:
             spec = convert.distribution_from_message(request.distribution, "distribution")
         task = self._store.tasks.create(spec, request.name, dict(request.labels), request.request_id)
-        return pb.CreateTaskResponse(task=m.task_to_message(task))
+        return pb.CreateTaskResponse(task=m.task_to_message(task, MAX_LIST_BYTES - AROUND_BYTES))
 
     def GetTask(self, request: pb.GetTaskRequest, context: grpc.ServicerContext) -> pb.GetTaskResponse:
-        return pb.GetTaskResponse(task=m.task_to_message(self._store.tasks.get(request.task_id)))
+        return pb.GetTaskResponse(task=self._shown(request.task_id, request.view or recording_pb2.TASK_VIEW_FULL))
 
     def ListTasks(self, request: pb.ListTasksRequest, context: grpc.ServicerContext) -> pb.ListTasksResponse:
         return _fitting(
             request.page_size,
             lambda size: self._store.tasks.list(size, request.page_token, request.name, request.family),
-            lambda page, token: pb.ListTasksResponse(tasks=map(m.task_to_message, page), next_page_token=token),
+            lambda task: self._listed(task, request.view),
+            lambda tasks, token: pb.ListTasksResponse(tasks=tasks, next_page_token=token),
         )
+
+    def DownloadRecording(
+        self, request: recording_pb2.DownloadRecordingRequest, context: grpc.ServicerContext
+    ) -> Iterator[recording_pb2.DownloadRecordingResponse]:
+        content = self._store.tasks.recording(request.sha256)
+        header = policy_pb2.ArtefactHeader(size_bytes=len(content), sha256=request.sha256)
+        yield recording_pb2.DownloadRecordingResponse(header=header)
+        for begin in range(0, len(content), CHUNK_BYTES):
+            yield recording_pb2.DownloadRecordingResponse(chunk=content[begin : begin + CHUNK_BYTES])
 
     def DeleteTask(self, request: pb.DeleteTaskRequest, context: grpc.ServicerContext) -> pb.DeleteTaskResponse:
         self._store.tasks.delete(request.task_id, request.etag)
@@ -68,7 +82,8 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),
-            lambda page, token: pb.ListRunsResponse(runs=map(m.run_to_message, page), next_page_token=token),
+            m.run_to_message,
+            lambda runs, token: pb.ListRunsResponse(runs=runs, next_page_token=token),
         )
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
@@ -116,7 +131,8 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return _fitting(
             request.page_size,
             lambda size: self._store.records.traces(request.run_id, size, request.page_token),
-            lambda page, token: pb.ListRunTracesResponse(traces=map(m.trace_to_message, page), next_page_token=token),
+            m.trace_to_message,
+            lambda traces, token: pb.ListRunTracesResponse(traces=traces, next_page_token=token),
         )
 
     def ClaimRun(self, request: pb.ClaimRunRequest, context: grpc.ServicerContext) -> pb.ClaimRunResponse:
@@ -180,7 +196,8 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return _fitting(
             request.page_size,
             lambda size: self._store.policies.list(size, request.page_token, request.run_id, request.name),
-            lambda page, token: pb.ListPoliciesResponse(policies=map(m.policy_to_message, page), next_page_token=token),
+            m.policy_to_message,
+            lambda policies, token: pb.ListPoliciesResponse(policies=policies, next_page_token=token),
         )
 
     def UploadPolicyWeights(
@@ -224,14 +241,38 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         self._store.memories.delete(request.task_id, request.name, request.etag)
         return memory_pb2.DeleteMemoryResponse()
 
+    def _listed(self, task: ListedTask, view: recording_pb2.TaskView) -> pb.Task:
+        if view in (recording_pb2.TASK_VIEW_UNSPECIFIED, recording_pb2.TASK_VIEW_SUMMARY):
+            return m.listed_task_to_message(task)
+        try:
+            return self._shown(task.id, view)
+        except NotFound:  # it went since the page was read, and there was a time when it was all there
+            return m.listed_task_to_message(task)
+
+    def _shown(self, task_id: str, view: recording_pb2.TaskView) -> pb.Task:
+        if view == recording_pb2.TASK_VIEW_SUMMARY:
+            return m.listed_task_to_message(self._store.tasks.find(task_id))
+        room = MAX_LIST_BYTES - AROUND_BYTES if view == recording_pb2.TASK_VIEW_FULL else 0
+        return m.task_to_message(self._store.tasks.get(task_id), room)
+
 
 def _fitting(
-    page_size: int, read: Callable[[int], Page[T]], answer: Callable[[Iterable[T], str], ListResponse]
+    page_size: int,
+    read: Callable[[int], Page[T]],
+    shown: Callable[[T], Message],
+    answer: Callable[[Sequence[Any], str], ListResponse],
 ) -> ListResponse:
     """The answer to a list, with fewer items than asked for where they would make too large a message."""
     while True:
         page = read(page_size)
-        message = answer(page.items, page.next_page_token)
-        if len(page.items) <= 1 or message.ByteSize() <= MAX_LIST_BYTES:
-            return message
-        page_size = len(page.items) // 2
+        messages: list[Message] = []
+        size = 0
+        for item in page.items:
+            message = shown(item)
+            size += message.ByteSize() + AROUND_BYTES
+            if messages and size > MAX_LIST_BYTES:
+                break
+            messages.append(message)
+        else:
+            return answer(messages, page.next_page_token)
+        page_size = len(messages)  # read again: its token is another one, and what comes first may be, too

@@ -173,8 +173,43 @@ def test_where_nothing_is_left_the_error_says_of_each_object_why() -> None:
 
 def test_constraints_that_no_task_has_are_said() -> None:
     spread = [{"whenUnsatisfiable": "DoNotSchedule"}]
-    _, said = _found(_deployment("web", topologySpreadConstraints=spread, runtimeClassName="kata"))
-    assert "web: topologySpreadConstraints" in said and "runtime class kata" in said
+    task, said = _found(
+        _deployment("spread", topologySpreadConstraints=spread), _deployment("web", runtimeClassName="kata")
+    )
+    assert "spread left out: topologySpreadConstraints, which no task says" in said and "runtime class kata" in said
+    assert [d.name for d in task.deployments] == ["web"]
+
+
+def _quota(hard: Any, used: Any) -> Any:
+    return {"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"used": used}}
+
+
+def test_a_quota_bounds_how_far_a_deployment_may_grow() -> None:
+    quotas = [_quota({"requests.cpu": "2"}, {"requests.cpu": "1500m"})]
+    pods = [_pod(f"web-{i}", "web", "node-1") for i in range(2)]
+    task, said = _found(_deployment("web"), pods=pods, quotas=quotas)
+    assert task.deployments[0].max_replicas == 3  # others use 500m of the 2
+    assert "web: at most 3 replicas by ResourceQuota q (requests.cpu)" in said
+    full = [_quota({"pods": 2}, {"pods": 2})]
+    task, said = _found(_deployment("web"), _deployment("more", replicas=0), pods=pods, quotas=full)
+    assert "Deployment more left out: ResourceQuota q (pods) has no room" in said
+    assert [(d.name, d.max_replicas) for d in task.deployments] == [("web", 2)]
+
+
+def test_pods_that_a_limit_range_refuses_are_left_out() -> None:
+    ranges = [{"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", "min": {"cpu": "1"}}]}}]
+    big = {"requests": {"cpu": "2", "memory": "1Gi"}}
+    task, said = _found(_deployment("web"), _deployment("big", big), limit_ranges=ranges)
+    assert "web left out: LimitRange l: container main requests 500m of cpu, at least 1000m" in said
+    assert [d.name for d in task.deployments] == ["big"]
+
+
+def test_other_writers_of_replicas_are_said() -> None:
+    raw = _deployment("web")
+    fields = {"f:spec": {"f:replicas": {}}}
+    raw["metadata"]["managedFields"] = [{"manager": "argocd-controller", "operation": "Apply", "fieldsV1": fields}]
+    _, said = _found(raw, autoscalers={"web": ["HorizontalPodAutoscaler h"]})
+    assert "also written by HorizontalPodAutoscaler h, field manager argocd-controller: `manage` refuses" in said
 
 
 class _ApiServer(BaseHTTPRequestHandler):

@@ -85,6 +85,24 @@ def test_numbers_of_a_task_are_shown_as_numbers(registry: str, tmp_path: Path) -
     assert spec["workload"]["share"] == [[1], [1]] and spec["cluster"]["rtt_ms"] == [[0, 4], [4, 0]]
 
 
+def test_a_recorded_task_is_shown_in_few_words_or_whole(
+    registry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.task_registry.rpc.MAX_LIST_BYTES", 30_000)
+    steps = 3000
+    recorded = {"pattern": "recorded", "recorded_users": {"a": [1.5] * steps, "b": [2] * steps}}
+    (tmp_path / "task.json").write_text(json.dumps({**TASK, "deployments": ["x"], "workload": recorded}))
+    task_id = run(registry, "task", "create", str(tmp_path / "task.json")).stdout.split()[0]
+    shown = json.loads(run(registry, "task", "show", task_id, "--summary").stdout)
+    assert "spec" not in shown and shown["summary"]["recording"]["steps"] == steps
+    assert len(shown["summary"]["recording"]["sha256"]) == 64
+    whole = json.loads(run(registry, "task", "show", task_id, "--json").stdout)  # too large for one answer
+    assert whole["spec"]["workload"]["recorded_users"][-1] == [1.5, 2]
+    assert f"{steps:,} steps" in run(registry, "task", "list").stdout
+    (listed,) = json.loads(run(registry, "task", "list", "--json").stdout)
+    assert (listed["kind"], listed["env_id"], listed["summary"]["nodes"]) == ("spec", "lwmecps-v3", 2)
+
+
 def test_tensors_in_maps_are_numbers_too() -> None:
     results = run_pb2.Trace(step=1)
     results.CopyFrom(convert.trace_to_message(1, {"users": (1.0, 2.0)}))

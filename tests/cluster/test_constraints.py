@@ -115,3 +115,20 @@ def test_constraints_by_other_pods_are_named() -> None:
     }
     assert unrepresented(spec) == ["required podAntiAffinity", "topologySpreadConstraints"]
     assert unrepresented({}) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ({"schedulerName": "volcano"}, "the scheduler volcano"),
+        ({"schedulerName": "default-scheduler"}, ""),
+        ({"containers": [{"ports": [{"containerPort": 80}, {"hostPort": 8080}]}]}, "hostPort 8080"),
+        ({"containers": [{"resources": {"limits": {"nvidia.com/gpu": 1, "cpu": 1}}}]}, "requests of nvidia.com/gpu"),
+        ({"volumes": [{"name": "tmp", "emptyDir": {}}]}, ""),
+        ({"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "d"}}]}, "the persistent volume data"),
+        ({"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway"}]}, ""),
+    ],
+)
+def test_what_a_task_does_not_say_of_pods_is_named(spec: Any, what: str) -> None:
+    found = unrepresented(spec)
+    assert [name for name in found if not name.startswith(what)] == [] and bool(found) is bool(what)

@@ -114,6 +114,38 @@ def test_a_task_that_lets_pods_run_where_their_deployment_does_not_is_refused() 
     Placer(api, narrowed, KubernetesSpec(), lambda: None).read_templates(nodes)
 
 
+def _nodes(taints: Any = ()) -> Any:
+    first = _node("node-a")
+    first["spec"] = {"taints": list(taints)}
+    return {raw["metadata"]["name"]: node_of(raw) for raw in (first, _node("node-b"))}
+
+
+def _reading(*deployments: Any) -> Placer:
+    placer = Placer(cast(Any, _OneList(*deployments)), conformance_task(), KubernetesSpec(), lambda: None)
+    placer.read_templates(_nodes())
+    return placer
+
+
+def test_new_pods_are_kept_off_where_a_taint_is_now_and_a_node_that_is_away_is_waited_for() -> None:
+    tolerant = _as_deployed("api", tolerations=[{"key": "gpu", "operator": "Exists"}])
+    placer = _reading(_as_deployed("web"), tolerant)
+    assert placer.kept_off_now(_nodes()) == {}
+    kept_off = placer.kept_off_now(_nodes([{"key": "gpu", "effect": "NoSchedule"}]))
+    assert list(kept_off) == [(0, 0)] and "Deployment web does not tolerate: gpu" in kept_off[0, 0]
+    away = [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]
+    assert placer.kept_off_now(_nodes(away)) == placer.kept_off_now({}) == {}
+
+
+def test_a_deployment_with_what_no_task_says_is_named() -> None:
+    container = {"name": "main", "ports": [{"hostPort": 80}], "resources": {"requests": {"cpu": "1"}}}
+    placer = _reading(_as_deployed("web", containers=[container]), _as_deployed("api"))
+    ranges = [{"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", "min": {"cpu": "2"}}]}}]
+    assert [(v.field, v.reason) for v in placer.refusals(ranges)] == [
+        ("deployments[0].name", "Deployment web has hostPort 80: no task says that"),
+        ("deployments[0].name", "Deployment web: LimitRange l: container main requests 1000m of cpu, at least 2000m"),
+    ]
+
+
 def test_a_pods_share_in_use_is_of_what_runs_not_of_what_is_kept_for_its_start() -> None:
     raw = _pod("p", "node-a")
     raw["spec"]["initContainers"] = [{"resources": {"requests": {"cpu": "3", "memory": "6Gi"}}}]

@@ -97,7 +97,7 @@ def test_tasks_and_distributions_are_created_listed_and_deleted(registry: Stub) 
 
 def test_a_page_of_large_tasks_is_cut_to_fit_a_message(registry: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [create_task(registry).id for _ in range(10)]
-    monkeypatch.setattr("services.task_registry.rpc.MAX_LIST_BYTES", 1000)
+    monkeypatch.setattr("services.task_registry.rpc.MAX_LIST_BYTES", 500)
     seen, token, sizes = [], "", []
     while True:
         page = registry.ListTasks(pb.ListTasksRequest(page_token=token))

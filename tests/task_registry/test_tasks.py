@@ -86,8 +86,8 @@ def test_thousand_tasks_are_paged_without_gap_or_repetition(store: Store) -> Non
 def test_lists_filter_by_name_and_family(store: Store) -> None:
     store.tasks.create(make_task("a", family="mec_city"))
     store.tasks.create(make_task("b", family="load_balancing"))
-    assert [task.spec.name for task in store.tasks.list(family="mec_city").items] == ["a"]
-    assert [task.spec.name for task in store.tasks.list(name="b").items] == ["b"]
+    assert [task.name for task in store.tasks.list(family="mec_city").items] == ["a"]
+    assert [task.name for task in store.tasks.list(name="b").items] == ["b"]
 
 
 @pytest.mark.parametrize("token", ["nonsense", "bnVsbA==", "WzEsIDJd"])

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from protos.lwmecps.registry.v1 import memory_pb2 as lwmecps_dot_registry_dot_v1_dot_memory__pb2
+from protos.lwmecps.registry.v1 import recording_pb2 as lwmecps_dot_registry_dot_v1_dot_recording__pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as lwmecps_dot_registry_dot_v1_dot_registry__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -50,6 +51,11 @@ class TaskRegistryServiceStub:
                 '/lwmecps.registry.v1.TaskRegistryService/ListTasks',
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.DownloadRecording = channel.unary_stream(
+                '/lwmecps.registry.v1.TaskRegistryService/DownloadRecording',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingResponse.FromString,
                 _registered_method=True)
         self.DeleteTask = channel.unary_unary(
                 '/lwmecps.registry.v1.TaskRegistryService/DeleteTask',
@@ -197,7 +203,14 @@ class TaskRegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTasks(self, request, context):
-        """Lists tasks, newest first.
+        """Lists tasks, newest first: summaries unless more is asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadRecording(self, request, context):
+        """Sends recorded users that are kept beside tasks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -395,6 +408,11 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksRequest.FromString,
                     response_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'DownloadRecording': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadRecording,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingResponse.SerializeToString,
             ),
             'DeleteTask': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTask,
@@ -604,6 +622,33 @@ class TaskRegistryService:
             '/lwmecps.registry.v1.TaskRegistryService/ListTasks',
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksRequest.SerializeToString,
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadRecording(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/DownloadRecording',
+            lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_recording__pb2.DownloadRecordingResponse.FromString,
             options,
             channel_credentials,
             insecure,

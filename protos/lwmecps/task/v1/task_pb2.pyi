@@ -57,6 +57,12 @@ class Fallback(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FALLBACK_NONE: _ClassVar[Fallback]
     FALLBACK_SIMULATED: _ClassVar[Fallback]
 
+class OtherWriters(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OTHER_WRITERS_UNSPECIFIED: _ClassVar[OtherWriters]
+    OTHER_WRITERS_REFUSE: _ClassVar[OtherWriters]
+    OTHER_WRITERS_OVERRIDE: _ClassVar[OtherWriters]
+
 class Family(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FAMILY_UNSPECIFIED: _ClassVar[Family]
@@ -105,6 +111,9 @@ USAGE_SIMULATED: Usage
 FALLBACK_UNSPECIFIED: Fallback
 FALLBACK_NONE: Fallback
 FALLBACK_SIMULATED: Fallback
+OTHER_WRITERS_UNSPECIFIED: OtherWriters
+OTHER_WRITERS_REFUSE: OtherWriters
+OTHER_WRITERS_OVERRIDE: OtherWriters
 FAMILY_UNSPECIFIED: Family
 FAMILY_KUBERNETES_SCALING: Family
 FAMILY_LOAD_BALANCING: Family
@@ -207,7 +216,7 @@ class ApplicationSpec(_message.Message):
     def __init__(self, base_url: _Optional[str] = ..., group_id: _Optional[str] = ...) -> None: ...
 
 class KubernetesSpec(_message.Message):
-    __slots__ = ("namespace", "label_selector", "manage", "rollback", "ready_deadline_s", "unreachable_deadline_s", "usage", "prometheus", "test_application", "fallback", "max_moves_per_interval", "min_replicas", "latency_ceiling_ms", "pace")
+    __slots__ = ("namespace", "label_selector", "manage", "rollback", "ready_deadline_s", "unreachable_deadline_s", "usage", "prometheus", "test_application", "fallback", "max_moves_per_interval", "min_replicas", "latency_ceiling_ms", "pace", "other_writers")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     LABEL_SELECTOR_FIELD_NUMBER: _ClassVar[int]
     MANAGE_FIELD_NUMBER: _ClassVar[int]
@@ -222,6 +231,7 @@ class KubernetesSpec(_message.Message):
     MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_CEILING_MS_FIELD_NUMBER: _ClassVar[int]
     PACE_FIELD_NUMBER: _ClassVar[int]
+    OTHER_WRITERS_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     label_selector: str
     manage: bool
@@ -236,7 +246,8 @@ class KubernetesSpec(_message.Message):
     min_replicas: int
     latency_ceiling_ms: float
     pace: float
-    def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ..., pace: _Optional[float] = ...) -> None: ...
+    other_writers: OtherWriters
+    def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ..., pace: _Optional[float] = ..., other_writers: _Optional[_Union[OtherWriters, str]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
     __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family", "kubernetes")

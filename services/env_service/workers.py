@@ -46,6 +46,13 @@ def report_source(client: "redis.Redis", supervisor: Supervisor) -> Callable[[],
     return reports
 
 
+def check_working(supervisor: Supervisor, reported: Callable[[], list[WorkerReport]]) -> None:
+    """Raise `QueueUnavailable` unless one of the supervised workers has reported of late."""
+    if not reported():
+        ends = {child.last_error for child in supervisor.status() if child.last_error}
+        raise QueueUnavailable("; ".join(["no collection worker has reported", *sorted(ends)]))
+
+
 def status_source(
     supervisor: Supervisor, reported: Callable[[], list[WorkerReport]]
 ) -> Callable[[], list[env_pb2.WorkerStatus]]:

@@ -82,7 +82,7 @@ def test_who_listens_to_others_needs_tls_and_known_callers_or_says_that_he_does_
     if allowed:
         ServerSettings(**given)
         return
-    with pytest.raises(InvalidInput, match=r"tls_cert_file.*tokens_file.*insecure"):
+    with pytest.raises(InvalidInput, match=r"X_TLS_CERT_FILE.*X_TOKENS_FILE.*X_INSECURE"):
         read(ServerSettings, "X_", {f"X_{name.upper()}": str(value) for name, value in given.items()})
 
 

@@ -104,8 +104,16 @@ def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:
     return "  ".join(f"{name} {known[name]:.4g}" for name in chosen[:most])
 
 
+def waiting_text(run: run_pb2.Run) -> str:
+    """What the run waits for; empty for nothing."""
+    return f"waiting for {run.waiting_for}" if run.waiting_for else ""
+
+
 class RunBars:
-    """One progress bar per run, on standard error; a context manager."""
+    """One progress bar per run, on standard error; a context manager.
+
+    Where there are no bars (`shown` is false, or no terminal), a run that waits says so on a line of its own.
+    """
 
     def __init__(self, shown: bool = True) -> None:
         self._progress = Progress(
@@ -118,6 +126,7 @@ class RunBars:
             disable=not shown,
         )
         self._bars: dict[str, TaskID] = {}
+        self._lines, self._told = not shown or not errors.is_terminal, dict[str, str]()
 
     def __enter__(self) -> "RunBars":
         self._progress.start()
@@ -128,6 +137,9 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
+        if self._lines and (text := waiting_text(run)) != self._told.get(run.id, ""):
+            self._told[run.id] = text
+            errors.print(f"run {run.id}: {text or 'goes on'}", highlight=False, markup=False, soft_wrap=True)
         if run.id not in self._bars:
             text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
@@ -137,5 +149,5 @@ class RunBars:
             completed=run.step,
             total=run.total_steps or None,
             steps=run.total_steps or "?",
-            note=metrics_text(run.latest_metrics) if running else STATES[run.state].lower(),
+            note=waiting_text(run) or (metrics_text(run.latest_metrics) if running else STATES[run.state].lower()),
         )

@@ -29,8 +29,8 @@ from services.common import logs
 from services.common.ending import ending
 from services.common.settings import read, without_password
 from services.common.starting import begin
+from services.common.worker_reports import WorkerReport, WorkerState, send_report
 from services.env_service.settings import WORKER_PREFIX, WorkerSettings
-from services.env_service.worker_reports import WorkerReport, WorkerState, send_report
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,10 @@ import redis
 
 from lwmecps_core.errors import QueueUnavailable
 from protos.lwmecps.env.v1 import env_pb2
+from services.common.worker_reports import WorkerReport, WorkerState, read_reports
 from services.env_service.settings import EnvServiceSettings
 from services.env_service.supervisor import ChildStatus, Supervisor
-from services.env_service.worker_reports import WorkerReport, WorkerState, read_reports, report_to_message
+from services.env_service.worker_reports import report_to_message
 
 
 def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:

@@ -10,6 +10,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
 from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, registry_pb2, run_pb2
 from services.common import convert
+from services.task_registry import lifecycle
 from services.task_registry.domain import (
     Artefact,
     MetricPoint,
@@ -22,7 +23,7 @@ from services.task_registry.domain import (
     Task,
     Trace,
 )
-from services.task_registry.store import LEASE, Expected
+from services.task_registry.store import LEASE, Expected, utc_now
 
 _STATE_PREFIX = "RUN_STATE_"
 
@@ -55,8 +56,8 @@ def state_from_message(state: run_pb2.RunState) -> RunState | None:
     return RunState[run_pb2.RunState.Name(state).removeprefix(_STATE_PREFIX)]
 
 
-def run_to_message(run: Run) -> run_pb2.Run:
-    """The message of a run."""
+def run_to_message(run: Run, now: datetime | None = None) -> run_pb2.Run:
+    """The message of a run; `now` is for those that wait."""
     return run_pb2.Run(
         id=run.id,
         spec=convert.run_spec_to_message(run.spec),
@@ -75,6 +76,7 @@ def run_to_message(run: Run) -> run_pb2.Run:
         start_time=convert.time_to_message(run.started_at),
         end_time=convert.time_to_message(run.finished_at),
         etag=run.etag,
+        waiting_for=lifecycle.waits_for(run, now or utc_now()),
     )
 
 

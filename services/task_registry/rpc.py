@@ -13,6 +13,7 @@ from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import memory_pb2, registry_pb2_grpc
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert
+from services.task_registry import lifecycle
 from services.task_registry import messages as m
 from services.task_registry.domain import Page
 from services.task_registry.store import Clock, Store, utc_now
@@ -72,15 +73,16 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         )
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
-        changed, revision = self._store.runs.changed, 0
+        changed, revision, waited = self._store.runs.changed, 0, ""
         after_step = request.after_step if request.HasField("after_step") else -1
         context.add_callback(lambda: changed.notify(request.run_id))  # the caller hung up: look at once
         while context.is_active():
             seen = changed.count(request.run_id)
             news = self._store.runs.news(request.run_id, revision, after_step)
-            if news.run.revision > revision:
+            waits = lifecycle.waits_for(news.run, self._clock())
+            if news.run.revision > revision or waits != waited:
                 yield from m.news_to_message(news, NEWS_PER_MESSAGE)
-                revision = news.run.revision
+                revision, waited = news.run.revision, waits
             if news.run.state.finished:
                 return
             changed.wait(request.run_id, seen, POLL_S)
@@ -127,7 +129,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         lease = m.lease_from_message(request.lease_duration)
-        run = self._store.runs.heartbeat(request.run_id, request.token, lease)
+        run = self._store.runs.heartbeat(request.run_id, request.token, lease, request.waiting_for)
         return pb.HeartbeatResponse(lease=m.lease_to_message(run), desired_state=m.state_to_message(run.desired_state))
 
     def ReportRun(self, request: pb.ReportRunRequest, context: grpc.ServicerContext) -> pb.ReportRunResponse:

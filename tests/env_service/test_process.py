@@ -22,8 +22,8 @@ from lwmecps_core.run_config import PPOConfig
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common.local_redis import LocalRedis
+from services.common.worker_reports import WorkerReport, WorkerState
 from services.env_service.supervisor import ChildStatus
-from services.env_service.worker_reports import WorkerReport, WorkerState
 from services.env_service.workers import merged_status
 from tests.env_service.conftest import make_task
 

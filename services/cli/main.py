@@ -10,13 +10,14 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from lwmecps_core.errors import LwmecpsError
-from services.cli import acting, contexts, demo, policies, run_commands, runs, tasks, tokens, up
+from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from services.cli import acting, contexts, demo, doctor, policies, run_commands, runs, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.help import PlainHelp
 from services.cli.processes import ProcessFailed
 from services.cli.render import errors
+from services.common.settings import check_address, check_names
 from services.common.starting import BAD_INPUT, FAILED, exit_code, lines
 
 
@@ -66,10 +67,16 @@ def root(
     ] = Addresses.learner,
 ) -> None:
     """Meta-learnt placement and scaling of services on edge clusters."""
+    check_names()
+    for option, address in (("--registry", registry), ("--env", env), ("--learner", learner)):
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise InvalidInput("options", [Violation(option, f"{error}: write it as 127.0.0.1:50051")]) from None
     ctx.obj = Clients(Addresses(registry, env, learner))
 
 
-for part in (up.app, demo.app, run_commands.app, acting.app, runs.app):
+for part in (up.app, doctor.app, demo.app, run_commands.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(tasks.app, name="task")
 app.add_typer(policies.app, name="policies")

@@ -1,7 +1,9 @@
 """How results look: tables and progress bars for people, JSON for programs."""
 
 import json
+import re
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,11 +31,18 @@ SHOWN_METRICS = (
     "pod_count",
 )
 
+TOLD_EVERY_S = 15.0
+"""A run that waits says so again, on a line of its own, after so long."""
 WIDE = 180
 """Columns of output that goes to no terminal: lines are not broken for programs."""
 
 console = Console(width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def tell(text: str) -> None:
+    """Say something on standard error that people should know."""
+    errors.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -126,7 +135,8 @@ class RunBars:
             disable=not shown,
         )
         self._bars: dict[str, TaskID] = {}
-        self._lines, self._told = not shown or not errors.is_terminal, dict[str, str]()
+        self._lines = not shown or not errors.is_terminal
+        self._told: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> "RunBars":
         self._progress.start()
@@ -137,9 +147,8 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
-        if self._lines and (text := waiting_text(run)) != self._told.get(run.id, ""):
-            self._told[run.id] = text
-            errors.print(f"run {run.id}: {text or 'goes on'}", highlight=False, markup=False, soft_wrap=True)
+        if self._lines:
+            self._tell_waiting(run)
         if run.id not in self._bars:
             text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
@@ -151,3 +160,11 @@ class RunBars:
             steps=run.total_steps or "?",
             note=waiting_text(run) or (metrics_text(run.latest_metrics) if running else STATES[run.state].lower()),
         )
+
+    def _tell_waiting(self, run: run_pb2.Run) -> None:
+        """A line when the run begins or ceases to wait, or waits for something else, and now and then meanwhile."""
+        kind = re.sub(r"\d", "", run.waiting_for)  # without for how long
+        before, told_s = self._told.get(run.id, ("", 0.0))
+        if kind != before or (kind and time.monotonic() - told_s >= TOLD_EVERY_S):
+            self._told[run.id] = (kind, time.monotonic())
+            tell(f"run {run.id}: {waiting_text(run) or 'goes on'}")

@@ -5,8 +5,10 @@ used now. A service's full name: it can do all that it was started for, so all i
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -18,6 +20,9 @@ DATABASE, REGISTRY, ROLLOUTS, WORKERS = "database", "registry", "rollouts", "wor
 """Names of dependencies: the registry's database, a learner's registry, the way of rollouts through Redis, and
 collection workers that report.
 """
+VERSION = version("lwmecps")
+VERSION_KEY, CLOCK_KEY = "lwmecps-version", "lwmecps-clock"
+"""Metadata of an answer to List: the server's version, and what its clock says (Unix seconds)."""
 Checks = Mapping[str, Callable[[], None]]
 """Name of a dependency → raises when it can't be used now."""
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -57,6 +62,7 @@ class HealthOfServer(health.HealthServicer):  # type: ignore[misc]
         return super().Check(request, context)
 
     def List(self, request: Any, context: Any) -> Any:
+        context.send_initial_metadata(((VERSION_KEY, VERSION), (CLOCK_KEY, f"{time.time():.3f}")))
         return health_pb2.HealthListResponse(
             statuses={
                 name: health_pb2.HealthCheckResponse(status=status)  # type: ignore[arg-type]

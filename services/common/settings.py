@@ -4,7 +4,7 @@ import difflib
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field, fields
 from pathlib import Path
@@ -16,6 +16,12 @@ from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
+CLI = "LWMECPS_CLI_"
+PREFIXES = tuple(f"LWMECPS_{part}_" for part in ("REGISTRY", "ENV", "LEARNER", "CLIENT", "WORKER", "CLI"))
+"""What variables of settings begin with."""
+OTHERS = ("LWMECPS_TRACKING", *(CLI + name for name in ("REGISTRY", "ENV", "LEARNER")))
+"""Variables that belong to no class of settings."""
+UNSET = "no such setting: unset it"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -155,9 +161,18 @@ def read(cls: type[T], prefix: str, environ: Mapping[str, str] = os.environ) -> 
         raise InvalidInput("environment", [_of_variables(v, prefix, names) for v in error.violations]) from None
 
 
-def _no_such(name: str, known: Mapping[str, Any]) -> str:
-    like = difflib.get_close_matches(name, known, n=1)
-    return f"no such setting: did you mean {like[0]}?" if like else "no such setting: unset it"
+def check_names(environ: Mapping[str, str] = os.environ) -> None:
+    """Raise `InvalidInput` naming each variable of ours that no process of ours reads: it is a typing error."""
+    names = [name for name, value in environ.items() if value and name.startswith("LWMECPS_")]
+    wrong = [name for name in names if not name.startswith(PREFIXES) and name not in OTHERS]
+    wrong += [name for name in names if name.startswith(CLI) and name not in OTHERS]
+    if wrong:
+        raise InvalidInput("environment", [Violation(name, _no_such(name, OTHERS + PREFIXES)) for name in wrong])
+
+
+def _no_such(name: str, known: Iterable[str]) -> str:
+    like = difflib.get_close_matches(name, list(known), n=1)
+    return f"no such setting: did you mean {like[0]}{'…' if like[0].endswith('_') else ''}?" if like else UNSET
 
 
 def _of_variables(violation: Violation, prefix: str, names: Sequence[str]) -> Violation:

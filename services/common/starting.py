@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable, Violation
+from services.common.settings import check_names
 
 FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
 
@@ -32,6 +33,7 @@ def exit_code(error: LwmecpsError) -> int:
 def begin(main: Callable[[], None]) -> None:
     """Run a service's main function, and end the process with a line and a code where it refuses to go on."""
     try:
+        check_names()
         main()
     except LwmecpsError as error:
         print("\n".join(lines(error)), file=sys.stderr)

@@ -91,8 +91,10 @@ def test_unknown_setting_is_refused_by_name() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "services.env_service"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 1
-    assert "LWMECPS_ENV_MAX_SESION" in done.stderr
+    assert done.returncode == 2
+    assert (
+        done.stderr == "environment: LWMECPS_ENV_MAX_SESION: no such setting: did you mean LWMECPS_ENV_MAX_SESSIONS?\n"
+    )
 
 
 def test_worker_that_does_not_run_is_reported_stopped_and_why() -> None:

@@ -50,6 +50,10 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Check services, their dependencies, workers, waiting runs, clocks, versions and Redis, and say what to do."""
+    if redis_url:
+        from services.cli.preflight import check_redis_url  # it loads what few commands need
+
+        check_redis_url(redis_url)
     findings = list(examine(ctx.obj, redis_url))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -90,7 +94,7 @@ def _of_service(name: str, address: str) -> Iterator[Finding]:
         began = time.time()
         call = health_pb2_grpc.HealthStub(channel).List.with_call
         try:
-            answer, about = call(health_pb2.HealthListRequest(), timeout=ANSWER_S, wait_for_ready=True)
+            answer, about = call(health_pb2.HealthListRequest(), timeout=ANSWER_S)
         except grpc.RpcError as error:
             yield _silent(name, address, error)
             return

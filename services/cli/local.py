@@ -86,6 +86,8 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+    if plan.redis_url:
+        preflight.check_redis_url(plan.redis_url)
     taken = preflight.adopted(os.environ, kept=plan.kept)
     preflight.check_state(plan.state)
     given = {"registry": plan.registry_port, "env": plan.env_port, "learner": plan.learner_port}

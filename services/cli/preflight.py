@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from lwmecps_core.errors import InvalidInput, QueueUnavailable, Violation
-from lwmecps_core.rollout.redis_queue import check_reachable, check_version, connect
+from lwmecps_core.rollout.redis_queue import check_reachable, check_url, check_version, connect
 from lwmecps_core.tracking import ENVIRONMENT_VARIABLE
 from services.common.auth import guard
 from services.common.settings import (
@@ -120,6 +120,14 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
                 wrong.append(Violation(option, reason))
     if wrong:
         raise InvalidInput("options", wrong)
+
+
+def check_redis_url(url: str) -> None:
+    """Raise `InvalidInput` that names the option for a URL that no service would take."""
+    try:
+        check_url(url)
+    except ValueError as error:
+        raise InvalidInput("options", [Violation("--redis-url", str(error))]) from None
 
 
 def check_redis(url: str) -> None:

@@ -129,10 +129,11 @@ def serve(
     services: Sequence[Service],
     *,
     name: str,
+    on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     checks: Checks | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then call each of `on_stop` and drain.
+    """Serve, call each of `on_start`, and at SIGTERM or SIGINT each of `on_stop`, and drain.
 
     `on_stop` tells a process's own threads to end; they are called while open calls may still go on.
     """
@@ -142,6 +143,8 @@ def serve(
     with files_named(settings):
         server = start(settings, services, checks)
     _log.info("listening", address=server.address, metrics_port=server.metrics_port, pid=os.getpid())
+    for call in on_start:
+        call()
     stop.wait()
     _log.info("draining", grace_s=settings.grace_s)
     for call in on_stop:

@@ -70,8 +70,8 @@ def main() -> None:
     checks: dict[str, Callable[[], None]] = {REGISTRY: registry.check}
     if settings.slots:
         checks[ROLLOUTS] = lambda: check_reachable(probe)
-    pool.start()
-    serve(settings, [service], name="learner-service", on_stop=[let_go], checks=checks)
+    # Runs are claimed once others can see that this learner is there, and not where its port is taken.
+    serve(settings, [service], name="learner-service", on_start=[pool.start], on_stop=[let_go], checks=checks)
 
 
 if __name__ == "__main__":

@@ -126,11 +126,9 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
     for variable, text in _environ(cls, name, value, words, tmp_path).items():
         monkeypatch.setenv(variable, text)
     module = importlib.import_module(MODULES[cls])
-    monkeypatch.setattr("services.common.server._log.info", _served, raising=False)
     monkeypatch.setattr("services.common.server.ending", _Ending)
-    for slow in ("warm_up",):
-        if hasattr(module, slow):
-            monkeypatch.setattr(module, slow, lambda: None)
+    if hasattr(module, "warm_up"):
+        monkeypatch.setattr(module, "warm_up", lambda: None)
     if hasattr(module, "worker_supervisor"):
         monkeypatch.setattr(module, "worker_supervisor", lambda settings: _NoWorkers())
     with pytest.raises(SystemExit) as ended:
@@ -152,9 +150,6 @@ class _Ending:
 class _NoWorkers:
     def __getattr__(self, name: str) -> Any:
         return lambda *_: []
-
-
-def _served(*_: Any, **__: Any) -> None: ...
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), _cases(ClientSettings, WorkerSettings))

@@ -1,6 +1,7 @@
 """`lwmecps doctor` names what is wrong and what to do about it."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,8 +83,8 @@ def test_another_version_and_a_clock_that_is_off_are_said(
     ailing: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.cli.doctor.VERSION", "99.0")
-    monkeypatch.setattr("services.common.health.time.time", lambda: 1e9)
-    monkeypatch.setattr("services.cli.doctor.time", type("Clock", (), {"time": staticmethod(lambda: 1e9 + 60)}))
+    slow = type("Clock", (), {"time": staticmethod(lambda: time.time() - 60)})
+    monkeypatch.setattr("services.common.health.time", slow)
     _, found = _findings(ailing)
     assert "this command is of 99.0" in found["env: version"]["remedy"]
     assert found["env: clock"]["found"].startswith("-60") and "NTP" in found["env: clock"]["remedy"]

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 from grpc_health.v1 import health, health_pb2
+from prometheus_client import Gauge
 
 SERVICE_NAME: str = health.SERVICE_NAME
 CHECK_EVERY_S = 1.0
@@ -25,6 +26,7 @@ VERSION_KEY, CLOCK_KEY = "lwmecps-version", "lwmecps-clock"
 """Metadata of an answer to List: the server's version, and what its clock says (Unix seconds)."""
 Checks = Mapping[str, Callable[[], None]]
 """Name of a dependency → raises when it can't be used now."""
+SERVES = Gauge("lwmecps_serving", "Whether what health knows by this name is serving: 1, else 0.", ["name"])
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -57,6 +59,12 @@ class HealthOfServer(health.HealthServicer):  # type: ignore[misc]
         """Say of everything, for good, that it is not serving."""
         self._ended.set()
         self.enter_graceful_shutdown()
+
+    def set(self, service: str, status: int) -> None:
+        """As the base class, and for Prometheus."""
+        super().set(service, status)
+        if service:
+            SERVES.labels(service).set(self.statuses()[service] == SERVING)
 
     def Check(self, request: Any, context: Any) -> Any:
         return super().Check(request, context)

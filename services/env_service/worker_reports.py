@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from lwmecps_core.errors import NotFound, QueueUnavailable
-from lwmecps_core.rollout.queue import WorkQueue
+from lwmecps_core.rollout.queue import QueueStats, WorkQueue
 from protos.lwmecps.env.v1 import env_pb2
 from services.common.worker_reports import WorkerReport, WorkerState
 
@@ -48,9 +48,20 @@ class WorkerMetrics(Collector):
     def collect(self) -> list[Metric]:
         """One sample per worker and metric; none while Redis is away."""
         try:
-            return [*_of_workers(list(self._fetch())), *_of_requests(self._requests)]
+            return metrics_of(list(self._fetch()), self._stats())
         except QueueUnavailable:
             return []
+
+    def _stats(self) -> QueueStats | None:
+        try:
+            return self._requests.stats()
+        except NotFound:
+            return None
+
+
+def metrics_of(reports: Sequence[WorkerReport], stats: QueueStats | None) -> list[Metric]:
+    """One sample per worker and metric, and the requests of all learners, where there is a queue."""
+    return [*_of_workers(reports), *([_of_requests(stats)] if stats else [])]
 
 
 def _of_workers(reports: Sequence[WorkerReport]) -> list[Metric]:
@@ -74,13 +85,9 @@ def _of_workers(reports: Sequence[WorkerReport]) -> list[Metric]:
     return [*metrics, speed]
 
 
-def _of_requests(queue: WorkQueue) -> list[Metric]:
+def _of_requests(stats: QueueStats) -> Metric:
     """Requests of all learners by what becomes of them; dead ones were given up, and Redis keeps the newest."""
-    try:
-        stats = queue.stats()
-    except NotFound:
-        return []
     gauge = GaugeMetricFamily("lwmecps_collection_requests", "Collection requests of all learners", labels=["state"])
     for state, count in (("waiting", stats.lag), ("working", stats.pending), ("dead", stats.dead)):
         gauge.add_metric([state], count)
-    return [gauge]
+    return gauge

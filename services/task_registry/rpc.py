@@ -10,12 +10,12 @@ import grpc
 from google.protobuf.message import Message
 
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from protos.lwmecps.registry.v1 import memory_pb2, registry_pb2_grpc
+from protos.lwmecps.registry.v1 import memory_pb2, registry_pb2_grpc, run_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert
 from services.task_registry import lifecycle
 from services.task_registry import messages as m
-from services.task_registry.domain import Page
+from services.task_registry.domain import Page, Run
 from services.task_registry.store import Clock, Store, utc_now
 
 ListResponse = TypeVar("ListResponse", bound=Message)
@@ -59,17 +59,17 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
         spec = convert.run_spec_from_message(request.spec)
         run = self._store.runs.create(spec, dict(request.labels), request.request_id)
-        return pb.CreateRunResponse(run=m.run_to_message(run))
+        return pb.CreateRunResponse(run=self._message(run))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
-        return pb.GetRunResponse(run=m.run_to_message(self._store.runs.get(request.run_id)))
+        return pb.GetRunResponse(run=self._message(self._store.runs.get(request.run_id)))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         state, kind = m.state_from_message(request.state), convert.kind_from_message(request.kind)
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),
-            lambda page, token: pb.ListRunsResponse(runs=map(m.run_to_message, page), next_page_token=token),
+            lambda page, token: pb.ListRunsResponse(runs=map(self._message, page), next_page_token=token),
         )
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
@@ -79,22 +79,23 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         while context.is_active():
             seen = changed.count(request.run_id)
             news = self._store.runs.news(request.run_id, revision, after_step)
-            waits = lifecycle.waits_for(news.run, self._clock())
+            now = self._clock()
+            waits = lifecycle.waits_for(news.run, now)
             if news.run.revision > revision or waits != waited:
-                yield from m.news_to_message(news, NEWS_PER_MESSAGE)
+                yield from m.news_to_message(news, NEWS_PER_MESSAGE, now)
                 revision, waited = news.run.revision, waits
             if news.run.state.finished:
                 return
             changed.wait(request.run_id, seen, POLL_S)
 
     def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:
-        return pb.PauseRunResponse(run=m.run_to_message(self._store.runs.pause(request.run_id, request.etag)))
+        return pb.PauseRunResponse(run=self._message(self._store.runs.pause(request.run_id, request.etag)))
 
     def ResumeRun(self, request: pb.ResumeRunRequest, context: grpc.ServicerContext) -> pb.ResumeRunResponse:
-        return pb.ResumeRunResponse(run=m.run_to_message(self._store.runs.resume(request.run_id, request.etag)))
+        return pb.ResumeRunResponse(run=self._message(self._store.runs.resume(request.run_id, request.etag)))
 
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
-        return pb.CancelRunResponse(run=m.run_to_message(self._store.runs.cancel(request.run_id, request.etag)))
+        return pb.CancelRunResponse(run=self._message(self._store.runs.cancel(request.run_id, request.etag)))
 
     def ListRunMetrics(
         self, request: pb.ListRunMetricsRequest, context: grpc.ServicerContext
@@ -125,7 +126,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         run = self._store.runs.claim(request.learner_id, m.lease_from_message(request.lease_duration))
         if run is None:
             return pb.ClaimRunResponse()
-        return pb.ClaimRunResponse(run=m.run_to_message(run), lease=m.lease_to_message(run))
+        return pb.ClaimRunResponse(run=self._message(run), lease=m.lease_to_message(run))
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         lease = m.lease_from_message(request.lease_duration)
@@ -225,6 +226,9 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     ) -> memory_pb2.DeleteMemoryResponse:
         self._store.memories.delete(request.task_id, request.name, request.etag)
         return memory_pb2.DeleteMemoryResponse()
+
+    def _message(self, run: Run) -> run_pb2.Run:
+        return m.run_to_message(run, self._clock())
 
 
 def _fitting(

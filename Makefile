@@ -79,9 +79,10 @@ kube-down: $(READY) ## Stop what kube-up started
 	@$(BIN)/python -m scripts.kube down $(ARGS)
 
 .PHONY: protos
-protos: $(READY) ## Generate Python from the contracts, and write what settings say of themselves into contract and page
+protos: $(READY) ## Generate Python from the contracts, and write what settings and metrics say of themselves into contract and pages
 	$(BIN)/python scripts/generate_protos.py
 	$(BIN)/python scripts/explain_settings.py
+	PYTHONPATH=. $(BIN)/python scripts/list_metrics.py
 
 .PHONY: fmt
 fmt: $(READY) ## Format, sort imports, and mend what ruff can mend

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import Field
@@ -48,6 +49,18 @@ class QueueCollectorConfig:
     block_ms: Annotated[int, Field(ge=1)] = 100
 
 
+@dataclass(frozen=True)
+class Wait:
+    """A collection that has had no news since `since_s` (of the monotonic clock): why, as far as the collector knows.
+
+    `trouble` is what the broker said when it was asked last, `unsent` the requests that found no room there.
+    """
+
+    since_s: float
+    trouble: str = ""
+    unsent: int = 0
+
+
 class QueueCollector:
     """`Collector` that publishes requests and assembles the rollouts that workers send back.
 
@@ -68,6 +81,8 @@ class QueueCollector:
         self._cfg = settings or QueueCollectorConfig()
         self._stop = stop
         self._inbox = Inbox(replies, self._cfg.keep_bytes, self._cfg.max_policy_lag)
+        self.wait: Wait | None = None
+        """What a collection that goes on waits for; may be read by other threads."""
 
     @property
     def ledger(self) -> Ledger:
@@ -86,8 +101,11 @@ class QueueCollector:
             for start, part, part_plan in chunks(tasks, plan, self._cfg.tasks_per_request)
         ]
         assembly = Assembly([request for request, _ in made])
-        with self._inbox.expecting(assembly, snapshot.version):
-            self._gather(assembly, {request.id: payload for request, payload in made}, frozen)
+        try:
+            with self._inbox.expecting(assembly, snapshot.version):
+                self._gather(assembly, {request.id: payload for request, payload in made}, frozen)
+        finally:
+            self.wait = None
         return assembly.result()
 
     def commit(self) -> None:
@@ -128,6 +146,7 @@ class QueueCollector:
                 unsent.clear()
                 time.sleep(random.uniform(0.05, 0.2))
             quiet_s = time.monotonic() - quiet_since
+            self.wait = Wait(quiet_since, "" if connected else trouble, len(unsent))
             if news:
                 quiet_since, ask_again_s = time.monotonic(), self._cfg.ask_again_s
             elif quiet_s > self._cfg.timeout_s:

@@ -20,6 +20,8 @@ from lwmecps_core.errors import Conflict, InvalidInput, NotFound, QueueUnavailab
 from lwmecps_core.rollout.queue import Entry, QueueLimits, QueueStats, publish_with_backoff, unanswered
 
 GROUP = "work"
+OLDEST = (6, 2)
+"""The oldest version of Redis that has what we use."""
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
 _OURS: dict[str, Any] = {
     "protocol": 2,
@@ -146,6 +148,16 @@ def check_reachable(client: "redis.Redis") -> None:
     """Raise `QueueUnavailable` when the broker can't be reached, or takes nothing more."""
     with broker_errors("a check"):
         client.set("lwmecps:check", 1, px=60_000)
+
+
+def check_version(client: "redis.Redis") -> str:
+    """The broker's version; raises `QueueUnavailable` when it can't be reached or is older than we can use."""
+    with broker_errors("its version"):
+        about: Any = client.info("server")
+    version = str(about["redis_version"])
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise QueueUnavailable(f"it is Redis {version}: {'.'.join(map(str, OLDEST))} or later is needed")
+    return version
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from services.cli.cluster import Cluster
 from services.cli.demo_plan import carry_out, context_training
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import SystemPlan, running
-from services.cli.render import console, print_json, table
+from services.cli.render import console, print_json, table, tell
 from services.cli.tasks import register
 from services.common.sessions import SessionEnv
 
@@ -78,7 +78,7 @@ def run(order: ClusterDemoOrder, as_json: bool, settings: DemoSettings = DemoSet
         before = cluster.deployed()
         with (
             tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
-            running(SystemPlan(Path(state), redis_url=order.redis_url, workers=2, slots=1)) as system,
+            running(SystemPlan(Path(state), redis_url=order.redis_url, workers=2, slots=1), tell) as system,
         ):
             clients = Clients(system.addresses)
             training_id = register(clients, training, "demo-training").id

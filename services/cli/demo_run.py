@@ -15,7 +15,7 @@ from services.cli.demo_plan import Problem, carry_out, days_on, plan, rows_of, t
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.demo_settings import DemoSettings
 from services.cli.local import SystemPlan, running
-from services.cli.render import console, print_json
+from services.cli.render import console, print_json, tell
 from services.cli.results import comparison_table, gap_closed, worst_task, write_results
 from services.cli.tasks import register
 
@@ -42,7 +42,7 @@ def run(order: DemoOrder, as_json: bool, settings: DemoSettings = DemoSettings()
     with (
         tempfile.TemporaryDirectory(prefix="lwmecps-demo-") as state,
         running(
-            SystemPlan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking)
+            SystemPlan(Path(state), redis_url=order.redis_url, workers=2, learners=3, slots=1, tracking=tracking), tell
         ) as system,
     ):
         clients = Clients(system.addresses)

@@ -1,12 +1,29 @@
-"""Help that fits a terminal of any width: a name that is too long for its column has a line of its own."""
+"""What all commands have in common: help that fits a terminal of any width, and saying what comes from elsewhere."""
 
+import os
 from typing import Any
 
 from typer.core import TyperCommand
 
+from services.cli.render import tell
+from services.common.settings import without_password
+
 
 class PlainHelp(TyperCommand):
-    """A command whose options stand under the titles of their groups, with names in full."""
+    """A command whose options stand under the titles of their groups, with names in full.
+
+    An option that it takes from a variable which others use too (`REDIS_URL`, `KUBECONFIG`) is said on standard error.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        for param in self.get_params(ctx):
+            source = ctx.get_parameter_source(param.name)
+            if source is not None and source.name == "ENVIRONMENT" and (value := ctx.params[param.name]):
+                names = [param.envvar] if isinstance(param.envvar, str) else param.envvar or ()
+                variable = next(name for name in names if os.environ.get(name))
+                tell(f"{param.opts[0]} {without_password(str(value))} is taken from {variable}")
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options (Typer's own table cuts names that are longer than a column)."""

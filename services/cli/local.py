@@ -1,8 +1,9 @@
 """The whole system on this machine: Redis and the three services as processes of their own."""
 
+import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,10 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from protos.lwmecps.env.v1 import env_pb2
+from protos.lwmecps.learner.v1 import learner_pb2
+from protos.lwmecps.registry.v1 import registry_pb2
+from services.cli import preflight
 from services.cli.clients import Addresses
 from services.cli.processes import Child, ProcessFailed, drain, free_port, start_module
 from services.common.client import connect
@@ -21,6 +26,14 @@ EVERYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}
 """Hosts that mean every interface, and where a service that listens there is reached on this machine."""
 START_S = 180.0
 """How long the services may take until they are healthy (the first start compiles the simulator)."""
+TOLD_AFTER_S = 2.0
+"""After so long people are told what is waited for."""
+NAMES = {
+    "registry": registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name,
+    "env": env_pb2.DESCRIPTOR.services_by_name["EnvService"].full_name,
+    "learner": learner_pb2.DESCRIPTOR.services_by_name["LearnerService"].full_name,
+}
+"""What health calls the services."""
 ENDING_ORDER = ("learner", "env", "registry")
 """Kinds of services. Learners let go of their runs first, while registry and workers still answer."""
 
@@ -46,6 +59,8 @@ class SystemPlan:
     """Where the services listen; Redis stays on loopback."""
     insecure: bool = False
     """Let others reach them also without TLS and tokens."""
+    kept: bool = False
+    """The state is somebody's own and stays, so that variables may say where it is."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +78,30 @@ class System:
 
 
 @contextmanager
-def running(plan: SystemPlan) -> Iterator[System]:
-    """Start everything, wait until it is healthy, and drain it at the end.
+def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -> Iterator[System]:
+    """Start everything, wait until it is healthy, and drain it at the end; `tell` gets what people should know.
 
-    Meanwhile SIGTERM ends this process like ctrl-C, so that it takes its children along.
+    Raises, before anything is started, `InvalidInput` and `QueueUnavailable` that name the option or variable which
+    can't be used. Meanwhile SIGTERM ends this process like ctrl-C, so that it takes its children along.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    plan.state.mkdir(parents=True, exist_ok=True)
+    if plan.redis_url:
+        preflight.check_redis_url(plan.redis_url)
+    taken = preflight.adopted(os.environ, kept=plan.kept)
+    preflight.check_state(plan.state)
+    given = {"registry": plan.registry_port, "env": plan.env_port, "learner": plan.learner_port}
+    preflight.check_ports(plan.host, {f"--{name}-port": port for name, port in given.items()})
+    if taken:
+        tell(f"taken from the environment: {', '.join(taken)}")
+    ports = [port or free_port() for port in given.values()]
+    addresses = Addresses(*(f"{EVERYWHERE.get(plan.host, plan.host)}:{port}" for port in ports))
+    planned = commands(plan, addresses, plan.redis_url or "redis://127.0.0.1:6379/0")
+    preflight.check_services(plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER})
     with ExitStack() as stack:
+        if plan.redis_url:
+            preflight.check_redis(plan.redis_url)
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))
-        ports = [given or free_port() for given in (plan.registry_port, plan.env_port, plan.learner_port)]
-        host = EVERYWHERE.get(plan.host, plan.host)
-        addresses = Addresses(*(f"{host}:{port}" for port in ports))
         children: dict[str, Child] = {}
         stack.callback(
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
@@ -84,27 +110,31 @@ def running(plan: SystemPlan) -> Iterator[System]:
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():
-            wait_until_healthy(children[name], address)
+            wait_until_healthy(children[name], address, NAMES[name], tell)
         yield system
 
 
 def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
-    """Service → (module, environment); Python's own threads are enough, so libraries get one each."""
+    """Service → (module, environment); Python's own threads are enough, so libraries get one each.
+
+    Where things are kept is the plan's, unless variables say otherwise.
+    """
     threads = {"OMP_NUM_THREADS": "1"}
     listening = {"HOST": plan.host} | ({"INSECURE": "true"} if plan.insecure else {})
     registry = listening | {
         "PORT": _port(addresses.registry),
-        "DATABASE_URL": f"sqlite:///{plan.state / 'registry.db'}",
-        "ARTEFACTS_URL": str(plan.state / "artefacts"),
+        "DATABASE_URL": os.environ.get("LWMECPS_REGISTRY_DATABASE_URL") or f"sqlite:///{plan.state / 'registry.db'}",
+        "ARTEFACTS_URL": os.environ.get("LWMECPS_REGISTRY_ARTEFACTS_URL") or str(plan.state / "artefacts"),
     }
     env = listening | {"PORT": _port(addresses.env), "REDIS_URL": redis_url, "COLLECTION_WORKERS": str(plan.workers)}
+    work = os.environ.get("LWMECPS_LEARNER_WORK_DIRECTORY")
     learner = listening | {
         "PORT": _port(addresses.learner),
         "REGISTRY": addresses.registry,
         "ENV": addresses.env,
         "REDIS_URL": redis_url,
         "SLOTS": str(plan.slots),
-        "WORK_DIRECTORY": str(plan.tracking or plan.state / "learner"),
+        "WORK_DIRECTORY": work or str(plan.tracking or plan.state / "learner"),
     }
     commands = {
         "registry": ("services.task_registry", threads | _prefixed("LWMECPS_REGISTRY_", registry)),
@@ -125,18 +155,34 @@ def _port(address: str) -> str:
     return address.rpartition(":")[2]
 
 
-def wait_until_healthy(child: Child, address: str) -> None:
-    """Return when the service at `address` says SERVING; raises `ProcessFailed` when it ends or takes too long."""
-    deadline = time.monotonic() + START_S
-    with connect(address, read(ClientSettings, "LWMECPS_CLIENT_")) as channel:
+def wait_until_healthy(child: Child, address: str, service: str, tell: Callable[[str], None]) -> None:
+    """Return when the service at `address` says that it and all that it depends on is SERVING.
+
+    Raises `ProcessFailed` when it ends or takes too long; `tell` hears what is waited for.
+    """
+    began = time.monotonic()
+    told = ""
+    with connect(address, read(ClientSettings, ClientSettings.prefix)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        while time.monotonic() < deadline:
+        while time.monotonic() - began < START_S:
             child.check()
-            try:
-                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=1.0, wait_for_ready=True)
-            except grpc.RpcError:
-                continue
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            missing = _missing(health, service)
+            if not missing:
                 return
+            if missing != told and time.monotonic() - began > TOLD_AFTER_S:
+                told = missing
+                tell(f"waiting for {child.name}: {missing}")
             time.sleep(0.05)
-    raise ProcessFailed(f"{child.name} was not healthy after {START_S:.0f} s; its log is {child.log}")
+    raise ProcessFailed(f"{child.name} was not healthy after {START_S:.0f} s ({told}); its log is {child.log}")
+
+
+def _missing(health: health_pb2_grpc.HealthStub, service: str) -> str:
+    """What does not serve yet, by name; empty when the service does."""
+    try:
+        statuses = health.List(health_pb2.HealthListRequest(), timeout=1.0, wait_for_ready=True).statuses
+    except grpc.RpcError:
+        return "it does not listen yet"
+    serving = health_pb2.HealthCheckResponse.SERVING
+    if service in statuses and statuses[service].status == serving:
+        return ""
+    return ", ".join(sorted(name for name, s in statuses.items() if s.status != serving and name != service)) or service

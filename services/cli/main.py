@@ -10,37 +10,40 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable
-from services.cli import acting, contexts, demo, policies, run_commands, runs, tasks, tokens, up
+from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from services.cli import acting, contexts, demo, doctor, policies, run_commands, runs, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.help import PlainHelp
 from services.cli.processes import ProcessFailed
 from services.cli.render import errors
-
-FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
+from services.common.settings import check_address, check_names
+from services.common.starting import BAD_INPUT, FAILED, exit_code, lines
 
 
 class ExplainedErrors(TyperGroup):
-    """Turns the errors that commands raise on purpose into one message and an exit code."""
+    """Turns the errors that commands raise on purpose, and files that can't be used, into one line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except InvalidInput as error:
-            for violation in error.violations:
-                errors.print(f"[red]{escape(f'{error.source}: {violation.field}: {violation.reason}')}", soft_wrap=True)
+        except LwmecpsError as error:
+            _tell(lines(error))
+            raise typer.Exit(exit_code(error)) from None
+        except (RunFailed, ProcessFailed) as error:
+            _tell([str(error)])
+            raise typer.Exit(getattr(error, "exit_code", FAILED)) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            _tell([f"{error.filename}: {error.strerror}"])
             raise typer.Exit(BAD_INPUT) from None
-        except (LwmecpsError, RunFailed, ProcessFailed) as error:
-            errors.print(f"[red]{escape(str(error))}", soft_wrap=True)
-            raise typer.Exit(_code(error)) from None
 
 
-def _code(error: Exception) -> int:
-    if isinstance(error, RunFailed | ProcessFailed):
-        return FAILED
-    return UNREACHABLE if isinstance(error, ServiceUnavailable | QueueUnavailable) else REFUSED
+def _tell(texts: list[str]) -> None:
+    for text in texts:
+        errors.print(f"[red]{escape(text)}", soft_wrap=True)
 
 
 app = typer.Typer(
@@ -64,10 +67,16 @@ def root(
     ] = Addresses.learner,
 ) -> None:
     """Meta-learnt placement and scaling of services on edge clusters."""
+    check_names()
+    for option, address in (("--registry", registry), ("--env", env), ("--learner", learner)):
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise InvalidInput("options", [Violation(option, f"{error}: write it as 127.0.0.1:50051")]) from None
     ctx.obj = Clients(Addresses(registry, env, learner))
 
 
-for part in (up.app, demo.app, run_commands.app, acting.app, runs.app):
+for part in (up.app, doctor.app, demo.app, run_commands.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(tasks.app, name="task")
 app.add_typer(policies.app, name="policies")

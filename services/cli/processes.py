@@ -11,13 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.children import tied
+from services.common.starting import BAD_INPUT, FAILED, UNREACHABLE
 
 DRAIN_S = 15.0
 """How long a process may take to finish its work after SIGTERM before it is killed."""
 
 
 class ProcessFailed(Exception):
-    """A child process ended by itself; the message ends with the last lines of its log."""
+    """A child process ended by itself; the message ends with the last lines of its log.
+
+    `exit_code` is its own where that says why: wrong settings, or something that can't be reached (see `starting`).
+    """
+
+    def __init__(self, message: str, exit_code: int = FAILED) -> None:
+        self.exit_code = exit_code
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,10 @@ class Child:
         """Raise `ProcessFailed` if it has ended."""
         code = self.process.poll()
         if code is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+            lines = self.log.read_text(errors="replace").splitlines()
+            if code in (BAD_INPUT, UNREACHABLE) and lines:
+                raise ProcessFailed(f"{self.name} did not start: {lines[-1]} (its log is {self.log})", code)
+            tail = "\n".join(lines[-12:])
             raise ProcessFailed(f"{self.name} ended with code {code}; the end of {self.log}:\n{tail}")
 
 

@@ -1,7 +1,9 @@
 """How results look: tables and progress bars for people, JSON for programs."""
 
 import json
+import re
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,11 +31,18 @@ SHOWN_METRICS = (
     "pod_count",
 )
 
+TOLD_EVERY_S = 15.0
+"""A run that waits says so again, on a line of its own, after so long."""
 WIDE = 180
 """Columns of output that goes to no terminal: lines are not broken for programs."""
 
 console = Console(width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True, width=None if sys.stderr.isatty() else WIDE)
+
+
+def tell(text: str) -> None:
+    """Say something on standard error that people should know."""
+    errors.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def plain(message: Message) -> dict[str, Any]:
@@ -104,8 +113,16 @@ def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:
     return "  ".join(f"{name} {known[name]:.4g}" for name in chosen[:most])
 
 
+def waiting_text(run: run_pb2.Run) -> str:
+    """What the run waits for; empty for nothing."""
+    return f"waiting for {run.waiting_for}" if run.waiting_for else ""
+
+
 class RunBars:
-    """One progress bar per run, on standard error; a context manager."""
+    """One progress bar per run, on standard error; a context manager.
+
+    Where there are no bars (`shown` is false, or no terminal), a run that waits says so on a line of its own.
+    """
 
     def __init__(self, shown: bool = True) -> None:
         self._progress = Progress(
@@ -118,6 +135,8 @@ class RunBars:
             disable=not shown,
         )
         self._bars: dict[str, TaskID] = {}
+        self._lines = not shown or not errors.is_terminal
+        self._told: dict[str, tuple[str, float]] = {}
 
     def __enter__(self) -> "RunBars":
         self._progress.start()
@@ -128,6 +147,8 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
+        if self._lines:
+            self._tell_waiting(run)
         if run.id not in self._bars:
             text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
@@ -137,5 +158,13 @@ class RunBars:
             completed=run.step,
             total=run.total_steps or None,
             steps=run.total_steps or "?",
-            note=metrics_text(run.latest_metrics) if running else STATES[run.state].lower(),
+            note=waiting_text(run) or (metrics_text(run.latest_metrics) if running else STATES[run.state].lower()),
         )
+
+    def _tell_waiting(self, run: run_pb2.Run) -> None:
+        """A line when the run begins or ceases to wait, or waits for something else, and now and then meanwhile."""
+        kind = re.sub(r"\d", "", run.waiting_for)  # without for how long
+        before, told_s = self._told.get(run.id, ("", 0.0))
+        if kind != before or (kind and time.monotonic() - told_s >= TOLD_EVERY_S):
+            self._told[run.id] = (kind, time.monotonic())
+            tell(f"run {run.id}: {waiting_text(run) or 'goes on'}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.render import console, print_json
+from services.cli.render import console, print_json, tell
 from services.cli.tasks import Json
 from services.common.settings import without_password
 
@@ -46,8 +46,9 @@ def up(
         slots=slots,
         host=host,
         insecure=insecure,
+        kept=True,
     )
-    with running(plan) as system:
+    with running(plan, tell) as system:
         where = vars(system.addresses) | {"redis": without_password(system.redis_url), "state": str(plan.state)}
         if as_json:
             print_json(where)

@@ -1,6 +1,7 @@
 """Channels to our services: retries, keepalive, TLS and token."""
 
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import grpc
 from lwmecps_core.errors import InvalidInput, Violation
 from services.common.errors import rpc_errors
 from services.common.reloading import Reloaded
-from services.common.settings import ClientSettings
+from services.common.settings import ClientSettings, check_files
 
 CALL_S = 30.0
 """Deadline of a unary call."""
@@ -40,6 +41,7 @@ _SERVICE_CONFIG = json.dumps(
 def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channel:
     """A channel to `address` (`host:port`); connects at its first call and again whenever the connection was lost."""
     settings = settings or ClientSettings()
+    check_files(settings)
     options = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
@@ -60,6 +62,16 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
 
 
 def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
+    """What the files hold, once they were proved to be certificates: gRPC itself would only say that nobody answers."""
+    context, field = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "tls_ca_file"
+    try:
+        context.load_verify_locations(settings.tls_ca_file)
+        if settings.tls_cert_file:
+            field = "tls_cert_file"
+            context.load_cert_chain(settings.tls_cert_file, settings.tls_key_file, password="")
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"{getattr(settings, field)}: no certificate, or none with this key: {error}"
+        raise InvalidInput("environment", [Violation(settings.variable(field), reason)]) from None
     ca, key, cert = (
         Path(file).read_bytes() if file else None
         for file in (settings.tls_ca_file, settings.tls_key_file, settings.tls_cert_file)

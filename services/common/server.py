@@ -2,37 +2,33 @@
 
 import gc
 import os
+import socket
 import threading
 from collections import Counter as Counts
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import prometheus_client
 import structlog
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2_grpc
 
 from lwmecps_core.errors import ServiceUnavailable
-from services.common import logs
+from services.common import logs, reflection
 from services.common.auth import guard
 from services.common.calls import Calls
 from services.common.ending import ending
-from services.common.settings import ServerSettings
+from services.common.health import SERVICE_NAME, Checks, HealthOfServer
+from services.common.metrics_server import MetricsServer
+from services.common.settings import ServerSettings, check_files, files_named
 from services.common.tls import server_credentials
 
 _log = structlog.get_logger(__name__)
 _MIB = 1024 * 1024
-CHECK_EVERY_S = 1.0
 KEEPALIVE_S, KEEPALIVE_ANSWER_S = 20.0, 10.0
 """After so long without a sign of life a client is asked for one; if it gives none, its calls end."""
-ROLLOUTS = "rollouts"
-"""What health calls the way of rollouts through Redis."""
-Checks = Mapping[str, Callable[[], None]]
-"""Name that health knows → raises when what the name stands for can't be served now."""
 
 
 @dataclass(frozen=True)
@@ -83,74 +79,44 @@ class _Pool(ThreadPoolExecutor):
                     del self._of_clients[client]
 
 
-class _Health(health.HealthServicer):  # type: ignore[misc]
-    """Answers on threads of its own, so that it does when all others are busy."""
-
-    def Check(self, request: Any, context: Any) -> Any:
-        return super().Check(request, context)
-
-
-_Health.Check.experimental_thread_pool = ThreadPoolExecutor(2, "health")  # type: ignore[attr-defined]
-
-
 class RunningServer:
     """A server that listens on `address`; `metrics_port` is None when metrics are off.
 
-    Its health says under the empty name whether the process lives and is not draining, and under a name in `checks`
-    whether that works, at most `CHECK_EVERY_S` late.
+    Its health is that of `services.common.health`, with `checks` of what the services depend on.
     """
 
     def __init__(self, settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> None:
         self._pool = _Pool(settings)
         self._calls = Calls(settings.max_streams, settings.max_streams_per_client, guard(settings), self._pool.admits)
         self._grpc = grpc.server(self._pool, interceptors=[self._calls], options=_options(settings))
-        self._health = _Health()
+        names = [service.descriptor.full_name for service in services]
+        self._health = HealthOfServer(names, checks or {})
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         for service in services:
             service.add(service.servicer, self._grpc)
-        names = [service.descriptor.full_name for service in services]
         if settings.reflection:
-            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc)
+            reflection.enable([*names, SERVICE_NAME], self._grpc)
         self.port = _bind(self._grpc, settings)
         self.address = f"{settings.host}:{self.port}"
         if settings.exposed:
             _log.warning("insecure: others can reach this server without TLS or unknown", address=self.address)
         self._grpc.start()
-        self._metrics, self.metrics_port = _start_metrics(settings)
-        for name in ["", *names]:
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._drained = threading.Event()
-        for name, check in (checks or {}).items():
-            threading.Thread(target=self._watch, args=(name, check), name=f"check-{name}", daemon=True).start()
-
-    def _watch(self, name: str, check: Callable[[], None]) -> None:
-        well: bool | None = None
-        while not self._drained.is_set():
-            before, why = well, ""
-            try:
-                check()
-                well = True
-            except Exception as error:  # whatever it is, it is why this can't be served
-                well, why = False, str(error)
-            if well is not before:
-                statuses = health_pb2.HealthCheckResponse
-                self._health.set(name, statuses.SERVING if well else statuses.NOT_SERVING)
-                if well:
-                    _log.info("serving", what=name)
-                else:
-                    _log.warning("not serving", what=name, error=why)
-            self._drained.wait(CHECK_EVERY_S)
+        try:
+            self._metrics = _start_metrics(settings, self._health)
+        except ServiceUnavailable:
+            self._grpc.stop(None)
+            raise
+        self.metrics_port = self._metrics.port if self._metrics else None
+        self._health.begin()
 
     def drain(self, grace_s: float) -> None:
         """End gracefully: unhealthy first, then no new calls, then wait for those that run, at most `grace_s`."""
-        self._drained.set()
-        self._health.enter_graceful_shutdown()
+        self._health.end()
         self._calls.draining.set()
         self._grpc.stop(grace_s).wait()
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._metrics is not None:
-            self._metrics.shutdown()
-            self._metrics.server_close()
+            self._metrics.close()
 
 
 def start(settings: ServerSettings, services: Sequence[Service], checks: Checks | None = None) -> RunningServer:
@@ -163,17 +129,22 @@ def serve(
     services: Sequence[Service],
     *,
     name: str,
+    on_start: Sequence[Callable[[], None]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     checks: Checks | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then call each of `on_stop` and drain.
+    """Serve, call each of `on_start`, and at SIGTERM or SIGINT each of `on_stop`, and drain.
 
     `on_stop` tells a process's own threads to end; they are called while open calls may still go on.
     """
+    check_files(settings)
     logs.configure(settings.log_format, settings.log_level, name)
     stop = ending()
-    server = start(settings, services, checks)
+    with files_named(settings):
+        server = start(settings, services, checks)
     _log.info("listening", address=server.address, metrics_port=server.metrics_port, pid=os.getpid())
+    for call in on_start:
+        call()
     stop.wait()
     _log.info("draining", grace_s=settings.grace_s)
     for call in on_stop:
@@ -205,11 +176,24 @@ def _bind(server: grpc.Server, settings: ServerSettings) -> int:
             return int(server.add_secure_port(address, server_credentials(settings)))
         return int(server.add_insecure_port(address))
     except RuntimeError as error:
-        raise ServiceUnavailable(f"can't listen on {address}: {error}") from None
+        raise ServiceUnavailable(_taken(settings, "port", settings.port, error)) from None
 
 
-def _start_metrics(settings: ServerSettings) -> tuple[Any, int | None]:
+def _start_metrics(settings: ServerSettings, health: HealthOfServer) -> MetricsServer | None:
     if settings.metrics_port is None:
-        return None, None
-    server, _thread = prometheus_client.start_http_server(settings.metrics_port, settings.host)
-    return server, int(server.server_port)
+        return None
+    try:
+        return MetricsServer(settings.host, settings.metrics_port, health)
+    except OSError as error:
+        raise ServiceUnavailable(_taken(settings, "metrics_port", settings.metrics_port, error)) from None
+
+
+def _taken(settings: ServerSettings, field: str, port: int, error: Exception) -> str:
+    """Why nobody can be served there, and what to do."""
+    where, host = f"can't listen on {settings.host}:{port}", settings.host.strip("[]")
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.bind((host, 0))
+    except OSError as no_host:
+        return f"{settings.variable('host')}: {where} ({no_host}): give an address of this machine"
+    return f"{settings.variable(field)}: {where} ({error}): is another one running? choose another port, or 0"

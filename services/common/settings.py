@@ -1,22 +1,55 @@
 """Settings of processes, from environment variables; every setting has a default."""
 
+import difflib
 import ipaddress
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import field, fields
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, cast
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
+CLI = "LWMECPS_CLI_"
+PREFIXES = tuple(f"LWMECPS_{part}_" for part in ("REGISTRY", "ENV", "LEARNER", "CLIENT", "WORKER", "CLI"))
+"""What variables of settings begin with."""
+OTHERS = ("LWMECPS_TRACKING", *(CLI + name for name in ("REGISTRY", "ENV", "LEARNER")))
+"""Variables that belong to no class of settings."""
+UNSET = "no such setting: unset it"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
+def check_address(text: str) -> str:
+    """`host:port`, as it was given; raises `ValueError` for anything else."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65_535:
+        raise ValueError(f"{text!r} is no host:port")
+    return text
+
+
+Address = Annotated[str, AfterValidator(check_address)]
+"""A setting that says where another service listens."""
+
+
+class Prefixed:
+    """Settings whose variables all begin with `prefix`."""
+
+    prefix: ClassVar[str] = ""
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The variable of a setting."""
+        return cls.prefix + field.upper()
+
+
 @config
-class ServerSettings:
+class ServerSettings(Prefixed):
     """How a gRPC server listens; a service's own settings inherit these."""
 
     host: str = "127.0.0.1"
@@ -85,9 +118,10 @@ class ServerSettings:
 
 
 @config
-class ClientSettings:
+class ClientSettings(Prefixed):
     """How a client reaches our services."""
 
+    prefix: ClassVar[str] = "LWMECPS_CLIENT_"
     token: str = field(default="", repr=False)
     """Bearer token that every call carries; empty: none."""
     token_file: str = ""
@@ -116,15 +150,70 @@ def read(cls: type[T], prefix: str, environ: Mapping[str, str] = os.environ) -> 
     """
     known = {prefix + f.name.upper(): f for f in fields(cast(Any, cls))}
     given = {name: value for name, value in environ.items() if name.startswith(prefix) and value}
-    unknown = [Violation(name, "no such setting") for name in given if name not in known]
+    unknown = [Violation(name, _no_such(name, known)) for name in given if name not in known]
     if unknown:
         raise InvalidInput("environment", unknown)
     data = {known[name].name: _split(known[name].type, value) for name, value in given.items()}
     try:
         return cast(T, parse(cls, data, "environment"))
     except InvalidInput as error:
-        violations = [Violation(prefix + v.field.strip(".").upper(), v.reason) for v in error.violations]
-        raise InvalidInput("environment", violations) from None
+        names = [f.name for f in known.values()]
+        raise InvalidInput("environment", [_of_variables(v, prefix, names) for v in error.violations]) from None
+
+
+def check_names(environ: Mapping[str, str] = os.environ) -> None:
+    """Raise `InvalidInput` naming each variable of ours that no process of ours reads: it is a typing error."""
+    names = [name for name, value in environ.items() if value and name.startswith("LWMECPS_")]
+    wrong = [name for name in names if not name.startswith(PREFIXES) and name not in OTHERS]
+    wrong += [name for name in names if name.startswith(CLI) and name not in OTHERS]
+    if wrong:
+        raise InvalidInput("environment", [Violation(name, _no_such(name, OTHERS + PREFIXES)) for name in wrong])
+
+
+def _no_such(name: str, known: Iterable[str]) -> str:
+    like = difflib.get_close_matches(name, list(known), n=1)
+    return f"no such setting: did you mean {like[0]}{'…' if like[0].endswith('_') else ''}?" if like else UNSET
+
+
+def _of_variables(violation: Violation, prefix: str, names: Sequence[str]) -> Violation:
+    """A violation of a field, or of several together, in terms of the variables that they come from."""
+    if field := violation.field.strip("."):
+        return Violation(prefix + re.split(r"[.\[]", field)[0].upper(), violation.reason)
+    of_field = re.compile(rf"\b({'|'.join(names)})\b")
+    reason = of_field.sub(lambda m: prefix + m[1].upper(), violation.reason)
+    first = re.search(rf"{prefix}\w+", reason)
+    return Violation(first[0] if first else prefix, reason)
+
+
+def check_files(settings: Any) -> None:
+    """Raise `InvalidInput` naming the variable of every file among the settings that can't be read."""
+    wrong = []
+    for setting in fields(settings):
+        path = getattr(settings, setting.name)
+        if setting.name.endswith("_file") and path:
+            try:
+                Path(path).read_bytes()
+            except OSError as error:
+                reason = f"{path} can't be read: {error.strerror}"
+                wrong.append(Violation(settings.variable(setting.name), reason))
+    if wrong:
+        raise InvalidInput("environment", wrong)
+
+
+@contextmanager
+def files_named(settings: Any) -> Iterator[None]:
+    """What is wrong inside with a file among the settings is said of its variable."""
+    try:
+        yield
+    except InvalidInput as error:
+        found = [
+            f.name for f in fields(settings) if f.name.endswith("_file") and getattr(settings, f.name) == error.source
+        ]
+        if not found:
+            raise
+        wrong = [f"{error.source}: " + ("" if v.field == "." else f"{v.field}: ") + v.reason for v in error.violations]
+        variable = settings.variable(found[0])
+        raise InvalidInput("environment", [Violation(variable, reason) for reason in wrong]) from None
 
 
 def without_password(url: str) -> str:

@@ -5,6 +5,7 @@ Settings are environment variables, `LWMECPS_ENV_` + the name of a field of `Env
 
 import os
 import threading
+from collections.abc import Callable
 
 if __name__ == "__main__":  # whoever imports this has an environment of his own
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")  # before numba is imported; calls run on threads of their own
@@ -13,18 +14,19 @@ import structlog
 from prometheus_client import REGISTRY, Gauge
 
 from lwmecps_core.envs.vector import warm_up
-from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.queue_collector import REQUEST_LIMITS, REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue, check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
-from services.common.server import ROLLOUTS, Service, serve
+from services.common.health import ROLLOUTS, WORKERS
+from services.common.server import Service, serve
 from services.common.settings import read
+from services.common.starting import begin, check_folder
 from services.env_service.rpc import EnvServicer, OpenSession
 from services.env_service.sessions import SessionTable
-from services.env_service.settings import PREFIX, EnvServiceSettings
+from services.env_service.settings import PREFIX, WORKER_PREFIX, EnvServiceSettings, WorkerSettings
 from services.env_service.worker_reports import WorkerMetrics
-from services.env_service.workers import report_source, status_source, worker_supervisor
+from services.env_service.workers import check_working, report_source, status_source, worker_supervisor
 
 SESSIONS = Gauge("lwmecps_env_sessions", "Sessions that are open.")
 REAP_EVERY_S = 5.0
@@ -34,10 +36,10 @@ log = structlog.get_logger(__name__)
 
 def main() -> None:
     """Serve until SIGTERM, then let calls and workers finish."""
-    try:
-        settings = read(EnvServiceSettings, PREFIX)
-    except InvalidInput as error:
-        raise SystemExit(str(error)) from None
+    settings = read(EnvServiceSettings, PREFIX)
+    read(WorkerSettings, WORKER_PREFIX)  # refuse here what the workers would refuse, again and again
+    if settings.profiles_root:
+        check_folder(settings.variable("profiles_root"), settings.profiles_root, make=False)
     warm_up()  # before the workers start, so that they load what this compiles; nobody is served before
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.max_numbers, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
@@ -50,7 +52,9 @@ def main() -> None:
     service = Service(
         env_pb2.DESCRIPTOR.services_by_name["EnvService"], servicer, env_pb2_grpc.add_EnvServiceServicer_to_server
     )
-    checks = {ROLLOUTS: lambda: check_reachable(redis)} if settings.collection_workers else {}
+    checks: dict[str, Callable[[], None]] = {}
+    if settings.collection_workers:
+        checks = {ROLLOUTS: lambda: check_reachable(redis), WORKERS: lambda: check_working(supervisor, reports)}
     stop = threading.Event()
     reaper = threading.Thread(target=_reap, args=(sessions, stop), name="reaper", daemon=True)
     try:
@@ -69,4 +73,4 @@ def _reap(sessions: SessionTable[OpenSession], stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 import structlog
 
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.config import config
 from lwmecps_core.errors import InvalidInput, LwmecpsError, NotFound, QueueFull, QueueUnavailable
 from lwmecps_core.rollout.chunks import take_tasks
 from lwmecps_core.rollout.codec import decode_request, encode_batch, encode_failure
@@ -25,30 +24,17 @@ from lwmecps_core.rollout.policy_store import CachedPolicies, PolicyStore, Redis
 from lwmecps_core.rollout.queue import Entry, WorkQueue
 from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue, check_url, connect
-from lwmecps_core.specs import Positive, TaskSpec
+from lwmecps_core.specs import TaskSpec
 from services.common import logs
 from services.common.ending import ending
 from services.common.settings import read, without_password
-from services.env_service.worker_reports import WorkerReport, WorkerState, send_report
+from services.common.starting import begin
+from services.common.worker_reports import WorkerReport, WorkerState, send_report
+from services.env_service.settings import WORKER_PREFIX, WorkerSettings
 
 log = structlog.get_logger(__name__)
 
 Unroll = Callable[[Sequence[TaskSpec], PolicySnapshot, CollectionPlan], list[RolloutBatch]]
-
-
-@config
-class WorkerSettings:
-    """Times of a worker (environment variables `LWMECPS_WORKER_…`).
-
-    A request that a worker has is taken over by another `claim_idle_s` after its last sign of life; signs come every
-    `heartbeat_s`. `publish_timeout_s` is how long it waits for room in a run's stream.
-    """
-
-    block_s: Positive = 0.2
-    heartbeat_s: Positive = 1.0
-    claim_idle_s: Positive = 10.0
-    claim_every_s: Positive = 1.0
-    publish_timeout_s: Positive = 60.0
 
 
 class Worker:
@@ -247,7 +233,7 @@ def main() -> None:
 
     torch.set_num_threads(1)
     warm_up()
-    settings = read(WorkerSettings, "LWMECPS_WORKER_")
+    settings = read(WorkerSettings, WORKER_PREFIX)
     stop = ending()
     worker, beat = redis_worker(args.name, args.redis_url, unroll, stop, settings)
     working = threading.Thread(target=worker.run, name="worker")
@@ -264,4 +250,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

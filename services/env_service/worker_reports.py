@@ -1,74 +1,15 @@
-"""What collection workers are doing, told through Redis to whoever asks."""
+"""What collection workers report, as messages and as Prometheus metrics."""
 
-import json
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from typing import Any
 
-import redis
 from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from lwmecps_core.errors import NotFound, QueueUnavailable
-from lwmecps_core.rollout.queue import WorkQueue
-from lwmecps_core.rollout.redis_queue import broker_errors
+from lwmecps_core.rollout.queue import QueueStats, WorkQueue
 from protos.lwmecps.env.v1 import env_pb2
-
-_KEY = "lwmecps:workers"
-LIFETIME_S = 10.0
-"""A worker that has not reported for so long is gone."""
-
-
-class WorkerState(StrEnum):
-    """What a worker is doing; `blocked` is waiting for room in a run's stream."""
-
-    IDLE = "idle"
-    COLLECTING = "collecting"
-    BLOCKED = "blocked"
-    STOPPED = "stopped"
-
-
-@dataclass
-class WorkerReport:
-    """Counters of one worker since it started; `transitions_per_s` is of its last request, unix times in seconds.
-
-    `abandoned` counts requests whose run was over, or whose snapshot was replaced, before they were done.
-    """
-
-    worker_id: str
-    state: WorkerState = WorkerState.IDLE
-    requests: int = 0
-    batches: int = 0
-    transitions: int = 0
-    transitions_per_s: float = 0.0
-    abandoned: int = 0
-    errors: int = 0
-    last_error: str = ""
-    last_active_s: float = 0.0
-
-
-def send_report(client: "redis.Redis", report: WorkerReport) -> None:
-    """Store a worker's report, in place of its last one."""
-    with broker_errors("worker reports"), client.pipeline(transaction=True) as pipe:
-        pipe.hset(_KEY, report.worker_id, json.dumps(asdict(report) | {"seen_s": time.time()}))
-        pipe.expire(_KEY, int(LIFETIME_S) * 2)
-        pipe.execute()
-
-
-def read_reports(client: "redis.Redis", names: Sequence[str] = ()) -> list[WorkerReport]:
-    """The newest reports of the named workers (of all, without names) that are still there, by name."""
-    redis_: Any = client
-    with broker_errors("worker reports"):
-        found = {key.decode(): json.loads(value) for key, value in redis_.hgetall(_KEY).items()}
-        gone = [name for name, data in found.items() if time.time() - data.pop("seen_s") > LIFETIME_S]
-        if gone:
-            redis_.hdel(_KEY, *gone)
-    kept = {name: data for name, data in found.items() if name not in gone and (not names or name in names)}
-    return [WorkerReport(**data | {"state": WorkerState(data["state"])}) for _, data in sorted(kept.items())]
-
+from services.common.worker_reports import WorkerReport, WorkerState
 
 _STATES = {
     WorkerState.IDLE: env_pb2.WORKER_STATE_IDLE,
@@ -107,9 +48,20 @@ class WorkerMetrics(Collector):
     def collect(self) -> list[Metric]:
         """One sample per worker and metric; none while Redis is away."""
         try:
-            return [*_of_workers(list(self._fetch())), *_of_requests(self._requests)]
+            return metrics_of(list(self._fetch()), self._stats())
         except QueueUnavailable:
             return []
+
+    def _stats(self) -> QueueStats | None:
+        try:
+            return self._requests.stats()
+        except NotFound:
+            return None
+
+
+def metrics_of(reports: Sequence[WorkerReport], stats: QueueStats | None) -> list[Metric]:
+    """One sample per worker and metric, and the requests of all learners, where there is a queue."""
+    return [*_of_workers(reports), *([_of_requests(stats)] if stats else [])]
 
 
 def _of_workers(reports: Sequence[WorkerReport]) -> list[Metric]:
@@ -133,13 +85,9 @@ def _of_workers(reports: Sequence[WorkerReport]) -> list[Metric]:
     return [*metrics, speed]
 
 
-def _of_requests(queue: WorkQueue) -> list[Metric]:
+def _of_requests(stats: QueueStats) -> Metric:
     """Requests of all learners by what becomes of them; dead ones were given up, and Redis keeps the newest."""
-    try:
-        stats = queue.stats()
-    except NotFound:
-        return []
     gauge = GaugeMetricFamily("lwmecps_collection_requests", "Collection requests of all learners", labels=["state"])
     for state, count in (("waiting", stats.lag), ("working", stats.pending), ("dead", stats.dead)):
         gauge.add_metric([state], count)
-    return [gauge]
+    return gauge

@@ -9,9 +9,10 @@ import redis
 
 from lwmecps_core.errors import QueueUnavailable
 from protos.lwmecps.env.v1 import env_pb2
+from services.common.worker_reports import WorkerReport, WorkerState, read_reports
 from services.env_service.settings import EnvServiceSettings
 from services.env_service.supervisor import ChildStatus, Supervisor
-from services.env_service.worker_reports import WorkerReport, WorkerState, read_reports, report_to_message
+from services.env_service.worker_reports import report_to_message
 
 
 def worker_supervisor(settings: EnvServiceSettings) -> Supervisor:
@@ -44,6 +45,13 @@ def report_source(client: "redis.Redis", supervisor: Supervisor) -> Callable[[],
         return read_reports(client, names) if names else []
 
     return reports
+
+
+def check_working(supervisor: Supervisor, reported: Callable[[], list[WorkerReport]]) -> None:
+    """Raise `QueueUnavailable` unless one of the supervised workers has reported of late."""
+    if not reported():
+        ends = {child.last_error for child in supervisor.status() if child.last_error}
+        raise QueueUnavailable("; ".join(["no collection worker has reported", *sorted(ends)]))
 
 
 def status_source(

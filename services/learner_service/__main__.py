@@ -3,13 +3,13 @@
 import os
 import secrets
 import socket
+from collections.abc import Callable
 
 if __name__ == "__main__":  # whoever imports this has an environment of his own
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small tensors are faster on one thread
 
 import torch
 
-from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
@@ -18,8 +18,10 @@ from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.learner.v1.learner_pb2_grpc import add_LearnerServiceServicer_to_server
 from services.common.client import Caller, connect
-from services.common.server import ROLLOUTS, Service, serve
+from services.common.health import REGISTRY, ROLLOUTS
+from services.common.server import Service, serve
 from services.common.settings import ClientSettings, read
+from services.common.starting import begin, check_folder
 from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import COLLECTORS, Means
 from services.learner_service.loops import LOOPS
@@ -33,10 +35,9 @@ from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSett
 def main() -> None:
     """Serve with the settings of the environment."""
     torch.set_num_threads(1)
-    try:
-        settings = read(LearnerSettings, PREFIX)
-    except InvalidInput as error:
-        raise SystemExit(str(error)) from None
+    settings = read(LearnerSettings, PREFIX)
+    make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
+    check_folder(settings.variable("work_directory"), settings.work_directory)
     learner_id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     channel = connect(settings.registry, read(ClientSettings, CLIENT_PREFIX))
     registry = RegistryClient(channel, settings.registry, learner_id, lease_s=settings.lease_s)
@@ -56,7 +57,6 @@ def main() -> None:
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps
         ),
     )
-    make_trackers(settings.work_directory)  # refuse a bad LWMECPS_TRACKING now, not with the first run
     pool = RunPool(workshop, settings.slots)
     servicer = LearnerRpc(registry, LoadedPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
     service = Service(
@@ -67,10 +67,12 @@ def main() -> None:
         registry.hurry.set()
         pool.stop(settings.grace_s / 2)
 
-    checks = {service.descriptor.full_name: registry.check, ROLLOUTS: lambda: check_reachable(probe)}
-    pool.start()
-    serve(settings, [service], name="learner-service", on_stop=[let_go], checks=checks)
+    checks: dict[str, Callable[[], None]] = {REGISTRY: registry.check}
+    if settings.slots:
+        checks[ROLLOUTS] = lambda: check_reachable(probe)
+    # Runs are claimed once others can see that this learner is there, and not where its port is taken.
+    serve(settings, [service], name="learner-service", on_start=[pool.start], on_stop=[let_go], checks=checks)
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

@@ -1,5 +1,6 @@
 """Collectors of runs: rollouts made by the collection workers behind Redis."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -9,6 +10,7 @@ import redis
 from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.errors import QueueUnavailable
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
@@ -22,12 +24,15 @@ from lwmecps_core.rollout.queue_collector import (
 )
 from lwmecps_core.rollout.redis_queue import RedisQueue
 from lwmecps_core.specs import TaskSpec
+from services.common.worker_reports import read_reports
 
 TRANSITIONS = Counter(
     "lwmecps_learner_transitions_total", "Transitions that reached this learner, by what became of them.", ["fate"]
 )
 EVENTS = Counter("lwmecps_learner_rollout_events_total", "Damaged entries and repeated requests.", ["event"])
 LAG = Gauge("lwmecps_learner_lag_entries", "Rollout batches that wait unread in the stream of a run.", ["run_id"])
+TOLD_EVERY_S = 5
+"""A run that waits says for how long in steps of so much."""
 _FATES = ("made", "used", "dropped", "duplicates", "stale", "unfit", "abandoned", "leftover", "released")
 _EVENTS = ("damaged", "asked_again")
 
@@ -37,6 +42,9 @@ class RunCollector(Collector, Protocol):
 
     def ledger(self) -> Ledger | None:
         """What became of the run's transitions so far; None where nothing can be lost on the way."""
+
+    def waiting_for(self) -> str:
+        """What a collection that goes on waits for, in words; empty for nothing. Asked from another thread."""
 
     def resume(self, ledger: Ledger) -> None:
         """Go on counting from a former learner's ledger."""
@@ -62,14 +70,15 @@ class RedisCollectors:
         requests = RedisQueue(self._client, REQUEST_STREAM, REQUEST_LIMITS)
         replies = RedisQueue(self._client, reply_stream(run_id), REPLY_LIMITS, token)
         store = RedisPolicyStore(self._client, token=token)
-        return MeteredCollector(run_id, QueueCollector(run_id, requests, replies, store, self._settings, stop))
+        inner = QueueCollector(run_id, requests, replies, store, self._settings, stop)
+        return MeteredCollector(run_id, inner, lambda: len(read_reports(self._client)))
 
 
 class MeteredCollector:
-    """A `RunCollector` over a queue whose ledger and lag are Prometheus metrics."""
+    """A `RunCollector` over a queue whose ledger and lag are Prometheus metrics; `workers` counts those that report."""
 
-    def __init__(self, run_id: str, inner: QueueCollector) -> None:
-        self._run_id, self._inner = run_id, inner
+    def __init__(self, run_id: str, inner: QueueCollector, workers: Callable[[], int] = lambda: 0) -> None:
+        self._run_id, self._inner, self._workers = run_id, inner, workers
         self._published = replace(inner.ledger)
 
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
@@ -82,6 +91,24 @@ class MeteredCollector:
     def ledger(self) -> Ledger:
         """What became of the run's transitions so far."""
         return replace(self._inner.ledger)
+
+    def waiting_for(self) -> str:
+        """See `RunCollector`; a wait that has only begun is none."""
+        wait = self._inner.wait
+        waited_s = int(time.monotonic() - wait.since_s) // TOLD_EVERY_S * TOLD_EVERY_S if wait else 0
+        if wait is None or not waited_s:
+            return ""
+        if wait.trouble:
+            return f"Redis, for {waited_s} s: {wait.trouble}"
+        try:
+            workers = self._workers()
+        except QueueUnavailable as error:
+            return f"Redis, for {waited_s} s: {error}"
+        if not workers:
+            return f"a worker: none has reported for {waited_s} s"
+        if wait.unsent:
+            return f"room in the queue of requests, for {waited_s} s: {wait.unsent} are not sent"
+        return f"rollouts: no batch from {workers} workers for {waited_s} s"
 
     def resume(self, ledger: Ledger) -> None:
         """Go on counting from a former learner's ledger, which that learner has published."""

@@ -86,8 +86,8 @@ class JobRegistry(Protocol):
     def claim(self) -> Job | None:
         """A run that waits for a learner, now held by this one; None when there is none."""
 
-    def heartbeat(self, job: Job) -> Wish:
-        """Keep the lease, and hear what people want. Does not retry."""
+    def heartbeat(self, job: Job, waiting_for: str = "") -> Wish:
+        """Keep the lease, say what the run waits for (empty: nothing), and hear what people want. Does not retry."""
 
     def report(self, job: Job, news: StepReport) -> Wish:
         """Store news."""

@@ -78,9 +78,11 @@ class RegistryClient:
             self._report(answer.run.id, answer.lease.token, state=run_pb2.RUN_STATE_FAILED, error=str(error))
             return None
 
-    def heartbeat(self, job: Job) -> Wish:
+    def heartbeat(self, job: Job, waiting_for: str = "") -> Wish:
         """Keep the lease; one attempt, for the next beat comes soon."""
-        request = registry_pb2.HeartbeatRequest(run_id=job.run_id, token=job.token, lease_duration=self._lease)
+        request = registry_pb2.HeartbeatRequest(
+            run_id=job.run_id, token=job.token, lease_duration=self._lease, waiting_for=waiting_for[:1000]
+        )
         answer = self._once(lambda: self.stub.Heartbeat(request, timeout=self._timeout_s))
         return WISHES.get(answer.desired_state, Wish.RUN)
 

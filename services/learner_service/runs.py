@@ -140,7 +140,7 @@ class RunSession:
         try:
             with (
                 CLAIMED.labels(self._job.spec.kind).track_inprogress(),
-                _heartbeats(self._registry, self._job, self._stop, self._pace.heartbeat_every_s),
+                _heartbeats(self._beat, self._stop, self._pace.heartbeat_every_s),
             ):
                 self._work()
         except Conflict:
@@ -149,6 +149,10 @@ class RunSession:
         except ServiceUnavailable as error:
             self._log.warning("run abandoned: its lease will expire", error=str(error))
             self._abandon()
+
+    def _beat(self) -> Wish:
+        waiting_for = self._collector.waiting_for() if self._collector is not None else ""
+        return self._registry.heartbeat(self._job, waiting_for)
 
     def _work(self) -> None:
         try:
@@ -329,21 +333,21 @@ class _News:
 
 
 @contextmanager
-def _heartbeats(registry: JobRegistry, job: Job, stop: StopSignal, every_s: float) -> Iterator[None]:
+def _heartbeats(beat: Callable[[], Wish], stop: StopSignal, every_s: float) -> Iterator[None]:
     """Keep the lease from a thread of its own while the body runs."""
     done = threading.Event()
 
-    def beat() -> None:
+    def keep() -> None:
         while not done.wait(every_s):
             try:
-                stop.hear(registry.heartbeat(job))
+                stop.hear(beat())
             except Conflict:
                 stop.demand(Stop.LOST)
                 return
             except Exception as error:  # the next beat may succeed; the lease is what decides
-                log.debug("heartbeat failed", run_id=job.run_id, error=str(error))
+                log.debug("heartbeat failed", error=str(error))
 
-    thread = threading.Thread(target=beat, name=f"heartbeat-{job.run_id}", daemon=True)
+    thread = threading.Thread(target=keep, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield

@@ -45,6 +45,10 @@ class SessionCollector:
     def resume(self, ledger: Ledger) -> None:
         """Nothing is counted."""
 
+    def waiting_for(self) -> str:
+        """Nothing that it could name: it acts itself."""
+        return ""
+
     def commit(self) -> None:
         """Nothing is kept that a checkpoint could free."""
 

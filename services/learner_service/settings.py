@@ -2,14 +2,14 @@
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from lwmecps_core.config import config
 from lwmecps_core.specs import Positive
 from services.common.local_redis import RedisUrl
-from services.common.settings import Port, ServerSettings
+from services.common.settings import Address, Port, ServerSettings
 
 PREFIX = "LWMECPS_LEARNER_"
 CLIENT_PREFIX = "LWMECPS_CLIENT_"
@@ -19,12 +19,13 @@ CLIENT_PREFIX = "LWMECPS_CLIENT_"
 class LearnerSettings(ServerSettings):
     """How to listen, where the registry and Redis are, and how runs are worked on."""
 
+    prefix: ClassVar[str] = PREFIX
     port: Port = 50053
     max_streams: Annotated[int, Field(ge=1, le=999)] = 12
     """Fewer than the registry grants one client: each watcher here is one there, and so are uploads of checkpoints."""
-    registry: str = "127.0.0.1:50051"
+    registry: Address = "127.0.0.1:50051"
     """Address of the task-registry, `host:port`."""
-    env: str = "127.0.0.1:50052"
+    env: Address = "127.0.0.1:50052"
     """Address of the env-service, `host:port`: what adapts to a real cluster works through its sessions."""
     redis_url: RedisUrl = field(default="redis://127.0.0.1:6379/0", repr=False)
     """Where rollouts are asked for."""

@@ -4,9 +4,12 @@ import threading
 
 import structlog
 
+from lwmecps_core.errors import ServiceUnavailable
 from protos.lwmecps.registry.v1 import registry_pb2, registry_pb2_grpc
+from services.common.health import DATABASE
 from services.common.server import Service, serve
 from services.common.settings import read
+from services.common.starting import begin, blaming
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.rpc import TaskRegistryServicer
@@ -28,14 +31,16 @@ def registry_service(store: Store) -> Service:
 def main() -> None:
     """Run the service."""
     settings = read(RegistrySettings, PREFIX)
-    database = Database(settings.database_url)
-    database.migrate()
-    store = Store(database, ArtefactStore(settings.artefacts_url))
+    with blaming(settings.variable("database_url"), OSError, ServiceUnavailable):
+        database = Database(settings.database_url)
+        database.migrate()
+    with blaming(settings.variable("artefacts_url"), OSError, ValueError, ImportError):
+        artefacts = ArtefactStore(settings.artefacts_url)
+    store = Store(database, artefacts)
     stop = threading.Event()
     threading.Thread(target=_tidy, args=(store, stop), name="tidy", daemon=True).start()
     service = registry_service(store)
-    checks = {service.descriptor.full_name: database.check}
-    serve(settings, [service], name="task-registry", on_stop=[stop.set], checks=checks)
+    serve(settings, [service], name="task-registry", on_stop=[stop.set], checks={DATABASE: database.check})
     database.close()
 
 
@@ -51,4 +56,4 @@ def _tidy(store: Store, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    begin(main)

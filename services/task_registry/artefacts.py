@@ -21,6 +21,8 @@ class ArtefactStore:
     def __init__(self, url: str) -> None:
         self._fs, self._root = fsspec.core.url_to_fs(url)
         self._local = isinstance(self._fs, LocalFileSystem)
+        if self._local:
+            self._fs.makedirs(self._root, exist_ok=True)
 
     def write(self, key: str, chunks: Iterable[bytes]) -> Artefact:
         """Store `chunks` under `key`; the file appears only when it is complete and durable.

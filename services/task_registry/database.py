@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -102,8 +103,16 @@ class Database:
         return sqlite_insert(table)
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the tables up to `revision`; several processes may do so at the same time."""
-        self._alembic(command.upgrade, revision)
+        """Bring the tables up to `revision`; several processes may do so at the same time.
+
+        Raises `ServiceUnavailable` when the database can't be reached or used, or is of a later version than this one.
+        """
+        try:
+            self._alembic(command.upgrade, revision)
+        except sa.exc.DBAPIError as error:
+            raise ServiceUnavailable(f"the registry's database can't be reached or used: {error.orig}") from error
+        except CommandError as error:
+            raise ServiceUnavailable(f"the database is of another version than this registry: {error}") from error
 
     def downgrade(self, revision: str) -> None:
         """Take the tables back to `revision` (`base`: none)."""

@@ -105,6 +105,7 @@ class Run:
     error: str = ""
     result_policy_id: str = ""
     wandb_run_id: str = ""
+    waiting_for: str = ""
     revision: int = 1
     latest_metrics: dict[str, float] = field(default_factory=dict)
 

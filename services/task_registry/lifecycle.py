@@ -22,6 +22,8 @@ from services.task_registry.domain import FINISHED, Report, Run, RunState
 PENDING, RUNNING, PAUSED = RunState.PENDING, RunState.RUNNING, RunState.PAUSED
 CANCELLED = RunState.CANCELLED
 
+TOLD_EVERY_S = 5
+"""A run that waits for a learner says for how long in steps of so much."""
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     PENDING: frozenset({RUNNING, CANCELLED}),
     RUNNING: frozenset({PAUSED}) | FINISHED,
@@ -46,7 +48,12 @@ def claim(run: Run, owner: str, now: datetime, lease: timedelta) -> Run:
     if not claimable(run, now):
         raise WrongState(f"run {run.id} is {run.state} and can't be claimed")
     claimed = replace(
-        run, owner=owner, token=run.token + 1, lease_expires_at=now + lease, started_at=run.started_at or now
+        run,
+        owner=owner,
+        token=run.token + 1,
+        lease_expires_at=now + lease,
+        started_at=run.started_at or now,
+        waiting_for="",
     )
     return _changed(claimed, now) if run.state is RUNNING else _move(claimed, RUNNING, now)
 
@@ -63,6 +70,23 @@ def renew(run: Run, token: int, now: datetime, lease: timedelta) -> Run:
     """Extend the lease; an expired one that nobody took is renewed too, for the token still fences."""
     check_holder(run, token)
     return replace(run, lease_expires_at=now + lease)
+
+
+def heartbeat(run: Run, token: int, now: datetime, lease: timedelta, waiting_for: str) -> Run:
+    """Extend the lease, and take in what the run waits for."""
+    run = renew(run, token, now, lease)
+    if waiting_for == run.waiting_for:
+        return run
+    return replace(run, waiting_for=waiting_for, updated_at=now, revision=run.revision + 1)
+
+
+def waits_for(run: Run, now: datetime) -> str:
+    """What the run waits for, in words: what its learner says, or a learner; empty for nothing."""
+    if not claimable(run, now):
+        return run.waiting_for
+    since = run.lease_expires_at or run.updated_at
+    waited_s = int((now - since).total_seconds()) // TOLD_EVERY_S * TOLD_EVERY_S
+    return f"a learner: none has taken it for {waited_s} s" if waited_s else ""
 
 
 def report(run: Run, token: int, said: Report, now: datetime, lease: timedelta) -> Run:
@@ -133,7 +157,7 @@ def _move(run: Run, state: RunState, now: datetime) -> Run:
         raise WrongState(f"run {run.id} can't go from {run.state} to {state}")
     run = _changed(replace(run, state=state), now)
     if state is not RUNNING:
-        run = replace(run, owner="", lease_expires_at=None)
+        run = replace(run, owner="", lease_expires_at=None, waiting_for="")
     return replace(run, finished_at=now) if state in FINISHED else run
 
 

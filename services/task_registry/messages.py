@@ -10,6 +10,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
 from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2, run_pb2
 from services.common import convert, recordings
+from services.task_registry import lifecycle
 from services.task_registry.domain import (
     Artefact,
     ListedTask,
@@ -76,8 +77,8 @@ def state_from_message(state: run_pb2.RunState) -> RunState | None:
     return RunState[run_pb2.RunState.Name(state).removeprefix(_STATE_PREFIX)]
 
 
-def run_to_message(run: Run) -> run_pb2.Run:
-    """The message of a run."""
+def run_to_message(run: Run, now: datetime) -> run_pb2.Run:
+    """The message of a run, which says what the run waits for `now`."""
     return run_pb2.Run(
         id=run.id,
         spec=convert.run_spec_to_message(run.spec),
@@ -96,6 +97,7 @@ def run_to_message(run: Run) -> run_pb2.Run:
         start_time=convert.time_to_message(run.started_at),
         end_time=convert.time_to_message(run.finished_at),
         etag=run.etag,
+        waiting_for=lifecycle.waits_for(run, now),
     )
 
 
@@ -143,12 +145,12 @@ def trace_to_message(trace: Trace) -> run_pb2.Trace:
     return convert.trace_to_message(trace.step, trace.series)
 
 
-def news_to_message(news: News, at_most: int) -> Iterator[registry_pb2.WatchRunResponse]:
+def news_to_message(news: News, at_most: int, now: datetime) -> Iterator[registry_pb2.WatchRunResponse]:
     """Messages that tell what is new, each with at most `at_most` metrics and as many rows."""
     for start in range(0, max(len(news.metrics), len(news.rows), 1), at_most):
         part = slice(start, start + at_most)
         yield registry_pb2.WatchRunResponse(
-            run=run_to_message(news.run),
+            run=run_to_message(news.run, now),
             metrics=[metric_to_message(point) for point in news.metrics[part]],
             rows=[convert.row_to_message(row) for row in news.rows[part]],
         )

@@ -112,6 +112,7 @@ class RunRow(Base):
     error: Mapped[str] = mapped_column(Text)
     result_policy_id: Mapped[str]
     wandb_run_id: Mapped[str]
+    waiting_for: Mapped[str] = mapped_column(Text, server_default="")
     revision: Mapped[int] = mapped_column(BigInteger)
     latest_metrics: Mapped[dict[str, Any]]
 

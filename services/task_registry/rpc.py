@@ -11,12 +11,13 @@ from google.protobuf.message import Message
 
 from lwmecps_core.errors import NotFound
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc, run_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert
+from services.task_registry import lifecycle
 from services.task_registry import messages as m
 from services.task_registry.artefacts import CHUNK_BYTES
-from services.task_registry.domain import ListedTask, Page
+from services.task_registry.domain import ListedTask, Page, Run
 from services.task_registry.store import Clock, Store, utc_now
 
 ListResponse = TypeVar("ListResponse", bound=Message)
@@ -72,42 +73,44 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
         spec = convert.run_spec_from_message(request.spec)
         run = self._store.runs.create(spec, dict(request.labels), request.request_id)
-        return pb.CreateRunResponse(run=m.run_to_message(run))
+        return pb.CreateRunResponse(run=self._message(run))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:
-        return pb.GetRunResponse(run=m.run_to_message(self._store.runs.get(request.run_id)))
+        return pb.GetRunResponse(run=self._message(self._store.runs.get(request.run_id)))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
         state, kind = m.state_from_message(request.state), convert.kind_from_message(request.kind)
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),
-            m.run_to_message,
+            self._message,
             lambda runs, token: pb.ListRunsResponse(runs=runs, next_page_token=token),
         )
 
     def WatchRun(self, request: pb.WatchRunRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchRunResponse]:
-        changed, revision = self._store.runs.changed, 0
+        changed, revision, waited = self._store.runs.changed, 0, ""
         after_step = request.after_step if request.HasField("after_step") else -1
         context.add_callback(lambda: changed.notify(request.run_id))  # the caller hung up: look at once
         while context.is_active():
             seen = changed.count(request.run_id)
             news = self._store.runs.news(request.run_id, revision, after_step)
-            if news.run.revision > revision:
-                yield from m.news_to_message(news, NEWS_PER_MESSAGE)
-                revision = news.run.revision
+            now = self._clock()
+            waits = lifecycle.waits_for(news.run, now)
+            if news.run.revision > revision or waits != waited:
+                yield from m.news_to_message(news, NEWS_PER_MESSAGE, now)
+                revision, waited = news.run.revision, waits
             if news.run.state.finished:
                 return
             changed.wait(request.run_id, seen, POLL_S)
 
     def PauseRun(self, request: pb.PauseRunRequest, context: grpc.ServicerContext) -> pb.PauseRunResponse:
-        return pb.PauseRunResponse(run=m.run_to_message(self._store.runs.pause(request.run_id, request.etag)))
+        return pb.PauseRunResponse(run=self._message(self._store.runs.pause(request.run_id, request.etag)))
 
     def ResumeRun(self, request: pb.ResumeRunRequest, context: grpc.ServicerContext) -> pb.ResumeRunResponse:
-        return pb.ResumeRunResponse(run=m.run_to_message(self._store.runs.resume(request.run_id, request.etag)))
+        return pb.ResumeRunResponse(run=self._message(self._store.runs.resume(request.run_id, request.etag)))
 
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
-        return pb.CancelRunResponse(run=m.run_to_message(self._store.runs.cancel(request.run_id, request.etag)))
+        return pb.CancelRunResponse(run=self._message(self._store.runs.cancel(request.run_id, request.etag)))
 
     def ListRunMetrics(
         self, request: pb.ListRunMetricsRequest, context: grpc.ServicerContext
@@ -139,11 +142,11 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         run = self._store.runs.claim(request.learner_id, m.lease_from_message(request.lease_duration))
         if run is None:
             return pb.ClaimRunResponse()
-        return pb.ClaimRunResponse(run=m.run_to_message(run), lease=m.lease_to_message(run))
+        return pb.ClaimRunResponse(run=self._message(run), lease=m.lease_to_message(run))
 
     def Heartbeat(self, request: pb.HeartbeatRequest, context: grpc.ServicerContext) -> pb.HeartbeatResponse:
         lease = m.lease_from_message(request.lease_duration)
-        run = self._store.runs.heartbeat(request.run_id, request.token, lease)
+        run = self._store.runs.heartbeat(request.run_id, request.token, lease, request.waiting_for)
         return pb.HeartbeatResponse(lease=m.lease_to_message(run), desired_state=m.state_to_message(run.desired_state))
 
     def ReportRun(self, request: pb.ReportRunRequest, context: grpc.ServicerContext) -> pb.ReportRunResponse:
@@ -254,6 +257,9 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
             return m.listed_task_to_message(self._store.tasks.find(task_id))
         room = MAX_LIST_BYTES - AROUND_BYTES if view == recording_pb2.TASK_VIEW_FULL else 0
         return m.task_to_message(self._store.tasks.get(task_id), room)
+
+    def _message(self, run: Run) -> run_pb2.Run:
+        return m.run_to_message(run, self._clock())
 
 
 def _fitting(

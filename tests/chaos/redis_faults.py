@@ -16,7 +16,7 @@ from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import registry_pb2
 from services.cli.local import HOST
 from services.common.client import connect
-from services.common.server import ROLLOUTS
+from services.common.health import ROLLOUTS
 from tests.chaos.databases import RedisProcess
 from tests.chaos.doorway import Doorway
 from tests.chaos.scenario import create_task, follow, ledger, start_run, weights

@@ -1,4 +1,4 @@
-"""Hostile requests: `LWMECPS_FUZZ=10000` is the long form, by so many requests per method."""
+"""Hostile requests: `FUZZ_REQUESTS=10000` is the long form, by so many requests per method."""
 
 import os
 import random
@@ -17,8 +17,8 @@ from tests.chaos.fuzzing import FILE, METHODS, NO_WORK, SERVICES, Target, throw_
 from tests.chaos.system import running
 from tests.learner_service.fakes import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600 if "LWMECPS_FUZZ" in os.environ else 120)]
-COUNT = int(os.environ.get("LWMECPS_FUZZ", "100"))
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600 if "FUZZ_REQUESTS" in os.environ else 120)]
+COUNT = int(os.environ.get("FUZZ_REQUESTS", "100"))
 SEED = 1
 GROWTH_MIB = 400
 """How much a service may have grown after all of it: what it learnt to import, and the sessions that were opened."""

@@ -82,13 +82,15 @@ def test_who_listens_to_others_needs_tls_and_known_callers_or_says_that_he_does_
     if allowed:
         ServerSettings(**given)
         return
-    with pytest.raises(InvalidInput, match=r"tls_cert_file.*tokens_file.*insecure"):
+    with pytest.raises(InvalidInput, match=r"X_TLS_CERT_FILE.*X_TOKENS_FILE.*X_INSECURE"):
         read(ServerSettings, "X_", {f"X_{name.upper()}": str(value) for name, value in given.items()})
 
 
 def test_settings_do_not_show_their_secrets() -> None:
     shown = f"{ServerSettings(token='hunter2')} {ClientSettings(token='hunter2')!r}"
-    shown += str(RegistrySettings(database_url="hunter2")) + str(LearnerSettings(redis_url="redis://:hunter2@h"))
+    shown += str(RegistrySettings(database_url="postgresql+psycopg://u:hunter2@h/n")) + str(
+        LearnerSettings(redis_url="redis://:hunter2@h")
+    )
     shown += str(EnvServiceSettings(redis_url="redis://:hunter2@h"))
     assert "hunter2" not in shown and "port=0" in shown
     assert without_password("redis://me:hunter@2@host:6379/0") == "redis://host:6379/0"

@@ -43,6 +43,32 @@ def test_contracts_are_clean_under_buf_lint(image: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+RELEASED = Path(__file__).parent / "released"
+
+
+@pytest.mark.parametrize("release", sorted(RELEASED.glob("*.binpb")), ids=lambda path: path.stem)
+def test_clients_of_a_release_can_still_talk_to_us(image: Path, release: Path) -> None:
+    result = _breaking(image, release)
+    assert result.returncode == 0, f"breaks clients of {release.stem}: {result.stdout}{result.stderr}"
+
+
+def test_a_field_that_is_taken_away_would_break_them(image: Path, tmp_path: Path) -> None:
+    files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    run = next(
+        m for f in files.file if f.name.endswith("registry/v1/run.proto") for m in f.message_type if m.name == "Run"
+    )
+    del run.field[next(i for i, field in enumerate(run.field) if field.name == "error")]
+    (tmp_path / "now.binpb").write_bytes(files.SerializeToString())
+    result = _breaking(tmp_path / "now.binpb", sorted(RELEASED.glob("*.binpb"))[-1])
+    assert result.returncode != 0 and 'field "9" with name "error"' in result.stdout
+
+
+def _breaking(image: Path, release: Path) -> "subprocess.CompletedProcess[str]":
+    buf = Path(sysconfig.get_path("scripts")) / "buf"
+    command = [buf, "breaking", image, "--against", release, "--path", "lwmecps"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 RULES_AND_CONTRACTS = {
     "the contracts": "",
     "protovalidate": "import protovalidate",

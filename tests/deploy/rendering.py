@@ -34,7 +34,26 @@ EVERYTHING = {
     "collector": {"keda": True},
     "wandb": {"entity": "somebody"},
 }
-RENDERS = ("base", "managed", "local", "production", "keda", "tokens", "helm", "helm-everything")
+OWN = {
+    **EVERYTHING,
+    "imagePullSecrets": [{"name": "registry-login"}],
+    "nodeSelector": {"example.com/pool": "mec"},
+    "tolerations": [{"key": "example.com/mec", "operator": "Exists"}],
+    "affinity": {"podAntiAffinity": {}},
+    "podAnnotations": {"example.com/team": "edge"},
+    "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+    "storageClass": "fast",
+    "serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}},
+    "redis": {"external": {"host": "redis.example.com", "port": 6380, "username": "edge", "tls": True}},
+    "postgres": {"external": {"host": "db.example.com", "user": "edge", "database": "runs"}},
+    "learner": {
+        "nodeSelector": {"example.com/pool": "gpu"},
+        "podAnnotations": {"example.com/team": "learning"},
+        "extraEnv": [{"name": "LWMECPS_LEARNER_SLOTS", "value": "4"}],
+    },
+}
+"""Databases, nodes and annotations of one's own."""
+RENDERS = ("base", "managed", "local", "production", "keda", "tokens", "placed", "helm", "helm-everything", "helm-own")
 SYSTEMS = ("local", "production", "tokens", "helm", "helm-everything")
 SETTINGS = {
     "services.task_registry": (task_registry.PREFIX, task_registry.RegistrySettings),
@@ -50,11 +69,14 @@ def render(name: str) -> tuple[Manifest, ...]:
         return helm(SECRETS)
     if name == "helm-everything":
         return helm(EVERYTHING)
+    if name == "helm-own":
+        return helm(OWN)
     folder = {
         "local": "overlays/local",
         "production": "overlays/production",
         "keda": "../../tests/deploy/keda",
         "tokens": "../../tests/deploy/tokens",
+        "placed": "../../tests/deploy/placed",
     }
     text = subprocess.run(
         [*_kustomize(), str(KUSTOMIZE / folder.get(name, name))],

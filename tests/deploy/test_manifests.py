@@ -10,6 +10,9 @@ import yaml
 
 from lwmecps_core.rollout.queue_collector import REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue
+from protos.lwmecps.env.v1 import env_pb2
+from protos.lwmecps.learner.v1 import learner_pb2
+from protos.lwmecps.registry.v1 import registry_pb2
 from services.common.settings import ClientSettings, read
 from services.learner_service.settings import CLIENT_PREFIX
 from tests.deploy.rendering import (
@@ -27,6 +30,11 @@ from tests.deploy.rendering import (
 )
 
 SCHEMAS = "1.37"
+SERVES = {
+    "services.task_registry": registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name,
+    "services.env_service": env_pb2.DESCRIPTOR.services_by_name["EnvService"].full_name,
+    "services.learner_service": learner_pb2.DESCRIPTOR.services_by_name["LearnerService"].full_name,
+}
 LINKS = {
     ("registry", "postgres"),
     ("collector", "redis"),
@@ -41,7 +49,7 @@ def test_every_manifest_fits_the_schema_of_its_kind(monkeypatch: pytest.MonkeyPa
     # It would read all definitions again, megabytes of them, for each manifest.
     monkeypatch.setattr(kubernetes_validate.utils, "schema_contents", cache(kubernetes_validate.utils.schema_contents))
     rendered = {json.dumps(manifest, sort_keys=True) for name in RENDERS for manifest in render(name)}
-    ours = [m for m in map(json.loads, rendered) if not m["apiVersion"].startswith("keda.sh/")]  # CRDs of others
+    ours = [m for m in map(json.loads, rendered) if not m["apiVersion"].startswith(("keda.sh/", "monitoring."))]  # CRDs
     for manifest in ours:
         kubernetes_validate.validate(manifest, SCHEMAS, strict=True)
     assert len({manifest["kind"] for manifest in ours}) > 10
@@ -86,10 +94,14 @@ def test_probes_ask_ports_that_the_container_has(name: str) -> None:
             secure = any(variable.endswith("_TLS_CERT_FILE") for variable in environment(box))
             if owner not in services_of_ours(render(name)):
                 assert asked["exec"]["command"]
-            elif secure:  # the kubelet's gRPC probes know no TLS
-                assert asked["httpGet"]["port"] == "metrics" and "metrics" in ports and "grpc" not in asked
+                continue
+            # Ready is who has all that it depends on; who lacks something is not started again.
+            service = SERVES[box["args"][0]] if probe == "readinessProbe" else ""
+            if secure:  # the kubelet's gRPC probes know no TLS
+                path = f"/health/{service}".rstrip("/")
+                assert asked["httpGet"] == {"port": "metrics", "path": path} and "grpc" not in asked
             else:
-                assert asked["grpc"] == {"port": ports["grpc"]}
+                assert asked["grpc"] == {"port": ports["grpc"]} | ({"service": service} if service else {})
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -97,7 +109,7 @@ def test_services_lead_to_the_ports_of_pods(name: str) -> None:
     manifests = render(name)
     for service in of_kind(manifests, "Service"):
         spec = service["spec"]
-        chosen = [pod for pod in pods(manifests).values() if selects({"matchLabels": spec["selector"]}, _labels(pod))]
+        chosen = [pod for pod in pods(manifests).values() if selects({"matchLabels": spec["selector"]}, labels_of(pod))]
         assert len(chosen) == 1 and spec["clusterIP"] == "None", service["metadata"]["name"]
         ports = {port["name"]: port["containerPort"] for port in chosen[0]["spec"]["containers"][0]["ports"]}
         assert [ports[port["targetPort"]] for port in spec["ports"]] == [port["port"] for port in spec["ports"]]
@@ -127,11 +139,11 @@ def test_nobody_reaches_what_he_has_no_address_of(name: str) -> None:
 def test_selectors_find_pods_and_scalers_find_deployments(name: str) -> None:
     manifests = render(name)
     for manifest in of_kind(manifests, "Deployment", "StatefulSet"):
-        assert selects(manifest["spec"]["selector"], _labels(manifest["spec"]["template"]))
+        assert selects(manifest["spec"]["selector"], labels_of(manifest["spec"]["template"]))
     for manifest in of_kind(manifests, "PodDisruptionBudget"):
-        assert sum(selects(manifest["spec"]["selector"], _labels(pod)) for pod in pods(manifests).values()) == 1
+        assert sum(selects(manifest["spec"]["selector"], labels_of(pod)) for pod in pods(manifests).values()) == 1
     for policy in of_kind(manifests, "NetworkPolicy"):
-        assert any(selects(policy["spec"]["podSelector"], _labels(pod)) for pod in pods(manifests).values())
+        assert any(selects(policy["spec"]["podSelector"], labels_of(pod)) for pod in pods(manifests).values())
     scalers = of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject")
     assert [scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers] == ["lwmecps-collector"]
     collector = next(m for m in of_kind(manifests, "Deployment") if m["metadata"]["name"] == "lwmecps-collector")
@@ -222,13 +234,13 @@ def test_keda_watches_the_stream_of_requests_in_place_of_the_cpu(name: str) -> N
 
 
 def test_the_overlay_for_keda_is_the_one_that_the_documentation_shows() -> None:
-    shown = re.search(r"```yaml\n(apiVersion: kustomize[^`]*components/keda\n)```", _documentation())
+    shown = re.search(r"```yaml\n(apiVersion: kustomize[^`]*components/keda\n)```", documentation())
     tested = (ROOT / "tests" / "deploy" / "keda" / "kustomization.yaml").read_text()
     moved = tested.replace("../../../deploy/kustomize/overlays/", "../").replace("../../../deploy/kustomize/", "../../")
     assert shown and yaml.safe_load(moved) == yaml.safe_load(shown[1])
 
 
-def _labels(pod: dict[str, Any]) -> dict[str, str]:
+def labels_of(pod: dict[str, Any]) -> dict[str, str]:
     labels: dict[str, str] = pod["metadata"]["labels"]
     return labels
 
@@ -236,7 +248,7 @@ def _labels(pod: dict[str, Any]) -> dict[str, str]:
 def _may_talk(manifests: tuple[dict[str, Any], ...], source: str, target: str) -> bool:
     """Whether policies let one of our pods open a connection to another's first port: both sides must agree."""
     templates = pods(manifests)
-    a, b = _labels(templates[source]), _labels(templates[target])
+    a, b = labels_of(templates[source]), labels_of(templates[target])
     port = templates[target]["spec"]["containers"][0]["ports"][0]
     names = {port["name"], port["containerPort"]}
     policies = [policy["spec"] for policy in of_kind(manifests, "NetworkPolicy")]
@@ -259,11 +271,11 @@ def _lets(rules: list[dict[str, Any]], side: str, peer: dict[str, str], port: se
     return any(fits(rule) for rule in rules)
 
 
-def _documentation() -> str:
+def documentation() -> str:
     return (ROOT / "docs" / "deploy.md").read_text()
 
 
 def _documented_secrets() -> dict[str, set[str]]:
     """Secrets that docs/deploy.md makes by `kubectl create secret`, and their keys."""
-    commands = re.findall(r"create secret generic ([\w-]+)((?:[^\n]*\\\n)*[^\n]*)", _documentation())
+    commands = re.findall(r"create secret generic ([\w-]+)((?:[^\n]*\\\n)*[^\n]*)", documentation())
     return {name: set(re.findall(r"--from-(?:literal|file)=([\w.-]+)=", rest)) for name, rest in commands}

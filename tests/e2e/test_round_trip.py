@@ -141,6 +141,13 @@ def test_a_controller_that_is_killed_goes_on_with_what_it_knew(
 
 
 @pytest.mark.timeout(60)
+def test_doctor_finds_nothing_wrong_with_a_system_that_up_calls_ready(system: dict[str, str]) -> None:
+    findings = _json(system, "doctor", "--redis-url", system["redis"])
+    assert not [finding for finding in findings if finding["remedy"]]
+    assert {"redis", "registry", "env", "learner", "workers", "waiting runs"} <= {f["what"] for f in findings}
+
+
+@pytest.mark.timeout(60)
 def test_a_run_that_cannot_be_is_refused_before_it_starts(system: dict[str, str], city: Path) -> None:
     before = _json(system, "runs")
     result = _run(system, "evaluate", "--baseline", "nonsense", "--task", str(city), "--num-tasks", "2")

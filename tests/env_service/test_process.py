@@ -22,8 +22,8 @@ from lwmecps_core.run_config import PPOConfig
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common.local_redis import LocalRedis
+from services.common.worker_reports import WorkerReport, WorkerState
 from services.env_service.supervisor import ChildStatus
-from services.env_service.worker_reports import WorkerReport, WorkerState
 from services.env_service.workers import merged_status
 from tests.env_service.conftest import make_task
 
@@ -91,8 +91,10 @@ def test_unknown_setting_is_refused_by_name() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "services.env_service"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 1
-    assert "LWMECPS_ENV_MAX_SESION" in done.stderr
+    assert done.returncode == 2
+    assert (
+        done.stderr == "environment: LWMECPS_ENV_MAX_SESION: no such setting: did you mean LWMECPS_ENV_MAX_SESSIONS?\n"
+    )
 
 
 def test_worker_that_does_not_run_is_reported_stopped_and_why() -> None:

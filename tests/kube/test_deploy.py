@@ -165,7 +165,7 @@ def _for_this_server(api: client.ApiClient, manifest: Manifest) -> Manifest:
     for box in changed["spec"]["template"]["spec"]["containers"]:
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if asked := box[probe].pop("grpc", None):
-                box[probe]["tcpSocket"] = asked
+                box[probe]["tcpSocket"] = {"port": asked["port"]}
     return changed
 
 

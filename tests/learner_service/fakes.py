@@ -73,7 +73,7 @@ class FakeRegistry:
         self._check(job)
         self.writes += 1
 
-    def heartbeat(self, job: Job) -> Wish:
+    def heartbeat(self, job: Job, waiting_for: str = "") -> Wish:
         self._check(job)
         return self.wish
 
@@ -145,6 +145,9 @@ class NoCollector:
         return []
 
     def ledger(self) -> None: ...
+
+    def waiting_for(self) -> str:
+        return ""
 
     def resume(self, ledger: Any) -> None: ...
 

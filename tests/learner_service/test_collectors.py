@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from lwmecps_core.errors import CollectionTimeout
-from lwmecps_core.rollout.queue_collector import Ledger
+from lwmecps_core.errors import CollectionTimeout, QueueUnavailable
+from lwmecps_core.rollout.queue_collector import Ledger, Wait
 from services.learner_service.collectors import MeteredCollector
 
 
@@ -14,6 +14,7 @@ class FakeQueueCollector:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.removed = False
+        self.wait: Wait | None = None
 
     def collect(self, *_: Any) -> list[Any]:
         self.ledger.made += 10
@@ -50,3 +51,29 @@ def test_dropped_transitions_and_lag_are_metrics_until_the_run_is_let_go(ended: 
     collector.close(ended=ended)
     assert _lag() is None
     assert inner.removed is ended
+
+
+@pytest.mark.parametrize(
+    ("wait", "workers", "text"),
+    [
+        (Wait(0.0), 0, "a worker: none has reported for 20 s"),
+        (Wait(0.0), 3, "rollouts: no batch from 3 workers for 20 s"),
+        (Wait(0.0, unsent=2), 3, "room in the queue of requests, for 20 s: 2 are not sent"),
+        (Wait(0.0, trouble="Redis can't be reached"), 3, "Redis, for 20 s: Redis can't be reached"),
+        (Wait(0.0), None, "Redis, for 20 s: away"),
+        (Wait(19.0), 0, ""),
+        (None, 0, ""),
+    ],
+)
+def test_a_run_that_waits_says_for_what(
+    wait: Wait | None, workers: int | None, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> int:
+        if workers is None:
+            raise QueueUnavailable("away")
+        return workers
+
+    monkeypatch.setattr("services.learner_service.collectors.time.monotonic", lambda: 23.0)
+    inner: Any = FakeQueueCollector()
+    inner.wait = wait
+    assert MeteredCollector("r-waits", inner, count).waiting_for() == text

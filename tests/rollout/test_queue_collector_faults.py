@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -168,3 +169,30 @@ def test_commit_lag_and_close_survive_a_broker_that_is_away(bench):
     bench.replies.ack, bench.replies.stats, bench.replies.delete = ack, stats, delete
     collector.commit()
     assert bench.replies.stats().entries == 0
+
+
+def test_a_collection_says_what_it_waits_for(bench):
+    settings = QueueCollectorConfig(timeout_s=10, block_ms=20)
+    collector = bench.collector(settings)
+    assert collector.wait is None
+    got = []
+    learner = threading.Thread(target=lambda: got.append(collector.collect(tasks(2), snapshot(), plan(2))))
+    learner.start()
+    assert bench.requests.read("nobody", block_ms=5000)
+    first = _waited(collector)
+    assert (first.trouble, first.unsent) == ("", 0)
+    bench.replies.delete()
+    while not _waited(collector).trouble:
+        assert learner.is_alive()
+    assert _waited(collector).since_s == first.since_s
+    with bench.working():
+        learner.join()
+    assert got and collector.wait is None
+
+
+def _waited(collector):
+    end = time.monotonic() + 10
+    while (wait := collector.wait) is None:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    return wait

@@ -31,7 +31,8 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from protos.lwmecps.env.v1 import env_pb2
 from services.common.local_redis import LocalRedis
-from services.env_service.worker_reports import WorkerMetrics, WorkerState, read_reports, report_to_message
+from services.common.worker_reports import WorkerState, read_reports
+from services.env_service.worker_reports import WorkerMetrics, report_to_message
 from tests.rollout.factory import assert_equal
 
 pytestmark = pytest.mark.e2e

@@ -151,3 +151,25 @@ def test_no_sequence_of_calls_leaves_the_state_machine(calls: list[tuple[str, in
         assert run.revision >= before.revision
         assert (run.owner != "") == (run.state is RUNNING)
         assert (run.finished_at is not None) == (run.state in FINISHED)
+
+
+def test_what_a_run_waits_for_is_kept_until_it_is_let_go_or_claimed_anew() -> None:
+    held = lifecycle.claim(fresh(), "a", NOW, LEASE)
+    waiting = lifecycle.heartbeat(held, held.token, NOW, LEASE, "a worker")
+    assert (waiting.waiting_for, waiting.revision) == ("a worker", held.revision + 1)
+    assert lifecycle.heartbeat(waiting, held.token, NOW, LEASE, "a worker").revision == waiting.revision
+    assert lifecycle.heartbeat(waiting, held.token, NOW, LEASE, "").waiting_for == ""
+    assert lifecycle.report(waiting, held.token, Report(), NOW, LEASE).waiting_for == "a worker"
+    assert lifecycle.report(waiting, held.token, Report(state=RunState.PAUSED), NOW, LEASE).waiting_for == ""
+    assert lifecycle.claim(waiting, "b", NOW + 2 * LEASE, LEASE).waiting_for == ""
+
+
+def test_a_run_that_nobody_takes_says_for_how_long() -> None:
+    run = fresh()
+    assert lifecycle.waits_for(run, NOW) == ""
+    later = NOW + timedelta(seconds=23)
+    assert lifecycle.waits_for(run, later) == "a learner: none has taken it for 20 s"
+    held = lifecycle.claim(run, "a", NOW, LEASE)
+    assert lifecycle.waits_for(held, NOW + LEASE / 2) == ""
+    assert lifecycle.waits_for(held, NOW + LEASE + timedelta(seconds=6)) == "a learner: none has taken it for 5 s"
+    assert lifecycle.waits_for(lifecycle.cancel(run, NOW), later) == ""

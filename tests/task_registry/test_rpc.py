@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -23,6 +24,7 @@ from services.common.server import start
 from services.common.settings import ServerSettings
 from services.task_registry.__main__ import registry_service
 from services.task_registry.artefacts import CHUNK_BYTES, ArtefactStore
+from services.task_registry.rpc import TaskRegistryServicer
 from services.task_registry.store import Store
 from tests.task_registry.making import ENV_SPEC, Clock, make_task, make_weights
 
@@ -356,3 +358,23 @@ def test_memories_are_put_read_listed_and_deleted(registry: Stub) -> None:
     registry.DeleteMemory(memory_pb2.DeleteMemoryRequest(task_id=task, name="edge", etag=kept.etag))
     gone = memory_pb2.GetMemoryRequest(task_id=task, name="edge")
     assert code_of(lambda: registry.GetMemory(gone)) is grpc.StatusCode.NOT_FOUND
+
+
+def test_whoever_watches_a_run_that_nobody_takes_hears_for_how_long(sqlite_store: Store, clock: Clock) -> None:
+    service = registry_service(sqlite_store)
+    server = start(ServerSettings(), [replace(service, servicer=TaskRegistryServicer(sqlite_store, clock))])
+    try:
+        with connect(server.address) as channel:
+            registry = Stub(channel)
+            run = registry.CreateRun(pb.CreateRunRequest(spec=run_spec(create_task(registry).id))).run
+            assert run.waiting_for == ""
+            news = registry.WatchRun(pb.WatchRunRequest(run_id=run.id), timeout=20)
+            assert next(news).run.waiting_for == ""
+            for waited_s in (20, 40):
+                clock.pass_s(20)
+                assert next(news).run.waiting_for == f"a learner: none has taken it for {waited_s} s"
+            registry.ClaimRun(pb.ClaimRunRequest(learner_id="learner"))
+            assert (claimed := next(news).run).state == run_pb2.RUN_STATE_RUNNING and not claimed.waiting_for
+            news.cancel()
+    finally:
+        server.drain(0)

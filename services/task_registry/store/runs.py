@@ -35,6 +35,7 @@ STATE_FIELDS = (
     "error",
     "result_policy_id",
     "wandb_run_id",
+    "waiting_for",
     "revision",
 )
 Change = Callable[[Run, datetime], Run]
@@ -117,9 +118,9 @@ class RunStore:
         run = self._database.write(work)
         return None if run is None else self._told(run)
 
-    def heartbeat(self, run_id: str, token: int, lease: timedelta = LEASE) -> Run:
-        """Renew a lease; raises `NotFound`, and `Conflict` for a stale token."""
-        return self._change(run_id, lambda run, now: lifecycle.renew(run, token, now, lease))
+    def heartbeat(self, run_id: str, token: int, lease: timedelta = LEASE, waiting_for: str = "") -> Run:
+        """Renew a lease, and keep what the run waits for; raises `NotFound`, and `Conflict` for a stale token."""
+        return self._change(run_id, lambda run, now: lifecycle.heartbeat(run, token, now, lease, waiting_for))
 
     def report(self, run_id: str, token: int, said: Report, lease: timedelta = LEASE) -> Run:
         """Apply a report and store what it carries, all or nothing; its answer carries the desired state.

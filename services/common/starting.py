@@ -1,0 +1,69 @@
+"""How a process of ours begins: what it refuses then is a line for each thing that is wrong, and an exit code.
+
+Exit codes, of the services and of the command line alike: 0 done · 1 failed · 2 wrong settings or input · 3 something
+that is needed can't be reached or opened · 4 refused.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable, Violation
+from services.common.settings import check_names
+
+FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
+
+
+def lines(error: LwmecpsError) -> list[str]:
+    """What people are told about an error."""
+    if isinstance(error, InvalidInput):
+        return [f"{error.source}: {v.field}: {v.reason}" for v in error.violations]
+    return [str(error)]
+
+
+def exit_code(error: LwmecpsError) -> int:
+    """The code that a process ends with after it."""
+    if isinstance(error, InvalidInput):
+        return BAD_INPUT
+    return UNREACHABLE if isinstance(error, ServiceUnavailable | QueueUnavailable) else REFUSED
+
+
+def begin(main: Callable[[], None]) -> None:
+    """Run a service's main function, and end the process with a line and a code where it refuses to go on."""
+    try:
+        check_names()
+        main()
+    except LwmecpsError as error:
+        print("\n".join(lines(error)), file=sys.stderr)
+        raise SystemExit(exit_code(error)) from None
+
+
+@contextmanager
+def blaming(variable: str, *kinds: type[Exception]) -> Iterator[None]:
+    """What is raised inside, if it is of `kinds`, is the fault of what the variable says: it can't be used now."""
+    try:
+        yield
+    except kinds as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ServiceUnavailable(f"{variable}: {text}") from None
+
+
+def check_folder(variable: str, path: Path, *, make: bool = True) -> None:
+    """Raise `InvalidInput` naming the variable (or option) unless the folder is there, or can be made, to be written.
+
+    Without `make` it must be there to be read.
+    """
+    wrong = ""
+    try:
+        if make:
+            path.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            wrong = "no such folder"
+        elif not os.access(path, os.R_OK | os.X_OK | (os.W_OK if make else 0)):
+            wrong = "can't be written" if make else "can't be read"
+    except OSError as error:
+        wrong = f"can't be made: {error.strerror}"
+    if wrong:
+        raise InvalidInput("settings", [Violation(variable, f"{path}: {wrong}: give another folder")])

@@ -1,0 +1,31 @@
+"""What the command line says about a run that waits."""
+
+import pytest
+
+from protos.lwmecps.registry.v1 import run_pb2
+from services.cli import render
+
+
+def _run(waiting_for: str) -> run_pb2.Run:
+    return run_pb2.Run(id="run-1", state=run_pb2.RUN_STATE_RUNNING, waiting_for=waiting_for)
+
+
+def test_without_bars_a_line_says_it_at_first_now_and_then_and_when_it_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("services.cli.render.time.monotonic", lambda: now[0])
+    with render.RunBars(shown=False) as bars:
+        bars.update(_run(""))
+        for waited_s in range(5, 31, 5):
+            now[0] += 5
+            bars.update(_run(f"a worker: none has reported for {waited_s} s"))
+        bars.update(_run("Redis, for 5 s: away"))
+        bars.update(_run(""))
+        bars.update(_run(""))
+    assert capsys.readouterr().err.splitlines() == [
+        "run run-1: waiting for a worker: none has reported for 5 s",
+        "run run-1: waiting for a worker: none has reported for 20 s",
+        "run run-1: waiting for Redis, for 5 s: away",
+        "run run-1: goes on",
+    ]

@@ -110,7 +110,7 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():
-            wait_until_healthy(children[name], address, NAMES[name], tell)
+            wait_until_healthy(children[name], address, tell)
         yield system
 
 
@@ -155,13 +155,13 @@ def _port(address: str) -> str:
     return address.rpartition(":")[2]
 
 
-def wait_until_healthy(child: Child, address: str, service: str, tell: Callable[[str], None]) -> None:
-    """Return when the service at `address` says that it and all that it depends on is SERVING.
+def wait_until_healthy(child: Child, address: str, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Return when the service at `address`, of which kind the child's name says, and all that it depends on is SERVING.
 
     Raises `ProcessFailed` when it ends or takes too long; `tell` hears what is waited for.
     """
     began = time.monotonic()
-    told = ""
+    told, service = "", NAMES[child.name.partition("-")[0]]
     with connect(address, read(ClientSettings, ClientSettings.prefix)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() - began < START_S:

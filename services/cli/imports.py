@@ -1,0 +1,113 @@
+"""`lwmecps import KIND FILE…`: traces, topologies and clusters of others as tasks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lwmecps_core.config import config, parse
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.files import TaskFile, read_task_file
+from lwmecps_core.tasks.importers.options import CsvOptions, LoadOptions
+from services.cli.files import write_whole
+from services.cli.loads import checked, tell_notes
+from services.cli.options import Given, Section, with_options
+from services.cli.render import console, errors
+from services.cli.tasks import register
+
+app = typer.Typer(
+    help="Make tasks of what others publish or measured: load, places and links, clusters.", no_args_is_help=True
+)
+Files = Annotated[list[Path], typer.Argument(help="The source's files.", show_default=False)]
+
+
+@config
+class OutputOptions:
+    """Where a task goes, and on which cluster it is."""
+
+    out: Path | None = None
+    """File to write (.yaml, or .json, which is read faster); standard output if none is given."""
+    create: bool = False
+    """Register the task in place of writing it."""
+    scale_to: float | None = None
+    """Scale the load: the busiest needs this share of what serves it at the peak."""
+    strict: bool = False
+    """Refuse a load that can't be served."""
+
+
+@config
+class ClusterOption:
+    """On which cluster the load comes."""
+
+    cluster: Path | None = None
+    """Task file whose nodes and deployments get the load, joined by name; a made-up cluster if none is given."""
+
+
+OUTPUT = Section("Output", (OutputOptions,))
+LOAD = Section("Task", (ClusterOption, LoadOptions))
+
+
+@app.command()
+@with_options(Section("Table", (CsvOptions,)), LOAD, OUTPUT)
+def csv(ctx: typer.Context, files: Files, given: Given) -> None:
+    """Load in tables of text: one value per row (--value), or one column per node; units and times are asked for."""
+    from lwmecps_core.tasks.importers.csv_load import read_csv
+
+    options = _read(CsvOptions, given["Table"])
+    _load(ctx, given, lambda top, nodes: read_csv(files, options, top, nodes), bool(options.node) or not options.value)
+
+
+def _load(ctx: typer.Context, given: Given, read: Any, places: bool) -> None:
+    """A load, read with what `--top` and `--stations` ask for, as a task or distribution."""
+    from lwmecps_core.tasks.importers.assemble import with_load
+    from lwmecps_core.tasks.importers.loads import stations_wanted
+
+    chosen = dict(given["Task"])
+    template = _template(chosen.pop("cluster", None))
+    options = _read(LoadOptions, chosen)
+    nodes = [node.name for node in template.cluster.nodes] if template else None
+    made = with_load(read(options.top, stations_wanted(options, nodes, places)), template, options)
+    deliver(ctx, made.item, made.notes, "the imported load", given["Output"])
+
+
+def deliver(ctx: typer.Context, item: Any, notes: Sequence[str], source: str, given: Mapping[str, Any]) -> None:
+    """Say what was mapped, assumed and dropped, what load comes and what it needs; then write or register the task."""
+    from lwmecps_core.tasks.importers.output import to_json, to_yaml
+
+    output = _read(OutputOptions, given)
+    (made,) = checked(TaskFile((item,), tuple(notes)), source, output.scale_to, output.strict)
+    if output.create:
+        created = register(ctx.obj, made)
+        console.print(f"{created.id}  {created.name}", highlight=False)
+    if output.out is None:
+        if not output.create:
+            print(*to_yaml(made, notes), sep="", end="")
+        return
+    pieces = to_json(made) if output.out.suffix == ".json" else to_yaml(made, notes)
+    try:
+        write_whole(output.out, (piece.encode() for piece in pieces))
+    except OSError as error:
+        raise InvalidInput("command line", [Violation("--out", f"{output.out} can't be written: {error}")]) from None
+    errors.print(f"written: {output.out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _template(path: Path | None) -> TaskSpec | None:
+    if path is None:
+        return None
+    file = read_task_file(path)
+    tell_notes(tuple(f"{path.name}: {note}" for note in file.notes))
+    found = file.only(str(path))
+    if not isinstance(found, TaskSpec):
+        raise InvalidInput(str(path), [Violation("--cluster", "holds a distribution: a task with nodes is needed")])
+    return found
+
+
+def _read(cls: Any, given: Mapping[str, Any]) -> Any:
+    """Options as their class; what is wrong is named as it is on the command line."""
+    try:
+        return parse(cls, given, "command line")
+    except InvalidInput as error:
+        named = [Violation("--" + v.field.replace("_", "-"), v.reason) for v in error.violations]
+        raise InvalidInput(error.source, named) from None

@@ -10,7 +10,13 @@ from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.files import TaskFile, read_task_file
-from lwmecps_core.tasks.importers.options import CsvOptions, LoadOptions
+from lwmecps_core.tasks.importers.options import (
+    AlibabaOptions,
+    AzureOptions,
+    CsvOptions,
+    LoadOptions,
+    PrometheusOptions,
+)
 from services.cli.files import write_whole
 from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, with_options
@@ -57,6 +63,42 @@ def csv(ctx: typer.Context, files: Files, given: Given) -> None:
 
     options = _read(CsvOptions, given["Table"])
     _load(ctx, given, lambda top, nodes: read_csv(files, options, top, nodes), bool(options.node) or not options.value)
+
+
+@app.command("azure-functions")
+@with_options(Section("Azure Functions 2019", (AzureOptions,)), LOAD, OUTPUT)
+def azure_functions(ctx: typer.Context, files: Files, given: Given) -> None:
+    """Invocations per minute, and durations, of Azure Functions in 2019: one file a day of each."""
+    from lwmecps_core.tasks.importers.azure import read_azure
+
+    options = _read(AzureOptions, given["Azure Functions 2019"])
+    _load(ctx, given, lambda top, nodes: read_azure(files, options, top, nodes), False)
+
+
+@app.command("alibaba-microservices")
+@with_options(Section("Alibaba 2022", (AlibabaOptions,)), LOAD, OUTPUT)
+def alibaba_microservices(ctx: typer.Context, files: Files, given: Given) -> None:
+    """Call rates and response times of Alibaba's microservices in 2022 (MSRTMCR)."""
+    from lwmecps_core.tasks.importers.alibaba import read_alibaba
+
+    options = _read(AlibabaOptions, given["Alibaba 2022"])
+    _load(ctx, given, lambda top, nodes: read_alibaba(files, options, top, nodes), False)
+
+
+@app.command()
+@with_options(Section("Prometheus", (PrometheusOptions,)), LOAD, OUTPUT)
+def prometheus(ctx: typer.Context, files: Files, given: Given) -> None:
+    """Load in answers of Prometheus to range queries (/api/v1/query_range)."""
+    from lwmecps_core.tasks.importers.prometheus import read_prometheus, refuse_nothing_named
+
+    options = _read(PrometheusOptions, given["Prometheus"])
+    refuse_nothing_named(options)
+    _load(
+        ctx,
+        given,
+        lambda top, nodes: read_prometheus(files, options, top, nodes),
+        bool(options.node or options.deployment),
+    )
 
 
 def _load(ctx: typer.Context, given: Given, read: Any, places: bool) -> None:

@@ -15,11 +15,13 @@ from lwmecps_core.tasks.importers.loads import Load, Series, listed
 from lwmecps_core.tasks.importers.options import LoadOptions, seconds
 from lwmecps_core.tasks.importers.tables import Floats
 from lwmecps_core.tasks.names import canonical, natural
-from lwmecps_core.tasks.user_form import to_task
+from lwmecps_core.tasks.user_form import TIMEOUT_MS, to_task
 from lwmecps_core.tasks.workload import users_table
 
 NODE = {"cpu": 8.0, "ram": 16_384.0, "avg_latency": 2.0}
 """Of a made-up node: cores, MiB, ms."""
+PATIENCE = 4.0
+"""Timeout of a made-up deployment, in times of a request's CPU time, but at least the usual one."""
 MOST_SERIES = 200
 """From which number on somebody must say how many nodes are meant."""
 TOLERANCE = 1e-6
@@ -59,7 +61,7 @@ def _made_up(load: Load, options: LoadOptions) -> tuple[TaskSpec, list[str]]:
         at[node] = at.get(node, 0.0) + float(weight)
     deployments = [
         {"name": name, "node": max(at, key=lambda node: at[node])}
-        | ({"cpu_time_ms": known[name]} if name in known else {})
+        | ({"cpu_time_ms": known[name], "timeout_ms": max(TIMEOUT_MS, PATIENCE * known[name])} if name in known else {})
         for name, at in of.items()
     ]
     columns = np.array([nodes.index(node) for node, _ in homes])

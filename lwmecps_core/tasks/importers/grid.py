@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from lwmecps_core.tasks.importers.tables import Floats, refused
 
 MOST_CELLS = 3 * 2**20
 """Steps × series that are kept: a task of more takes over 500 MiB to make."""
+NEVER = -(2**60)
 OFF = 1e-3
 """How far a time may be from a whole step, in steps."""
 Cell = TypeVar("Cell", np.float64, np.int32)
@@ -67,18 +68,24 @@ class Clock:
 
 @dataclass
 class Grid:
-    """Sums of values by step and column; `column_of[series]` is −1 for series that are left out."""
+    """Sums of values by step and column; `column_of[series]` is −1 for series that are left out.
+
+    `shared` says that several series may have one column: their values are added up.
+    """
 
     column_of: NDArray[np.int64] | None
+    shared: bool
     rules: Steps
     describe: Callable[[int, int], str]
     """Step and series, for people."""
+    told: bool = True
+    """Whether disorder and several values in a step are worth a word."""
     base: int = 0
     used: int = 0
     columns: int = 0
     cells: Floats = field(default_factory=lambda: np.zeros((0, 1)))
     counts: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 1), np.int32))
-    newest: NDArray[np.int64] = field(default_factory=lambda: np.full(1, -1, np.int64))
+    newest: NDArray[np.int64] = field(default_factory=lambda: np.full(1, NEVER))
     total: float = 0.0
     """All values that came in, those of series that are left out among them."""
     early: int = 0
@@ -87,15 +94,15 @@ class Grid:
     def add(self, part: Part) -> None:
         """Raises `InvalidInput` for a second value in one step where that is refused, and for too large a grid."""
         self._reach(part)
-        columns = part.series if self.column_of is None else self.column_of[part.series]
-        shape = part.values.shape
-        columns, steps = np.broadcast_to(columns, shape), np.broadcast_to(part.steps - self.base, shape)
-        how = HOW[self.rules.duplicates]
-        early, first, clash = scan.accumulate(part.values, steps, columns, how, self.cells, self.counts, self.newest)
+        shape, how = part.values.shape, HOW[self.rules.duplicates]
+        series, steps = np.broadcast_to(part.series, shape), np.broadcast_to(part.steps - self.base, shape)
+        columns = series if self.column_of is None else np.broadcast_to(self.column_of[part.series], shape)
+        early, first, clash = scan.accumulate(
+            part.values, steps, series, columns, self.shared, how, self.cells, self.counts, self.newest
+        )
         if clash >= 0:
             row, column = divmod(clash, shape[1])
-            series = int(np.broadcast_to(part.series, shape)[row, column])
-            what = self.describe(int(steps[row, column]) + self.base, series)
+            what = self.describe(int(steps[row, column]) + self.base, int(series[row, column]))
             advice = (
                 "duplicates sum, mean, max or last (clocks that go back an hour repeat it: give times with offsets)"
             )
@@ -118,40 +125,39 @@ class Grid:
             raise refused(where, ".", "holds no value")
         first, last = int(rows[0]), int(rows[-1]) + 1
         counts, cells, said = counts[first:last], cells[first:last], []
-        if (several := int((counts > 1).sum())) and self.rules.duplicates != "refuse":
-            said.append(f"{several:,} steps of series have several values (duplicates: {self.rules.duplicates})")
-            if self.rules.duplicates == "mean":
-                cells = cells / np.maximum(counts, 1)
-        if self.early:
+        sizes = np.bincount(self.column_of[self.column_of >= 0]) if self.shared and self.column_of is not None else 1
+        several = int(np.maximum(counts - sizes, 0).sum())
+        if several and self.rules.duplicates == "refuse":
+            raise refused(where, ".", f"{several:,} steps of series have several values: say duplicates sum")
+        if several and self.told:
+            said.append(f"{several:,} values are not the first of their step (duplicates: {self.rules.duplicates})")
+        if self.rules.duplicates == "mean":
+            cells = cells / np.maximum(counts, 1)
+        if self.early and self.told:
             said.append(
                 f"{self.early:,} values are older than one before ({self.first_early}): put where their time is"
             )
         self.base += first
-        empty = counts == 0
-        if empty.any():
-            cells = self._filled(cells, empty, where, names, at)
-            said.append(
-                f"{int(empty.sum()):,} of {empty.size:,} steps of series had no value (gaps: {self.rules.gaps})"
-            )
+        gaps = np.maximum(sizes - counts, 0)
+        if gaps.any():
+            cells = self._filled(cells, gaps, where, names, at)
+            said.append(f"{int(gaps.sum()):,} steps of series had no value (gaps: {self.rules.gaps})")
         return cells, said
 
     def _filled(
-        self,
-        cells: Floats,
-        empty: NDArray[np.bool_],
-        where: Path,
-        names: Callable[[int], str],
-        at: Callable[[int], str],
+        self, cells: Floats, gaps: NDArray[Any], where: Path, names: Callable[[int], str], at: Callable[[int], str]
     ) -> Floats:
+        empty = gaps > 0
         step, column = (int(i[0]) for i in np.nonzero(empty))
         what = f"{names(column)} has no value at {at(step + self.base)}"
         if self.rules.gaps == "refuse":
-            reason = f"{what}, one of {int(empty.sum()):,} gaps in {empty.size:,} steps of series"
+            reason = f"{what}, one of {int(gaps.sum()):,} gaps in {len(cells):,} steps"
             raise refused(where, ".", f"{reason}: say gaps zero, last or linear, or another step")
-        filled = cells.copy()
         if self.rules.gaps == "zero":
-            filled[empty] = 0.0
-            return filled
+            return cells
+        if self.shared:
+            raise refused(where, ".", f"{what}: gaps of series that are dealt to stations can be zero only")
+        filled = cells.copy()
         for c in range(cells.shape[1]):
             known = np.flatnonzero(~empty[:, c])
             if not known.size or (self.rules.gaps == "last" and known[0] > 0):
@@ -186,9 +192,10 @@ class Grid:
                 rows = max(used, min(2 * rows, MOST_CELLS // wide))
             self.cells = _grown(self.cells, rows, wide, shift, self.used)
             self.counts = _grown(self.counts, rows, wide, shift, self.used)
-            newest = np.full(wide, -1, np.int64)
-            newest[: len(self.newest)] = self.newest + shift
-            self.newest = newest
+            self.newest += shift
+        if (last := int(part.series.max())) >= len(self.newest):
+            more = np.full(max(last + 1, 2 * len(self.newest)) - len(self.newest), NEVER)
+            self.newest = np.concatenate([self.newest, more])
         self.base, self.used = self.base - shift, used
 
 

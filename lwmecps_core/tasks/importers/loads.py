@@ -73,16 +73,21 @@ def gather(
     source: Path,
     top: int | None = None,
     stations: Sequence[str] = (),
+    ordered: bool = True,
 ) -> Gathered:
     """All values that `read` gives, on one grid: one column per series, or per station that series are dealt to.
 
-    The source is read twice where `top` or `stations` ask for less than all series. Raises `InvalidInput` as `Grid`.
+    The source is read twice where `top` or `stations` ask for less than all series; unless `ordered`, disorder and
+    several values in a step are its format, and nothing to speak of. Raises `InvalidInput` as `Grid`.
     """
     column_of, said, weights = None, list[str](), np.zeros(0)
     if top or stations:
         weights = totals(read())
         column_of, said = _chosen(weights, label, top, stations)
-    grid = Grid(column_of, rules, lambda step, series: f"{label(series)} at {at(step)}")
+    if stations and rules.duplicates not in ("refuse", "sum"):
+        reason = f"{rules.duplicates} of series that are dealt to stations is not known: say sum"
+        raise InvalidInput("command line", [Violation("--duplicates", reason)])
+    grid = Grid(column_of, bool(stations), rules, lambda step, series: f"{label(series)} at {at(step)}", told=ordered)
     for part in read():
         grid.add(part)
     if column_of is None:

@@ -63,6 +63,44 @@ class CsvOptions(Steps):
 
 
 @config
+class PrometheusOptions(Steps):
+    """What the series of a range query are."""
+
+    unit: LoadUnit
+    """What the numbers are: requests per second, requests in a step, or users who are there."""
+    step: Duration
+    """The query's step, with its unit: 60s."""
+    node: str = ""
+    """Label with the node where the users are."""
+    deployment: str = ""
+    """Label with the deployment that they ask."""
+    request_interval: Duration | None = None
+    """How often a user asks, with its unit; needed for users, 1s otherwise."""
+
+
+@config
+class AzureOptions:
+    """What becomes a series."""
+
+    group: Literal["function", "app", "owner"] = "app"
+    """What is one series: a function, all functions of an application, or of an owner."""
+    trigger: tuple[str, ...] = ()
+    """Only invocations by this trigger (http, queue, …), all if none is named; may be repeated."""
+
+
+@config
+class AlibabaOptions:
+    """What is missing in call rates that were published normalised."""
+
+    calls_per_s: Annotated[float, Field(gt=0)]
+    """Calls per second that a rate of 1 stands for: the data is max–min normalised, and doesn't say."""
+    calls: tuple[Literal["providerrpc", "http", "consumermq"], ...] = ("providerrpc", "http")
+    """Kinds of calls that count as requests; may be repeated."""
+    gaps: Literal["refuse", "zero"] = "zero"
+    """Steps in which a microservice has no row."""
+
+
+@config
 class LoadOptions:
     """What task a load becomes."""
 

@@ -247,19 +247,23 @@ def hashes(data: Any, starts: Any, ends: Any, out: Any) -> None:
 
 
 @_compiled
-def accumulate(values: Any, steps: Any, columns: Any, how: int, cells: Any, counts: Any, newest: Any) -> Any:
+def accumulate(
+    values: Any, steps: Any, series: Any, columns: Any, shared: bool, how: int, cells: Any, counts: Any, newest: Any
+) -> Any:
     """Add values `[R, C]` to `cells[step, column]`; NaN is no value, and a column below 0 is left out.
 
-    `newest` is the last step of each column so far. Returns how many values were earlier than one before, the row of
-    the first of these, and the flat index of the first that found its cell taken where that is refused (else −1).
+    `newest` is the last step of each series so far; of columns that series share, a value is a second one where its
+    series has that step already. Returns how many values were earlier than one before, the row of the first of these,
+    and the flat index of the first that is a second one where that is refused (else −1).
     """
     early, first_early = 0, -1
     for r in range(values.shape[0]):
         for c in range(values.shape[1]):
-            value, step, column = values[r, c], steps[r, c], columns[r, c]
+            value, step, column, one = values[r, c], steps[r, c], columns[r, c], series[r, c]
             if column < 0 or np.isnan(value):
                 continue
-            if counts[step, column] > 0 and how == REFUSE:
+            taken = newest[one] == step if shared else counts[step, column] > 0
+            if taken and how == REFUSE:
                 return early, first_early, r * values.shape[1] + c
             if how == MAX:
                 cells[step, column] = max(cells[step, column], value) if counts[step, column] else value
@@ -268,10 +272,10 @@ def accumulate(values: Any, steps: Any, columns: Any, how: int, cells: Any, coun
             else:
                 cells[step, column] += value
             counts[step, column] += 1
-            if step < newest[column]:
+            if step < newest[one]:
                 first_early = r if first_early < 0 else first_early
                 early += 1
-            newest[column] = max(newest[column], step)
+            newest[one] = max(newest[one], step)
     return early, first_early, -1
 
 

@@ -5,7 +5,7 @@ import csv
 import gzip
 import lzma
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -46,6 +46,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def take(self, rows: NDArray[np.int64]) -> "Rows":
+        """Some of the rows."""
+        return replace(self, starts=self.starts[rows], ends=self.ends[rows], lines=self.lines[rows])
 
     def text(self, row: int, column: int) -> str:
         """What stands in a field."""

@@ -8,14 +8,20 @@ import typer
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import EnvId, TaskSpec
 from lwmecps_core.tasks.files import TaskFile, read_task_file
 from lwmecps_core.tasks.importers.options import (
     AlibabaOptions,
     AzureOptions,
     CsvOptions,
+    Distance,
+    EdgeSimPyOptions,
+    EuaOptions,
     LoadOptions,
+    MatrixOptions,
+    PlacesOptions,
     PrometheusOptions,
+    YafsOptions,
 )
 from services.cli.files import write_whole
 from services.cli.loads import checked, tell_notes
@@ -26,6 +32,7 @@ from services.cli.tasks import register
 app = typer.Typer(
     help="Make tasks of what others publish or measured: load, places and links, clusters.", no_args_is_help=True
 )
+OneFile = Annotated[Path, typer.Argument(help="The source's file.", show_default=False)]
 Files = Annotated[list[Path], typer.Argument(help="The source's files.", show_default=False)]
 
 
@@ -51,8 +58,22 @@ class ClusterOption:
     """Task file whose nodes and deployments get the load, joined by name; a made-up cluster if none is given."""
 
 
+@config
+class KubectlOptions:
+    """Whose Deployments become the task's."""
+
+    namespace: str = ""
+    """Whose Deployments to take; the only namespace that has any if none is given."""
+    env_id: EnvId = "lwmecps-v3"
+    """Environment version."""
+
+
 OUTPUT = Section("Output", (OutputOptions,))
 LOAD = Section("Task", (ClusterOption, LoadOptions))
+PLACES = Section(
+    "Task", (ClusterOption, PlacesOptions), notes={"cluster": "here: whose round trips become the source's"}
+)
+SCENARIO = Section("Task", (PlacesOptions,))
 
 
 @app.command()
@@ -99,6 +120,71 @@ def prometheus(ctx: typer.Context, files: Files, given: Given) -> None:
         lambda top, nodes: read_prometheus(files, options, top, nodes),
         bool(options.node or options.deployment),
     )
+
+
+@app.command("latency-matrix")
+@with_options(Section("Matrix", (MatrixOptions,)), PLACES, OUTPUT)
+def latency_matrix(ctx: typer.Context, file: OneFile, given: Given) -> None:
+    """Round trips in a square or long table; units and directions are asked for."""
+    from lwmecps_core.tasks.importers.matrix import read_matrix
+
+    _places(ctx, given, read_matrix(file, _read(MatrixOptions, given["Matrix"])))
+
+
+@app.command("topology-zoo")
+@with_options(Section("Distance", (Distance,)), PLACES, OUTPUT)
+def topology_zoo(ctx: typer.Context, file: OneFile, given: Given) -> None:
+    """Places and links of the Internet Topology Zoo (GraphML)."""
+    from lwmecps_core.tasks.importers.topology_zoo import read_topology_zoo
+
+    _places(ctx, given, read_topology_zoo(file, _read(Distance, given["Distance"])))
+
+
+@app.command()
+@with_options(Section("EUA", (EuaOptions,)), PLACES, OUTPUT)
+def eua(ctx: typer.Context, files: Files, given: Given) -> None:
+    """Sites and users of the EUA datasets (CSV)."""
+    from lwmecps_core.tasks.importers.eua import read_eua
+
+    _places(ctx, given, read_eua(files, _read(EuaOptions, given["EUA"])))
+
+
+@app.command()
+@with_options(Section("EdgeSimPy", (EdgeSimPyOptions,)), SCENARIO, OUTPUT)
+def edgesimpy(ctx: typer.Context, file: OneFile, given: Given) -> None:
+    """A scenario of EdgeSimPy (JSON); it has no units, so they are asked for."""
+    from lwmecps_core.tasks.importers.edgesimpy import read_edgesimpy
+
+    _places(ctx, given, read_edgesimpy(file, _read(EdgeSimPyOptions, given["EdgeSimPy"])))
+
+
+@app.command()
+@with_options(Section("YAFS", (YafsOptions,)), SCENARIO, OUTPUT)
+def yafs(ctx: typer.Context, files: Files, given: Given) -> None:
+    """A scenario of YAFS (JSON): network, and applications, allocation and users where there are such files."""
+    from lwmecps_core.tasks.importers.yafs import read_yafs
+
+    _places(ctx, given, read_yafs(files, _read(YafsOptions, given["YAFS"])))
+
+
+@app.command()
+@with_options(Section("Cluster", (KubectlOptions,)), OUTPUT)
+def kubectl(ctx: typer.Context, files: Files, given: Given) -> None:
+    """What `kubectl get nodes,deployments,pods,limitranges -o yaml` wrote, without a cluster at hand."""
+    from services.cli.kubectl_dump import read_dump  # the Kubernetes client takes long to import
+
+    task, said = read_dump(files, _read(KubectlOptions, given["Cluster"]))
+    deliver(ctx, task, said, str(files[0]), given["Output"])
+
+
+def _places(ctx: typer.Context, given: Given, places: Any) -> None:
+    """Places as a task of their own, or as the round trips of the one in `--cluster`."""
+    from lwmecps_core.tasks.importers.places import with_places
+
+    chosen = dict(given["Task"])
+    template = _template(chosen.pop("cluster", None))
+    made = with_places(places, template, _read(PlacesOptions, chosen))
+    deliver(ctx, made.item, made.notes, str(places.source), given["Output"])
 
 
 def _load(ctx: typer.Context, given: Given, read: Any, places: bool) -> None:

@@ -137,3 +137,89 @@ def seconds(text: str, option: str) -> float:
         reason = f"{text!r} is no length of time with a unit: write, for example, {SECONDS.example}"
         raise InvalidInput("command line", [Violation(option, reason)])
     return found
+
+
+@config
+class PlacesOptions:
+    """What task places become."""
+
+    name: Name | None = None
+    """The task's name; that of the file if none is given."""
+    env_id: EnvId | None = None
+    """Environment version; that of `--cluster`, or lwmecps-v3."""
+
+
+@config
+class Distance:
+    """How long light takes: the source has places, and no latency."""
+
+    km_per_ms: Annotated[float, Field(gt=0)] = 200.0
+    """Kilometres in a millisecond, one way: two thirds of the speed of light in fibre."""
+    detour: Annotated[float, Field(ge=1)] = 1.0
+    """How much longer a line is than the way as the crow flies."""
+    base_ms: Annotated[float, Field(ge=0)] = 1.0
+    """Round trip that any two nodes have besides."""
+
+
+@config
+class MatrixOptions:
+    """What the numbers of a latency matrix are."""
+
+    unit: Literal["us", "ms", "s"]
+    """The unit of the numbers."""
+    direction: Literal["rtt", "one-way"]
+    """Whether a number is a round trip or the delay one way, from row to column."""
+    source: str = ""
+    """Long tables: column with the node where it was measured."""
+    target: str = ""
+    """Long tables: column with the node to which it was measured."""
+    value: str = ""
+    """Long tables: column with the latency."""
+    delimiter: Annotated[str, Field(max_length=2)] = ""
+    """What separates fields: one character, or \\t; a tab in .tsv files, else a comma."""
+    symmetrise: Literal["mean", "max"] = "mean"
+    """Which of two round trips counts that were measured from both ends."""
+    only: tuple[str, ...] = ()
+    """Keep only this node; may be repeated."""
+
+
+@config
+class EuaOptions(Distance):
+    """How many sites become nodes."""
+
+    top: Annotated[int, Field(ge=1, le=200)] | None = None
+    """Keep only so many sites, those with most users nearest to them; the others' users go to the nearest of these."""
+    request_interval: Duration = "10s"
+    """How often a user asks, with its unit: the data has users, and no requests."""
+
+
+@config
+class EdgeSimPyOptions:
+    """Units of a scenario, which its file doesn't have."""
+
+    cpu_unit: Literal["cores", "millicores"]
+    """The unit of cpu and cpu_demand."""
+    memory_unit: Literal["MiB", "MB", "GiB", "GB"]
+    """The unit of memory and memory_demand."""
+    delay_unit: Literal["us", "ms", "s"]
+    """The unit of delay and wireless_delay."""
+    request_interval: Duration = "10s"
+    """How often a user asks, with its unit."""
+
+
+@config
+class YafsOptions:
+    """Units of a scenario, which its files don't have."""
+
+    time_unit: Literal["us", "ms", "s"]
+    """The unit of simulated time: of PR, lambda, and IPT's."""
+    ram_unit: Literal["MiB", "MB", "GiB", "GB"]
+    """The unit of RAM."""
+    ipt_per_core: Annotated[float, Field(gt=0)]
+    """Instructions that one core does in a unit of time: a node has IPT divided by this many cores."""
+
+
+MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+"""Unit of time → milliseconds."""
+MIB = {"MiB": 1.0, "MB": 1e6 / 2**20, "GiB": 1024.0, "GB": 1e9 / 2**20}
+"""Unit of memory → MiB."""

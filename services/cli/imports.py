@@ -9,7 +9,7 @@ import typer
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import EnvId, TaskSpec
-from lwmecps_core.tasks.files import TaskFile, read_task_file
+from lwmecps_core.tasks.files import TaskFile, read_task_file, replay_notes
 from lwmecps_core.tasks.importers.options import (
     AlibabaOptions,
     AzureOptions,
@@ -205,7 +205,8 @@ def deliver(ctx: typer.Context, item: Any, notes: Sequence[str], source: str, gi
     from lwmecps_core.tasks.importers.output import to_json, to_yaml
 
     output = _read(OutputOptions, given)
-    (made,) = checked(TaskFile((item,), tuple(notes)), source, output.scale_to, output.strict)
+    notes = (*notes, *replay_notes(item))
+    (made,) = checked(TaskFile((item,), notes), source, output.scale_to, output.strict)
     if output.create:
         created = register(ctx.obj, made)
         console.print(f"{created.id}  {created.name}", highlight=False)

@@ -20,6 +20,8 @@ from lwmecps_core.tasks.workload import users_table
 
 NODE = {"cpu": 8.0, "ram": 16_384.0, "avg_latency": 2.0}
 """Of a made-up node: cores, MiB, ms."""
+MAX_REPLICAS = 8
+"""Of a made-up deployment: as in distributions, so that policies that learnt on these fit."""
 PATIENCE = 4.0
 """Timeout of a made-up deployment, in times of a request's CPU time, but at least the usual one."""
 MOST_SERIES = 200
@@ -73,6 +75,7 @@ def _made_up(load: Load, options: LoadOptions) -> tuple[TaskSpec, list[str]]:
         "node_name": nodes,
         "max_hardware": NODE,
         "deployments": deployments,
+        "max_pods": MAX_REPLICAS,
         "workload": {"pattern": "uniform", "base_users": (0.0,) * len(nodes), "share": share},
     }
     made, notes = to_task(given, str(load.source))

@@ -93,9 +93,10 @@ def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
         raise refused(file, ".", f"not readable: {error}") from None
     if not rows:
         raise refused(file, ".", "is empty")
-    named = any(_value(text) is None and text for text in rows[0][1])
+    corner = not rows[0][1][0] and len(rows[0][1]) == len(rows)  # names may be numbers
+    named = corner or any(_value(text) is None and text for text in rows[0][1])
     header, body = (rows[0][1], rows[1:]) if named else ([], rows)
-    first = named and all(len(row) == len(body) + 1 for _, row in body)
+    first = named and all(len(row) == len(body) + 1 and (corner or _value(row[0]) is None) for _, row in body)
     names = [row[0] for _, row in body] if first else header or [f"node-{i + 1}" for i in range(len(body))]
     if first and header[-len(body) :] != names:
         raise refused(file, "line 1", f"names columns {listed(header[-len(body) :])}, but rows are {listed(names)}")

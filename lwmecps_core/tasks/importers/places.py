@@ -11,7 +11,7 @@ import numpy as np
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import ClusterSpec, TaskSpec
-from lwmecps_core.tasks.importers.assemble import NODE, Imported
+from lwmecps_core.tasks.importers.assemble import MAX_REPLICAS, NODE, Imported
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import PlacesOptions
 from lwmecps_core.tasks.importers.tables import Floats, refused
@@ -70,6 +70,7 @@ def with_places(places: Places, template: TaskSpec | None, options: PlacesOption
             for i, j in combinations(range(len(places.names)), 2)
         ],
         "workload": dict(places.workload),
+        "max_pods": MAX_REPLICAS,
     }
     if places.deployments:
         given["deployments"] = [dict(one) for one in places.deployments]

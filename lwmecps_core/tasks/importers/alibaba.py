@@ -25,7 +25,7 @@ def read_alibaba(
     files: Sequence[Path], options: AlibabaOptions, top: int | None = None, stations: Sequence[str] = ()
 ) -> Load:
     """The load in tables of call rates; raises `InvalidInput` for columns that are missing and times between steps."""
-    reading = _Reading(files, options)
+    reading = _AlibabaReading(files, options)
     rules = Steps(gaps=options.gaps, duplicates="sum")
     found = gather(
         reading.parts,
@@ -62,7 +62,7 @@ def read_alibaba(
     )
 
 
-class _Reading:
+class _AlibabaReading:
     """Columns that are read, names of the microservices, and rate-weighted response times and rates of each so far."""
 
     def __init__(self, files: Sequence[Path], options: AlibabaOptions) -> None:

@@ -38,7 +38,7 @@ def read_azure(
 
     Raises `InvalidInput` for files that are neither, and for days that are missing in between.
     """
-    reading = _Reading(files, options)
+    reading = _AzureReading(files, options)
     label, at = reading.label, lambda step: f"minute {step % MINUTES + 1} of day {step // MINUTES}"
     found = gather(reading.parts, label, at, RULES, reading.invocations[0], top, stations, ordered=False)
     series = [Series(node=name) for name in found.stations or map(label, (int(m[0]) for m in found.members))]
@@ -66,7 +66,7 @@ def read_azure(
     )
 
 
-class _Reading:
+class _AzureReading:
     """Which file is what, and the names of the series so far."""
 
     def __init__(self, files: Sequence[Path], options: AzureOptions) -> None:

@@ -26,7 +26,7 @@ def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None,
     `top` keeps the busiest series only, `stations` are dealt all of them. Raises `InvalidInput` with file, line, column
     and value for everything that is not as `options` say.
     """
-    reading = _Reading(files, options)
+    reading = _CsvReading(files, options)
     interval_s, assumed = interval_of(options.unit, options.request_interval)
     step_s = reading.step_s
     found = gather(reading.parts, reading.label, reading.at, options, files[0], top, stations)
@@ -51,7 +51,7 @@ def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None,
     )
 
 
-class _Reading:
+class _CsvReading:
     """Which columns are read, and the names of the series so far."""
 
     def __init__(self, files: Sequence[Path], options: CsvOptions) -> None:

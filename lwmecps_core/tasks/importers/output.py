@@ -63,10 +63,10 @@ def _recording(item: Item) -> Mapping[str, Sequence[float]] | Sequence[Sequence[
         return item.recorded_users
     if not item.workload.recorded_users:
         return ()
-    return _Columns([node.name for node in item.cluster.nodes], item.workload.recorded_users)
+    return _RecordedColumns([node.name for node in item.cluster.nodes], item.workload.recorded_users)
 
 
-class _Columns(Mapping[str, Sequence[float]]):
+class _RecordedColumns(Mapping[str, Sequence[float]]):
     """Columns of rows by name, made one at a time."""
 
     def __init__(self, names: Sequence[str], rows: Sequence[Sequence[float]]) -> None:

@@ -81,7 +81,7 @@ def _item(data: dict[str, Any], source: str, root: Path) -> tuple[Item, list[str
         raise InvalidInput(source, [Violation("cluster", "can't stand beside node_name: use one form of the two")])
     task, notes = _task(data, source, root)
     _refuse_pods_that_fit_nowhere(task, source)
-    return task, notes + _resampling(task) + _unused(task)
+    return task, notes + replay_notes(task)
 
 
 def _task(data: dict[str, Any], source: str, root: Path) -> tuple[TaskSpec, list[str]]:
@@ -162,6 +162,11 @@ def _profile(given: dict[str, Any], where: str, sets: tuple[str, ...], source: s
     if not directory.is_dir():
         raise InvalidInput(source, [Violation(field, f"{directory} is not a directory")])
     return load_profiles(directory, pad)
+
+
+def replay_notes(item: Item) -> list[str]:
+    """What of a recording control intervals and episodes see, where that is not all of it."""
+    return _resampling(item) + (_unused(item) if isinstance(item, TaskSpec) else [])
 
 
 def _resampling(item: Item) -> list[str]:

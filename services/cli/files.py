@@ -1,15 +1,16 @@
 """Files that commands write."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is whole or absent, whatever happens meanwhile."""
+def write_whole(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Write a file, in one piece or in several, that is whole or absent, whatever happens meanwhile."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            file.writelines([data] if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
-from services.cli import acting, contexts, demo, doctor, policies, run_commands, runs, tasks, tokens, up
+from services.cli import acting, contexts, demo, doctor, imports, policies, run_commands, runs, tasks, tokens, up
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.help import PlainHelp
@@ -79,10 +79,11 @@ def root(
 for part in (up.app, doctor.app, demo.app, run_commands.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
 app.add_typer(tasks.app, name="task")
+app.add_typer(imports.app, name="import")
 app.add_typer(policies.app, name="policies")
 app.add_typer(contexts.app, name="context")
 app.add_typer(tokens.app, name="token")
-for part in (app, tasks.app, policies.app, contexts.app, tokens.app):
+for part in (app, tasks.app, imports.app, policies.app, contexts.app, tokens.app):
     for command in part.registered_commands:
         command.cls = PlainHelp
 

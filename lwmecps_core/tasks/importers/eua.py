@@ -1,0 +1,98 @@
+"""Sites and users of the EUA datasets (github.com/swinedge/eua-dataset), CSV.
+
+Files of sites (SITE_ID, LATITUDE, LONGITUDE, NAME, …) and of users (Latitude, Longitude, with or without other
+columns), in any order. Maps: sites to nodes, named site-SITE_ID; users to the site nearest to them, where they are base
+users. Assumes: round trips from distances (`Distance`), since there are no links; how often a user asks; users stay
+where they are. Drops: names, states and postcodes (which may be empty). The data has no capacities and no radius of
+coverage; users of Melbourne are generated, not observed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.tasks.importers.graphs import great_circle_km, one_way_ms, said_of, with_base
+from lwmecps_core.tasks.importers.loads import listed
+from lwmecps_core.tasks.importers.options import EuaOptions, seconds
+from lwmecps_core.tasks.importers.places import MOST_NODES, Places
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refused
+
+PIECE = 4096
+"""Users that are held against all sites at once."""
+
+
+def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
+    """Sites and users; raises `InvalidInput` for other columns, places off the globe, and ids that stand twice."""
+    sites, names, users = [np.zeros((0, 2))], Names(), [np.zeros((0, 2))]
+    for path in files:
+        table = Table(path)
+        header = table.header()
+        upper = [name.upper() for name in header]
+        columns = [table.column(upper, name, "EUA") for name in ("LATITUDE", "LONGITUDE")]
+        if "SITE_ID" in upper:
+            for rows in table.rows(upper, [*columns, upper.index("SITE_ID")]):
+                known = len(names.texts)
+                at = names.of(rows, [2])
+                if len(names.texts) != known + len(rows):
+                    row = int(np.flatnonzero(at < known)[0]) if (at < known).any() else _second(at)
+                    raise rows.refused(row, 2, f"{rows.text(row, 2)!r} stands twice")
+                sites.append(_places(rows))
+        else:
+            users += [_places(rows) for rows in table.rows(upper, columns)]
+    spots, people = np.concatenate(sites), np.concatenate(users)
+    if not len(spots):
+        raise refused(files[0], ".", "holds users: a file of sites (SITE_ID, LATITUDE, LONGITUDE) is needed beside it")
+    count = np.bincount(_nearest(people, spots), minlength=len(spots))
+    kept, said = np.arange(len(spots)), []
+    if options.top and options.top < len(spots):
+        kept = np.sort(np.argsort(-count, kind="stable")[: options.top])
+        count = np.bincount(_nearest(people, spots[kept]), minlength=len(kept))
+        said.append(f"top {options.top} of {len(spots)} sites; users of the others are at the nearest of these")
+    elif len(spots) > MOST_NODES:
+        raise refused(files[0], ".", f"{len(spots):,} sites are too many for a task (at most {MOST_NODES}): say --top")
+    nodes = [f"site-{names.texts[i][0]}" for i in kept]
+    ways = one_way_ms(great_circle_km(spots[kept], spots[kept]), options)
+    workload = {
+        "pattern": "uniform",
+        "base_users": [float(users) for users in count],
+        "request_interval_s": seconds(options.request_interval, "--request-interval"),
+    }
+    return Places(
+        source=files[0],
+        names=tuple(nodes),
+        rtt_ms=with_base(ways + ways.T, options),
+        notes=(
+            f"{len(nodes)} sites: {listed(nodes)}",
+            *said,
+            said_of(options),
+            *(
+                [f"{len(people):,} users, each at the nearest site, asks once per {options.request_interval}"]
+                if len(people)
+                else []
+            ),
+            "left out: names, states, postcodes",
+        ),
+        workload=workload if len(people) else {},
+    )
+
+
+def _second(at: NDArray[np.int64]) -> int:
+    """The row of the first that was there already."""
+    _, first = np.unique(at, return_index=True)
+    return int(np.setdiff1d(np.arange(len(at)), first)[0])
+
+
+def _places(rows: Rows) -> Floats:
+    found = rows.numbers(0, 2, "degrees", -180.0)
+    for column, most in ((0, 90.0), (1, 180.0)):
+        off = np.flatnonzero(~(np.abs(found[:, column]) <= most))
+        if off.size:
+            raise rows.refused(int(off[0]), column, f"{rows.text(int(off[0]), column)!r} is no latitude or longitude")
+    return found
+
+
+def _nearest(people: Floats, sites: Floats) -> NDArray[np.int64]:
+    pieces = [people[i : i + PIECE] for i in range(0, len(people), PIECE)]
+    return np.concatenate([np.zeros(0, np.int64), *(great_circle_km(some, sites).argmin(axis=1) for some in pieces)])

@@ -1,0 +1,102 @@
+"""A task of places and the latency between them: with the nodes of a cluster that is given, or with made-up ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lwmecps_core.config import parse
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.specs import ClusterSpec, TaskSpec
+from lwmecps_core.tasks.importers.assemble import MAX_REPLICAS, NODE, Imported
+from lwmecps_core.tasks.importers.loads import listed
+from lwmecps_core.tasks.importers.options import PlacesOptions
+from lwmecps_core.tasks.importers.tables import Floats, refused
+from lwmecps_core.tasks.names import canonical
+from lwmecps_core.tasks.user_form import to_task
+
+MOST_NODES = 200
+"""More would take more room than a task may (nodes × deployments × replicas)."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Nodes and the round trips between them `[N, N]` in ms; what else a source knows, in keys of the users' form."""
+
+    source: Path
+    names: tuple[str, ...]
+    rtt_ms: Floats
+    notes: tuple[str, ...] = ()
+    nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Node → what it has (`NodeInfo`), where the source knows it."""
+    deployments: Sequence[Mapping[str, Any]] = ()
+    workload: Mapping[str, Any] = field(default_factory=dict)
+
+
+def unique(names: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """Names that stand once: one that doesn't, or is empty, gets its id."""
+    count = {name: list(names).count(name) for name in names}
+    return [
+        name if name and count[name] == 1 else f"{name or 'node'}-{id_}" for name, id_ in zip(names, ids, strict=True)
+    ]
+
+
+def with_places(places: Places, template: TaskSpec | None, options: PlacesOptions) -> Imported:
+    """The places as a task; of a `template`, its task with these round trips.
+
+    Raises `InvalidInput` with both lists where names differ from the template's nodes.
+    """
+    if template is not None:
+        return _between(places, template, options)
+    if len(places.names) > MOST_NODES:
+        raise refused(places.source, ".", f"{len(places.names):,} nodes are too many for a task (at most {MOST_NODES})")
+    said = []
+    if not places.nodes:
+        size = f"{NODE['cpu']:g} cores, {NODE['ram']:g} MiB, {NODE['avg_latency']:g} ms from its users"
+        said.append(f"the source has no capacities: {len(places.names)} nodes of {size} each ({listed(places.names)})")
+    most = {key: max([has.get(key, 0.0) for has in places.nodes.values()] or [value]) for key, value in NODE.items()}
+    given: dict[str, Any] = {
+        "name": options.name or places.source.name.split(".")[0] or "imported",
+        "env_id": options.env_id or "lwmecps-v3",
+        "node_name": list(places.names),
+        "max_hardware": {key: value or NODE[key] for key, value in most.items() if key != "avg_latency"}
+        | {"avg_latency": most["avg_latency"]},
+        "node_info": {name: dict(has) for name, has in places.nodes.items()},
+        "links": [
+            {"between": [places.names[i], places.names[j]], "rtt_ms": float(places.rtt_ms[i, j])}
+            for i, j in combinations(range(len(places.names)), 2)
+        ],
+        "workload": dict(places.workload),
+        "max_pods": MAX_REPLICAS,
+    }
+    if places.deployments:
+        given["deployments"] = [dict(one) for one in places.deployments]
+    task, notes = to_task(given, str(places.source))
+    if not places.workload:
+        said.append("no load in the source: diurnal, 17 users at each node (import a load with --cluster FILE)")
+    if not places.nodes:
+        return Imported(task, (*places.notes, *said, *notes))
+    cores = sum(node.cpu_millicores for node in task.cluster.nodes) / 1e3
+    total = f"capacity: {cores:,.10g} cores and {sum(node.ram_mib for node in task.cluster.nodes):,.10g} MiB in all"
+    return Imported(task, (*places.notes, *said, *notes, total))
+
+
+def _between(places: Places, template: TaskSpec, options: PlacesOptions) -> Imported:
+    nodes = [node.name for node in template.cluster.nodes]
+    at = {canonical(name): i for i, name in enumerate(places.names)}
+    if set(at) != {canonical(name) for name in nodes}:
+        reason = (
+            f"the source's places ({listed(places.names)}) and the cluster's nodes ({listed(nodes)}) must be the same"
+        )
+        raise InvalidInput(str(places.source), [Violation("nodes", reason)])
+    order = [at[canonical(name)] for name in nodes]
+    rtt_ms = places.rtt_ms[np.ix_(order, order)].tolist()
+    cluster = ClusterSpec(nodes=template.cluster.nodes, rtt_ms=tuple(map(tuple, rtt_ms)))
+    changed: dict[str, Any] = {"cluster": cluster}
+    changed |= {key: value for key in ("name", "env_id") if (value := getattr(options, key)) is not None}
+    task: TaskSpec = parse(TaskSpec, vars(template) | changed, str(places.source))
+    said = "round trips are the source's; capacities, deployments, load, and whom users ask are the cluster file's"
+    return Imported(task, (*places.notes, said))

@@ -1,0 +1,131 @@
+"""Load from the answers of Prometheus to range queries (`/api/v1/query_range`,
+prometheus.io/docs/prometheus/latest/querying/api).
+
+Maps: each series of the matrix, by the labels that are named, to users at a node and the deployment that they ask;
+values as `unit` says; times, which are UTC. Assumes: a sample holds for one step. Drops: other labels (series that
+differ in them only are duplicates, summed if told so), warnings (which are said). A range query gives at most 11,000
+points per series, so a file is read whole; one of several queries may follow the other.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.tasks.importers import times
+from lwmecps_core.tasks.importers.grid import Clock, Part
+from lwmecps_core.tasks.importers.loads import Load, Series, gather, interval_of, listed, per_second, requests_of
+from lwmecps_core.tasks.importers.options import LOAD_UNITS, PrometheusOptions, seconds
+from lwmecps_core.tasks.importers.tables import refused
+
+MOST_BYTES = 2**27
+COUNTERS = ("_total", "_count", "_sum", "_bucket")
+
+
+def read_prometheus(
+    files: Sequence[Path], options: PrometheusOptions, top: int | None = None, stations: Sequence[str] = ()
+) -> Load:
+    """The load in answers to range queries.
+
+    Raises `InvalidInput` for answers of other kinds, raw counters, series without the label, and values below 0 or NaN.
+    """
+    step_s = seconds(options.step, "--step")
+    interval_s, assumed = interval_of(options.unit, options.request_interval)
+    clock = Clock(step_s, options, times.shown)
+    known: dict[Series, int] = {}
+    warnings: list[str] = []
+
+    def parts() -> Iterator[Part]:
+        clock.first = None
+        for path in files:
+            result, said = _matrix(path)
+            warnings.extend(said)
+            for i, one in enumerate(result):
+                yield _part(path, i, one, options, clock, known)
+
+    def label(series: int) -> str:
+        return list(known)[series].label
+
+    found = gather(parts, label, clock.at, options, files[0], top, stations)
+    series = [Series(node=name) for name in found.stations] or [list(known)[int(m[0])] for m in found.members]
+    labels = [
+        f"{what} is label {name!r}"
+        for what, name in (("node", options.node), ("deployment", options.deployment))
+        if name
+    ]
+    notes = [
+        f"read as {LOAD_UNITS[options.unit]}: {listed([s.label for s in series])}",
+        ", ".join(labels) or "no label is named: one load of all series",
+        f"{len(found.values):,} steps of {step_s:g} s from {clock.at(found.base)}",
+        *assumed,
+        *(f"Prometheus warned: {text}" for text in dict.fromkeys(warnings)),
+        *found.notes,
+    ]
+    return Load(
+        source=files[0],
+        series=tuple(series),
+        rps=found.values * per_second(options.unit, step_s, interval_s),
+        step_s=step_s,
+        requests=requests_of(found.total, options.unit, step_s, interval_s),
+        request_interval_s=interval_s,
+        places=bool(options.node),
+        notes=tuple(notes),
+    )
+
+
+def _matrix(path: Path) -> tuple[list[Any], list[str]]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise refused(path, ".", f"is larger than {MOST_BYTES:,} bytes: query fewer series, or a longer step")
+        answer = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise refused(path, ".", f"not readable as JSON: {error}") from None
+    if not isinstance(answer, Mapping):
+        raise refused(path, ".", "is no answer of Prometheus: it has no status and no data")
+    if answer.get("status") == "error":
+        raise refused(path, "status", f"the query failed: {answer.get('errorType')}: {answer.get('error')}")
+    data = answer.get("data")
+    kind = data.get("resultType") if isinstance(data, Mapping) else None
+    if kind != "matrix" or not isinstance(data, Mapping) or not isinstance(data.get("result"), list):
+        raise refused(path, "data.resultType", f"is {kind!r}, not 'matrix': ask /api/v1/query_range, not /api/v1/query")
+    return data["result"], [str(text) for text in answer.get("warnings") or ()]
+
+
+def _part(path: Path, i: int, one: Any, options: PrometheusOptions, clock: Clock, known: dict[Series, int]) -> Part:
+    where = f"data.result[{i}]"
+    metric = one.get("metric") if isinstance(one, Mapping) else None
+    samples = one.get("values") if isinstance(one, Mapping) else None
+    if not isinstance(metric, Mapping) or not isinstance(samples, list) or not samples:
+        kind = "histograms are no load: query their rate" if isinstance(one, Mapping) and "histograms" in one else ""
+        raise refused(path, where, kind or "has no metric and values")
+    if (name := str(metric.get("__name__", ""))).endswith(COUNTERS):
+        raise refused(path, f"{where}.metric", f"{name} is a counter, which only grows: query rate({name}[…])")
+    texts = []
+    for option, label in (("--node", options.node), ("--deployment", options.deployment)):
+        if label and not metric.get(label):
+            raise refused(path, f"{where}.metric", f"{option}: no label {label!r} among {listed(sorted(metric))}")
+        texts.append(str(metric[label]) if label else "")
+    numbers = np.empty((len(samples), 2))
+    for k, sample in enumerate(samples):
+        try:
+            numbers[k] = float(sample[0]), float(sample[1])
+        except (TypeError, ValueError, IndexError, KeyError):
+            raise refused(path, f"{where}.values[{k}]", f"{sample!r} is no time with a value") from None
+        if not isfinite(numbers[k, 1]) or numbers[k, 1] < 0.0 or not isfinite(numbers[k, 0]):
+            raise refused(path, f"{where}.values[{k}]", f"{sample[1]!r} is no {LOAD_UNITS[options.unit]}")
+    series = known.setdefault(Series(*texts), len(known))
+    lines = np.arange(len(samples))
+    return Part(path, numbers[:, 1:], np.full((1, 1), series), clock.steps(path, numbers[:, 0], lines)[:, None], lines)
+
+
+def refuse_nothing_named(options: PrometheusOptions) -> None:
+    """Raise `InvalidInput` where neither a node nor a deployment is named and series would be mixed in silence."""
+    if not options.node and not options.deployment and options.duplicates == "refuse":
+        reason = (
+            "which label names the node (--node) or the deployment (--deployment)? Or --duplicates sum: one load of all"
+        )
+        raise InvalidInput("command line", [Violation("--node", reason)])

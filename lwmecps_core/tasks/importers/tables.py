@@ -1,0 +1,202 @@
+"""Tables of text (CSV, TSV), read in pieces of a few MiB, plain or compressed."""
+
+import bz2
+import csv
+import gzip
+import lzma
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.tasks.importers import scan
+
+PIECE, LONGEST_ROW = 2**22, 2**26
+"""Bytes that are read at once, and the most that one row may have."""
+MOST_ROWS, MOST_FIELDS = 2**17, 2**21
+"""What is handed on at once."""
+MOST_NAMES = 2**20
+BOM = b"\xef\xbb\xbf"
+UNREADABLE = (OSError, EOFError, lzma.LZMAError)
+OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+"""Ending of a compressed file → what reads it."""
+
+Floats = NDArray[np.float64]
+
+
+def refused(path: Path, where: str, reason: str) -> InvalidInput:
+    """An error about one place of a file."""
+    return InvalidInput(str(path), [Violation(where, reason)])
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some whole rows: `data` are bytes, `starts` and `ends` `[R, C]` where fields are, `lines` `[R]` counts from 1."""
+
+    path: Path
+    columns: tuple[str, ...]
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int32]
+    ends: NDArray[np.int32]
+    lines: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def take(self, rows: NDArray[np.int64]) -> "Rows":
+        """Some of the rows."""
+        return replace(self, starts=self.starts[rows], ends=self.ends[rows], lines=self.lines[rows])
+
+    def text(self, row: int, column: int) -> str:
+        """What stands in a field."""
+        raw = bytes(self.data[self.starts[row, column] : self.ends[row, column]])
+        try:
+            return raw.decode().replace('""', '"').strip()
+        except UnicodeDecodeError:
+            raise self.refused(row, column, f"{raw!r} is not UTF-8") from None
+
+    def refused(self, row: int, column: int, reason: str) -> InvalidInput:
+        """An error about one field."""
+        return refused(self.path, f"line {self.lines[row]}, {self.columns[column]}", reason)
+
+    def numbers(self, first: int, last: int, what: str, least: float = 0.0) -> Floats:
+        """The numbers in columns `first` … `last − 1`, NaN where nothing stands.
+
+        Raises `InvalidInput` with file, line and value of the first that is none, infinite or below `least`.
+        """
+        out = np.empty((len(self), last - first))
+        at = scan.numbers(self.data, self.starts[:, first:last], self.ends[:, first:last], least, out)
+        if at >= 0:
+            row, column = divmod(at, last - first)
+            text = self.text(row, first + column)
+            raise self.refused(row, first + column, f"{text!r} {_fault(text)}: {what}")
+        return out
+
+
+def _fault(text: str) -> str:
+    try:
+        value = float(text)
+    except ValueError:
+        return "is no number"
+    return "is no finite number" if not np.isfinite(value) else "is below 0"
+
+
+@dataclass
+class Names:
+    """Texts in the order in which they were first seen, found again by their hash."""
+
+    texts: list[tuple[str, ...]] = field(default_factory=list)
+    at: dict[int, int] = field(default_factory=dict)
+
+    def of(self, rows: Rows, columns: Sequence[int]) -> NDArray[np.int64]:
+        """The index of each row's texts in `columns`; raises `InvalidInput` for an empty one."""
+        found = np.empty(len(rows), np.uint64)
+        take = list(columns)
+        scan.hashes(rows.data, rows.starts[:, take], rows.ends[:, take], found)
+        hashes, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+        known = np.empty(len(hashes), np.int64)
+        for i in np.argsort(first):
+            key = int(hashes[i])
+            if key not in self.at:
+                self._add(key, rows, int(first[i]), take)
+            known[i] = self.at[key]
+        return known[inverse]
+
+    def _add(self, key: int, rows: Rows, row: int, columns: Sequence[int]) -> None:
+        texts = tuple(rows.text(row, column) for column in columns)
+        if "" in texts:
+            raise rows.refused(row, columns[texts.index("")], "is empty: a name must stand here")
+        if len(self.texts) == MOST_NAMES:
+            raise rows.refused(row, columns[0], f"more than {MOST_NAMES:,} different names: is this the right column?")
+        self.at[key] = len(self.texts)
+        self.texts.append(texts)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a header in a file; `delimiter` is one character."""
+
+    path: Path
+    delimiter: str = ","
+
+    def header(self) -> list[str]:
+        """The names of the columns; raises `InvalidInput` for a file without, or with a name that stands twice."""
+        with self._open() as file:
+            try:
+                line = file.readline(LONGEST_ROW).removeprefix(BOM).decode()
+            except UnicodeDecodeError as error:
+                raise refused(self.path, "line 1", f"is not UTF-8: {error}") from None
+            except UNREADABLE as error:
+                raise refused(self.path, ".", f"not readable: {error}") from None
+        names = [name.strip() for name in next(csv.reader([line], delimiter=self.delimiter), [])]
+        if not any(names):
+            raise refused(self.path, "line 1", "must be a header with the names of the columns")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise refused(self.path, "line 1", f"columns stand twice: {', '.join(map(repr, twice))}")
+        return names
+
+    def column(self, header: Sequence[str], name: str, option: str) -> int:
+        """The index of a column; raises `InvalidInput` with the columns that there are."""
+        if name not in header:
+            shown = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
+            raise refused(self.path, "line 1", f"{option}: no column {name!r} among {shown}")
+        return list(header).index(name)
+
+    def rows(self, header: Sequence[str], wanted: Sequence[int]) -> Iterator[Rows]:
+        """All rows in pieces, with the `wanted` columns only.
+
+        Raises `InvalidInput` with the line of a row that has another number of fields than the header.
+        """
+        slots = np.full(len(header), -1, np.int64)
+        slots[list(wanted)] = np.arange(len(wanted))
+        columns = tuple(header[i] for i in wanted)
+        most = max(1, min(MOST_ROWS, MOST_FIELDS // max(1, len(wanted))))
+        line, skip, left, final = 1, 1, b"", False  # the header is skipped
+        with self._open() as file:
+            while not final:
+                piece = self._read(file)
+                final = len(piece) < PIECE
+                rest: NDArray[np.uint8] = np.frombuffer(
+                    left + (piece.removeprefix(BOM) if line == 1 else piece), np.uint8
+                )
+                rows = most
+                while rows == most:
+                    starts = np.empty((most, len(wanted)), np.int32)
+                    ends, lines = np.empty_like(starts), np.empty(most, np.int64)
+                    found = scan.split(rest, len(rest), final, ord(self.delimiter), slots, starts, ends, lines)
+                    rows, used, passed, fields = found
+                    lines += line
+                    if fields:
+                        where = lines[rows] if fields > 0 else line + passed
+                        raise refused(self.path, f"line {where}", _odd(fields, header))
+                    if rows > skip:
+                        part = slice(skip, rows)
+                        yield Rows(self.path, columns, rest, starts[part], ends[part], lines[part])
+                    skip, line, rest = max(0, skip - rows), line + passed, rest[used:]
+                left = rest.tobytes()
+                if len(left) > LONGEST_ROW:
+                    raise refused(
+                        self.path, f"line {line}", f"is longer than {LONGEST_ROW:,} bytes: a quote left open?"
+                    )
+
+    def _read(self, file: IO[bytes]) -> bytes:
+        try:
+            return file.read(PIECE)
+        except UNREADABLE as error:
+            raise refused(self.path, ".", f"not readable: {error}") from None
+
+    def _open(self) -> IO[bytes]:
+        try:
+            return cast("IO[bytes]", OPEN.get(self.path.suffix, open)(self.path, "rb"))
+        except OSError as error:
+            raise refused(self.path, ".", f"not readable: {error}") from None
+
+
+def _odd(fields: int, header: Sequence[str]) -> str:
+    if fields < 0:
+        return "a quote that nothing closes, or text behind a closing quote"
+    return f"has {fields} fields, but the header has {len(header)} columns"

@@ -1,0 +1,96 @@
+"""A task of what `kubectl get nodes,deployments,pods -o yaml|json` wrote: that of `task discover`, without a cluster.
+
+Maps and drops what `services.cli.discovery` does with the API server's lists. Assumes: that the dump has all nodes; a
+namespace without LimitRanges where the dump has none; round trips and load, which no dump has (placeholders). Drops:
+objects of other kinds and namespaces, which are counted.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.reading import KeyTwiceError, UniqueLoader
+from lwmecps_core.specs import KubernetesSpec, TaskSpec
+from services.cli.discovery import Listed, task_of
+from services.cli.imports import KubectlOptions
+
+INSIDE = ("Deployment", "Pod", "LimitRange")
+"""Kinds of objects that lie in a namespace."""
+PLACEHOLDERS = "round trips, CPU time per request and load are placeholders: no dump has them"
+
+
+def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec, list[str]]:
+    """The task of the dumped objects, and what was left out or assumed.
+
+    Raises `InvalidInput` for files that hold no Kubernetes objects, for several namespaces with Deployments of which
+    none is named, and as `task_of`.
+    """
+    found: dict[str, list[Any]] = {"Node": [], **{kind: [] for kind in INSIDE}}
+    other: Counter[str] = Counter()
+    for path in files:
+        for item in _objects(path):
+            kind = str(item.get("kind", "object without a kind"))
+            if kind in found:
+                found[kind].append(item)
+            else:
+                other[kind] += 1
+    namespace = options.namespace or _only_namespace(found["Deployment"], str(files[0]))
+    inside = {kind: [item for item in found[kind] if _namespace(item) == namespace] for kind in INSIDE}
+    listed = Listed(
+        nodes=found["Node"], deployments=inside["Deployment"], pods=inside["Pod"], limit_ranges=inside["LimitRange"]
+    )
+    task, said = task_of(listed, KubernetesSpec(namespace=namespace), options.env_id, str(files[0]))
+    away = Counter({kind: len(found[kind]) - len(inside[kind]) for kind in INSIDE})
+    notes = [
+        f"{len(found['Node'])} nodes, {len(inside['Deployment'])} Deployments, {len(inside['Pod'])} pods of {namespace}"
+    ]
+    if not inside["LimitRange"]:
+        notes.append("no LimitRange in the dump: taken for a namespace without (kubectl get …,limitranges)")
+    if not inside["Pod"]:
+        notes.append("no pods in the dump: where Deployments run is not known (kubectl get …,pods)")
+    if left := {**{kind: n for kind, n in away.items() if n}, **other}:
+        notes.append(
+            "left out: " + ", ".join(f"{n} {kind}{' elsewhere' if kind in INSIDE else ''}" for kind, n in left.items())
+        )
+    return task, [*notes, *said, PLACEHOLDERS]
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects in a file: one, the items of a List, or several documents of either."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        documents = [json.loads(text)] if text.lstrip().startswith("{") else list(yaml.load_all(text, UniqueLoader))
+    except KeyTwiceError as error:
+        raise InvalidInput(str(path), error.violations) from None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InvalidInput(str(path), [Violation(".", f"not readable: {error}")]) from None
+    for document in documents:
+        if document is None:
+            continue
+        if not isinstance(document, dict) or "kind" not in document:
+            reason = "holds no Kubernetes object: write kubectl get nodes,deployments,pods -o yaml"
+            raise InvalidInput(str(path), [Violation(".", reason)])
+        items = document["items"] if isinstance(document.get("items"), list) else [document]
+        for i, item in enumerate(items):
+            metadata = item.get("metadata") if isinstance(item, dict) else None
+            if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+                raise InvalidInput(str(path), [Violation(f"items[{i}]", "has no metadata with a name")])
+            # Items of a NodeList have no kind of their own.
+            yield {"kind": str(document["kind"]).removesuffix("List"), **item}
+
+
+def _namespace(item: dict[str, Any]) -> str:
+    return str(item["metadata"].get("namespace", "default"))
+
+
+def _only_namespace(deployments: Sequence[dict[str, Any]], source: str) -> str:
+    names = sorted({_namespace(item) for item in deployments})
+    if len(names) > 1:
+        reason = f"Deployments of {', '.join(names)}: say whose, --namespace {names[0]}"
+        raise InvalidInput(source, [Violation("--namespace", reason)])
+    return names[0] if names else "default"

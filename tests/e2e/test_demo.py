@@ -22,6 +22,7 @@ def _small() -> DemoSettings:
         evaluation_episodes=1,
         meta=replace(usual.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=2, episodes_per_step=1),
         multi_task=replace(usual.multi_task, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
+        context_training=replace(usual.context_training, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
         scratch=replace(usual.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
         adaptation=replace(usual.adaptation, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
         polish=replace(usual.polish, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),

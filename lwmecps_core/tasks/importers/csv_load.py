@@ -17,7 +17,7 @@ from lwmecps_core.tasks.importers import times
 from lwmecps_core.tasks.importers.grid import Clock, Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, interval_of, listed, per_second, requests_of
 from lwmecps_core.tasks.importers.options import LOAD_UNITS, CsvOptions, seconds
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused, separator
 
 
 def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None, stations: Sequence[str] = ()) -> Load:
@@ -26,6 +26,7 @@ def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None,
     `top` keeps the busiest series only, `stations` are dealt all of them. Raises `InvalidInput` with file, line, column
     and value for everything that is not as `options` say.
     """
+    refuse_twice(files)
     reading = _CsvReading(files, options)
     interval_s, assumed = interval_of(options.unit, options.request_interval)
     step_s = reading.step_s
@@ -56,7 +57,7 @@ class _CsvReading:
 
     def __init__(self, files: Sequence[Path], options: CsvOptions) -> None:
         self.files, self.options = files, options
-        self.table = Table(files[0], _delimiter(options.delimiter))
+        self.table = Table(files[0], separator(options.delimiter))
         self.header = self.table.header()
         self.step_s = seconds(options.step, "--step")
         self.counted = options.time_format == "steps" or not options.time
@@ -141,10 +142,3 @@ class _CsvReading:
 
 def _step_text(step: float) -> str:
     return f"step {step:g}"
-
-
-def _delimiter(text: str) -> str:
-    delimiter = "\t" if text == "\\t" else text
-    if len(delimiter) != 1 or ord(delimiter) > 127 or delimiter in '"\n\r':
-        raise InvalidInput("command line", [Violation("--delimiter", f"{text!r} is not one plain character, or \\t")])
-    return delimiter

@@ -7,9 +7,11 @@ from bench.context.cells import FLAGSHIP, ClusterKind
 from bench.context.view import At, Evidence
 from lwmecps_core.specs import FAMILIES
 
-CONTEXT, SECOND = At("context"), At("context", 0, 2)
+CONTEXT = At("context")
 BLIND, MULTI_TASK, PRIVILEGED, ORACLE = At("blind"), At("multi_task"), At("privileged"), At("oracle")
 CALIBRATED = At("hpa_calibrated")
+MEMORIES = ("context", "recurrent")
+"""Policies that remember the cluster: by running statistics, and by what they have learnt to remember."""
 RIVALS = ("rate_rule_adapted", "hpa_tuned")
 """Rules that try settings out on the cluster."""
 FLAGSHIP_PROBLEM = ClusterKind(family=FLAGSHIP)
@@ -27,57 +29,62 @@ class ContextBar:
 
 
 def bars(views: Views) -> list[ContextBar]:
-    """All bars that there are figures for."""
+    """All bars that there are figures for, of each memory that was measured."""
+    found = list[ContextBar]()
     flagship = views.get(FLAGSHIP_PROBLEM)
-    found = [*_first_episode(flagship), *_second_episode(flagship), *_tails(flagship)] if flagship else []
-    found += _learnt_memory(flagship) if flagship else []
-    found += _large(views[LARGE]) if LARGE in views else []
-    return found + list(_rivals(views))
+    for memory in MEMORIES:
+        if flagship and At(memory) in flagship:
+            found += [*_first_episode(flagship, memory), *_second_episode(flagship, memory), *_tails(flagship, memory)]
+        if LARGE in views:
+            found += _large(views[LARGE], memory)
+        found += _rivals(views, memory)
+    return found + (list(_learnt_memory(flagship)) if flagship else [])
 
 
-def _first_episode(view: Evidence) -> Iterator[ContextBar]:
+def _first_episode(view: Evidence, memory: str) -> Iterator[ContextBar]:
+    own = At(memory)
     for other, least in ((BLIND, 1.5), (MULTI_TASK, 0.5)):
-        if CONTEXT in view and other in view:
-            d = view.difference(CONTEXT, other)
+        if other in view:
+            d = view.difference(own, other)
             yield ContextBar(
-                f"1st episode over `{other.title}` by ≥ {least}, the interval without 0",
+                f"`{own.title}` over `{other.title}` by ≥ {least}, the interval without 0",
                 f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
                 d.mean >= least and d.low > 0,
             )
-    taught = view.of("adapted")
-    if CONTEXT in view and taught:
-        d = view.difference(CONTEXT, taught[-1])
+    if taught := view.of("adapted"):
+        d = view.difference(own, taught[-1])
         yield ContextBar(
-            f"1st episode not below `{taught[-1].title}` (24 episodes): lower bound ≥ −0.3",
+            f"`{own.title}` not below `{taught[-1].title}` (24 episodes): lower bound ≥ −0.3",
             f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
             d.low >= -0.3,
         )
 
 
-def _second_episode(view: Evidence) -> Iterator[ContextBar]:
-    scratch = view.of("scratch")
+def _second_episode(view: Evidence, memory: str) -> Iterator[ContextBar]:
+    own, scratch = At(memory, 0, 2), view.of("scratch")
+    if own not in view:
+        return
     ends = [(scratch[-1], ORACLE, 0.9)] if scratch else []
     for low, high, least in (*ends, (CALIBRATED, ORACLE, 0.78), (BLIND, PRIVILEGED, 0.85)):
-        if SECOND in view and low in view and high in view:
-            share = view.share(SECOND, low, high)
+        if low in view and high in view:
+            share = view.share(own, low, high)
             yield ContextBar(
-                f"2nd episode: ≥ {least:.0%} of `{low.title}` → `{high.title}`",
+                f"`{own.title}` ≥ {least:.0%} of `{low.title}` → `{high.title}`",
                 f"{share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]",
                 share.mean >= least,
             )
-    steps = view.of("context_fine_tuned")
-    if steps and SECOND in view:
+    if steps := view.of(f"{memory}_fine_tuned"):
         best = max(steps, key=view.mean)
-        d = view.difference(best, SECOND)
+        d = view.difference(best, own)
         yield ContextBar(
-            f"≤ 5 steps not worse than none: best (`{best.title}`) over the 2nd episode",
+            f"≤ 5 steps not worse than none: best (`{best.title}`) over `{own.title}`",
             f"{d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]",
             d.high >= 0,
         )
 
 
-def _tails(view: Evidence) -> Iterator[ContextBar]:
-    for at in (CONTEXT, SECOND):
+def _tails(view: Evidence, memory: str) -> Iterator[ContextBar]:
+    for at in (At(memory), At(memory, 0, 2)):
         if at in view and CALIBRATED in view:
             ahead = view.rewards(at) - view.rewards(CALIBRATED)
             below = float((ahead < 0).mean())
@@ -101,8 +108,8 @@ def _learnt_memory(view: Evidence) -> Iterator[ContextBar]:
             )
 
 
-def _large(view: Evidence) -> Iterator[ContextBar]:
-    for at in (CONTEXT, SECOND):
+def _large(view: Evidence, memory: str) -> Iterator[ContextBar]:
+    for at in (At(memory), At(memory, 0, 2)):
         if at in view and CALIBRATED in view and ORACLE in view:
             share = view.share(at, CALIBRATED, ORACLE)
             yield ContextBar(
@@ -112,20 +119,22 @@ def _large(view: Evidence) -> Iterator[ContextBar]:
             )
 
 
-def _rivals(views: Views) -> Iterator[ContextBar]:
+def _rivals(views: Views, memory: str) -> Iterator[ContextBar]:
+    """The best of the first five episodes, or of five steps where there are any, against rules that try things out."""
     for rival in RIVALS:
         above, below, parts = 0, 0, []
         for family in FAMILIES:
             view = views.get(ClusterKind(family=family))
-            if view is None or not view.of(rival) or not view.of("context_fine_tuned"):
+            own = (view.of(f"{memory}_fine_tuned") or view.of(memory)) if view else []
+            if view is None or not view.of(rival) or not own:
                 continue
-            best = max(view.of("context_fine_tuned"), key=view.mean)
-            d = view.difference(best, view.of(rival)[-1])
+            d = view.difference(max(own, key=view.mean), view.of(rival)[-1])
             above, below = above + (d.low > 0), below + (d.high < 0)
             parts.append(f"{family} {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]")
         if parts:
             yield ContextBar(
-                f"best of ≤ 5 steps over `{rival}`: significantly above on ≥ 3 families of 5, below on none",
+                f"best of `{memory}` within 5 episodes or steps over `{rival}`: significantly above on ≥ 3 families of "
+                "5, below on none",
                 f"{len(parts)} of {len(FAMILIES)} families measured: {'; '.join(parts)}",
                 above >= 3 and not below,
             )

@@ -136,18 +136,18 @@ def _of(problem: ClusterKind, tasks: int, seeds: int | None) -> Iterator[Cell]:
                 measuring=replace(measuring, episodes_before=before),
                 steps=demo.polish if method in PLAIN_STEPS else None,
             )
-        if flagship and seed < SEEDS:
+        if problem.env_id == "lwmecps-v3":
             learnt = remembering(demo, RECURRENT)
             yield Cell(
                 problem=problem,
                 method=RECURRENT,
                 seed=seed,
                 tasks=tasks,
+                also=also,
                 algorithm=learnt.context_algorithm,
                 training=learnt.context_training,
-                measuring=replace(measuring, episodes_before=(0, 1)),
+                measuring=replace(measuring, episodes_before=demo.episodes_before),
             )
-        if problem.env_id == "lwmecps-v3":
             yield Cell(
                 problem=problem,
                 method=ADAPTED,

@@ -19,7 +19,7 @@ EXPLAINED = """
 - `multi_task`, `multi_task_fine_tuned`: PPO that is told the objective and remembers nothing; the same after steps.
 - `blind`: PPO that isn't even told the objective.
 - `privileged`: PPO that is told all that is hidden: service times, load to come, links.
-- `recurrent`: PPO with a memory that is learnt (RL²), in its 1st and 2nd episode on a cluster.
+- `recurrent`: PPO with a memory that is learnt (RL²), in its 1st, 2nd and 5th episode on a cluster.
 - `unadapted`, `adapted`: first-order MAML from a multi-task policy, as it is and after 1 to 5 inner steps.
 - `scratch`: random weights after as many such steps.
 - `hpa`, `hpa_calibrated`, `hpa_tuned`: the Kubernetes autoscaler by default; with a target chosen on training tasks;

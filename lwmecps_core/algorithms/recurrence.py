@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lwmecps_core.acting import REWARD_TERMS
-from lwmecps_core.algorithms import heads
+from lwmecps_core.algorithms import gru, heads
 from lwmecps_core.algorithms.networks import Net, grid_features, init_linear, linear_of_parts
 from lwmecps_core.context.base import with_blocks
 from lwmecps_core.specs import EnvSpec
@@ -76,7 +76,7 @@ class Recurrence:
         shape.
         """
         inputs = self._inputs(net, obs, told).flatten(-3, -2)
-        return _next(net, inputs, state.flatten(-3, -2)).reshape(state.shape)
+        return gru.step(inputs, net["gru_state.weight"], state.flatten(-3, -2)).reshape(state.shape)
 
     def unrolled(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What is remembered after each of T intervals from `state` `[..., B, units, size]` on.
@@ -85,11 +85,9 @@ class Recurrence:
         """
         *lead, b, t, _ = obs.shape
         inputs = self._inputs(net, obs.flatten(-3, -2), told.flatten(-3, -2)).reshape(*lead, b, t, self.units, -1)
-        now, found = state.flatten(-3, -2), list[Tensor]()
-        for each in inputs.movedim(-3, 0).flatten(-3, -2).unbind(0):
-            now = _next(net, each, now)
-            found.append(now)
-        return torch.stack(found).reshape(t, *state.shape).movedim(0, -3)
+        by_time = inputs.transpose(-4, -3).flatten(-3, -2)
+        states = gru.unrolled(by_time, net["gru_state.weight"], state.flatten(-3, -2))
+        return states.reshape(*lead, t, b, self.units, self.size).transpose(-4, -3)
 
     def _inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
         """The part of all gates that doesn't depend on what is remembered: `[..., B, units, 3 · size]`."""
@@ -103,11 +101,3 @@ class Recurrence:
         own = action.reshape(*action.shape[:-1], self.units, 1, -1).mean(-1, keepdim=True)
         means = [part.mean(-2, keepdim=True) for part in grid_features(self.spec, obs)]
         return [*means, own, common.unsqueeze(-2).unsqueeze(-2)]
-
-
-def _next(net: Net, inputs: Tensor, state: Tensor) -> Tensor:
-    """One step of all units: `[..., rows, 3 · size]`, `[..., rows, size]` → `[..., rows, size]`."""
-    keep_in, reset_in, new_in = inputs.chunk(3, -1)
-    keep, reset, new = (state @ net["gru_state.weight"]).chunk(3, -1)
-    proposed = torch.tanh(new_in + torch.sigmoid(reset_in + reset) * new)
-    return torch.lerp(proposed, state, torch.sigmoid(keep_in + keep))

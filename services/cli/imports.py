@@ -1,6 +1,7 @@
 """`lwmecps import KIND FILE…`: traces, topologies and clusters of others as tasks."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from lwmecps_core.tasks.importers.options import (
     PlacesOptions,
     PrometheusOptions,
     YafsOptions,
+    check,
 )
 from services.cli.files import write_whole
 from services.cli.loads import checked, tell_notes
@@ -128,7 +130,8 @@ def latency_matrix(ctx: typer.Context, file: OneFile, given: Given) -> None:
     """Round trips in a square or long table; units and directions are asked for."""
     from lwmecps_core.tasks.importers.matrix import read_matrix
 
-    _places(ctx, given, read_matrix(file, _read(MatrixOptions, given["Matrix"])))
+    options = _read(MatrixOptions, given["Matrix"])
+    _places(ctx, given, lambda: read_matrix(file, options))
 
 
 @app.command("topology-zoo")
@@ -137,7 +140,8 @@ def topology_zoo(ctx: typer.Context, file: OneFile, given: Given) -> None:
     """Places and links of the Internet Topology Zoo (GraphML)."""
     from lwmecps_core.tasks.importers.topology_zoo import read_topology_zoo
 
-    _places(ctx, given, read_topology_zoo(file, _read(Distance, given["Distance"])))
+    options = _read(Distance, given["Distance"])
+    _places(ctx, given, lambda: read_topology_zoo(file, options))
 
 
 @app.command()
@@ -146,7 +150,8 @@ def eua(ctx: typer.Context, files: Files, given: Given) -> None:
     """Sites and users of the EUA datasets (CSV)."""
     from lwmecps_core.tasks.importers.eua import read_eua
 
-    _places(ctx, given, read_eua(files, _read(EuaOptions, given["EUA"])))
+    options = _read(EuaOptions, given["EUA"])
+    _places(ctx, given, lambda: read_eua(files, options))
 
 
 @app.command()
@@ -155,7 +160,8 @@ def edgesimpy(ctx: typer.Context, file: OneFile, given: Given) -> None:
     """A scenario of EdgeSimPy (JSON); it has no units, so they are asked for."""
     from lwmecps_core.tasks.importers.edgesimpy import read_edgesimpy
 
-    _places(ctx, given, read_edgesimpy(file, _read(EdgeSimPyOptions, given["EdgeSimPy"])))
+    options = _read(EdgeSimPyOptions, given["EdgeSimPy"])
+    _places(ctx, given, lambda: read_edgesimpy(file, options))
 
 
 @app.command()
@@ -164,7 +170,8 @@ def yafs(ctx: typer.Context, files: Files, given: Given) -> None:
     """A scenario of YAFS (JSON): network, and applications, allocation and users where there are such files."""
     from lwmecps_core.tasks.importers.yafs import read_yafs
 
-    _places(ctx, given, read_yafs(files, _read(YafsOptions, given["YAFS"])))
+    options = _read(YafsOptions, given["YAFS"])
+    _places(ctx, given, lambda: read_yafs(files, options))
 
 
 @app.command()
@@ -173,18 +180,21 @@ def kubectl(ctx: typer.Context, files: Files, given: Given) -> None:
     """What `kubectl get nodes,deployments,pods,limitranges -o yaml` wrote, without a cluster at hand."""
     from services.cli.kubectl_dump import read_dump  # the Kubernetes client takes long to import
 
-    task, said = read_dump(files, _read(KubectlOptions, given["Cluster"]))
-    deliver(ctx, task, said, str(files[0]), given["Output"])
+    options, output = _read(KubectlOptions, given["Cluster"]), _output(given)
+    task, said = read_dump(files, options)
+    deliver(ctx, task, said, str(files[0]), output)
 
 
-def _places(ctx: typer.Context, given: Given, places: Any) -> None:
+def _places(ctx: typer.Context, given: Given, read: Callable[[], Any]) -> None:
     """Places as a task of their own, or as the round trips of the one in `--cluster`."""
     from lwmecps_core.tasks.importers.places import with_places
 
-    chosen = dict(given["Task"])
+    chosen, output = dict(given["Task"]), _output(given)
     template = _template(chosen.pop("cluster", None))
-    made = with_places(places, template, _read(PlacesOptions, chosen))
-    deliver(ctx, made.item, made.notes, str(places.source), given["Output"])
+    options = _read(PlacesOptions, chosen)
+    places = read()
+    made = with_places(places, template, options)
+    deliver(ctx, made.item, made.notes, str(places.source), output)
 
 
 def _load(ctx: typer.Context, given: Given, read: Any, places: bool) -> None:
@@ -192,19 +202,29 @@ def _load(ctx: typer.Context, given: Given, read: Any, places: bool) -> None:
     from lwmecps_core.tasks.importers.assemble import with_load
     from lwmecps_core.tasks.importers.loads import stations_wanted
 
-    chosen = dict(given["Task"])
+    chosen, output = dict(given["Task"]), _output(given)
     template = _template(chosen.pop("cluster", None))
     options = _read(LoadOptions, chosen)
     nodes = [node.name for node in template.cluster.nodes] if template else None
     made = with_load(read(options.top, stations_wanted(options, nodes, places)), template, options)
-    deliver(ctx, made.item, made.notes, "the imported load", given["Output"])
+    deliver(ctx, made.item, made.notes, "the imported load", output)
 
 
-def deliver(ctx: typer.Context, item: Any, notes: Sequence[str], source: str, given: Mapping[str, Any]) -> None:
+def _output(given: Given) -> OutputOptions:
+    """Where the task goes; raises `InvalidInput` where it can't, before anything is read."""
+    output: OutputOptions = _read(OutputOptions, given["Output"])
+    if output.out is not None and not os.access(output.out.parent, os.W_OK):
+        raise InvalidInput(
+            "command line",
+            [Violation("--out", f"{output.out} can't be written: there is no such folder, or not for us")],
+        )
+    return output
+
+
+def deliver(ctx: typer.Context, item: Any, notes: Sequence[str], source: str, output: OutputOptions) -> None:
     """Say what was mapped, assumed and dropped, what load comes and what it needs; then write or register the task."""
     from lwmecps_core.tasks.importers.output import to_json, to_yaml
 
-    output = _read(OutputOptions, given)
     notes = (*notes, *replay_notes(item))
     (made,) = checked(TaskFile((item,), notes), source, output.scale_to, output.strict)
     if output.create:
@@ -236,7 +256,9 @@ def _template(path: Path | None) -> TaskSpec | None:
 def _read(cls: Any, given: Mapping[str, Any]) -> Any:
     """Options as their class; what is wrong is named as it is on the command line."""
     try:
-        return parse(cls, given, "command line")
+        found = parse(cls, given, "command line")
     except InvalidInput as error:
         named = [Violation("--" + v.field.replace("_", "-"), v.reason) for v in error.violations]
         raise InvalidInput(error.source, named) from None
+    check(found)
+    return found

@@ -43,9 +43,9 @@ def played(algo: Algorithm, params: Params, gen: torch.Generator, *, greedy: boo
     return begun | {name: x.detach().unsqueeze(0) for name, x in (frames | told).items()}
 
 
-def trained(cfg: PPOConfig) -> tuple[Algorithm, Params]:
+def trained(cfg: PPOConfig, seed: int) -> tuple[Algorithm, Params]:
     """The policy after `ROUNDS` rollouts."""
-    algo, gen = algorithms.make(cfg, SPEC), torch.Generator().manual_seed(0)
+    algo, gen = algorithms.make(cfg, SPEC), torch.Generator().manual_seed(seed)
     params, _ = algo.init(gen)
     outer = Optimiser(with_task_axis(params, 1), algo.learning_rate, algo.max_grad_norm)
     for _ in range(ROUNDS):

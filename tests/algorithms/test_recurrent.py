@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS, Seen
-from lwmecps_core.algorithms import ppo
+from lwmecps_core.algorithms import gru, ppo
 from lwmecps_core.algorithms.base import Batch, Params
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.recurrence import Recurrence
@@ -256,6 +256,26 @@ def one_thread() -> Iterator[None]:
 def test_a_policy_with_memory_finds_the_better_arm_and_one_without_can_not() -> None:
     """Three arms, one of which pays, another for each cluster: without memory no policy earns more than a third."""
     settings = PPOConfig(hidden_size=(16, 16), learning_rate=1e-2, batch_size=320, entropy_coef=0.003, gae_lambda=0.9)
-    blind, knowing = (earned(*trained(replace(settings, context=name))) for name in ("none", "recurrent"))
+    blind = earned(*trained(replace(settings, context="none"), 0))
+    knowing = torch.stack([earned(*trained(replace(settings, context="recurrent"), seed)) for seed in (100, 200, 300)])
     assert blind.max() < 0.45
-    assert knowing[0] < 0.45 and knowing[-1] > 0.9, "it finds out in the first episode and knows in the second"
+    assert knowing[:, 0].max() < 0.45, "it finds out in the first episode"
+    assert knowing[:, -1].median() > 0.9, "and knows in the second; one training in six stays at two arms"
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_compiled_sequences_and_their_gradients_are_those_of_one_interval_after_the_other(tasks: int) -> None:
+    gen = torch.Generator().manual_seed(0)
+    shapes = ((tasks, 7, 4, 9), (tasks, 3, 9), (tasks, 4, 3))
+    given = [torch.rand(shape, generator=gen, dtype=torch.float64).sub(0.5).requires_grad_() for shape in shapes]
+    inputs, weight, state = given
+    now, expected = state, []
+    for each in inputs.unbind(1):
+        now = gru.step(each, weight, now)
+        expected.append(now)
+    pull = torch.rand(tasks, 7, 4, 3, generator=gen, dtype=torch.float64)
+    found = gru.unrolled(inputs, weight, state)
+    torch.testing.assert_close(found, torch.stack(expected, 1))
+    wanted = torch.autograd.grad(torch.stack(expected, 1), given, pull)
+    torch.testing.assert_close(torch.autograd.grad(found, given, pull), wanted)
+    assert torch.autograd.gradgradcheck(gru.unrolled, given)

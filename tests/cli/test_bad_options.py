@@ -26,12 +26,15 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "env": ("nonsense",),
     "learner": ("nonsense",),
     "memory": (NOWHERE,),
+    **{name: ("nonsense",) for name in ("step", "time_format", "timezone", "interval", "request_interval", "at")},
+    "delimiter": ("ab",),
 }
 ANY = {
     *("label", "name", "run_id", "family", "namespace", "selector", "task", "source_task", "calibration_task"),
     *("baseline", "ignore_blocks"),
+    *("time", "value", "node", "deployment", "columns", "source", "target", "only", "trigger", "calls"),
 }
-"""Options that may be any text, or an id that only the services know."""
+"""Options that may be any text, a name in the file, or an id that only the services know."""
 PORTS = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0"]
 BESIDE: dict[tuple[str, str], list[str]] = {
     ("demo", "kubeconfig"): ["--backend", "kubernetes"],
@@ -42,6 +45,15 @@ BESIDE: dict[tuple[str, str], list[str]] = {
     },
 }
 """What must be given beside an option for it to be looked at."""
+IMPORTS: dict[str, list[str]] = {
+    "csv": ["--unit=rps", "--step=60s"],
+    "prometheus": ["--unit=rps", "--step=60s", "--node=n"],
+    "alibaba-microservices": ["--calls-per-s=1"],
+    "latency-matrix": ["--unit=ms", "--direction=rtt"],
+    "edgesimpy": ["--cpu-unit=cores", "--memory-unit=MiB", "--delay-unit=ms"],
+    "yafs": ["--time-unit=ms", "--ram-unit=MiB", "--ipt-per-core=1"],
+}
+"""What a source doesn't say and must be told."""
 
 
 def _leaves(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -106,6 +118,8 @@ def test_a_bad_value_of_an_option_is_refused_by_name(
     of_root = option in root.params
     before = [f"{option.opts[0]}={value}"] if of_root else []
     after = [] if of_root else [f"{option.opts[0]}={value}", *BESIDE.get((path[-1], option.name), [])]
+    if path[0] == "import":
+        after += [word for word in IMPORTS.get(path[-1], []) if word.partition("=")[0] not in option.opts]
     state = ["--state", str(tmp_path)] if path == ("up",) and option.name != "state" else []
     result = CliRunner().invoke(app, [*nowhere, *before, *path, *given, *after, *state])
     assert isinstance(result.exception, SystemExit), result.exception

@@ -16,8 +16,8 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers import times
 from lwmecps_core.tasks.importers.grid import Clock, Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, interval_of, listed, per_second, requests_of
-from lwmecps_core.tasks.importers.options import LOAD_UNITS, CsvOptions, seconds
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused, separator
+from lwmecps_core.tasks.importers.options import LOAD_UNITS, CsvOptions, delimiter, seconds
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
 
 
 def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None, stations: Sequence[str] = ()) -> Load:
@@ -57,7 +57,7 @@ class _CsvReading:
 
     def __init__(self, files: Sequence[Path], options: CsvOptions) -> None:
         self.files, self.options = files, options
-        self.table = Table(files[0], separator(options.delimiter))
+        self.table = Table(files[0], delimiter(options.delimiter))
         self.header = self.table.header()
         self.step_s = seconds(options.step, "--step")
         self.counted = options.time_format == "steps" or not options.time

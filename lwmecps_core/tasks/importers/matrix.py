@@ -16,20 +16,20 @@ import numpy as np
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.loads import listed
-from lwmecps_core.tasks.importers.options import MS, MatrixOptions
+from lwmecps_core.tasks.importers.options import MS, MatrixOptions, delimiter
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, Table, refused, separator, whole
+from lwmecps_core.tasks.importers.tables import Floats, Table, refused, whole
 
 
 def read_matrix(file: Path, options: MatrixOptions) -> Places:
     """Nodes and round trips of a table; raises `InvalidInput` with line and value, and for pairs that are missing."""
     tabs = ".tsv" in map(str.lower, file.suffixes)  # .tsv.gz
-    delimiter = separator(options.delimiter or ("\t" if tabs else ","))
+    between = delimiter(options.delimiter or ("\\t" if tabs else ","))
     long = [options.source, options.target, options.value]
     if any(long) and not all(long):
         reason = "a long table needs all three: --source, --target and --value"
         raise InvalidInput("command line", [Violation("--value", reason)])
-    names, measured = _long(file, delimiter, options) if all(long) else _square(file, delimiter)
+    names, measured = _long(file, between, options) if all(long) else _square(file, between)
     if options.only:
         if unknown := [name for name in options.only if name not in names]:
             raise refused(file, ".", f"--only: {listed(unknown)} is none of {listed(names)}")

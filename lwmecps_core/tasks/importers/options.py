@@ -139,6 +139,30 @@ def seconds(text: str, option: str) -> float:
     return found
 
 
+def check(options: object) -> None:
+    """Raise `InvalidInput` for what no source makes right, so that it is said before a long file is read."""
+    for name in ("step", "interval", "request_interval"):
+        if text := getattr(options, name, None):
+            seconds(text, f"--{name.replace('_', '-')}")
+    for text in getattr(options, "at", ()):
+        if not all(text.rpartition("=")):
+            raise InvalidInput("command line", [Violation("--at", f"{text!r} is no SERIES=NODE")])
+    if text := getattr(options, "delimiter", ""):
+        delimiter(text)
+    if isinstance(options, CsvOptions) and (options.time_format or options.timezone):
+        from lwmecps_core.tasks.importers import times  # what reads them is compiled
+
+        times.reader(options.time_format or "iso", options.timezone)
+
+
+def delimiter(text: str) -> str:
+    """What separates fields: one plain character, or a tab, written as a backslash and a t."""
+    found = "\t" if text == "\\t" else text
+    if len(found) != 1 or ord(found) > 127 or found in '"\n\r':
+        raise InvalidInput("command line", [Violation("--delimiter", f"{text!r} is not one plain character, or \\t")])
+    return found
+
+
 @config
 class PlacesOptions:
     """What task places become."""

@@ -63,14 +63,6 @@ def whole(path: Path, most: int = 2**28) -> str:
         raise refused(path, ".", f"{NO_TEXT}: {error}") from None
 
 
-def separator(text: str) -> str:
-    """The one character that separates fields; raises `InvalidInput` for what can't."""
-    delimiter = "\t" if text == "\\t" else text
-    if len(delimiter) != 1 or ord(delimiter) > 127 or delimiter in '"\n\r':
-        raise InvalidInput("command line", [Violation("--delimiter", f"{text!r} is not one plain character, or \\t")])
-    return delimiter
-
-
 def refuse_twice(files: Sequence[Path]) -> None:
     """Raise `InvalidInput` for a file that is given twice: its load or users would count double."""
     seen: set[Path] = set()

@@ -10,6 +10,8 @@ from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
+SHOWN = 60
+"""Characters of a text that are shown where it is no number."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -113,6 +115,8 @@ def _reason(error: Any) -> str:
             return f"must be a list, not {type(value).__name__}"
         case "literal_error", str():
             return f"{message}, not {value!r}"
+        case kind, str() if kind.endswith("_parsing"):
+            return f"{message}, not {value[:SHOWN]!r}"
         case _, int() | float() if "should be" in message:
             return f"{message}, not {value!r}"
     return message

@@ -10,6 +10,9 @@ import yaml
 
 from lwmecps_core.errors import InvalidInput, Violation
 
+MOST_DEEP = 100
+"""Mappings and lists inside each other: what reads them further goes down by calling itself."""
+
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping that a YAML or JSON file holds.
@@ -18,15 +21,30 @@ def read_mapping(path: Path) -> dict[str, Any]:
     or has a key twice, of which a parser would keep the last in silence.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of it
         data = _from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
     except KeyTwiceError as error:
         raise InvalidInput(str(path), error.violations) from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise InvalidInput(str(path), [Violation(".", f"not readable: {error}")]) from None
+    if data is None:
+        raise InvalidInput(str(path), [Violation(".", "is empty: it must hold a mapping of keys")])
     if not isinstance(data, dict):
         raise InvalidInput(str(path), [Violation(".", f"must hold a mapping of keys, not {type(data).__name__}")])
+    if _deep(data):
+        reason = f"is nested over {MOST_DEEP} deep, or an alias (*name) stands inside what it names"
+        raise InvalidInput(str(path), [Violation(".", reason)])
     return data
+
+
+def _deep(data: Any) -> bool:
+    level = [data]
+    for _ in range(MOST_DEEP):
+        pieces = (piece for one in level for piece in (one.values() if isinstance(one, dict) else one))
+        level = list({id(piece): piece for piece in pieces if isinstance(piece, dict | list)}.values())
+        if not level:
+            return False
+    return True
 
 
 class KeyTwiceError(yaml.YAMLError):

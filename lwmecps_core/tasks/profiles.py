@@ -20,6 +20,9 @@ Pad = Literal["zero", "last", "repeat"]
 PADS: Mapping[str, Literal["constant", "edge", "wrap"]] = {"zero": "constant", "last": "edge", "repeat": "wrap"}
 """How a recording that is too short goes on → NumPy's name for that."""
 
+SHOWN = 4
+"""Lengths of steps that are listed where they differ."""
+
 SYNTHETIC_STEPS = 8640
 SYNTHETIC_STEP_S = 10.0
 SYNTHETIC_MEAN_USERS = (13.0, 19.0)
@@ -90,7 +93,9 @@ def load_profiles(directory: Path, pad: Pad | None = None) -> RecordedLoad:
     _refuse_ids_that_stand_twice([(station.id, file) for station, file in read])
     steps = {(s.profile_duration, s.request_interval) for station in stations for s in station.settings.load_profiles}
     if len(steps) != 1:
-        reason = "profile_duration and request_interval must be the same in all steps of all stations"
+        of = {(p.profile_duration, p.request_interval): s.id for s in stations for p in s.settings.load_profiles}
+        found = ", ".join(f"{step:g} and {interval:g} at {id_}" for (step, interval), id_ in sorted(of.items())[:SHOWN])
+        reason = f"profile_duration and request_interval must be the same in all steps of all stations, not {found}"
         raise InvalidInput(str(directory), [Violation("settings.load_profiles", reason)])
     step_s, interval_s = steps.pop()
     users, notes = _equally_long(stations, pad, str(directory))

@@ -43,6 +43,8 @@ class Findings:
     pods: dict[str, list[Pod]] = field(default_factory=dict)
     """By Deployment."""
     deployments: list[DeploymentSpec] = field(default_factory=list)
+    ranges: list[Json] = field(default_factory=list)
+    """LimitRanges."""
     quotas: list[Quota] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
@@ -87,6 +89,7 @@ def task_of(listed: Listed, where: KubernetesSpec, env_id: EnvId, source: str) -
     found = Findings()
     _take_nodes(found, listed.nodes)
     _take_pods(found, listed.pods)
+    _take_ranges(found, listed.limit_ranges)
     _take_quotas(found, listed.quotas)
     _take_deployments(found, listed)
     n, d = len(found.specs), len(found.deployments)
@@ -141,6 +144,16 @@ def _take_pods(found: Findings, pods: Sequence[Json]) -> None:
             found.pods.setdefault(pod.deployment, []).append(pod)
 
 
+def _take_ranges(found: Findings, ranges: Sequence[Json]) -> None:
+    """LimitRanges that can be read: all that they may say is asked of a pod that says nothing."""
+    for raw in ranges:
+        try:
+            refused_by([raw], {"containers": [{"name": "any"}]})
+            found.ranges.append(raw)
+        except ODD as error:
+            found.said.append(f"LimitRange {_name(raw)} left out: {_reason(error)}")
+
+
 def _take_quotas(found: Findings, quotas: Sequence[Json]) -> None:
     for raw in quotas:
         try:
@@ -163,7 +176,7 @@ def _take_deployments(found: Findings, listed: Listed) -> None:
 def _deployment_spec(found: Findings, raw: Json, listed: Listed) -> DeploymentSpec:
     """A Deployment as it is deployed; raises `InvalidInput` saying why it can't be managed."""
     name, template, replicas = _name(raw), raw["spec"]["template"]["spec"], deployment_of(raw).replicas
-    pods, ranges = found.pods.get(name, []), listed.limit_ranges
+    pods, ranges = found.pods.get(name, []), found.ranges
     if why := [f"{what}, which no task says" for what in unrepresented(template)] + refused_by(ranges, template):
         raise _refused("; ".join(why))
     cpu, ram, said = _kept(template, pods, defaults(ranges, "defaultRequest"))

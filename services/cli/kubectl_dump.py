@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
+from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.reading import KeyTwiceError, UniqueLoader
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
+from lwmecps_core.tasks.importers.tables import refuse_twice, whole
 from services.cli.discovery import Listed, task_of
 from services.cli.imports import KubectlOptions
 
@@ -32,19 +34,31 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
     """
     found: dict[str, list[Any]] = {"Node": [], **{kind: [] for kind in INSIDE}}
     other: Counter[str] = Counter()
+    refuse_twice(files)
+    seen: set[tuple[str, ...]] = set()
+    odd: list[str] = []
     for path in files:
-        for item in _objects(path):
+        for item in _objects(path, odd):
             kind = str(item.get("kind", "object without a kind"))
-            if kind in found:
-                found[kind].append(item)
-            else:
+            if kind not in found:
                 other[kind] += 1
+                continue
+            at = (kind, _namespace(item) if kind in INSIDE else "", str(item["metadata"]["name"]))
+            if at in seen:
+                odd.append(f"{path.name}: {kind} {at[-1]} is there twice: the first counts")
+                continue
+            seen.add(at)
+            found[kind].append(item)
     namespace = options.namespace or _only_namespace(found["Deployment"], str(files[0]))
     inside = {kind: [item for item in found[kind] if _namespace(item) == namespace] for kind in INSIDE}
     listed = Listed(
         nodes=found["Node"], deployments=inside["Deployment"], pods=inside["Pod"], limit_ranges=inside["LimitRange"]
     )
-    task, said = task_of(listed, KubernetesSpec(namespace=namespace), options.env_id, str(files[0]))
+    where = parse(KubernetesSpec, {"namespace": namespace}, "namespace of the Deployments")
+    try:
+        task, said = task_of(listed, where, options.env_id, str(files[0]))
+    except InvalidInput as error:
+        raise InvalidInput(error.source, [*error.violations, *(Violation(".", one) for one in odd)]) from None
     away = Counter({kind: len(found[kind]) - len(inside[kind]) for kind in INSIDE})
     notes = [
         f"{len(found['Node'])} nodes, {len(inside['Deployment'])} Deployments, {len(inside['Pod'])} pods of {namespace}"
@@ -57,17 +71,17 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
         notes.append(
             "left out: " + ", ".join(f"{n} {kind}{' elsewhere' if kind in INSIDE else ''}" for kind, n in left.items())
         )
-    return task, [*notes, *said, PLACEHOLDERS]
+    return task, [*notes, *odd, *said, PLACEHOLDERS]
 
 
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects in a file: one, the items of a List, or several documents of either."""
+def _objects(path: Path, odd: list[str]) -> Iterator[dict[str, Any]]:
+    """Objects in a file: one, the items of a List, or several documents of either; `odd` gets lines on the nameless."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = whole(path)
         documents = [json.loads(text)] if text.lstrip().startswith("{") else list(yaml.load_all(text, UniqueLoader))
     except KeyTwiceError as error:
         raise InvalidInput(str(path), error.violations) from None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
         raise InvalidInput(str(path), [Violation(".", f"not readable: {error}")]) from None
     for document in documents:
         if document is None:
@@ -79,13 +93,14 @@ def _objects(path: Path) -> Iterator[dict[str, Any]]:
         for i, item in enumerate(items):
             metadata = item.get("metadata") if isinstance(item, dict) else None
             if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
-                raise InvalidInput(str(path), [Violation(f"items[{i}]", "has no metadata with a name")])
+                odd.append(f"{path.name}, items[{i}] left out: has no metadata with a name")
+                continue
             # Items of a NodeList have no kind of their own.
             yield {"kind": str(document["kind"]).removesuffix("List"), **item}
 
 
 def _namespace(item: dict[str, Any]) -> str:
-    return str(item["metadata"].get("namespace", "default"))
+    return str(item["metadata"].get("namespace") or "default")
 
 
 def _only_namespace(deployments: Sequence[dict[str, Any]], source: str) -> str:

@@ -206,10 +206,46 @@ def test_dumps_of_several_namespaces_and_other_files_are_named(tmp_path: Path) -
     assert made.exit_code == 0 and "1 Deployment elsewhere" in made.stderr
     for text, said in (
         ("- 1\n", "holds no Kubernetes object"),
-        ("kind: List\nitems: [1]\n", "items[0]: has no metadata"),
+        ("kind: List\nitems: [1]\n", "items[0] left out: has no metadata"),
         ("kind: {\n", "not readable"),
         ("kind: List\nitems: []\n", "0 Ready nodes, 0 Deployments"),
     ):
         (tmp_path / "odd.yaml").write_text(text)
         refused = run("kubectl", tmp_path / "odd.yaml")
         assert refused.exit_code == 2 and said in refused.stderr, refused.output
+
+
+def test_one_odd_object_of_a_dump_costs_that_object(tmp_path: Path) -> None:
+    ranges = [
+        {"kind": "LimitRange", "metadata": {"name": name, "namespace": "shop"}, **more}
+        for name, more in (("no-spec", {}), ("no-list", {"spec": {"limits": "x"}}))
+    ]
+    web = deployment("web", "shop", 2)
+    items = [node("n1"), node("n1"), web, web, None, {"kind": "Pod", "metadata": {}}, *ranges]
+    made = run("kubectl", dump(tmp_path, items), "--out", tmp_path / "task.json")
+    assert made.exit_code == 0, made.output
+    for said in (
+        "Node n1 is there twice: the first counts",
+        "Deployment web is there twice: the first counts",
+        "items[4] left out: has no metadata with a name",
+        "items[5] left out",
+        "LimitRange no-spec left out",
+        "LimitRange no-list left out",
+    ):
+        assert said in made.stderr
+    task = load_task(tmp_path / "task.json")
+    assert isinstance(task, TaskSpec) and [d.name for d in task.deployments] == ["web"]
+
+
+def test_namespaces_that_are_none_are_refused(tmp_path: Path) -> None:
+    web = deployment("web", "shop", 2)
+    web["metadata"]["namespace"] = None
+    assert run("kubectl", dump(tmp_path, [node("n1"), web])).exit_code == 0  # as Kubernetes writes the default one
+    refused = run("kubectl", dump(tmp_path, [node("n1"), web]), "--namespace", "Bad_One")
+    assert refused.exit_code == 2 and "namespace: String should match pattern" in refused.stderr
+
+
+def test_a_folder_in_place_of_the_file_to_write_is_refused(table: Path, tmp_path: Path) -> None:
+    refused = run("csv", table, *TIMES, "--out", tmp_path)
+    assert refused.exit_code == 2 and "Is a directory" in refused.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["load.csv"]

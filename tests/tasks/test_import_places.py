@@ -160,7 +160,10 @@ def test_networks_without_places_or_links_and_other_files_are_named(tmp_path: Pa
         ([("0", "a", None, 1), ("1", "b", None, 1)], [("0", "1")], "no node of the network has Latitude"),
         ([("0", "a", (0, 0), 1), ("1", "b", (1, 1), 1)], [], "has no link between"),
         ([("0", "a", (0, 0), 1)], [("0", "7")], "leads to '7', which is no node"),
-        ([("0", "a", ("x", 0), 1)], [], "must be numbers of degrees"),
+        ([("0", "a", ("x", 0), 1)], [], "node 0: Latitude and Longitude 'x', '0' are no degrees"),
+        ([("0", "a", ("nan", 0), 1)], [], "'nan', '0' are no degrees"),
+        ([("0", "a", (0, 200), 1)], [], "'0', '200' are no degrees"),
+        ([("0", "a", (0, 0), 1), ("0", "b", (1, 1), 1)], [("0", "0")], "node 0: stands twice"),
     ):
         with pytest.raises(InvalidInput, match=said):
             read_topology_zoo(graphml(tmp_path, nodes, edges), Distance())
@@ -199,7 +202,10 @@ def test_tables_of_eua_that_are_not_as_published_are_named(tmp_path: Path) -> No
         (SITES.replace("-37.82,", "-137.82,"), USERS, "line 3, LATITUDE: '-137.82' is no latitude or longitude"),
         (SITES, USERS.replace("-37.811,", ","), "line 2, LATITUDE: '' is no latitude"),
         (SITES, USERS.replace("Latitude", "Lat"), "no column 'LATITUDE'"),
-        (SITES.split("\n")[0] + "\n", USERS, "holds users"),
+        (SITES.split("\n")[0] + "\n", USERS, "sites.csv: .: holds no site"),
+        (SITES.replace("102,", '"101 ",'), USERS, "line 3, SITE_ID: '101' stands twice"),
+        (SITES, USERS.replace("-37.811", "-200"), "'-200' is below -180: degrees"),
+        (USERS, USERS, "holds users"),
     ):
         with pytest.raises(InvalidInput, match=said):
             eua(tmp_path, sites, users)

@@ -79,6 +79,7 @@ def test_broken_json_empty_directories_and_mixed_steps_are_refused(tmp_path):
     other = station(2)
     other["settings"]["load_profiles"][0]["profile_duration"] = 10
     assert "same in all steps" in refusal(write(tmp_path, station(1), other))[2]
+    assert " at " in refusal(write(tmp_path, station(1), other))[2]  # whose they are
 
 
 def test_a_task_under_a_recording_has_exactly_its_users_and_servers(tmp_path):

@@ -41,3 +41,19 @@ def test_what_yaml_merges_does_not_count_as_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", '{"a": \x00}', "? [a]\n: 1\n"])
 def test_nothing_that_a_file_holds_ends_in_a_traceback(tmp_path: Path, name: str, text: str) -> None:
     assert "not readable" in refusal(tmp_path / name, text)["."]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    for name, text in (("t.yaml", "a: 1\n"), ("t.json", '{"a": 1}')):
+        (tmp_path / name).write_text("\ufeff" + text)
+        assert read_mapping(tmp_path / name) == {"a": 1}
+
+
+def test_files_that_are_empty_endless_or_too_deep_are_refused(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "t.yaml", "# nothing\n") == {".": "is empty: it must hold a mapping of keys"}
+    for name, text in (
+        ("t.yaml", "a: &a [*a]\n"),
+        ("t.yaml", "a: &a {b: [*a]}\n"),
+        ("t.json", '{"a": ' * 300 + "1" + "}" * 300),
+    ):
+        assert "nested over 100 deep, or an alias" in refusal(tmp_path / name, text)["."]

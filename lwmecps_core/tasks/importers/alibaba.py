@@ -16,7 +16,7 @@ import numpy as np
 from lwmecps_core.tasks.importers.grid import Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, listed
 from lwmecps_core.tasks.importers.options import AlibabaOptions, Steps
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
 
 STEP_MS, STEP_S = 60_000.0, 60.0
 
@@ -25,6 +25,7 @@ def read_alibaba(
     files: Sequence[Path], options: AlibabaOptions, top: int | None = None, stations: Sequence[str] = ()
 ) -> Load:
     """The load in tables of call rates; raises `InvalidInput` for columns that are missing and times between steps."""
+    refuse_twice(files)
     reading = _AlibabaReading(files, options)
     rules = Steps(gaps=options.gaps, duplicates="sum")
     found = gather(

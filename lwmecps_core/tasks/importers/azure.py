@@ -19,7 +19,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.grid import Part
 from lwmecps_core.tasks.importers.loads import Gathered, Load, Series, gather, listed
 from lwmecps_core.tasks.importers.options import AzureOptions, Steps
-from lwmecps_core.tasks.importers.tables import Floats, Names, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Table, refuse_twice, refused
 
 KEYS = ("HashOwner", "HashApp", "HashFunction")
 GROUPS = {"owner": 1, "app": 2, "function": 3}
@@ -38,6 +38,7 @@ def read_azure(
 
     Raises `InvalidInput` for files that are neither, and for days that are missing in between.
     """
+    refuse_twice(files)
     reading = _AzureReading(files, options)
     label, at = reading.label, lambda step: f"minute {step % MINUTES + 1} of day {step // MINUTES}"
     found = gather(reading.parts, label, at, RULES, reading.invocations[0], top, stations, ordered=False)
@@ -82,26 +83,33 @@ class _AzureReading:
             raise refused(files[0], ".", "holds durations: a file of invocations is needed beside it")
         self.days = _days(self.invocations)
         self.keys = GROUPS[options.group]
+        self.labels: dict[str, int] = {}
 
     def parts(self) -> Iterator[Part]:
         """All counts, read anew."""
-        self.dropped = 0.0
+        self.dropped, others = 0.0, set[str]()
         for path, day in self.days.items():
             steps = day * MINUTES + np.arange(MINUTES)[None, :]
             for rows in Table(path).rows(self.headers[path], range(4 + MINUTES)):
                 values = rows.numbers(4, 4 + MINUTES, "invocations in a minute")
                 kept = np.arange(len(rows))
                 if self.options.trigger:
-                    wanted = np.array([rows.text(row, 3) in self.options.trigger for row in range(len(rows))])
+                    triggers = [rows.text(row, 3) for row in range(len(rows))]
+                    others.update(triggers)
+                    wanted = np.array([trigger in self.options.trigger for trigger in triggers])
                     self.dropped += float(np.nansum(values[~wanted]))
                     kept = np.flatnonzero(wanted)
                 if kept.size:
                     series = self.names.of(rows.take(kept), range(self.keys))
                     yield Part(path, values[kept], series[:, None], steps, rows.lines[kept])
+        if others and not self.names.texts:
+            reason = f"no function has trigger {listed(self.options.trigger)}; there are {listed(sorted(others))}"
+            raise refused(self.invocations[0], "Trigger", reason)
 
     def label(self, series: int) -> str:
-        """The last hash of a series' name, short."""
-        return f"{self.options.group}-{self.names.texts[series][-1][:SHORT]}"
+        """The last hash of a series' name, short; with the series' number where another one has that name."""
+        short = f"{self.options.group}-{self.names.texts[series][-1][:SHORT]}"
+        return short if self.labels.setdefault(short, series) == series else f"{short}-{series + 1}"
 
     def cpu_time_ms(self, found: Gathered) -> tuple[list[float | None], list[str]]:
         """Of every group the mean duration, weighted by its counts, None where it is in no file; what is said of it."""
@@ -123,7 +131,13 @@ class _AzureReading:
         said = (
             f"CPU time of a request: the mean duration in {len(self.durations)} files, waiting inside functions in it"
         )
-        return costs, [said + (f"; {none} series are in none of them" if none else "")]
+        return costs, [said + (f"; {none} series are in none of them" if none else ""), *self._other_days()]
+
+    def _other_days(self) -> list[str]:
+        """What is said of durations that are of other days than the invocations."""
+        named = [match for path in self.durations if (match := DAY.search(path.name))]
+        other = sorted({int(match[1]) for match in named} - set(self.days.values()))
+        return [f"durations are of day {', '.join(map(str, other))} too, without invocations of it"] if other else []
 
 
 def _days(files: Sequence[Path]) -> dict[Path, int]:

@@ -17,7 +17,7 @@ from lwmecps_core.tasks.importers import times
 from lwmecps_core.tasks.importers.grid import Clock, Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, interval_of, listed, per_second, requests_of
 from lwmecps_core.tasks.importers.options import LOAD_UNITS, CsvOptions, delimiter, seconds
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
 
 
 def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None, stations: Sequence[str] = ()) -> Load:
@@ -26,6 +26,7 @@ def read_csv(files: Sequence[Path], options: CsvOptions, top: int | None = None,
     `top` keeps the busiest series only, `stations` are dealt all of them. Raises `InvalidInput` with file, line, column
     and value for everything that is not as `options` say.
     """
+    refuse_twice(files)
     reading = _CsvReading(files, options)
     interval_s, assumed = interval_of(options.unit, options.request_interval)
     step_s = reading.step_s

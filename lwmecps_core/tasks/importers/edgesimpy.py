@@ -21,7 +21,7 @@ from lwmecps_core.tasks.importers.graphs import reachable, round_trips, shortest
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MIB, MS, EdgeSimPyOptions, seconds
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, refused
+from lwmecps_core.tasks.importers.tables import Floats, refused, whole
 
 CORES = {"cores": 1.0, "millicores": 1e-3}
 LEAST = {"cpu": 1e-3, "ram": 1.0}
@@ -49,7 +49,7 @@ def read_edgesimpy(file: Path, options: EdgeSimPyOptions) -> Places:
     servers, at, names = [servers[i] for i in kept], [at[i] for i in kept], [names[i] for i in kept]
     nodes = {name: world.node(id_) for name, id_ in zip(names, servers, strict=True)}
     deployments, homeless = world.services(dict(zip(servers, names, strict=True)))
-    users, share, moved = world.users(servers, rtt_ms[:, at], [str(one["name"]) for one in deployments])
+    users, share, moved, mute = world.users(servers, rtt_ms[:, at], [str(one["name"]) for one in deployments])
     workload = {
         "pattern": "uniform",
         "base_users": users.tolist(),
@@ -66,6 +66,7 @@ def read_edgesimpy(file: Path, options: EdgeSimPyOptions) -> Places:
             if moved
             else []
         ),
+        *([f"{mute} users have no application with a service, and ask for nothing"] if mute else []),
         f"each user asks the first service of its application, once per {options.request_interval}",
         "left out: further services of applications, movement, access patterns, delay SLAs, disks, images, power",
     ]
@@ -79,19 +80,27 @@ class _World:
     def __init__(self, file: Path, options: EdgeSimPyOptions) -> None:
         self.file, self.options = file, options
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            data = json.loads(whole(file))
+        except (ValueError, RecursionError) as error:
             raise refused(file, ".", f"not readable as JSON: {error}") from None
         if not isinstance(data, dict) or "EdgeServer" not in data:
             raise refused(file, ".", "is no scenario of EdgeSimPy: it has no EdgeServer")
         self.of: dict[str, dict[int, Mapping[str, Any]]] = {}
         for kind in ("EdgeServer", "NetworkSwitch", "NetworkLink", "BaseStation", "Service", "Application", "User"):
             self.of[kind] = {}
-            for i, one in enumerate(data.get(kind) or ()):
+            objects = data.get(kind) or []
+            if not isinstance(objects, list):
+                raise refused(file, kind, "is no list of objects")
+            for i, one in enumerate(objects):
                 try:
-                    self.of[kind][int(one["attributes"]["id"])] = one
-                except (KeyError, TypeError, ValueError):
+                    id_ = int(one["attributes"]["id"])
+                except (KeyError, TypeError, ValueError, OverflowError):
                     raise refused(file, f"{kind}[{i}]", "has no attributes with an id") from None
+                if id_ in self.of[kind]:
+                    raise refused(file, f"{kind}[{i}]", f"id {id_} stands twice")
+                if not isinstance(one.get("relationships") or {}, Mapping):
+                    raise refused(file, f"{kind}[{i}]", "has relationships that name nothing")
+                self.of[kind][id_] = one
         self.switches = list(self.of["NetworkSwitch"])
 
     def number(self, kind: str, id_: int, key: str) -> float:
@@ -103,10 +112,10 @@ class _World:
 
     def related(self, kind: str, id_: int, key: str) -> list[int]:
         """Ids of the objects that a relationship names."""
-        found = self.of[kind][id_].get("relationships", {}).get(key) or []
+        found = (self.of[kind][id_].get("relationships") or {}).get(key) or []
         try:
             return [int(one["id"]) for one in (found if isinstance(found, list) else [found])]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise refused(self.file, f"{kind} {id_}: {key}", f"{found!r} names no objects by id") from None
 
     def switch(self, kind: str, id_: int) -> int:
@@ -133,6 +142,8 @@ class _World:
     def node(self, id_: int) -> dict[str, float]:
         """What a server has, in the units of the users' form."""
         stations = self.related("EdgeServer", id_, "base_station")
+        if unknown := [f"BaseStation {i}" for i in stations if i not in self.of["BaseStation"]]:
+            raise refused(self.file, f"EdgeServer {id_}: base_station", f"there is no {unknown[0]}")
         wireless = self.number("BaseStation", stations[0], "wireless_delay") if stations else 0.0
         return {
             "cpu": CORES[self.options.cpu_unit] * self.number("EdgeServer", id_, "cpu"),
@@ -160,10 +171,12 @@ class _World:
             found.append(one)
         return found, homeless
 
-    def users(self, servers: Sequence[int], ways: Floats, services: Sequence[str]) -> tuple[Floats, Floats, int]:
-        """Users at each server, the part of them that asks each service, and how many have no server of their own."""
+    def users(self, servers: Sequence[int], ways: Floats, services: Sequence[str]) -> tuple[Floats, Floats, int, int]:
+        """Users at each server, the part of them that asks each service; how many have no server of their own, and how
+        many no application with a service.
+        """
         asked = np.zeros((len(servers), max(1, len(services))))
-        users, ids, moved = np.zeros(len(servers)), list(self.of["Service"]), 0
+        users, ids, moved, mute = np.zeros(len(servers)), list(self.of["Service"]), 0, 0
         for id_ in self.of["User"]:
             stations = [i for i in self.related("User", id_, "base_station") if i in self.of["BaseStation"]]
             if not stations:
@@ -172,16 +185,19 @@ class _World:
             if here:
                 node = list(servers).index(here[0])
             else:
-                node, moved = (
-                    int(ways[self.switches.index(self.switch("BaseStation", stations[0]))].argmin()),
-                    moved + 1,
-                )
+                way = ways[self.switches.index(self.switch("BaseStation", stations[0]))]
+                if not np.isfinite(way.min()):
+                    raise refused(self.file, f"User {id_}: base_station", "no link leads from there to a server")
+                node, moved = int(way.argmin()), moved + 1
             users[node] += 1.0
             first = [
-                self.related("Application", app, "services")[:1] for app in self.related("User", id_, "applications")
+                self.related("Application", app, "services")[:1]
+                for app in self.related("User", id_, "applications")
+                if app in self.of["Application"]
             ]
             chosen = [ids.index(one[0]) for one in first if one and one[0] in ids]
+            mute += not chosen
             for service in chosen:
                 asked[node, service] += 1.0 / len(chosen)
         share = np.floor(asked / np.maximum(users, 1.0)[:, None] * 1e9) / 1e9
-        return users, share, moved
+        return users, share, moved, mute

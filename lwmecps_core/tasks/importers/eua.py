@@ -17,7 +17,7 @@ from lwmecps_core.tasks.importers.graphs import great_circle_km, one_way_ms, sai
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import EuaOptions, seconds
 from lwmecps_core.tasks.importers.places import MOST_NODES, Places
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
 
 PIECE = 4096
 """Users that are held against all sites at once."""
@@ -25,13 +25,16 @@ PIECE = 4096
 
 def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
     """Sites and users; raises `InvalidInput` for other columns, places off the globe, and ids that stand twice."""
+    refuse_twice(files)
     sites, names, users = [np.zeros((0, 2))], Names(), [np.zeros((0, 2))]
+    of_sites: list[Path] = []
     for path in files:
         table = Table(path)
         header = table.header()
         upper = [name.upper() for name in header]
         columns = [table.column(upper, name, "EUA") for name in ("LATITUDE", "LONGITUDE")]
         if "SITE_ID" in upper:
+            of_sites.append(path)
             for rows in table.rows(upper, [*columns, upper.index("SITE_ID")]):
                 known = len(names.texts)
                 at = names.of(rows, [2])
@@ -43,6 +46,8 @@ def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
             users += [_places(rows) for rows in table.rows(upper, columns)]
     spots, people = np.concatenate(sites), np.concatenate(users)
     if not len(spots):
+        if of_sites:
+            raise refused(of_sites[0], ".", "holds no site")
         raise refused(files[0], ".", "holds users: a file of sites (SITE_ID, LATITUDE, LONGITUDE) is needed beside it")
     count = np.bincount(_nearest(people, spots), minlength=len(spots))
     kept, said = np.arange(len(spots)), []

@@ -15,6 +15,7 @@ from lwmecps_core.tasks.importers.tables import Floats, refused
 MOST_CELLS = 3 * 2**20
 """Steps × series that are kept: a task of more takes over 500 MiB to make."""
 NEVER = -(2**60)
+LINE = "line {}"
 OFF = 1e-3
 """How far a time may be from a whole step, in steps."""
 Cell = TypeVar("Cell", np.float64, np.int32)
@@ -30,6 +31,8 @@ class Part:
     series: NDArray[np.int64]
     steps: NDArray[np.int64]
     lines: NDArray[np.int64]
+    place: str = LINE
+    """Where in the file a row is, `{}` standing for its line."""
 
 
 @dataclass
@@ -42,7 +45,7 @@ class Clock:
     """A time for people."""
     first: float | None = None
 
-    def steps(self, path: Path, times: Floats, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+    def steps(self, path: Path, times: Floats, lines: NDArray[np.int64], place: str = LINE) -> NDArray[np.int64]:
         """The step of each of `times` `[R]`; raises `InvalidInput` for one between two, unless told what to do."""
         if self.first is None:
             self.first = float(times[0])
@@ -52,13 +55,13 @@ class Clock:
         steps = np.floor(since + OFF) if self.rules.align == "floor" else np.rint(since)
         if not np.all(np.abs(since) < 2**40):
             reason = f"{abs(since).max():.3g} steps of {self.step_s:g} s away from the first time: is its unit right?"
-            raise refused(path, f"line {lines[np.abs(since).argmax()]}", reason)
+            raise refused(path, place.format(lines[np.abs(since).argmax()]), reason)
         if self.rules.align == "refuse" and (off := np.flatnonzero(np.abs(since - steps) > OFF)).size:
             away = (
                 f"{self.shown(float(times[off[0]]))} is no whole number of steps of {self.step_s:g} s after the first"
             )
             advice = "align nearest, or align floor with duplicates sum for single events"
-            raise refused(path, f"line {lines[off[0]]}", f"{away} ({self.shown(self.first)}): say {advice}")
+            raise refused(path, place.format(lines[off[0]]), f"{away} ({self.shown(self.first)}): say {advice}")
         return steps.astype(np.int64)
 
     def at(self, step: int) -> str:
@@ -106,9 +109,9 @@ class Grid:
             advice = (
                 "duplicates sum, mean, max or last (clocks that go back an hour repeat it: give times with offsets)"
             )
-            raise refused(part.path, f"line {part.lines[row]}", f"{what} has a value already: say {advice}")
+            raise refused(part.path, part.place.format(part.lines[row]), f"{what} has a value already: say {advice}")
         if early and not self.early:
-            self.first_early = f"{part.path.name}, line {part.lines[first]}"
+            self.first_early = f"{part.path.name}, {part.place.format(part.lines[first])}"
         self.early += early
         self.total += float(np.nansum(part.values))
 
@@ -183,7 +186,7 @@ class Grid:
         if used * self.columns > MOST_CELLS:
             size = f"{used:,} steps x {self.columns:,} series are too many (at most {MOST_CELLS:,} together)"
             advice = "is the unit of times right? Else a longer step (align floor, duplicates), --top or --stations"
-            raise refused(part.path, f"line {part.lines[-1]}", f"{size}: {advice}")
+            raise refused(part.path, part.place.format(part.lines[-1]), f"{size}: {advice}")
         rows, wide = self.cells.shape
         if shift or used > rows or self.columns > wide:
             if self.columns > wide:

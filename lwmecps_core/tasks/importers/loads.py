@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.grid import Grid, Part, totals
 from lwmecps_core.tasks.importers.options import LOAD_UNITS, LoadOptions, LoadUnit, Steps, seconds
-from lwmecps_core.tasks.importers.tables import Floats
+from lwmecps_core.tasks.importers.tables import Floats, refused
 
 SHOWN = 12
 """Names that are listed."""
@@ -83,7 +83,7 @@ def gather(
     column_of, said, weights = None, list[str](), np.zeros(0)
     if top or stations:
         weights = totals(read())
-        column_of, said = _chosen(weights, label, top, stations)
+        column_of, said = _chosen(weights, label, top, stations, source)
     if stations and rules.duplicates not in ("refuse", "sum"):
         reason = f"{rules.duplicates} of series that are dealt to stations is not known: say sum"
         raise InvalidInput("command line", [Violation("--duplicates", reason)])
@@ -102,10 +102,12 @@ def gather(
 
 
 def _chosen(
-    weights: Floats, label: Callable[[int], str], top: int | None, stations: Sequence[str]
+    weights: Floats, label: Callable[[int], str], top: int | None, stations: Sequence[str], source: Path
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The column of every series (−1: left out): the busiest first, or the station that has least so far."""
     found = np.flatnonzero(weights >= 0.0)
+    if not found.size:
+        raise refused(source, ".", "holds no value")
     order = sorted(found.tolist(), key=lambda i: (-weights[i], label(i)))
     kept, said = order[:top] if top else order, []
     column_of = np.full(len(weights), -1, np.int64)

@@ -18,12 +18,13 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MS, MatrixOptions, delimiter
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, Table, refused
+from lwmecps_core.tasks.importers.tables import Floats, Table, refused, whole
 
 
 def read_matrix(file: Path, options: MatrixOptions) -> Places:
     """Nodes and round trips of a table; raises `InvalidInput` with line and value, and for pairs that are missing."""
-    between = delimiter(options.delimiter or ("\\t" if file.suffix == ".tsv" else ","))
+    tabs = ".tsv" in map(str.lower, file.suffixes)  # .tsv.gz
+    between = delimiter(options.delimiter or ("\\t" if tabs else ","))
     long = [options.source, options.target, options.value]
     if any(long) and not all(long):
         reason = "a long table needs all three: --source, --target and --value"
@@ -32,8 +33,9 @@ def read_matrix(file: Path, options: MatrixOptions) -> Places:
     if options.only:
         if unknown := [name for name in options.only if name not in names]:
             raise refused(file, ".", f"--only: {listed(unknown)} is none of {listed(names)}")
-        keep = [names.index(name) for name in options.only]
-        names, measured = list(options.only), measured[np.ix_(keep, keep)]
+        only = list(dict.fromkeys(options.only))
+        keep = [names.index(name) for name in only]
+        names, measured = only, measured[np.ix_(keep, keep)]
     rtt_ms, said = _both_ways(file, names, MS[options.unit] * measured, options)
     notes = (f"{len(names)} nodes ({listed(names)}), numbers in {options.unit}, {options.direction}", *said)
     return Places(file, tuple(names), rtt_ms, notes)
@@ -72,12 +74,16 @@ def _long(file: Path, delimiter: str, options: MatrixOptions) -> tuple[list[str]
     for rows in table.rows(header, columns):
         values = rows.numbers(2, 3, "a latency")[:, 0]
         for row in range(len(rows)):
+            if empty := [k for k in (0, 1) if not rows.text(row, k)]:
+                raise rows.refused(row, empty[0], "is empty: a name must stand here")
             a, b = (names.setdefault(rows.text(row, k), len(names)) for k in (0, 1))
             if np.isnan(values[row]):
                 continue
             if (a, b) in found:
                 raise rows.refused(row, 2, f"{rows.text(row, 0)} to {rows.text(row, 1)} has a latency already")
             found[a, b] = float(values[row])
+    if not names:
+        raise refused(file, ".", "holds no value")
     measured = np.full((len(names), len(names)), np.nan)
     for (a, b), value in found.items():
         measured[a, b] = value
@@ -86,10 +92,9 @@ def _long(file: Path, delimiter: str, options: MatrixOptions) -> tuple[list[str]
 
 def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
     try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.reader(lines, delimiter=delimiter)
-            rows = [(reader.line_num, [f.strip() for f in row]) for row in reader if any(f.strip() for f in row)]
-    except (OSError, UnicodeDecodeError, csv.Error, TypeError) as error:
+        reader = csv.reader(whole(file).splitlines(), delimiter=delimiter)
+        rows = [(reader.line_num, [f.strip() for f in row]) for row in reader if any(f.strip() for f in row)]
+    except csv.Error as error:
         raise refused(file, ".", f"not readable: {error}") from None
     if not rows:
         raise refused(file, ".", "is empty")
@@ -121,6 +126,6 @@ def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
 
 def _value(text: str) -> float | None:
     try:
-        return float(text)
+        return float(text) if "_" not in text else None  # Python takes 1_000 for a number
     except ValueError:
         return None

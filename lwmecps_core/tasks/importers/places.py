@@ -1,5 +1,6 @@
 """A task of places and the latency between them: with the nodes of a cluster that is given, or with made-up ones."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -37,11 +38,13 @@ class Places:
 
 
 def unique(names: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """Names that stand once: one that doesn't, or is empty, gets its id."""
-    count = {name: list(names).count(name) for name in names}
-    return [
-        name if name and count[name] == 1 else f"{name or 'node'}-{id_}" for name, id_ in zip(names, ids, strict=True)
-    ]
+    """Names that stand once: one that doesn't, or is empty, gets its id, and where that is a name too, its number."""
+    count = Counter(names)
+    made: list[str] = []
+    for i, (name, id_) in enumerate(zip(names, ids, strict=True)):
+        one = name if name and count[name] == 1 else f"{name or 'node'}-{id_}"
+        made.append(one if one == name or not (one in count or one in made) else f"{one}-{i + 1}")
+    return made
 
 
 def with_places(places: Places, template: TaskSpec | None, options: PlacesOptions) -> Imported:
@@ -86,7 +89,11 @@ def with_places(places: Places, template: TaskSpec | None, options: PlacesOption
 
 def _between(places: Places, template: TaskSpec, options: PlacesOptions) -> Imported:
     nodes = [node.name for node in template.cluster.nodes]
-    at = {canonical(name): i for i, name in enumerate(places.names)}
+    at: dict[str, int] = {}
+    for i, name in enumerate(places.names):
+        if (first := at.setdefault(canonical(name), i)) != i:
+            reason = f"{places.names[first]!r} and {name!r} are one name, as case, - and _ don't count"
+            raise refused(places.source, "nodes", reason)
     if set(at) != {canonical(name) for name in nodes}:
         reason = (
             f"the source's places ({listed(places.names)}) and the cluster's nodes ({listed(nodes)}) must be the same"

@@ -20,7 +20,7 @@ from lwmecps_core.tasks.importers import times
 from lwmecps_core.tasks.importers.grid import Clock, Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, interval_of, listed, per_second, requests_of
 from lwmecps_core.tasks.importers.options import LOAD_UNITS, PrometheusOptions, seconds
-from lwmecps_core.tasks.importers.tables import refused
+from lwmecps_core.tasks.importers.tables import refuse_twice, refused, whole
 
 MOST_BYTES = 2**27
 COUNTERS = ("_total", "_count", "_sum", "_bucket")
@@ -33,6 +33,7 @@ def read_prometheus(
 
     Raises `InvalidInput` for answers of other kinds, raw counters, series without the label, and values below 0 or NaN.
     """
+    refuse_twice(files)
     step_s = seconds(options.step, "--step")
     interval_s, assumed = interval_of(options.unit, options.request_interval)
     clock = Clock(step_s, options, times.shown)
@@ -79,10 +80,8 @@ def read_prometheus(
 
 def _matrix(path: Path) -> tuple[list[Any], list[str]]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise refused(path, ".", f"is larger than {MOST_BYTES:,} bytes: query fewer series, or a longer step")
-        answer = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        answer = json.loads(whole(path, MOST_BYTES))
+    except (ValueError, RecursionError) as error:
         raise refused(path, ".", f"not readable as JSON: {error}") from None
     if not isinstance(answer, Mapping):
         raise refused(path, ".", "is no answer of Prometheus: it has no status and no data")
@@ -92,7 +91,8 @@ def _matrix(path: Path) -> tuple[list[Any], list[str]]:
     kind = data.get("resultType") if isinstance(data, Mapping) else None
     if kind != "matrix" or not isinstance(data, Mapping) or not isinstance(data.get("result"), list):
         raise refused(path, "data.resultType", f"is {kind!r}, not 'matrix': ask /api/v1/query_range, not /api/v1/query")
-    return data["result"], [str(text) for text in answer.get("warnings") or ()]
+    warnings = answer.get("warnings") or []
+    return data["result"], [str(text) for text in (warnings if isinstance(warnings, list) else [warnings])]
 
 
 def _part(path: Path, i: int, one: Any, options: PrometheusOptions, clock: Clock, known: dict[Series, int]) -> Part:
@@ -113,13 +113,14 @@ def _part(path: Path, i: int, one: Any, options: PrometheusOptions, clock: Clock
     for k, sample in enumerate(samples):
         try:
             numbers[k] = float(sample[0]), float(sample[1])
-        except (TypeError, ValueError, IndexError, KeyError):
+        except (TypeError, ValueError, IndexError, KeyError, OverflowError):
             raise refused(path, f"{where}.values[{k}]", f"{sample!r} is no time with a value") from None
         if not isfinite(numbers[k, 1]) or numbers[k, 1] < 0.0 or not isfinite(numbers[k, 0]):
             raise refused(path, f"{where}.values[{k}]", f"{sample[1]!r} is no {LOAD_UNITS[options.unit]}")
     series = known.setdefault(Series(*texts), len(known))
-    lines = np.arange(len(samples))
-    return Part(path, numbers[:, 1:], np.full((1, 1), series), clock.steps(path, numbers[:, 0], lines)[:, None], lines)
+    lines, place = np.arange(len(samples)), f"{where}.values[{{}}]"
+    steps = clock.steps(path, numbers[:, 0], lines, place)[:, None]
+    return Part(path, numbers[:, 1:], np.full((1, 1), series), steps, lines, place)
 
 
 def refuse_nothing_named(options: PrometheusOptions) -> None:

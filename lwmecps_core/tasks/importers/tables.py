@@ -4,6 +4,7 @@ import bz2
 import csv
 import gzip
 import lzma
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,12 +21,55 @@ PIECE, LONGEST_ROW = 2**22, 2**26
 MOST_ROWS, MOST_FIELDS = 2**17, 2**21
 """What is handed on at once."""
 MOST_NAMES = 2**20
+NO_NUMBER = "is no number (digits with a decimal point, and nothing between thousands)"
+SHOWN = 400
+"""Characters of a header that are shown."""
 BOM = b"\xef\xbb\xbf"
-UNREADABLE = (OSError, EOFError, lzma.LZMAError)
+NO_TEXT = "is not UTF-8 (a compressed file ends with .gz, .bz2 or .xz; save others as UTF-8)"
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 OPEN: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 """Ending of a compressed file → what reads it."""
 
+ARCHIVES = {".tar", ".tgz", ".zip", ".7z"}
+
 Floats = NDArray[np.float64]
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The bytes of a file, of a compressed one (`OPEN`) what is in it; raises `InvalidInput` where there is none."""
+    if ARCHIVES & set(map(str.lower, path.suffixes)):
+        raise refused(path, ".", "is an archive: unpack it, and give the files that are meant")
+    try:
+        return cast("IO[bytes]", OPEN.get(path.suffix.lower(), open)(path, "rb"))
+    except OSError as error:
+        raise refused(path, ".", f"not readable: {error}") from None
+
+
+def whole(path: Path, most: int = 2**28) -> str:
+    """The text of a file that is not read in pieces; raises `InvalidInput` for other than UTF-8, or over `most` bytes.
+
+    A byte order mark is no part of it.
+    """
+    with opened(path) as file:
+        try:
+            data = file.read(most + 1)
+        except UNREADABLE as error:
+            raise refused(path, ".", f"not readable: {error}") from None
+    if len(data) > most:
+        raise refused(path, ".", f"is larger than {most:,} bytes")
+    try:
+        return data.removeprefix(BOM).decode()
+    except UnicodeDecodeError as error:
+        raise refused(path, ".", f"{NO_TEXT}: {error}") from None
+
+
+def refuse_twice(files: Sequence[Path]) -> None:
+    """Raise `InvalidInput` for a file that is given twice: its load or users would count double."""
+    seen: set[Path] = set()
+    for path in files:
+        if path.resolve() in seen:
+            raise refused(path, ".", "is given twice")
+        seen.add(path.resolve())
 
 
 def refused(path: Path, where: str, reason: str) -> InvalidInput:
@@ -73,24 +117,31 @@ class Rows:
         if at >= 0:
             row, column = divmod(at, last - first)
             text = self.text(row, first + column)
-            raise self.refused(row, first + column, f"{text!r} {_fault(text)}: {what}")
+            raise self.refused(row, first + column, f"{text!r} {_fault(text, least)}: {what}")
         return out
 
 
-def _fault(text: str) -> str:
+def _fault(text: str, least: float) -> str:
+    """Why `scan.numbers` takes a text for no number; Python reads more texts as numbers (1_000)."""
     try:
         value = float(text)
     except ValueError:
-        return "is no number"
-    return "is no finite number" if not np.isfinite(value) else "is below 0"
+        value = 0.0
+    if value < least:
+        return f"is below {least:g}"
+    return NO_NUMBER if np.isfinite(value) else "is no finite number"
 
 
 @dataclass
 class Names:
-    """Texts in the order in which they were first seen, found again by their hash."""
+    """Texts in the order in which they were first seen, found again by their hash.
+
+    Those that differ in quotes and spaces around them only, and so in their hashes, are the same.
+    """
 
     texts: list[tuple[str, ...]] = field(default_factory=list)
     at: dict[int, int] = field(default_factory=dict)
+    known: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def of(self, rows: Rows, columns: Sequence[int]) -> NDArray[np.int64]:
         """The index of each row's texts in `columns`; raises `InvalidInput` for an empty one."""
@@ -110,9 +161,12 @@ class Names:
         texts = tuple(rows.text(row, column) for column in columns)
         if "" in texts:
             raise rows.refused(row, columns[texts.index("")], "is empty: a name must stand here")
+        if texts in self.known:
+            self.at[key] = self.known[texts]
+            return
         if len(self.texts) == MOST_NAMES:
             raise rows.refused(row, columns[0], f"more than {MOST_NAMES:,} different names: is this the right column?")
-        self.at[key] = len(self.texts)
+        self.at[key] = self.known[texts] = len(self.texts)
         self.texts.append(texts)
 
 
@@ -125,14 +179,17 @@ class Table:
 
     def header(self) -> list[str]:
         """The names of the columns; raises `InvalidInput` for a file without, or with a name that stands twice."""
-        with self._open() as file:
+        with opened(self.path) as file:
             try:
                 line = file.readline(LONGEST_ROW).removeprefix(BOM).decode()
+                names = [name.strip() for name in next(csv.reader([line], delimiter=self.delimiter), [])]
             except UnicodeDecodeError as error:
-                raise refused(self.path, "line 1", f"is not UTF-8: {error}") from None
+                raise refused(self.path, "line 1", f"{NO_TEXT}: {error}") from None
+            except csv.Error:
+                reason = "is no header: a quote left open, or lines that end with a carriage return only"
+                raise refused(self.path, "line 1", reason) from None
             except UNREADABLE as error:
                 raise refused(self.path, ".", f"not readable: {error}") from None
-        names = [name.strip() for name in next(csv.reader([line], delimiter=self.delimiter), [])]
         if not any(names):
             raise refused(self.path, "line 1", "must be a header with the names of the columns")
         if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -143,7 +200,8 @@ class Table:
         """The index of a column; raises `InvalidInput` with the columns that there are."""
         if name not in header:
             shown = ", ".join(header[:20]) + (f" and {len(header) - 20} more" if len(header) > 20 else "")
-            raise refused(self.path, "line 1", f"{option}: no column {name!r} among {shown}")
+            alone = f" (fields are separated by {self.delimiter!r})" if len(header) == 1 else ""
+            raise refused(self.path, "line 1", f"{option}: no column {name!r} among {shown[:SHOWN]}{alone}")
         return list(header).index(name)
 
     def rows(self, header: Sequence[str], wanted: Sequence[int]) -> Iterator[Rows]:
@@ -156,7 +214,7 @@ class Table:
         columns = tuple(header[i] for i in wanted)
         most = max(1, min(MOST_ROWS, MOST_FIELDS // max(1, len(wanted))))
         line, skip, left, final = 1, 1, b"", False  # the header is skipped
-        with self._open() as file:
+        with opened(self.path) as file:
             while not final:
                 piece = self._read(file)
                 final = len(piece) < PIECE
@@ -187,12 +245,6 @@ class Table:
         try:
             return file.read(PIECE)
         except UNREADABLE as error:
-            raise refused(self.path, ".", f"not readable: {error}") from None
-
-    def _open(self) -> IO[bytes]:
-        try:
-            return cast("IO[bytes]", OPEN.get(self.path.suffix, open)(self.path, "rb"))
-        except OSError as error:
             raise refused(self.path, ".", f"not readable: {error}") from None
 
 

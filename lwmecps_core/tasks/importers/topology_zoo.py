@@ -7,7 +7,9 @@ directly. Drops: nodes of other networks (Internal 0), link speeds and labels, c
 The zoo has no capacities and no load.
 """
 
+from collections import Counter
 from itertools import combinations
+from math import inf
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,9 +27,10 @@ from lwmecps_core.tasks.importers.graphs import (
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import Distance
 from lwmecps_core.tasks.importers.places import Places, unique
-from lwmecps_core.tasks.importers.tables import refused
+from lwmecps_core.tasks.importers.tables import UNREADABLE, opened, refused
 
-SPACE = "{http://graphml.graphdrawing.org/xmlns}"
+SPACE = "{*}"
+"""GraphML's name space, or none: some tools leave it out."""
 
 
 def read_topology_zoo(file: Path, options: Distance) -> Places:
@@ -38,11 +41,15 @@ def read_topology_zoo(file: Path, options: Distance) -> Places:
     where: dict[str, tuple[float, float]] = {}
     for id_ in inside:
         try:
-            where[id_] = float(nodes[id_]["Latitude"]), float(nodes[id_]["Longitude"])
+            at = float(nodes[id_]["Latitude"]), float(nodes[id_]["Longitude"])
         except KeyError:
             continue
         except ValueError:
-            raise refused(file, f"node {id_}", "Latitude and Longitude must be numbers of degrees") from None
+            at = inf, inf
+        if not (abs(at[0]) <= 90.0 and abs(at[1]) <= 180.0):
+            found = f"{nodes[id_]['Latitude']!r}, {nodes[id_]['Longitude']!r}"
+            raise refused(file, f"node {id_}", f"Latitude and Longitude {found} are no degrees")
+        where[id_] = at
     if not where:
         raise refused(file, ".", "no node of the network has Latitude and Longitude: its links have no length")
     links = {frozenset(edge) for edge in edges if set(edge) <= set(inside) and edge[0] != edge[1]}
@@ -73,20 +80,26 @@ def read_topology_zoo(file: Path, options: Distance) -> Places:
 def _parsed(file: Path) -> tuple[dict[str, dict[str, str]], list[tuple[str, str]]]:
     """Attributes of nodes by id, and the ends of edges."""
     try:
-        root = ElementTree.parse(file).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+        with opened(file) as data:
+            root = ElementTree.parse(data).getroot()
+    except (*UNREADABLE, ElementTree.ParseError, ValueError, LookupError) as error:
         raise refused(file, ".", f"not readable as GraphML: {error}") from None
     graph = root.find(f"{SPACE}graph")
     if graph is None:
         raise refused(file, ".", "is no GraphML: it has no graph")
-    keys = {key.get("id"): key.get("attr.name", "") for key in root.iter(f"{SPACE}key")}
+    keys = {key.get("id"): key.get("attr.name", "") for key in root.iterfind(f".//{SPACE}key")}
     nodes = {
         str(node.get("id")): {
-            keys.get(data.get("key"), ""): (data.text or "").strip() for data in node.iter(f"{SPACE}data") if data.text
+            keys.get(data.get("key"), ""): (data.text or "").strip()
+            for data in node.iterfind(f".//{SPACE}data")
+            if data.text
         }
-        for node in graph.iter(f"{SPACE}node")
+        for node in graph.iterfind(f".//{SPACE}node")
     }
-    edges = [(str(edge.get("source")), str(edge.get("target"))) for edge in graph.iter(f"{SPACE}edge")]
+    ids = Counter(node.get("id") for node in graph.iterfind(f".//{SPACE}node"))
+    if twice := [f"node {id_}" for id_, count in ids.items() if count > 1]:
+        raise refused(file, twice[0], "stands twice: ids must differ")
+    edges = [(str(edge.get("source")), str(edge.get("target"))) for edge in graph.iterfind(f".//{SPACE}edge")]
     if unknown := [end for edge in edges for end in edge if end not in nodes]:
         raise refused(file, "edge", f"leads to {unknown[0]!r}, which is no node")
     return nodes, edges

@@ -20,7 +20,7 @@ from lwmecps_core.tasks.importers.graphs import reachable, round_trips, shortest
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MIB, MS, YafsOptions
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, refused
+from lwmecps_core.tasks.importers.tables import Floats, refused, whole
 
 KINDS = {"entity": "network", "initialAllocation": "allocation", "sources": "users"}
 BYTES_PER_BW = 1e6
@@ -34,13 +34,19 @@ def read_yafs(files: Sequence[Path], options: YafsOptions) -> Places:
     """A scenario; raises `InvalidInput` with the file and the path inside it for what YAFS would not write."""
     parts = _parts(files)
     file, network = parts["network"]
-    entities = {str(_get(file, f"entity[{i}]", one, "id")): one for i, one in enumerate(network["entity"])}
+    entities: dict[str, Item] = {}
+    for i, one in enumerate(network["entity"]):
+        if (key := str(_get(file, f"entity[{i}]", one, "id"))) in entities:
+            raise refused(file, f"entity[{i}]", f"id {key} stands twice")
+        entities[key] = one
+    if not entities:
+        raise refused(file, "entity", "there is none")
     messages = _messages(parts)
     most_bytes = max([bytes_ for bytes_, _ in messages.values()], default=0.0)
     ids = list(entities)
     delays: dict[tuple[int, int], float] = {}
     unit_ms = MS[options.time_unit]
-    for i, link in enumerate(network.get("link") or ()):
+    for i, link in enumerate(_list(file, "link", network.get("link") or [])):
         ends = [str(_get(file, f"link[{i}]", link, key)) for key in "sd"]
         if unknown := [end for end in ends if end not in entities]:
             raise refused(file, f"link[{i}]", f"leads to {unknown[0]}, which is no entity")
@@ -78,8 +84,8 @@ def _parts(files: Sequence[Path]) -> dict[str, tuple[Path, Any]]:
     parts: dict[str, tuple[Path, Any]] = {}
     for path in files:
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            data = json.loads(whole(path))
+        except (ValueError, RecursionError) as error:
             raise refused(path, ".", f"not readable as JSON: {error}") from None
         kinds = [kind for key, kind in KINDS.items() if isinstance(data, dict) and isinstance(data.get(key), list)]
         kind = "applications" if isinstance(data, list) else kinds[0] if kinds else ""
@@ -99,6 +105,12 @@ def _get(file: Path, where: str, one: Any, key: str) -> Any:
     return one[key]
 
 
+def _list(file: Path, where: str, found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise refused(file, where, f"{found!r} is no list")
+    return found
+
+
 def _number(file: Path, where: str, one: Any, key: str) -> float:
     value = _get(file, where, one, key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < np.inf:
@@ -111,7 +123,7 @@ def _messages(parts: Mapping[str, tuple[Path, Any]]) -> dict[tuple[str, str], tu
     found: dict[tuple[str, str], tuple[float, float]] = {}
     file, applications = parts.get("applications", (Path(), []))
     for i, app in enumerate(applications):
-        for k, message in enumerate(_get(file, f"[{i}]", app, "message")):
+        for k, message in enumerate(_list(file, f"[{i}].message", _get(file, f"[{i}]", app, "message"))):
             where = f"[{i}].message[{k}]"
             key = str(_get(file, f"[{i}]", app, "id")), str(_get(file, where, message, "d"))
             found.setdefault(
@@ -128,6 +140,7 @@ def _deployments(
 ) -> list[dict[str, Any]]:
     """A deployment per module, in their order, at home where it is first allocated."""
     homes: dict[tuple[str, str], list[str]] = {}
+    where_of: dict[tuple[str, str], str] = {}
     file, allocation = parts.get("allocation", (Path(), {"initialAllocation": []}))
     for i, one in enumerate(allocation["initialAllocation"]):
         where = f"initialAllocation[{i}]"
@@ -135,19 +148,23 @@ def _deployments(
         if id_ not in node_of:
             raise refused(file, where, f"{module} is at {id_}, which is no entity that others are linked to")
         homes.setdefault((app, module), []).append(node_of[id_])
+        where_of.setdefault((app, module), where)
     found: list[dict[str, Any]] = []
+    allocated = file
     file, applications = parts.get("applications", (Path(), []))
     for i, app in enumerate(applications):
-        for k, module in enumerate(_get(file, f"[{i}]", app, "module")):
+        for k, module in enumerate(_list(file, f"[{i}].module", _get(file, f"[{i}]", app, "module"))):
             where = f"[{i}].module[{k}]"
             key = str(_get(file, f"[{i}]", app, "id")), str(_get(file, where, module, "name"))
             ram = MIB[options.ram_unit] * _number(file, where, module, "RAM") if "RAM" in module else POD_MIB
             one = {"name": f"app-{key[0]}-{key[1]}", "pod_usage": {"cpu": POD_CORES, "ram": ram or POD_MIB}}
             if instructions := messages.get(key, (0.0, 0.0))[1]:
                 one["cpu_time_ms"] = instructions / options.ipt_per_core * MS[options.time_unit]
-            if home := homes.get(key):
+            if home := homes.pop(key, None):
                 one |= {"node": home[0], "replicas": home.count(home[0])}
             found.append(one)
+    for (app, module), _ in homes.items():
+        raise refused(allocated, where_of[app, module], f"application {app} with a module {module} is in no file")
     return found
 
 

@@ -127,6 +127,8 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
         monkeypatch.setenv(variable, text)
     module = importlib.import_module(MODULES[cls])
     monkeypatch.setattr("services.common.server.ending", _Ending)
+    # It would keep this test's standard error for all tests that follow, and that closes with this test.
+    monkeypatch.setattr("services.common.logs.configure", lambda *_: None)
     if hasattr(module, "warm_up"):
         monkeypatch.setattr(module, "warm_up", lambda: None)
     if hasattr(module, "worker_supervisor"):

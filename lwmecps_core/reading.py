@@ -12,6 +12,8 @@ from lwmecps_core.errors import InvalidInput, Violation
 
 MOST_DEEP = 100
 """Mappings and lists inside each other: what reads them further goes down by calling itself."""
+MOST_PIECES = 20_000_000
+"""Keys and values of a file, those that an alias repeats counted again: so often they are read further."""
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -34,7 +36,18 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if _deep(data):
         reason = f"is nested over {MOST_DEEP} deep, or an alias (*name) stands inside what it names"
         raise InvalidInput(str(path), [Violation(".", reason)])
+    if path.suffix != ".json" and "*" in text and (pieces := _pieces(data, {})) > MOST_PIECES:
+        reason = f"aliases (*name) make {pieces:,} values of it, at most {MOST_PIECES:,} are taken: write them out"
+        raise InvalidInput(str(path), [Violation(".", reason)])
     return data
+
+
+def _pieces(data: Any, known: dict[int, int]) -> int:
+    if not isinstance(data, dict | list):
+        return 1
+    if id(data) not in known:
+        known[id(data)] = 1 + sum(_pieces(one, known) for one in (data.values() if isinstance(data, dict) else data))
+    return known[id(data)]
 
 
 def _deep(data: Any) -> bool:

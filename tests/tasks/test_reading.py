@@ -57,3 +57,15 @@ def test_files_that_are_empty_endless_or_too_deep_are_refused(tmp_path: Path) ->
         ("t.json", '{"a": ' * 300 + "1" + "}" * 300),
     ):
         assert "nested over 100 deep, or an alias" in refusal(tmp_path / name, text)["."]
+
+
+def test_a_file_whose_aliases_multiply_is_refused_before_anything_is_made_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lwmecps_core.reading.MOST_PIECES", 50)
+    path = tmp_path / "task.yaml"
+    path.write_text("a: &a [1, 2, 3]\nb: &b [*a, *a]\nc: [*b]\n")
+    assert read_mapping(path)["c"] == [[[1, 2, 3], [1, 2, 3]]]
+    path.write_text("a: &a [1, 2, 3]\nb: &b [*a, *a, *a, *a]\nc: [*b, *b, *b]\n")
+    with pytest.raises(InvalidInput, match=r"task.yaml: .*aliases \(\*name\) make 7\d values of it"):
+        read_mapping(path)

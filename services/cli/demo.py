@@ -25,9 +25,12 @@ def demo(
         Path | None, typer.Option(help="Folder of recorded load profiles: the load of the held-out clusters.")
     ] = None,
     context: Annotated[
-        Literal["statistics", "recurrent"],
-        typer.Option(help="What the policy remembers of a cluster: running statistics, or what it learns to (RL²)."),
-    ] = "statistics",
+        Literal["statistics", "recurrent"] | None,
+        typer.Option(
+            help="What the policy remembers of a cluster: running statistics, or what it learns to remember (RL²); "
+            "default: recurrent, or statistics where --backend kubernetes has too little time to train the other."
+        ),
+    ] = None,
     # Not a list of backends, but of the two demonstrations that there are.
     backend: Annotated[
         Literal["simulated", "kubernetes"],
@@ -45,7 +48,7 @@ def demo(
     from services.cli import demo_cluster, demo_run
     from services.cli.demo_settings import DemoSettings, remembering
 
-    settings = remembering(DemoSettings(), context)
+    settings = remembering(DemoSettings(), context or ("statistics" if backend == "kubernetes" else "recurrent"))
     if backend == "kubernetes":
         demo_cluster.run(
             demo_cluster.ClusterDemoOrder(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url),

@@ -78,9 +78,11 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
     }
     random = replace(settings.adaptation, random_weights=True)
     tuned = "multi_task_fine_tuned"
+    trainings = [Step(f"{name}_train", on.training(name, *learner)) for name, learner in learners.items()]
     return [
+        trainings[0],
         meta_training(problem.training_id, problem.seed, settings),
-        *(Step(f"{name}_train", on.training(name, *learner)) for name, learner in learners.items()),
+        *trainings[1:],
         Step("scratch_100_episodes", on.scratch("scratch_100_episodes")),
         *(Step(name, on.baseline(name)) for name in BASELINES),
         Step("adapted", on.adaptation("adapted", "meta_train", settings.adaptation), ("meta_train",)),

@@ -85,7 +85,7 @@ class AzureOptions:
     group: Literal["function", "app", "owner"] = "app"
     """What is one series: a function, all functions of an application, or of an owner."""
     trigger: tuple[str, ...] = ()
-    """Only invocations by this trigger (http, queue, …), all if none is named; may be repeated."""
+    """Only invocations by this trigger (such as http or queue), all if none is named; may be repeated."""
 
 
 @config

@@ -121,7 +121,8 @@ def waiting_text(run: run_pb2.Run) -> str:
 class RunBars:
     """One progress bar per run, on standard error; a context manager.
 
-    Where there are no bars (`shown` is false, or no terminal), a run that waits says so on a line of its own.
+    Where there are no bars (`shown` is false, or no terminal), a run that waits says so on a line of its own; not one
+    that only waits for its turn, while another of those shown is worked on.
     """
 
     def __init__(self, shown: bool = True) -> None:
@@ -137,6 +138,7 @@ class RunBars:
         self._bars: dict[str, TaskID] = {}
         self._lines = not shown or not errors.is_terminal
         self._told: dict[str, tuple[str, float]] = {}
+        self._running: set[str] = set()
 
     def __enter__(self) -> "RunBars":
         self._progress.start()
@@ -147,12 +149,13 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
-        if self._lines:
+        running = run.state == run_pb2.RUN_STATE_RUNNING
+        (self._running.add if running else self._running.discard)(run.id)
+        if self._lines and not (run.state == run_pb2.RUN_STATE_PENDING and self._running):
             self._tell_waiting(run)
         if run.id not in self._bars:
             text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
-        running = run.state == run_pb2.RUN_STATE_RUNNING
         self._progress.update(
             self._bars[run.id],
             completed=run.step,

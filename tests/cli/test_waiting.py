@@ -29,3 +29,17 @@ def test_without_bars_a_line_says_it_at_first_now_and_then_and_when_it_goes_on(
         "run run-1: waiting for Redis, for 5 s: away",
         "run run-1: goes on",
     ]
+
+
+def test_a_run_that_waits_for_its_turn_is_not_told_while_another_one_is_worked_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    queued = run_pb2.Run(
+        id="run-2", state=run_pb2.RUN_STATE_PENDING, waiting_for="a learner: none has taken it for 5 s"
+    )
+    with render.RunBars(shown=False) as bars:
+        bars.update(_run(""))
+        bars.update(queued)
+        bars.update(run_pb2.Run(id="run-1", state=run_pb2.RUN_STATE_COMPLETED))
+        bars.update(queued)
+    assert capsys.readouterr().err.splitlines() == ["run run-2: waiting for a learner: none has taken it for 5 s"]

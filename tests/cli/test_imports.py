@@ -1,7 +1,6 @@
 """`lwmecps import`: one command per kind; what it writes is a task file, and everything that it assumes is said."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,6 @@ from typer.testing import CliRunner
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.files import load_task
 from services.cli.main import app
-from services.common.server import ServerSettings, start
-from services.task_registry.__main__ import registry_service
-from services.task_registry.artefacts import ArtefactStore
-from services.task_registry.database import Database
-from services.task_registry.store import Store
 
 TABLE = "time,bs1,bs2\n2026-01-01T00:00:00Z,60,120\n2026-01-01T00:01:00Z,180,240\n"
 TIMES = ["--time", "time", "--time-format", "iso", "--step", "60s", "--unit", "requests"]
@@ -89,16 +83,6 @@ def test_a_distribution_is_no_cluster(table: Path, tmp_path: Path) -> None:
     assert refused.exit_code == 2 and "holds a distribution" in refused.stderr
     made = run("csv", table, *TIMES, "--family", "mec_city", "--out", tmp_path / "out.yaml")
     assert made.exit_code == 0 and isinstance(load_task(tmp_path / "out.yaml"), TaskDistribution)
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    database = Database(f"sqlite:///{tmp_path / 'registry.db'}")
-    database.migrate()
-    server = start(ServerSettings(), [registry_service(Store(database, ArtefactStore(str(tmp_path / "artefacts"))))])
-    yield server.address
-    server.drain(0)
-    database.close()
 
 
 def test_an_import_is_registered_at_once_if_asked(registry: str, table: Path) -> None:

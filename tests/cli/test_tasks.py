@@ -1,7 +1,6 @@
 """`lwmecps task create` and `show`, against a registry."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,6 @@ from services.cli.main import app
 from services.cli.render import plain
 from services.cli.run_commands import app as run_app
 from services.common import convert
-from services.common.server import ServerSettings, start
-from services.task_registry.__main__ import registry_service
-from services.task_registry.artefacts import ArtefactStore
-from services.task_registry.database import Database
-from services.task_registry.store import Store
 
 FLOOD = """\
 name: flood
@@ -30,16 +24,6 @@ max_pods: 8
 workload: {pattern: uniform, base_users: [25000], request_interval_s: 1}
 """
 TASK = {"node_name": ["a", "b"], "max_hardware": {"cpu": 8, "ram": 16000}, "pod_usage": {"cpu": 1, "ram": 512}}
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    database = Database(f"sqlite:///{tmp_path / 'registry.db'}")
-    database.migrate()
-    server = start(ServerSettings(), [registry_service(Store(database, ArtefactStore(str(tmp_path / "artefacts"))))])
-    yield server.address
-    server.drain(0)
-    database.close()
 
 
 def run(registry: str, *arguments: str) -> Any:

@@ -13,23 +13,24 @@ from numba import njit
 from torch import Tensor
 from torch.autograd import Function
 
-Loops = tuple[Any, Any]
+from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
 
 
 def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
-    """The state after each of T intervals: `[..., T, R, 3·H]`, `[..., H, 3·H]`, `[..., R, H]` → `[..., T, R, H]`.
+    """The state after each of T intervals: `[..., B, T, R, 3·H]`, `[..., H, 3·H]`, `[..., B, R, H]` → `[..., B, T, R,
+    H]`.
 
     `inputs` are the parts of the three gates (keep, reset, new) that come from outside. Gradients may be gone through
     again: then they are those of `step`, interval by interval.
     """
-    lead, (t, r, gates) = inputs.shape[:-3], inputs.shape[-3:]
+    lead, (b, t, r, gates) = inputs.shape[:-4], inputs.shape[-4:]
     h = gates // 3
     found: Tensor = _Unrolled.apply(  # type: ignore[no-untyped-call]
-        inputs.reshape(-1, t, r, gates),
+        inputs.reshape(-1, b, t, r, gates),
         weight.expand(*lead, h, gates).reshape(-1, h, gates),
-        state.expand(*lead, r, h).reshape(-1, r, h),
+        state.expand(*lead, b, r, h).reshape(-1, b, r, h),
     )
-    return found.reshape(*lead, t, r, h)
+    return found.reshape(*lead, b, t, r, h)
 
 
 def step(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -44,12 +45,10 @@ class _Unrolled(Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
         arrays = [np.ascontiguousarray(x.detach().numpy()) for x in (inputs, weight, state)]
-        k, t, r, gates = inputs.shape
-        states = np.empty((k, t, r, gates // 3), arrays[0].dtype)
-        kept = np.empty((k, t, 4, r, gates // 3), arrays[0].dtype)  # the gates, and the product that reset scales
-        _loops()[0](*arrays, states, kept)
+        shape = (*inputs.shape[:-1], inputs.shape[-1] // 3)
+        states, ctx.kept = np.empty(shape, arrays[0].dtype), np.empty((4, *shape), arrays[0].dtype)
+        _forwards()(*arrays, states, ctx.kept)
         found = torch.from_numpy(states)
-        ctx.kept = kept
         ctx.save_for_backward(inputs, weight, state, found)
         return found
 
@@ -58,80 +57,106 @@ class _Unrolled(Function):
         inputs, weight, state, states = ctx.saved_tensors
         if torch.is_grad_enabled():
             return _differentiable(inputs, weight, state, gradient, ctx.needs_input_grad)
-        before = torch.cat([state.unsqueeze(1), states[:, :-1]], 1)
+        before = torch.cat([state.unsqueeze(2), states[:, :, :-1]], 2)
         arrays = [np.ascontiguousarray(x.detach().numpy()) for x in (weight, before, gradient)]
         of_inputs, of_product = (np.empty(inputs.shape, arrays[0].dtype) for _ in range(2))
         of_state = np.empty(state.shape, arrays[0].dtype)
-        _loops()[1](*arrays, ctx.kept, of_inputs, of_product, of_state)
-        product = torch.from_numpy(of_product).flatten(1, 2)
-        return torch.from_numpy(of_inputs), before.flatten(1, 2).mT @ product, torch.from_numpy(of_state)
+        _backwards()(*arrays, ctx.kept, of_inputs, of_product, of_state)
+        product = torch.from_numpy(of_product).flatten(1, 3)
+        return torch.from_numpy(of_inputs), before.flatten(1, 3).mT @ product, torch.from_numpy(of_state)
 
 
 def _differentiable(
     inputs: Tensor, weight: Tensor, state: Tensor, gradient: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
     """The same gradients as a graph of their own."""
-    now, found = state, list[Tensor]()
-    for each in inputs.unbind(1):
-        now = step(each, weight, now)
-        found.append(now)
+    now, found = state.flatten(1, 2), list[Tensor]()
+    for each in inputs.unbind(2):
+        now = step(each.flatten(1, 2), weight, now)
+        found.append(now.reshape(state.shape))
     of = [x for x, asked in zip((inputs, weight, state), wanted, strict=True) if asked]
-    grads = iter(torch.autograd.grad(torch.stack(found, 1), of, gradient, create_graph=True))
+    grads = iter(torch.autograd.grad(torch.stack(found, 2), of, gradient, create_graph=True))
     return tuple(next(grads) if asked else None for asked in wanted)
 
 
 @cache
-def _loops() -> Loops:
-    """`forwards(inputs, weight, state, states, kept)` and `backwards(weight, before, gradient, kept, of_inputs,
-    of_product, of_state)`, both in place.
+def _forwards() -> Any:
+    """`loop(inputs, weight, state, states, kept)`, in place. `kept` `[4, …]`: the tangents that make the gates, what is
+    proposed, and the product that reset scales.
     """
+    digest = sources_digest(__file__)
 
-    def forwards(inputs: Any, weight: Any, state: Any, states: Any, kept: Any) -> None:
-        sets, intervals, rows, gates = inputs.shape
-        h, one = gates // 3, inputs.dtype.type(1)
-        product = np.empty((rows, gates), inputs.dtype)
+    def loop(inputs: Any, weight: Any, state: Any, states: Any, kept: Any) -> int:
+        sets, wide, intervals, units, gates = inputs.shape
+        h, half = gates // 3, inputs.dtype.type(0.5)
+        rows = wide * units
+        product, now = np.empty((rows, gates), inputs.dtype), np.empty((rows, h), inputs.dtype)
         for k in range(sets):
-            now = state[k].copy()
+            for r in range(rows):
+                copy(state[k, r // units, r % units], now[r])
             for t in range(intervals):
                 np.dot(now, weight[k], product)
                 for r in range(rows):
+                    b, u = r // units, r % units
+                    x, y = inputs[k, b, t, u], product[r]
+                    keep, reset = kept[0, k, b, t, u], kept[1, k, b, t, u]
+                    add_halves(x[:h], y[:h], keep)
+                    tanh(keep, keep)
+                    add_halves(x[h : 2 * h], y[h : 2 * h], reset)
+                    tanh(reset, reset)
+                    proposed, new = kept[2, k, b, t, u], y[2 * h :]
+                    copy(new, kept[3, k, b, t, u])
                     for j in range(h):
-                        keep = one / (one + np.exp(-(inputs[k, t, r, j] + product[r, j])))
-                        reset = one / (one + np.exp(-(inputs[k, t, r, h + j] + product[r, h + j])))
-                        new = product[r, 2 * h + j]
-                        proposed = np.tanh(inputs[k, t, r, 2 * h + j] + reset * new)
-                        kept[k, t, 0, r, j], kept[k, t, 1, r, j] = keep, reset
-                        kept[k, t, 2, r, j], kept[k, t, 3, r, j] = proposed, new
-                        now[r, j] = proposed + keep * (now[r, j] - proposed)
-                states[k, t] = now
+                        proposed[j] = x[2 * h + j] + (half + half * reset[j]) * new[j]
+                    tanh(proposed, proposed)
+                    before, after = now[r], states[k, b, t, u]
+                    for j in range(h):
+                        before[j] = proposed[j] + (half + half * keep[j]) * (before[j] - proposed[j])
+                    copy(before, after)
+        return digest
 
-    def backwards(
-        weight: Any, before: Any, gradient: Any, kept: Any, of_inputs: Any, of_product: Any, of_state: Any
-    ) -> None:
-        sets, intervals, rows, h = before.shape
-        one = before.dtype.type(1)
-        through = np.empty((rows, h), before.dtype)
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)
+
+
+@cache
+def _backwards() -> Any:
+    """`loop(weight, before, gradient, kept, of_inputs, of_product, of_state)`, in place."""
+    digest = sources_digest(__file__)
+
+    def loop(weight: Any, before: Any, gradient: Any, kept: Any, of_inputs: Any, of_product: Any, of_state: Any) -> int:
+        sets, wide, intervals, units, h = before.shape
+        one, half = before.dtype.type(1), before.dtype.type(0.5)
+        rows = wide * units
+        through, of_now = np.empty((rows, h), before.dtype), np.empty((rows, h), before.dtype)
+        of_gates = np.empty((rows, 3 * h), before.dtype)
         for k in range(sets):
-            back = np.ascontiguousarray(weight[k].T)
-            of_now = np.zeros((rows, h), before.dtype)
+            of_now[:] = 0
             for i in range(intervals):
                 t = intervals - 1 - i
                 for r in range(rows):
+                    b, u = r // units, r % units
+                    of_x, of_y, of_after = of_inputs[k, b, t, u], of_gates[r], of_now[r]
+                    asked, was = gradient[k, b, t, u], before[k, b, t, u]
+                    keeps, resets = kept[0, k, b, t, u], kept[1, k, b, t, u]
+                    proposals, news = kept[2, k, b, t, u], kept[3, k, b, t, u]
+                    of_keep, of_reset, of_new = of_y[:h], of_y[h : 2 * h], of_y[2 * h :]
+                    of_proposal = of_x[2 * h :]
                     for j in range(h):
-                        keep, reset = kept[k, t, 0, r, j], kept[k, t, 1, r, j]
-                        proposed, new = kept[k, t, 2, r, j], kept[k, t, 3, r, j]
-                        g = of_now[r, j] + gradient[k, t, r, j]
-                        of_keep = g * (before[k, t, r, j] - proposed) * keep * (one - keep)
+                        keep, reset, proposed = half + half * keeps[j], half + half * resets[j], proposals[j]
+                        g = of_after[j] + asked[j]
+                        of_keep[j] = g * (was[j] - proposed) * keep * (one - keep)
                         of_proposed = g * (one - keep) * (one - proposed * proposed)
-                        of_reset = of_proposed * new * reset * (one - reset)
-                        of_inputs[k, t, r, j] = of_product[k, t, r, j] = of_keep
-                        of_inputs[k, t, r, h + j] = of_product[k, t, r, h + j] = of_reset
-                        of_inputs[k, t, r, 2 * h + j] = of_proposed
-                        of_product[k, t, r, 2 * h + j] = of_proposed * reset
-                        of_now[r, j] = g * keep
-                np.dot(of_product[k, t], back, through)
-                of_now += through
-            of_state[k] = of_now
+                        of_reset[j] = of_proposed * news[j] * reset * (one - reset)
+                        of_proposal[j] = of_proposed
+                        of_new[j] = of_proposed * reset
+                        of_after[j] = g * keep
+                    copy(of_y[: 2 * h], of_x[: 2 * h])
+                    copy(of_y, of_product[k, b, t, u])
+                np.dot(of_gates, weight[k].T, through)
+                for r in range(rows):
+                    add(through[r], of_now[r])
+            for r in range(rows):
+                copy(of_now[r], of_state[k, r // units, r % units])
+        return digest
 
-    compiled = [njit(cache=True, nogil=True, error_model="numpy")(loop) for loop in (forwards, backwards)]
-    return compiled[0], compiled[1]
+    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms import fast
+from lwmecps_core.algorithms import fast, fused
 from lwmecps_core.specs import EnvSpec, entity_of
 
 Net = dict[str, Tensor]
@@ -97,14 +97,23 @@ def linear_of_parts(net: Net, name: str, parts: Sequence[Tensor]) -> Tensor:
     The part that is the same for a whole row or column of the grid is multiplied once for it.
     """
     weight, total = net[f"{name}.weight"], net[f"{name}.bias"][..., None, None, None, :]
-    starts = accumulate((part.shape[-1] for part in parts), initial=0)
+    grids: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = {}
+    for start, part in zip(accumulate((part.shape[-1] for part in parts), initial=0), parts, strict=False):
+        own = weight[..., start : start + part.shape[-1], :]
+        grids.setdefault((part.shape[-3], part.shape[-2]), []).append((part, own))
     # The smallest come first, so that only the last sums are as large as the grid.
-    for start, part in sorted(zip(starts, parts, strict=False), key=lambda each: prod(each[1].shape[-3:-1])):
-        b, d, n, width = part.shape[-4:]
-        rows = part.reshape(*part.shape[:-4], b * d * n, width)
-        product = fast.product(rows, weight[..., start : start + width, :])
+    for (d, n), some in sorted(grids.items(), key=lambda each: prod(each[0])):
+        part, own = some[0] if len(some) == 1 else _one(some)
+        b, width = part.shape[-4], part.shape[-1]
+        product = fast.product(part.reshape(*part.shape[:-4], b * d * n, width), own)
         total = total + product.reshape(*product.shape[:-2], b, d, n, -1)
     return total
+
+
+def _one(some: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Parts of one grid side by side, and their weights below one another."""
+    parts, weights = zip(*some, strict=True)
+    return torch.cat(parts, -1), torch.cat(weights, -2)
 
 
 def init_set(
@@ -136,6 +145,14 @@ def init_set(
 def set_rows(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
     """Outputs for each action component, equivariant to their order: `[..., B, O]` → `[..., B, A, n_out]`.
 
+    See `plain_set_rows` for what they are.
+    """
+    return fused.set_rows(plain_set_rows, net, spec, obs, action)
+
+
+def plain_set_rows(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
+    """Outputs for each action component, equivariant to their order: `[..., B, O]` → `[..., B, A, n_out]`.
+
     Beside the layers of encoded rows there is a linear path from the features themselves (Cheng et al. 2016, wide and
     deep, arXiv:1606.07792): rules like a target utilisation are nearly linear in them and are found at once.
     """
@@ -151,14 +168,8 @@ def _encoded(net: Net, spec: EnvSpec, features: Sequence[Tensor]) -> Tensor:
 
 
 def set_value(net: Net, spec: EnvSpec, obs: Tensor, action: Tensor | None = None) -> Tensor:
-    """One number for each observation (and Box action), the mean of the rows': `[..., B, O]` → `[..., B]`.
-
-    The last layer is linear, so the mean is taken before it, of everything that it sees.
-    """
-    features = grid_features(spec, obs, action)
-    direct = [fast.mean(part, (-3, -2)) for part in [*features, *pools(spec, features[0])]]
-    encoded = fast.mean(_encoded(net, spec, features), (-3, -2))
-    return (linear_of_parts(net, "out", [encoded]) + linear_of_parts(net, "direct", direct)).flatten(-4)
+    """One number for each observation (and Box action), the mean of the rows': `[..., B, O]` → `[..., B]`."""
+    return set_rows(net, spec, obs, action).squeeze(-1).mean(-1)
 
 
 def last_hidden(net: Net, spec: EnvSpec, obs: Tensor) -> Tensor:

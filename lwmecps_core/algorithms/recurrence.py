@@ -85,9 +85,7 @@ class Recurrence:
         """
         *lead, b, t, _ = obs.shape
         inputs = self._inputs(net, obs.flatten(-3, -2), told.flatten(-3, -2)).reshape(*lead, b, t, self.units, -1)
-        by_time = inputs.transpose(-4, -3).flatten(-3, -2)
-        states = gru.unrolled(by_time, net["gru_state.weight"], state.flatten(-3, -2))
-        return states.reshape(*lead, t, b, self.units, self.size).transpose(-4, -3)
+        return gru.unrolled(inputs, net["gru_state.weight"], state)
 
     def _inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
         """The part of all gates that doesn't depend on what is remembered: `[..., B, units, 3 · size]`."""

@@ -266,16 +266,20 @@ def test_a_policy_with_memory_finds_the_better_arm_and_one_without_can_not() -> 
 @pytest.mark.parametrize("tasks", [1, 3])
 def test_compiled_sequences_and_their_gradients_are_those_of_one_interval_after_the_other(tasks: int) -> None:
     gen = torch.Generator().manual_seed(0)
-    shapes = ((tasks, 7, 4, 9), (tasks, 3, 9), (tasks, 4, 3))
+    shapes = ((tasks, 2, 7, 4, 9), (tasks, 3, 9), (tasks, 2, 4, 3))
     given = [torch.rand(shape, generator=gen, dtype=torch.float64).sub(0.5).requires_grad_() for shape in shapes]
     inputs, weight, state = given
-    now, expected = state, []
-    for each in inputs.unbind(1):
-        now = gru.step(each, weight, now)
-        expected.append(now)
-    pull = torch.rand(tasks, 7, 4, 3, generator=gen, dtype=torch.float64)
+    now, stepped = state.flatten(1, 2), []
+    for each in inputs.unbind(2):
+        now = gru.step(each.flatten(1, 2), weight, now)
+        stepped.append(now.reshape(state.shape))
+    expected = torch.stack(stepped, 2)
+    pull = torch.rand(expected.shape, generator=gen, dtype=torch.float64)
     found = gru.unrolled(inputs, weight, state)
-    torch.testing.assert_close(found, torch.stack(expected, 1))
-    wanted = torch.autograd.grad(torch.stack(expected, 1), given, pull)
+    torch.testing.assert_close(found, expected)
+    wanted = torch.autograd.grad(expected, given, pull)
     torch.testing.assert_close(torch.autograd.grad(found, given, pull), wanted)
+    single = [x.detach().float().mul(8) for x in given]
+    close = gru.unrolled(*(x.double() for x in single))
+    torch.testing.assert_close(gru.unrolled(*single).double(), close, rtol=0.0, atol=1e-5)
     assert torch.autograd.gradgradcheck(gru.unrolled, given)

@@ -1,0 +1,231 @@
+"""What compiled loops of networks are made of: hyperbolic tangents, and sums and maxima over the cells of a grid.
+
+A grid is `[F, G·C]`: features of G cells in each of C samples, the samples of a cell side by side, so that every
+innermost loop runs over samples. Rows of it are `[F, R·C]` likewise; `row_of` `[G]` says which of them a cell is in.
+
+Nothing here allocates. Who caches a loop that calls these takes `sources_digest` of its files into its closure.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+from zlib import crc32
+
+import numpy as np
+from numba import njit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ODD = (
+    4.89352455891786e-03,
+    6.37261928875436e-04,
+    1.48572235717979e-05,
+    5.12229709037114e-08,
+    -8.60467152213735e-11,
+    2.00018790482477e-13,
+    -2.76076847742355e-16,
+)
+EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+"""Coefficients of x, x³, … above and of 1, x², … below the fraction that stands for the tangent in single precision;
+those of the rational approximation in Eigen, https://eigen.tuxfamily.org."""
+SATURATED = 7.90531110763549805
+"""From here on the fraction is taken as it is here."""
+
+
+def sources_digest(*files: str) -> int:
+    """A number that changes with the source of these functions and of `files`: see `sim.simulator`."""
+    return crc32(b"".join(Path(source).read_bytes() for source in (__file__, *files)))
+
+
+def compiled(function: F) -> F:
+    """Compile a part of a loop with numba."""
+    fast, untyped = {"contract", "arcp", "nsz", "reassoc"}, dict[str, Any](_nrt=False)
+    return cast(F, njit(nogil=True, error_model="numpy", fastmath=fast, **untyped)(function))
+
+
+@compiled
+def tanh(x: Any, y: Any) -> None:
+    """Hyperbolic tangents of `x` into `y`, of one length; in single precision within 3e-7."""
+    if y.itemsize != 4:
+        for i in range(len(y)):
+            y[i] = np.tanh(x[i])
+        return
+    of = y.dtype.type
+    a1, a3, a5, a7 = of(ODD[0]), of(ODD[1]), of(ODD[2]), of(ODD[3])
+    a9, a11, a13 = of(ODD[4]), of(ODD[5]), of(ODD[6])
+    b0, b2, b4, b6 = of(EVEN[0]), of(EVEN[1]), of(EVEN[2]), of(EVEN[3])
+    most = of(SATURATED)
+    for i in range(len(y)):
+        z = min(max(x[i], -most), most)
+        s = z * z
+        above = z * (a1 + s * (a3 + s * (a5 + s * (a7 + s * (a9 + s * (a11 + s * a13))))))
+        y[i] = above / (b0 + s * (b2 + s * (b4 + s * b6)))
+
+
+@compiled
+def through_tanh(of_y: Any, y: Any, of_x: Any) -> None:
+    """Gradients before a tangent that came to `y`."""
+    one = y.dtype.type(1)
+    for i in range(len(y)):
+        of_x[i] = of_y[i] * (one - y[i] * y[i])
+
+
+@compiled
+def copy(x: Any, y: Any) -> None:
+    """`y = x`."""
+    for i in range(len(y)):
+        y[i] = x[i]
+
+
+@compiled
+def add(x: Any, y: Any) -> None:
+    """`y += x`."""
+    for i in range(len(y)):
+        y[i] += x[i]
+
+
+@compiled
+def add_halves(x: Any, y: Any, z: Any) -> None:
+    """`z = (x + y) / 2`: the logistic function is half of 1 and the tangent of this."""
+    half = z.dtype.type(0.5)
+    for i in range(len(z)):
+        z[i] = half * (x[i] + y[i])
+
+
+@compiled
+def add_scalar(x: Any, y: Any) -> None:
+    """`y += x` for a number `x`."""
+    for i in range(len(y)):
+        y[i] += x
+
+
+@compiled
+def add_product(weight: Any, x: Any, y: Any) -> None:
+    """`y` `[O, C] += weight` `[F, O]`ᵀ `@ x` `[F, C]`, for few outputs: then a library's product is slow."""
+    for o in range(len(y)):
+        to = y[o]
+        for f in range(len(x)):
+            of, share = x[f], weight[f, o]
+            for i in range(len(to)):
+                to[i] += share * of[i]
+
+
+@compiled
+def add_narrow_products(x: Any, y: Any, weight: Any) -> None:
+    """`weight` `[F, O] += x` `[F, C] @ y` `[O, C]`ᵀ, for few outputs."""
+    for f in range(len(x)):
+        for o in range(len(y)):
+            weight[f, o] += inner(x[f], y[o])
+
+
+@compiled
+def inner(x: Any, y: Any) -> Any:
+    """The inner product of two vectors."""
+    total = x.dtype.type(0)
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
+
+
+@compiled
+def total(x: Any) -> Any:
+    """The sum of a vector."""
+    found = x.dtype.type(0)
+    for i in range(len(x)):
+        found += x[i]
+    return found
+
+
+@compiled
+def turned(x: Any, y: Any) -> None:
+    """`y` `[F, C]` = the transpose of `x` `[C, F]`."""
+    for i in range(len(y)):
+        row = y[i]
+        for c in range(len(row)):
+            row[c] = x[c, i]
+
+
+@compiled
+def gather(x: Any, at: Any, y: Any) -> None:
+    """Rows `y` `[F, R·C]` of features from vectors `x` `[V, C]`: those `at` `[R, F]`."""
+    rows, size = at.shape
+    c = x.shape[1]
+    for f in range(size):
+        for r in range(rows):
+            copy(x[at[r, f]], y[f, r * c : (r + 1) * c])
+
+
+@compiled
+def scatter(y: Any, at: Any, x: Any) -> None:
+    """Add `y` to where `gather` took it from."""
+    rows, size = at.shape
+    c = x.shape[1]
+    for f in range(size):
+        for r in range(rows):
+            add(y[f, r * c : (r + 1) * c], x[at[r, f]])
+
+
+@compiled
+def spread(y: Any, row_of: Any, grid: Any) -> None:
+    """Add to every cell of `grid` `[F, G·C]` its row of `y` `[F, R·C]`."""
+    c = grid.shape[1] // len(row_of)
+    for f in range(len(grid)):
+        for g in range(len(row_of)):
+            r = row_of[g]
+            add(y[f, r * c : (r + 1) * c], grid[f, g * c : (g + 1) * c])
+
+
+@compiled
+def collect(grid: Any, row_of: Any, y: Any) -> None:
+    """Sums of the cells of `grid` `[F, G·C]` by their rows: `y` `[F, R·C]`."""
+    c = grid.shape[1] // len(row_of)
+    y[:] = 0
+    for f in range(len(grid)):
+        for g in range(len(row_of)):
+            r = row_of[g]
+            add(grid[f, g * c : (g + 1) * c], y[f, r * c : (r + 1) * c])
+
+
+@compiled
+def scale(share: Any, y: Any) -> None:
+    """`y *= share` for a number."""
+    for f in range(len(y)):
+        row = y[f]
+        for i in range(len(row)):
+            row[i] *= share
+
+
+@compiled
+def largest(grid: Any, y: Any) -> None:
+    """Maxima over all cells of `grid` `[F, G·C]`: `y` `[F, C]`."""
+    c = y.shape[1]
+    for f in range(len(grid)):
+        found = y[f]
+        copy(grid[f, :c], found)
+        for start in range(c, grid.shape[1], c):
+            cell = grid[f, start : start + c]
+            for i in range(c):
+                found[i] = cell[i] if cell[i] > found[i] else found[i]
+
+
+@compiled
+def share_largest(of_y: Any, y: Any, grid: Any, count: Any, of_grid: Any) -> None:
+    """Add the gradients `of_y` of `largest` to those of the grid; several that are largest share one.
+
+    `count` `[C]` is overwritten.
+    """
+    c = y.shape[1]
+    one, zero = of_y.dtype.type(1), of_y.dtype.type(0)
+    for f in range(len(grid)):
+        found, of_found = y[f], of_y[f]
+        count[:] = 0
+        for start in range(0, grid.shape[1], c):
+            cell = grid[f, start : start + c]
+            for i in range(c):
+                count[i] += one if cell[i] == found[i] else zero
+        for i in range(c):
+            count[i] = of_found[i] / count[i]
+        for start in range(0, grid.shape[1], c):
+            cell, of_cell = grid[f, start : start + c], of_grid[f, start : start + c]
+            for i in range(c):
+                of_cell[i] += count[i] if cell[i] == found[i] else zero

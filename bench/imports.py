@@ -22,6 +22,7 @@ MIB = 2**20
 MINUTES, POINTS, START_S = 1440, 11_000, 1_767_225_600
 CALLS = ("providerrpc", "consumerrpc", "writemc", "readmc", "writedb", "readdb", "consumermq", "providermq", "http")
 TOLERANCE = 1e-6
+TIMES, RPS = ["--time", "time", "--time-format", "unix-s"], ["--unit", "rps", "--step", "60s"]
 RNG = np.random.default_rng(0)
 
 
@@ -34,7 +35,7 @@ def azure(file: IO[str], size: int) -> float:
 
 def csv_long(file: IO[str], size: int) -> float:
     file.write("time;node;value\n")
-    values = np.round(RNG.gamma(2.0, 5.0, (16, 1000)), 3)
+    values = np.round(RNG.gamma(2.0, 5.0, (16, 4000)), 3)
     blocks = ["".join(f"@;pop-{k};{value}\n" for k, value in enumerate(row)) for row in values.tolist()]
     return 60.0 * _repeated(
         file, size, lambda i: blocks[i % 16].replace("@", str(START_S + 60 * i)), values.sum(axis=1)
@@ -42,8 +43,8 @@ def csv_long(file: IO[str], size: int) -> float:
 
 
 def csv_wide(file: IO[str], size: int) -> float:
-    file.write("time," + ",".join(f"pop-{k}" for k in range(1000)) + "\n")
-    values = np.round(RNG.gamma(2.0, 5.0, (64, 1000)), 3)
+    file.write("time," + ",".join(f"pop-{k}" for k in range(2000)) + "\n")
+    values = np.round(RNG.gamma(2.0, 5.0, (64, 2000)), 3)
     rows = [",".join(map(str, row)) + "\n" for row in values.tolist()]
     return 60.0 * _repeated(file, size, lambda i: f"{START_S + 60 * i},{rows[i % 64]}", values.sum(axis=1))
 
@@ -124,21 +125,16 @@ KINDS: dict[str, tuple[Callable[[IO[str], int], float], str, list[str]]] = {
     "csv long": (
         csv_long,
         "long.csv",
-        "csv {} --delimiter ; --time time --time-format unix-s --step 60s --value value --unit rps --node node "
-        "--top 20".split(),
+        ["csv", "{}", "--delimiter", ";", "--value", "value", "--node", "node", *TIMES, *RPS, "--top", "20"],
     ),
-    "csv wide": (
-        csv_wide,
-        "wide.csv",
-        "csv {} --time time --time-format unix-s --step 60s --unit rps --top 20".split(),
-    ),
+    "csv wide": (csv_wide, "wide.csv", ["csv", "{}", *TIMES, *RPS, "--top", "20"]),
     "alibaba-microservices": (
         alibaba,
         "MSRTMCR_0.csv",
-        "alibaba-microservices {} --calls-per-s 1000 --stations 16".split(),
+        ["alibaba-microservices", "{}", "--calls-per-s", "1000", "--stations", "16"],
     ),
-    "prometheus": (prometheus, "p.json", "prometheus {} --unit rps --step 60s --node node --top 20".split()),
-    "prometheus, one load": (prometheus, "p.json", "prometheus {} --unit rps --step 60s --duplicates sum".split()),
+    "prometheus": (prometheus, "p.json", ["prometheus", "{}", *RPS, "--node", "node", "--top", "20"]),
+    "prometheus, one load": (prometheus, "p.json", ["prometheus", "{}", *RPS, "--duplicates", "sum"]),
     "kubectl": (kubectl, "dump.json", ["kubectl", "{}"]),
 }
 """What is made, as which file, and the command that reads it."""

@@ -48,7 +48,7 @@ SHAPES: Mapping[str, Any] = {
     "LimitRange": {"spec!": {"limits": [{"type!": TEXT, **dict.fromkeys(BOUNDS, AMOUNTS)}]}},
     "ResourceQuota": {"spec!": {"hard": AMOUNTS, "scopeSelector": {"matchExpressions": [{}]}}, "status": {}},
 }
-"""What is read of each kind: mappings with their keys (`!` must be there, `*` is any), lists of them, texts, amounts."""
+"""What is read of each kind: mappings with their keys (`!`: must be there, `*`: any), lists, texts, amounts."""
 SHOWN = 60
 
 

@@ -37,6 +37,7 @@ from lwmecps_core.tasks.importers.prometheus import read_prometheus
 from lwmecps_core.tasks.importers.topology_zoo import read_topology_zoo
 from lwmecps_core.tasks.importers.yafs import read_yafs
 from lwmecps_core.tasks.user_form import to_task
+from tests.tasks.imported import refusal, written
 
 WIDE = CsvOptions(unit="rps", step="60s", time="t", time_format="unix-s")
 LONG = CsvOptions(unit="rps", step="60s", time="t", time_format="unix-s", value="v", node="n")
@@ -51,20 +52,9 @@ DAY = "HashOwner,HashApp,HashFunction,Trigger," + ",".join(str(i + 1) for i in r
 ONES = ",".join(["1"] * 1440)
 
 
-def written(folder: Path, name: str, content: str | bytes) -> Path:
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder / name
-
-
 def answer(*series: tuple[str, list[Any]], **more: Any) -> str:
     result = [{"metric": {"node": node}, "values": values} for node, values in series]
     return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}} | more)
-
-
-def refusal(read: Callable[[], Any]) -> str:
-    with pytest.raises(InvalidInput) as error:
-        read()
-    return str(error.value)
 
 
 @pytest.mark.parametrize("stations", [(), ("a", "b")])

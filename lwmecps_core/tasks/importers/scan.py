@@ -171,11 +171,11 @@ def elements(data: Any, key: Any, depth: int, state: Any, starts: Any, ends: Any
                 quoted, ended = 0, ended if was else i
         elif c == QUOTE:
             quoted, begun = 1, begun if was else i + 1
-        elif c == OPEN_LIST or c == OPEN_OBJECT:
+        elif c in (OPEN_LIST, OPEN_OBJECT):
             if not was and c == OPEN_LIST and depth_now == depth and _under(data, key, begun, ended, i):
                 inside, begun = 1, i + 1
             depth_now += 1
-        elif c == CLOSE_LIST or c == CLOSE_OBJECT or (c == COMMA and was and depth_now == depth + 1):
+        elif c in (CLOSE_LIST, CLOSE_OBJECT) or (c == COMMA and was and depth_now == depth + 1):
             depth_now -= c != COMMA
             if was and (c == COMMA or depth_now == depth):
                 start, end = _trimmed(data, begun, i)
@@ -196,10 +196,9 @@ def _under(data: Any, key: Any, begun: int, ended: int, i: int) -> bool:
     for k in range(len(key)):
         if data[begun + k] != key[k]:
             return False
-    for k in range(ended, i):
-        if data[k] == COLON:
-            return True
-    return False
+    while ended < i and data[ended] != COLON:
+        ended += 1
+    return ended < i
 
 
 @_compiled
@@ -226,7 +225,7 @@ def samples(data: Any, i: int, out: Any) -> Any:
             i += 1
         out[count, 1] = _number(data, start, i)
         i = _past(data, i + 1)
-        if i >= len(data) or data[i] != CLOSE_LIST or not out[count, 0] - out[count, 0] == 0.0:
+        if i >= len(data) or data[i] != CLOSE_LIST or not np.isfinite(out[count, 0]):
             return -1, 0
         if not 0.0 <= out[count, 1] < np.inf:
             return -1, 0

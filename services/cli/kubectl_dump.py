@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from lwmecps_core.cluster.kubernetes_objects import POD_HASH
 from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.reading import FastUniqueLoader, KeyTwiceError
@@ -35,11 +36,13 @@ KEPT: Mapping[str, Any] = {
         "status": dict.fromkeys(("allocatable", "capacity", "conditions")),
     },
     "Pod": {
-        "metadata": dict.fromkeys(
-            ("name", "namespace", "uid", "labels", "ownerReferences", "creationTimestamp", "deletionTimestamp")
-        ),
+        "metadata": {
+            **dict.fromkeys(("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp")),
+            "labels": {POD_HASH: None},
+            "ownerReferences": dict.fromkeys(("kind", "name")),
+        },
         "spec": {"containers": SIDES, "initContainers": SIDES, "nodeName": None, "overhead": None, "resources": None},
-        "status": dict.fromkeys(("phase", "conditions")),
+        "status": {"phase": None},
     },
 }
 """What is read of the kinds of objects that there are many of; None: all."""
@@ -53,7 +56,7 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
     none is named, and as `task_of`.
     """
     found: dict[str, list[Any]] = {"Node": [], **{kind: [] for kind in INSIDE}}
-    other: Counter[str] = Counter()
+    other, away = Counter[str](), Counter[str]()
     refuse_twice(files)
     seen: set[tuple[str, ...]] = set()
     odd: list[str] = []
@@ -62,6 +65,9 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
             kind = str(item["kind"])
             if kind not in found:
                 other[kind] += 1
+                continue
+            if kind in INSIDE and options.namespace not in ("", _namespace(item)):
+                away[kind] += 1
                 continue
             at = (kind, _namespace(item) if kind in INSIDE else "", str(item["metadata"]["name"]))
             if at in seen:
@@ -79,7 +85,7 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
         task, said = task_of(listed, where, options.env_id, str(files[0]))
     except InvalidInput as error:
         raise InvalidInput(error.source, [*error.violations, *(Violation(".", one) for one in odd)]) from None
-    away = Counter({kind: len(found[kind]) - len(inside[kind]) for kind in INSIDE})
+    away.update({kind: len(found[kind]) - len(inside[kind]) for kind in INSIDE})
     notes = [
         f"{len(found['Node'])} nodes, {len(inside['Deployment'])} Deployments, {len(inside['Pod'])} pods of {namespace}"
     ]

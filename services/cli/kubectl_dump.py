@@ -60,6 +60,7 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
     refuse_twice(files)
     seen: set[tuple[str, ...]] = set()
     odd: list[str] = []
+    shared: dict[str, Any] = {}
     for path in files:
         for item in _objects(path, odd):
             kind = str(item["kind"])
@@ -74,7 +75,7 @@ def read_dump(files: Sequence[Path], options: KubectlOptions) -> tuple[TaskSpec,
                 odd.append(f"{path.name}: {kind} {at[-1]} is there twice: the first counts")
                 continue
             seen.add(at)
-            found[kind].append(_kept(item, KEPT.get(kind)))
+            found[kind].append(_kept(item, KEPT.get(kind), shared))
     namespace = options.namespace or _only_namespace(found["Deployment"], str(files[0]))
     inside = {kind: [item for item in found[kind] if _namespace(item) == namespace] for kind in INSIDE}
     listed = Listed(
@@ -143,13 +144,17 @@ def _yaml_documents(path: Path) -> Iterator[tuple[Any, Iterable[Any]]]:
             yield document, items if isinstance(items, list) else [document]
 
 
-def _kept(item: Any, keys: Any) -> Any:
-    """What stands in `item` under `keys`, to any depth; what is no mapping or list of them stays as it is."""
-    if keys is None or not isinstance(item, dict | list):
-        return item
-    if isinstance(item, list):
-        return [_kept(one, keys) for one in item]
-    return {key: _kept(item[key], inner) for key, inner in keys.items() if key in item}
+def _kept(item: Any, keys: Any, shared: dict[str, Any], level: int = 0) -> Any:
+    """What stands in `item` under `keys`, to any depth; what is no mapping or list of them stays as it is.
+
+    Parts that are equal are one in memory (`shared`, by their text): pods of a Deployment differ in their names only.
+    """
+    made = item
+    if keys is not None and isinstance(item, list):
+        made = [_kept(one, keys, shared, level) for one in item]
+    elif keys is not None and isinstance(item, dict):
+        made = {key: _kept(item[key], inner, shared, level + 1) for key, inner in keys.items() if key in item}
+    return shared.setdefault(str(made), made) if level > 1 and isinstance(made, list | dict) else made
 
 
 def _namespace(item: dict[str, Any]) -> str:

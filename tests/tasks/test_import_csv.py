@@ -303,6 +303,8 @@ def test_an_empty_name_and_a_wrong_unit_of_time_are_named(tmp_path: Path) -> Non
     assert "line 2, node: is empty" in refused(tmp_path, LONG.replace("00;bs1;web", "00;;web", 1), AT_LONG)
     table = "time,a\n" + "".join(f"{1767225600000 + 60000 * i},1\n" for i in range(3))
     said = refused(tmp_path, table, {**AT_WIDE, "time_format": "unix-s", "gaps": "zero", "step": "1ms"})
+    assert "is past the year 9999: is its unit right" in said
+    said = refused(tmp_path, table, {**AT_WIDE, "time_format": "unix-ms", "gaps": "zero", "step": "1us"})
     assert "too many" in said and "is the unit of times right?" in said
 
 

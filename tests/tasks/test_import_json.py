@@ -117,6 +117,9 @@ def test_samples_count_however_they_are_written(tmp_path: Path, samples: str, re
         ('[[0,"1"] [60,"1"]]', "not readable as JSON"),
         ("[]", "has no metric and values"),
         ('[[1e400,"1"]]', r"values\[0\]"),
+        ('[[0,"1_000"]]', r"values\[0\]: \[0, '1_000'\] is no time with a value"),
+        ("[[0,true]]", r"values\[0\]: \[0, True\] is no time with a value"),
+        ('[[0,"1"],[1767225600000,"1"]]', r"values\[1\]: 1767225600000 s since 1970 is past the year 9999"),
     ],
 )
 def test_samples_that_are_no_load_are_named(tmp_path: Path, samples: str, said: str) -> None:

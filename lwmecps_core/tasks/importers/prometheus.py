@@ -40,7 +40,7 @@ def read_prometheus(
     refuse_twice(files)
     step_s = seconds(options.step, "--step")
     interval_s, assumed = interval_of(options.unit, options.request_interval)
-    clock = Clock(step_s, options, times.shown)
+    clock = Clock(step_s, options, times.shown, times.LATEST_S)
     known: dict[Series, int] = {}
     named: list[Series] = []
     warnings = [text for path in files for text in _warnings(path)]
@@ -92,8 +92,10 @@ def _warnings(path: Path) -> list[str]:
         raise refused(path, "status", f"the query failed: {answer.get('errorType')}: {answer.get('error')}")
     data = answer.get("data")
     kind = data.get("resultType") if isinstance(data, Mapping) else None
-    if kind != "matrix" or not isinstance(data, Mapping) or not isinstance(data.get("result"), list):
+    if kind != "matrix" or not isinstance(data, Mapping):
         raise refused(path, "data.resultType", f"is {kind!r}, not 'matrix': ask /api/v1/query_range, not /api/v1/query")
+    if not isinstance(data.get("result"), list):
+        raise refused(path, "data.result", "is no list of series")
     warnings = answer.get("warnings") or []
     return [str(text) for text in (warnings if isinstance(warnings, list) else [warnings])]
 
@@ -123,7 +125,9 @@ def _part(path: Path, i: int, text: bytes, options: PrometheusOptions, clock: Cl
     texts = []
     for option, label in (("--node", options.node), ("--deployment", options.deployment)):
         if label and not metric.get(label):
-            raise refused(path, f"{where}.metric", f"{option}: no label {label!r} among {listed(sorted(metric))}")
+            raise refused(
+                path, f"{where}.metric", f"{option}: no label {label!r} among {listed(sorted(metric)) or 'none'}"
+            )
         texts.append(str(metric[label]) if label else "")
     if numbers is None:
         numbers = _numbers(path, where, samples, LOAD_UNITS[options.unit])
@@ -137,6 +141,8 @@ def _numbers(path: Path, where: str, samples: Sequence[Any], what: str) -> Float
     numbers = np.empty((len(samples), 2))
     for k, sample in enumerate(samples):
         try:
+            if any(isinstance(one, bool) or "_" in str(one) for one in sample[:2]):  # Python takes 1_000 for a number
+                raise ValueError
             numbers[k] = float(sample[0]), float(sample[1])
         except (TypeError, ValueError, IndexError, KeyError, OverflowError):
             raise refused(path, f"{where}.values[{k}]", f"{sample!r} is no time with a value") from None

@@ -74,10 +74,10 @@ MARK = "lwmecps.io/template"
 
 def node_of(raw: Json) -> Node:
     """A node from its JSON."""
-    status = raw.get("status", {})
+    status = raw.get("status") or {}  # here and below: null is how Kubernetes may write nothing
     can = status.get("allocatable") or status.get("capacity") or {}
-    meta, spec = raw["metadata"], raw.get("spec", {})
-    labels = meta.get("labels", {})
+    meta, spec = raw["metadata"], raw.get("spec") or {}
+    labels = meta.get("labels") or {}
     cordon = [CORDON] if spec.get("unschedulable") else []  # soon a taint, by the node's controller
     return Node(
         ready=_condition(status, "Ready") == "True",
@@ -92,19 +92,19 @@ def node_of(raw: Json) -> Node:
 def deployment_of(raw: Json) -> Deployment:
     """A Deployment from its JSON."""
     meta = raw["metadata"]
-    labels = meta.get("labels", {})
+    labels, replicas = meta.get("labels") or {}, raw["spec"].get("replicas")
     return Deployment(
-        replicas=int(raw["spec"].get("replicas", 1)),
+        replicas=1 if replicas is None else int(replicas),
         generation=int(meta.get("generation", 0)),
-        observed=int(raw.get("status", {}).get("observedGeneration", 0)),
+        observed=int((raw.get("status") or {}).get("observedGeneration", 0)),
         managed=labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and labels.get(POOL) == meta["name"],
-        mark=meta.get("annotations", {}).get(MARK, ""),
+        mark=(meta.get("annotations") or {}).get(MARK, ""),
     )
 
 
 def pod_of(raw: Json) -> Pod:
     """A pod from its JSON."""
-    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status", {})
+    meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     cpu_millicores, ram_mib = pod_requests(spec)
     return Pod(
         uid=meta["uid"],
@@ -285,8 +285,8 @@ def _capacity(values: list[float]) -> NDArray[np.float64]:
 
 def _owner(meta: Json) -> str:
     """The Deployment behind a pod: its ReplicaSet is named after it and the hash of its template."""
-    suffix = "-" + meta.get("labels", {}).get(POD_HASH, "")
-    for owner in meta.get("ownerReferences", ()):
+    suffix = "-" + ((meta.get("labels") or {}).get(POD_HASH) or "")
+    for owner in meta.get("ownerReferences") or ():
         if owner["kind"] == "ReplicaSet" and owner["name"].endswith(suffix):
             return str(owner["name"]).removesuffix(suffix)
     return ""

@@ -12,6 +12,7 @@ from lwmecps_core.cluster.kubernetes_rivals import autoscaled, written_by
 from lwmecps_core.config import parse
 from lwmecps_core.errors import AccessDenied, InvalidInput, Violation
 from lwmecps_core.specs import ClusterSpec, DeploymentSpec, EnvId, KubernetesSpec, NodeSpec, TaskSpec, WorkloadSpec
+from services.cli.odd_objects import odd_field
 
 RTT_MS, USERS, HEADROOM, MOST = 5.0, 10.0, 4, 1000
 """What no API server knows: the latency between nodes, users at each, and how far a service may grow (at most)."""
@@ -129,7 +130,7 @@ def _take_nodes(found: Findings, nodes: Sequence[Json]) -> None:
             else:
                 found.said.append(f"node {_name(raw)} left out: not Ready")
         except ODD as error:
-            found.said.append(f"node {_name(raw)} left out: {_reason(error)}")
+            found.said.append(_left_out("node", raw, error))
 
 
 def _take_pods(found: Findings, pods: Sequence[Json]) -> None:
@@ -138,7 +139,7 @@ def _take_pods(found: Findings, pods: Sequence[Json]) -> None:
         try:
             pod = pod_of(raw)
         except ODD as error:
-            found.said.append(f"pod {_name(raw)} left out: {_reason(error)}")
+            found.said.append(_left_out("pod", raw, error))
             continue
         if not pod.gone:
             found.pods.setdefault(pod.deployment, []).append(pod)
@@ -151,7 +152,7 @@ def _take_ranges(found: Findings, ranges: Sequence[Json]) -> None:
             refused_by([raw], {"containers": [{"name": "any"}]})
             found.ranges.append(raw)
         except ODD as error:
-            found.said.append(f"LimitRange {_name(raw)} left out: {_reason(error)}")
+            found.said.append(_left_out("LimitRange", raw, error))
 
 
 def _take_quotas(found: Findings, quotas: Sequence[Json]) -> None:
@@ -159,7 +160,7 @@ def _take_quotas(found: Findings, quotas: Sequence[Json]) -> None:
         try:
             found.quotas.append(quota_of(raw))
         except ODD as error:
-            found.said.append(f"ResourceQuota {_name(raw)} left out: {_reason(error)}")
+            found.said.append(_left_out("ResourceQuota", raw, error))
 
 
 def _take_deployments(found: Findings, listed: Listed) -> None:
@@ -170,7 +171,7 @@ def _take_deployments(found: Findings, listed: Listed) -> None:
             else:
                 found.deployments.append(_deployment_spec(found, raw, listed))
         except ODD as error:
-            found.said.append(f"Deployment {_name(raw)} left out: {_reason(error)}")
+            found.said.append(_left_out("Deployment", raw, error))
 
 
 def _deployment_spec(found: Findings, raw: Json, listed: Listed) -> DeploymentSpec:
@@ -250,7 +251,12 @@ def _name(raw: Json) -> str:
     return str(raw["metadata"]["name"])
 
 
-def _reason(error: Exception) -> str:
+def _left_out(kind: str, raw: Json, error: Exception) -> str:
+    """A line on an object that is not used, with what is odd about it."""
     if isinstance(error, InvalidInput):
-        return "; ".join(f"{v.field}: {v.reason}".removeprefix(".: ") for v in error.violations)
-    return f"can't be read: {error!r}"
+        why = "; ".join(f"{v.field}: {v.reason}".removeprefix(".: ") for v in error.violations)
+    elif isinstance(error, ValueError):  # of a quantity or a time, which it shows
+        why = f"can't be read: {error}"
+    else:
+        why = odd_field(kind, raw) or f"can't be read: {error!r}"
+    return f"{kind} {_name(raw)} left out: {why}"

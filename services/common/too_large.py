@@ -14,14 +14,15 @@ _SAID = re.compile(r"(SERVER: Received|CLIENT: Sent|CLIENT: Received) message la
 def error_of(text: str, address: str, request: Message | None) -> LwmecpsError | None:
     """The error for what gRPC says of a message that is too large (None: it says something else).
 
-    Where it was the request, its largest field is named.
+    Where it was the request, its largest field is named; of an answer nobody here knows more than what was asked.
     """
     said = _SAID.search(text)
     if said is None:
         return None
     who, size, limit = said[1], _mib(int(said[2])), _mib(int(said[3]))
     if who == "CLIENT: Received":
-        reason = f"{address or 'the service'} answered with {size}, at most {limit} are taken here"
+        to = f" to {type(request).__name__.removesuffix('Request')}" if request is not None else ""
+        reason = f"{address or 'the service'} answered with {size}{to}, at most {limit} are taken here"
         return LwmecpsError(f"{reason} (LWMECPS_CLIENT_MAX_MESSAGE_MIB)")
     side = "this client sends (LWMECPS_CLIENT_MAX_MESSAGE_MIB)"
     if who != "CLIENT: Sent":

@@ -68,7 +68,7 @@ class RegistryClient:
     def claim(self) -> Job | None:
         """A run that waits for a learner; one that can't be understood is FAILED and skipped."""
         request = registry_pb2.ClaimRunRequest(learner_id=self._learner_id, lease_duration=self._lease)
-        answer = self._once(lambda: self.stub.ClaimRun(request, timeout=self._timeout_s))
+        answer = self.call(self.stub.ClaimRun, request)
         if not answer.HasField("run"):
             return None
         try:
@@ -83,7 +83,7 @@ class RegistryClient:
         request = registry_pb2.HeartbeatRequest(
             run_id=job.run_id, token=job.token, lease_duration=self._lease, waiting_for=waiting_for[:1000]
         )
-        answer = self._once(lambda: self.stub.Heartbeat(request, timeout=self._timeout_s))
+        answer = self.call(self.stub.Heartbeat, request)
         return WISHES.get(answer.desired_state, Wish.RUN)
 
     def report(self, job: Job, news: StepReport) -> Wish:
@@ -113,12 +113,12 @@ class RegistryClient:
             env_spec=convert.env_spec_to_message(policy.env_spec),
             request_id=f"result-of-{job.run_id}-{job.token}",
         )
-        created = self._retry(lambda: self.stub.CreatePolicy(request, timeout=self._timeout_s)).policy
+        created = self._retry(partial(self.call, self.stub.CreatePolicy, request)).policy
         data = policy_file.to_bytes(policy)
         header = registry_pb2.PolicyWeightsHeader(policy_id=created.id, token=job.token, artefact=_artefact(data))
         parts = [registry_pb2.UploadPolicyWeightsRequest(header=header)]
         parts += [registry_pb2.UploadPolicyWeightsRequest(chunk=chunk) for chunk in _chunks(data)]
-        self._retry(lambda: self.stub.UploadPolicyWeights(iter(parts), timeout=self._timeout_s))
+        self._retry(partial(self._upload, self.stub.UploadPolicyWeights, parts))
         return str(created.id)
 
     def save_checkpoint(self, job: Job, step: int, data: bytes) -> None:
@@ -126,7 +126,7 @@ class RegistryClient:
         header = registry_pb2.CheckpointHeader(run_id=job.run_id, token=job.token, step=step, artefact=_artefact(data))
         parts = [registry_pb2.UploadCheckpointRequest(header=header)]
         parts += [registry_pb2.UploadCheckpointRequest(chunk=chunk) for chunk in _chunks(data)]
-        self._retry(lambda: self.stub.UploadCheckpoint(iter(parts), timeout=self._timeout_s))
+        self._retry(partial(self._upload, self.stub.UploadCheckpoint, parts))
 
     def load_checkpoint(self, job: Job) -> bytes | None:
         """The newest checkpoint; a run that is claimed for the first time has none."""
@@ -134,7 +134,7 @@ class RegistryClient:
             return None
         request = registry_pb2.DownloadCheckpointRequest(run_id=job.run_id)
         try:
-            return self._retry(lambda: _join(self.stub.DownloadCheckpoint(request, timeout=self._timeout_s)))
+            return self._retry(partial(self._download, self.stub.DownloadCheckpoint, request))
         except NotFound:
             return None
 
@@ -156,33 +156,38 @@ class RegistryClient:
     def get_weights(self, policy_id: str) -> PolicyData:
         """A registered policy's weights."""
         request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
-        data = self._once(lambda: _join(self.stub.DownloadPolicyWeights(request, timeout=self._timeout_s)))
+        data = self._download(self.stub.DownloadPolicyWeights, request)
         return policy_file.from_bytes(data, f"policy {policy_id}")
 
     def check(self) -> None:
         """Raise `ServiceUnavailable` unless the registry says that it serves."""
         request = health_pb2.HealthCheckRequest(service=REGISTRY)
-        answer = self._once(lambda: self._health.Check(request, timeout=2.0))
+        answer = self.call(self._health.Check, request, 2.0)
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             raise ServiceUnavailable(f"the registry at {self._address} does not serve now")
 
     def call(self, method: Callable[..., T], request: Any, timeout_s: float | None = None) -> T:
         """One call with the caller's own deadline and without repetitions."""
-        return self._once(lambda: method(request, timeout=timeout_s or self._timeout_s))
+        with rpc_errors(self._address, request):
+            return method(request, timeout=timeout_s or self._timeout_s)
 
     def _report(self, run_id: str, token: int, **fields: Any) -> registry_pb2.ReportRunResponse:
         request = registry_pb2.ReportRunRequest(run_id=run_id, token=token, lease_duration=self._lease, **fields)
-        return self._retry(lambda: self.stub.ReportRun(request, timeout=self._timeout_s))
+        return self._retry(partial(self.call, self.stub.ReportRun, request))
 
-    def _once(self, call: Callable[[], T]) -> T:
-        with rpc_errors(self._address):
-            return call()
+    def _upload(self, method: Callable[..., T], parts: Sequence[Any]) -> T:
+        with rpc_errors(self._address, max(parts, key=lambda part: int(part.ByteSize()))):
+            return method(iter(parts), timeout=self._timeout_s)
+
+    def _download(self, method: Callable[..., Iterable[Any]], request: Any) -> bytes:
+        with rpc_errors(self._address, request):
+            return b"".join(part.chunk for part in method(request, timeout=self._timeout_s))
 
     def _retry(self, call: Callable[[], T]) -> T:
         began, pause_s = time.monotonic(), 0.05
         while True:
             try:
-                return self._once(call)
+                return call()
             except (ServiceUnavailable, QueueFull) as error:
                 waited_s = time.monotonic() - began
                 if waited_s > (self._hurry_s if self.hurry.is_set() else self._patience_s):
@@ -214,7 +219,3 @@ def _artefact(data: bytes) -> policy_pb2.ArtefactHeader:
 
 def _chunks(data: bytes) -> Iterator[bytes]:
     return (data[i : i + CHUNK_BYTES] for i in range(0, len(data), CHUNK_BYTES))
-
-
-def _join(parts: Iterable[Any]) -> bytes:
-    return b"".join(part.chunk for part in parts)

@@ -221,6 +221,85 @@ def test_one_odd_object_of_a_dump_costs_that_object(tmp_path: Path) -> None:
     assert isinstance(task, TaskSpec) and [d.name for d in task.deployments] == ["web"]
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("spec", "template"), None, "Deployment web left out: has no spec.template"),
+        (("spec", "template", "spec"), 5, "Deployment web left out: spec.template.spec is no mapping of keys: 5"),
+        (("spec", "template", "spec", "containers"), "x", "spec.template.spec.containers is no list: 'x'"),
+        (("spec", "replicas"), [1], "Deployment web left out: spec.replicas is no quantity: [1]"),
+        (("metadata", "labels"), ["a"], "Deployment web left out: metadata.labels is no mapping of keys: ['a']"),
+    ],
+)
+def test_what_is_odd_about_an_object_is_said_by_its_field(
+    tmp_path: Path, path: tuple[str, ...], value: Any, said: str
+) -> None:
+    odd = at = deployment("web", "shop", 2)
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    made = run("kubectl", dump(tmp_path, [node("n1"), deployment("db", "shop", 1), odd]))
+    assert made.exit_code == 0 and said in made.stderr, made.stderr
+
+
+def test_a_reason_of_an_object_that_is_odd_in_its_values_shows_the_value(tmp_path: Path) -> None:
+    odd = node("n2")
+    odd["status"]["allocatable"]["cpu"] = "8 cores"
+    no_pod = {"kind": "Pod", "metadata": {"name": "p", "namespace": "shop", "uid": "u"}, "spec": {"containers": []}}
+    made = run("kubectl", dump(tmp_path, [node("n1"), odd, no_pod, deployment("web", "shop", 1)]))
+    assert made.exit_code == 0, made.stderr
+    assert "node n2 left out: can't be read" in made.stderr and "8 cores" in made.stderr
+    assert "pod p left out: has no metadata.creationTimestamp" in made.stderr
+
+
+def test_null_is_nothing_as_kubernetes_has_it(tmp_path: Path) -> None:
+    web, one = deployment("web", "shop", 2), node("n1")
+    web["spec"]["replicas"] = web["metadata"]["labels"] = web["status"] = None
+    one["spec"] = one["metadata"]["labels"] = None
+    made = run("kubectl", dump(tmp_path, [one, web]), "--out", tmp_path / "task.json")
+    assert made.exit_code == 0, made.stderr
+    task = load_task(tmp_path / "task.json")
+    assert isinstance(task, TaskSpec) and task.deployments[0].initial_replicas == 1
+
+
+def test_dumps_in_json_are_read_object_by_object_and_yaml_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = [
+        {
+            "kind": "Pod",
+            "metadata": {
+                "name": f"web-5d4-{i}",
+                "namespace": "shop",
+                "uid": f"u{i}",
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "labels": {"pod-template-hash": "5d4"},
+                "ownerReferences": [{"kind": "ReplicaSet", "name": "web-5d4"}],
+                "managedFields": [{"fieldsV1": {"f:metadata": {}}}],
+            },
+            "spec": {"nodeName": "n2", "containers": [{"name": "c", "resources": REQUESTS, "env": [{"name": "A"}]}]},
+            "status": {"phase": "Running"},
+        }
+        for i in range(50)
+    ]
+    items = [*pods, node("n1"), node("n2"), deployment("web", "shop", 50)]
+    monkeypatch.setattr("lwmecps_core.tasks.importers.json_lists.PIECE", 1000)
+    made = run("kubectl", dump(tmp_path, items, "dump.json"), "--out", tmp_path / "task.json")
+    assert made.exit_code == 0 and "2 nodes, 1 Deployments, 50 pods of shop" in made.stderr, made.stderr
+    task = load_task(tmp_path / "task.json")
+    assert isinstance(task, TaskSpec) and task.deployments[0].allowed_nodes == ("n2", "n1")
+    # As the API server gives it: the list's kind first, none in its items.
+    nameless = [{key: value for key, value in pod.items() if key != "kind"} for pod in pods]
+    (tmp_path / "pods.json").write_text(json.dumps({"kind": "PodList", "items": nameless}))
+    made = run("kubectl", tmp_path / "pods.json", dump(tmp_path, items[50:], "rest.json"))
+    assert made.exit_code == 0 and "50 pods of shop" in made.stderr, made.stderr
+    monkeypatch.setattr("services.cli.kubectl_dump.MOST_YAML", 1000)
+    refused = run("kubectl", dump(tmp_path, items))
+    assert refused.exit_code == 2, refused.output
+    for said in ("dump.yaml", "is too large", "write it as JSON (kubectl get … -o json)"):
+        assert said in refused.stderr
+
+
 def test_namespaces_that_are_none_are_refused(tmp_path: Path) -> None:
     web = deployment("web", "shop", 2)
     web["metadata"]["namespace"] = None

@@ -1,16 +1,19 @@
 """`lwmecps task discover` on a real control plane: what its API server and controllers make of manifests."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
+from lwmecps_core.cluster.kubernetes_api import Api
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.files import load_task
 from scripts.kube import ControlPlane
 from services.cli.main import app
-from tests.kube.cluster import namespace
+from tests.kube.cluster import namespace, until
 
 pytestmark = pytest.mark.kube
 REQUESTS = {"requests": {"cpu": "500m", "memory": "256Mi"}}
@@ -61,3 +64,25 @@ def test_manifests_of_all_kinds_are_discovered(control_plane: ControlPlane, tmp_
         "warms-up": (3000.0, 6144.0, 2),
     }
     assert {d.name: d.allowed_nodes for d in task.deployments}["pinned"] == ("node-2",)
+
+
+def test_a_dump_of_a_cluster_is_what_is_discovered_there(control_plane: ControlPlane, tmp_path: Path) -> None:
+    api = Api(control_plane.kubeconfig)
+    lists = {"Node": "/api/v1/nodes", "Deployment": "/apis/apps/v1/deployments", "Pod": "/api/v1/pods"}
+    with namespace(control_plane) as bench:
+        for manifest in (_manifest("web", REQUESTS), _manifest("db", REQUESTS, 1, nodeSelector={"no": "where"})):
+            bench.apps.create_namespaced_deployment(bench.namespace, manifest)
+        until(lambda: [bool(at) for at, _ in bench.pods_at()] == [False, True, True], "two pods have a node")
+        listed = {kind: api.persist(30.0, "GET", path, {})["items"] for kind, path in lists.items()}
+        command = ["task", "discover", "--kubeconfig", str(control_plane.kubeconfig), "--namespace", bench.namespace]
+        discovered = CliRunner().invoke(app, command)
+        dumped = {"items": [{"kind": kind, **item} for kind, items in listed.items() for item in items], "kind": "List"}
+        (tmp_path / "dump.json").write_text(json.dumps(dumped, indent=4))
+        (tmp_path / "dump.yaml").write_text(yaml.safe_dump(dumped))
+        (tmp_path / "discovered.yaml").write_text(discovered.stdout)
+        task = load_task(tmp_path / "discovered.yaml")
+        for form in ("json", "yaml"):
+            command = ["import", "kubectl", str(tmp_path / f"dump.{form}"), "--namespace", bench.namespace]
+            made = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "task.json")])
+            assert made.exit_code == 0, made.stderr
+            assert load_task(tmp_path / "task.json") == task and "Deployment db left out" in made.stderr

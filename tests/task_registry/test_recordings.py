@@ -14,13 +14,16 @@ import sqlalchemy as sa
 
 from lwmecps_core.config import dump
 from lwmecps_core.errors import DamagedArtefact, InvalidInput, LwmecpsError, NotFound
+from lwmecps_core.run_config import TrainConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import recording_pb2, registry_pb2_grpc
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert, recordings
 from services.common.client import Caller, connect
+from services.common.run_spec import RunSpec
 from services.common.server import RunningServer, start
 from services.common.settings import ClientSettings, ServerSettings
+from services.learner_service.jobs import Job, StepReport
 from services.learner_service.registry_client import RegistryClient
 from services.task_registry.__main__ import registry_service
 from services.task_registry.artefacts import ArtefactStore
@@ -233,9 +236,23 @@ def test_a_task_over_a_limit_is_refused_naming_field_size_and_limit(
     assert ("LWMECPS_CLIENT_MAX_MESSAGE_MIB" if sends_mib == 1 else running.address) in said
 
 
+@pytest.mark.parametrize(("sends_mib", "takes_mib"), [(1, 16), (16, 1)])
+def test_what_the_learner_sends_over_a_limit_is_refused_naming_field_size_and_limit(
+    sqlite_store: Store, sends_mib: int, takes_mib: int
+) -> None:
+    running = start(ServerSettings(max_message_mib=takes_mib), [registry_service(sqlite_store)])
+    job = Job("run-1", 1, RunSpec(settings=TrainConfig()))
+    news = StepReport(metrics={step: {"m" * 100: 0.0} for step in range(20_000)})
+    with connect(running.address, ClientSettings(max_message_mib=sends_mib)) as channel:
+        client = RegistryClient(channel, running.address, "learner")
+        with pytest.raises(InvalidInput, match=r"metrics: takes [0-9.]+ MiB: a request of .* larger than the 1 MiB"):
+            client.report(job, news)
+    running.drain(0)
+
+
 def test_an_answer_over_the_clients_limit_names_the_limit(server: RunningServer, sqlite_store: Store) -> None:
     task_id = registered(sqlite_store, 200_000)
     with connect(server.address, ClientSettings(max_message_mib=1)) as channel:
         caller = Caller(server.address, registry_pb2_grpc.TaskRegistryServiceStub(channel))
-        with pytest.raises(LwmecpsError, match=r"answered with 1\.53 MiB, at most 1 MiB"):
+        with pytest.raises(LwmecpsError, match=r"answered with 1\.53 MiB to GetTask, at most 1 MiB"):
             caller("GetTask", pb.GetTaskRequest(task_id=task_id))

@@ -17,6 +17,7 @@ from lwmecps_core.tasks.importers.loads import Load, stations_wanted
 from lwmecps_core.tasks.importers.options import CsvOptions, LoadOptions
 from lwmecps_core.tasks.importers.output import to_json, to_yaml
 from lwmecps_core.tasks.workload import users_table
+from tests.tasks.imported import refusal, requests_of, task_in, task_of
 
 WIDE = "time,bs1,bs2,bs10\n2026-01-01T00:00:00Z,1,2,3\n2026-01-01T00:01:00Z,4,5,6\n2026-01-01T00:02:00Z,7,8,9.5\n"
 LONG = """\
@@ -53,28 +54,12 @@ def read(folder: Path, text: str, options: dict[str, Any], top: int | None = Non
     return read_csv([folder / "load.csv"], CsvOptions(**options), top, stations)
 
 
-def task_of(load: Load, template: TaskSpec | None = None, **options: Any) -> TaskSpec:
-    item = with_load(load, template, LoadOptions(**options)).item
-    assert isinstance(item, TaskSpec)
-    return item
-
-
 def cluster(folder: Path) -> TaskSpec:
-    (folder / "cluster.yaml").write_text(CLUSTER)
-    task = load_task(folder / "cluster.yaml")
-    assert isinstance(task, TaskSpec)
-    return task
+    return task_in(folder, CLUSTER)
 
 
-def refusal(folder: Path, text: str, options: dict[str, Any]) -> str:
-    with pytest.raises(InvalidInput) as caught:
-        read(folder, text, options)
-    return str(caught.value)
-
-
-def requests_of(task: TaskSpec) -> float:
-    w = task.workload
-    return float(np.sum(w.recorded_users)) * w.recorded_step_s / w.request_interval_s
+def refused(folder: Path, text: str, options: dict[str, Any]) -> str:
+    return refusal(lambda: read(folder, text, options))
 
 
 def test_a_wide_table_is_a_column_per_node_and_keeps_its_requests(tmp_path: Path) -> None:
@@ -104,7 +89,7 @@ def test_what_numbers_are_is_their_unit(tmp_path: Path, unit: str, factor: float
 
 
 def test_users_without_their_interval_are_refused(tmp_path: Path) -> None:
-    assert "--request-interval 10s" in refusal(tmp_path, WIDE, {**AT_WIDE, "unit": "users"})
+    assert "--request-interval 10s" in refused(tmp_path, WIDE, {**AT_WIDE, "unit": "users"})
 
 
 def test_load_comes_to_the_nodes_of_a_cluster_by_name(tmp_path: Path) -> None:
@@ -237,30 +222,30 @@ def test_local_times_need_their_zone_and_follow_its_clocks(tmp_path: Path) -> No
     hours = ["2026-03-29 01:00", "2026-03-29 03:00"]  # the clocks go forward in between
     table = "time,a\n" + "".join(f"{hour},1\n" for hour in hours)
     options = {**AT_WIDE, "step": "1h"}
-    assert "names no time zone: say --timezone UTC" in refusal(tmp_path, table, options)
+    assert "names no time zone: say --timezone UTC" in refused(tmp_path, table, options)
     assert len(read(tmp_path, table, {**options, "timezone": "Europe/Berlin"}).rps) == 2
-    assert "1 gaps" in refusal(tmp_path, table, {**options, "timezone": "UTC"})
+    assert "1 gaps" in refused(tmp_path, table, {**options, "timezone": "UTC"})
     twice = "time,a\n2026-10-25 02:00,1\n2026-10-25 02:00,2\n"
-    assert "clocks that go back" in refusal(tmp_path, twice, {**options, "timezone": "Europe/Berlin"})
-    assert "no time zone" in refusal(tmp_path, table, {**options, "timezone": "Mars/Base"})
+    assert "clocks that go back" in refused(tmp_path, twice, {**options, "timezone": "Europe/Berlin"})
+    assert "no time zone" in refused(tmp_path, table, {**options, "timezone": "Mars/Base"})
 
 
 def test_gaps_are_refused_or_filled_as_told(tmp_path: Path) -> None:
     table = "t,a,b\n0,1,8\n1,,8\n3,4,8\n"
     options = {"unit": "rps", "step": "1s", "time": "t", "time_format": "steps"}
-    assert "a has no value at step 1, one of 3 gaps in 4 steps" in refusal(tmp_path, table, options)
+    assert "a has no value at step 1, one of 3 gaps in 4 steps" in refused(tmp_path, table, options)
     for gaps, column in (("zero", [1, 0, 0, 4]), ("last", [1, 1, 1, 4]), ("linear", [1, 2, 3, 4])):
         load = read(tmp_path, table, {**options, "gaps": gaps})
         assert load.rps[:, 0].tolist() == pytest.approx(column)
         assert any("3 steps of series had no value" in note for note in load.notes)
     late = "t,a,b\n0,,8\n1,4,8\n"
-    assert "a has no value before step 1" in refusal(tmp_path, late, {**options, "gaps": "last"})
+    assert "a has no value before step 1" in refused(tmp_path, late, {**options, "gaps": "last"})
 
 
 def test_duplicates_are_refused_or_joined_as_told(tmp_path: Path) -> None:
     table = "t,n,v\n0,a,1\n0,a,3\n1,a,5\n"
     options = {"unit": "rps", "step": "1s", "time": "t", "time_format": "steps", "value": "v", "node": "n"}
-    assert "line 3: a at step 0 has a value already" in refusal(tmp_path, table, options)
+    assert "line 3: a at step 0 has a value already" in refused(tmp_path, table, options)
     for how, first in (("sum", 4), ("mean", 2), ("max", 3), ("last", 3)):
         load = read(tmp_path, table, {**options, "duplicates": how})
         assert load.rps[:, 0].tolist() == [first, 5]
@@ -277,7 +262,7 @@ def test_rows_out_of_order_go_where_their_time_is_and_are_said(tmp_path: Path) -
 def test_times_between_steps_are_refused_or_aligned_as_told(tmp_path: Path) -> None:
     table = "time,n,v\n2026-01-01T00:00:10Z,a,1\n2026-01-01T00:00:50Z,a,2\n2026-01-01T00:01:05Z,a,4\n"
     options = {**AT_WIDE, "value": "v", "node": "n"}
-    assert "line 3: 2026-01-01T00:00:50Z is no whole number of steps of 60 s" in refusal(tmp_path, table, options)
+    assert "line 3: 2026-01-01T00:00:50Z is no whole number of steps of 60 s" in refused(tmp_path, table, options)
     load = read(tmp_path, table, {**options, "align": "floor", "duplicates": "sum"})
     assert (60 * load.rps[:, 0]).tolist() == pytest.approx([3, 4])
     jitter = "time,n,v\n2026-01-01T00:00:00Z,a,1\n2026-01-01T00:00:59Z,a,2\n2026-01-01T00:02:01Z,a,4\n"
@@ -311,13 +296,15 @@ BAD = {
 @pytest.mark.parametrize("kind", BAD)
 def test_what_is_wrong_is_named_with_file_line_and_value(tmp_path: Path, kind: str) -> None:
     table, changed, said = BAD[kind]
-    assert said in refusal(tmp_path, table, {**AT_WIDE, **changed})
+    assert said in refused(tmp_path, table, {**AT_WIDE, **changed})
 
 
 def test_an_empty_name_and_a_wrong_unit_of_time_are_named(tmp_path: Path) -> None:
-    assert "line 2, node: is empty" in refusal(tmp_path, LONG.replace("00;bs1;web", "00;;web", 1), AT_LONG)
+    assert "line 2, node: is empty" in refused(tmp_path, LONG.replace("00;bs1;web", "00;;web", 1), AT_LONG)
     table = "time,a\n" + "".join(f"{1767225600000 + 60000 * i},1\n" for i in range(3))
-    said = refusal(tmp_path, table, {**AT_WIDE, "time_format": "unix-s", "gaps": "zero", "step": "1ms"})
+    said = refused(tmp_path, table, {**AT_WIDE, "time_format": "unix-s", "gaps": "zero", "step": "1ms"})
+    assert "is past the year 9999: is its unit right" in said
+    said = refused(tmp_path, table, {**AT_WIDE, "time_format": "unix-ms", "gaps": "zero", "step": "1us"})
     assert "too many" in said and "is the unit of times right?" in said
 
 

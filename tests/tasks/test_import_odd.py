@@ -37,6 +37,7 @@ from lwmecps_core.tasks.importers.prometheus import read_prometheus
 from lwmecps_core.tasks.importers.topology_zoo import read_topology_zoo
 from lwmecps_core.tasks.importers.yafs import read_yafs
 from lwmecps_core.tasks.user_form import to_task
+from tests.tasks.imported import refusal, written
 
 WIDE = CsvOptions(unit="rps", step="60s", time="t", time_format="unix-s")
 LONG = CsvOptions(unit="rps", step="60s", time="t", time_format="unix-s", value="v", node="n")
@@ -51,20 +52,9 @@ DAY = "HashOwner,HashApp,HashFunction,Trigger," + ",".join(str(i + 1) for i in r
 ONES = ",".join(["1"] * 1440)
 
 
-def written(folder: Path, name: str, content: str | bytes) -> Path:
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder / name
-
-
 def answer(*series: tuple[str, list[Any]], **more: Any) -> str:
     result = [{"metric": {"node": node}, "values": values} for node, values in series]
     return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}} | more)
-
-
-def refusal(read: Callable[[], Any]) -> str:
-    with pytest.raises(InvalidInput) as error:
-        read()
-    return str(error.value)
 
 
 @pytest.mark.parametrize("stations", [(), ("a", "b")])
@@ -138,6 +128,49 @@ def test_tables_as_others_save_them_are_refused_for_what_is_wrong(
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
         read_csv([written(tmp_path, "x.csv", content)], WIDE)
+
+
+@pytest.mark.parametrize(
+    ("content", "changed", "said"),
+    [
+        ("t,a\n2026-03-29T02:30,1\n", {"timezone": "Europe/Berlin"}, "is no time in Europe/Berlin"),
+        (
+            "t,a\n29/03/2026 02:30,1\n",
+            {"timezone": "Europe/Berlin", "time_format": "%d/%m/%Y %H:%M"},
+            "line 2, t: '29/03/2026 02:30' is no time in Europe/Berlin, where clocks were put on past it",
+        ),
+        ("t,a\n1767225600000,1\n", {"time_format": "unix-s"}, "line 2: .* is past the year 9999: is its unit right"),
+        ("t,a\n2026-01-01T00:00:00Z,1e300\n", {}, r"line 2: 1e\+300 is over 1e\+15: is this the right"),
+        ("t,a\n2026-01-01T24:00:00Z,1\n", {}, "is no date and time of ISO 8601"),
+    ],
+)
+def test_times_and_values_that_can_not_be_are_refused(
+    tmp_path: Path, content: str, changed: dict[str, str], said: str
+) -> None:
+    options: dict[str, Any] = {"unit": "rps", "step": "60s", "time": "t", "time_format": "iso"} | changed
+    with pytest.raises(InvalidInput, match=said):
+        read_csv([written(tmp_path, "x.csv", content)], CsvOptions(**options))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",t,a\n7,2026-03-29T01:30,1\n8,2026-03-29T03:30,2\n",  # the index of a table
+        "t,a,\n2026-03-29T01:30,1,\n2026-03-29T03:30,2,\n",  # lines that end with a delimiter
+    ],
+)
+def test_columns_without_a_name_are_no_nodes(tmp_path: Path, content: str) -> None:
+    options = CsvOptions(unit="requests", step="1h", time="t", time_format="iso", timezone="Europe/Berlin")
+    load = read_csv([written(tmp_path, "x.csv", content)], options)
+    assert load.requests == 3.0 and [one.node for one in load.series] == ["a"]
+    assert any("(without a name)" in note for note in load.notes)
+
+
+def test_a_timestamp_of_alibaba_in_another_unit_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, "x.csv", RATES + "60000000000000000000,m,1,1,0,0\n")
+    assert "line 2, timestamp: '60000000000000000000' is past the year 9999" in refusal(
+        lambda: read_alibaba([file], ALIBABA)
+    )
 
 
 def test_archives_and_endings_in_capitals_are_told_apart(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tasks.files import load_task
 from lwmecps_core.tasks.importers.alibaba import read_alibaba
 from lwmecps_core.tasks.importers.assemble import with_load
 from lwmecps_core.tasks.importers.azure import read_azure
 from lwmecps_core.tasks.importers.loads import Load, stations_wanted
 from lwmecps_core.tasks.importers.options import AlibabaOptions, AzureOptions, LoadOptions, PrometheusOptions
 from lwmecps_core.tasks.importers.prometheus import read_prometheus, refuse_nothing_named
+from tests.tasks.imported import requests_of, task_in, task_of
 
 CLUSTER = "node_name: [bs1, bs2]\nmax_hardware: {cpu: 8, ram: 16Gi}\ndeployments: [web, {name: db, node: bs2}]\n"
 FUNCTIONS = [
@@ -59,29 +59,15 @@ def azure(tmp_path: Path) -> tuple[list[Path], np.ndarray]:
     return [*files, durations], counts
 
 
-def made(load: Load, template: TaskSpec | None = None, **options: Any) -> TaskSpec:
-    item = with_load(load, template, LoadOptions(**options)).item
-    assert isinstance(item, TaskSpec)
-    return item
-
-
 def cluster(folder: Path) -> TaskSpec:
-    (folder / "cluster.yaml").write_text(CLUSTER)
-    task = load_task(folder / "cluster.yaml")
-    assert isinstance(task, TaskSpec)
-    return task
-
-
-def requests_of(task: TaskSpec) -> float:
-    w = task.workload
-    return float(np.sum(w.recorded_users)) * w.recorded_step_s / w.request_interval_s
+    return task_in(folder, CLUSTER)
 
 
 def test_azure_applications_follow_their_days_and_keep_every_invocation(azure: tuple[list[Path], np.ndarray]) -> None:
     files, counts = azure
     load = read_azure(files, AzureOptions())
     assert sorted(one.node for one in load.series) == ["app-a1000000", "app-a2000000", "app-a3000000"]
-    task = made(load)
+    task = task_of(load)
     assert requests_of(task) == pytest.approx(counts.sum() + counts[:3].sum(), rel=1e-9) == load.requests
     assert len(task.workload.recorded_users) == 2880 and task.workload.recorded_step_s == 60.0
     first = [one.node for one in load.series].index("app-a1000000")
@@ -152,7 +138,7 @@ def test_prometheus_series_come_to_the_nodes_and_deployments_that_labels_name(tm
         warnings=["took long"],
     )
     load = prometheus(tmp_path, answer, deployment="svc")
-    task = made(load, cluster(tmp_path))
+    task = task_of(load, cluster(tmp_path))
     assert task.workload.recorded_users == ((10.0, 4.0), (20.0, 5.0))
     assert task.workload.share[1] == pytest.approx((6 / 9, 3 / 9))
     assert load.requests == pytest.approx(60 * 39.0) and requests_of(task) == pytest.approx(60 * 39.0)
@@ -226,7 +212,7 @@ def test_alibabas_call_rates_are_summed_over_instances_and_scaled_as_told(tmp_pa
     load = alibaba(tmp_path, rows)
     assert [one.node for one in load.series] == ["MS_1", "MS_2"]
     assert load.rps.ravel().tolist() == pytest.approx([4.0, 4.0, 1.0, 0.0])
-    assert load.requests == pytest.approx(60 * 9.0) and requests_of(made(load)) == pytest.approx(60 * 9.0)
+    assert load.requests == pytest.approx(60 * 9.0) and requests_of(task_of(load)) == pytest.approx(60 * 9.0)
     assert load.cpu_time_ms == pytest.approx(((20 + 30 + 2 + 10) / 5, 5.0))
     with pytest.raises(InvalidInput, match="MS_2 has no value at 120000 ms"):
         alibaba(tmp_path, rows, gaps="refuse")

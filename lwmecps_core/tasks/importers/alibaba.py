@@ -17,8 +17,10 @@ from lwmecps_core.tasks.importers.grid import Part
 from lwmecps_core.tasks.importers.loads import Load, Series, gather, listed
 from lwmecps_core.tasks.importers.options import AlibabaOptions, Steps
 from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
+from lwmecps_core.tasks.importers.times import LATEST_S
 
 STEP_MS, STEP_S = 60_000.0, 60.0
+LATEST_MS = 1e3 * LATEST_S
 
 
 def read_alibaba(
@@ -93,6 +95,9 @@ class _AlibabaReading:
             raise refused(
                 path, f"line {rows.lines[row]}, timestamp", f"{rows.text(row, 0)!r} is no multiple of 60,000 ms"
             )
+        if (far := np.flatnonzero(time_ms > LATEST_MS)).size:
+            row = int(far[0])
+            raise refused(path, f"line {rows.lines[row]}, timestamp", f"{rows.text(row, 0)!r} is past the year 9999")
         rates = np.nan_to_num(rows.numbers(2, 2 + kinds, "a call rate, normalised"))
         answers = np.nan_to_num(rows.numbers(2 + kinds, 2 + 2 * kinds, "a response time in ms"))
         series = self.names.of(rows, [1])

@@ -62,14 +62,18 @@ class _CsvReading:
         self.step_s = seconds(options.step, "--step")
         self.counted = options.time_format == "steps" or not options.time
         self.read_time = times.reader(options.time_format, options.timezone) if options.time else None
-        self.clock = Clock(1.0 if self.counted else self.step_s, options, _step_text if self.counted else times.shown)
+        self.clock = (
+            Clock(1.0, options, _step_text)
+            if self.counted
+            else Clock(self.step_s, options, times.shown, times.LATEST_S)
+        )
         self.names = Names()
         self.keys = [self._column(name, f"--{what}") for what, name in self._key_names()]
         self.time = self._column(options.time, "--time") if options.time else None
         self.wide = self._wide() if not options.value else []
         self.value = self._column(options.value, "--value") if options.value else None
         used = {*self.keys, self.time, self.value, *self.wide}
-        self.unused = [name for i, name in enumerate(self.header) if i not in used]
+        self.unused = [name or f"{i + 1} (without a name)" for i, name in enumerate(self.header) if i not in used]
         if self.value is not None and self.time is None:
             reason = "a long table (--value) needs the column of its times: --time"
             raise InvalidInput("command line", [Violation("--time", reason)])
@@ -134,7 +138,8 @@ class _CsvReading:
             reason = "says of which node or deployment a row is, so --value must say where its number stands"
             raise InvalidInput("command line", [Violation(f"--{self._key_names()[0][0]}", reason)])
         named = [self._column(name, "--columns") for name in self.options.columns]
-        found = named or [i for i in range(len(self.header)) if i != self.time]
+        # A column without a name is a table's index, or comes of a delimiter at the end of its lines.
+        found = named or [i for i, name in enumerate(self.header) if i != self.time and name]
         if not found or self.time in found:
             raise refused(self.table.path, "line 1", "has no columns of nodes beside that of the time")
         return found

@@ -21,6 +21,8 @@ from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refu
 
 PIECE = 4096
 """Users that are held against all sites at once."""
+MOST_USERS = 2**21
+"""Who are kept: many times those of the published files."""
 
 
 def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
@@ -43,7 +45,10 @@ def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
                     raise rows.refused(row, 2, f"{rows.text(row, 2)!r} stands twice")
                 sites.append(_places(rows))
         else:
-            users += [_places(rows) for rows in table.rows(upper, columns)]
+            for rows in table.rows(upper, columns):
+                users.append(_places(rows))
+                if sum(map(len, users)) > MOST_USERS:
+                    raise rows.refused(len(rows) - 1, 0, f"more than {MOST_USERS:,} users, who are all kept")
     spots, people = np.concatenate(sites), np.concatenate(users)
     if not len(spots):
         if of_sites:

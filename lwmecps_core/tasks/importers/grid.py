@@ -16,6 +16,8 @@ MOST_CELLS = 3 * 2**20
 """Steps × series that are kept: a task of more takes over 500 MiB to make."""
 NEVER = -(2**60)
 LINE = "line {}"
+MOST_VALUE = 1e15
+"""Of one value: sums stay exact enough, and nobody has more requests."""
 OFF = 1e-3
 """How far a time may be from a whole step, in steps."""
 Cell = TypeVar("Cell", np.float64, np.int32)
@@ -43,10 +45,15 @@ class Clock:
     rules: Steps
     shown: Callable[[float], str]
     """A time for people."""
+    latest: float = np.inf
+    """No time is later: one that is has another unit."""
     first: float | None = None
 
     def steps(self, path: Path, times: Floats, lines: NDArray[np.int64], place: str = LINE) -> NDArray[np.int64]:
         """The step of each of `times` `[R]`; raises `InvalidInput` for one between two, unless told what to do."""
+        if times.max() > self.latest:
+            reason = f"{times.max():.16g} s since 1970 is past the year 9999: is its unit right (ms, us, ns)?"
+            raise refused(path, place.format(lines[times.argmax()]), reason)
         if self.first is None:
             self.first = float(times[0])
             if self.rules.align == "floor":
@@ -96,6 +103,10 @@ class Grid:
 
     def add(self, part: Part) -> None:
         """Raises `InvalidInput` for a second value in one step where that is refused, and for too large a grid."""
+        if np.nanmax(part.values, initial=0.0) > MOST_VALUE:
+            row = int(np.argmax(np.nan_to_num(part.values).max(axis=1)))
+            reason = f"{np.nanmax(part.values):g} is over {MOST_VALUE:g}: is this the right column, and unit?"
+            raise refused(part.path, part.place.format(part.lines[row]), reason)
         self._reach(part)
         shape, how = part.values.shape, HOW[self.rules.duplicates]
         series, steps = np.broadcast_to(part.series, shape), np.broadcast_to(part.steps - self.base, shape)

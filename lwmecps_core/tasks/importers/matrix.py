@@ -18,7 +18,11 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MS, MatrixOptions, delimiter
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, Table, refused, whole
+from lwmecps_core.tasks.importers.tables import MIB, Floats, Table, refused, whole
+
+MOST_SQUARE = 16 * MIB
+"""Of a square table: a thousand nodes and more, of which a task takes 200."""
+MOST_NAMES = 2000
 
 
 def read_matrix(file: Path, options: MatrixOptions) -> Places:
@@ -77,6 +81,8 @@ def _long(file: Path, delimiter: str, options: MatrixOptions) -> tuple[list[str]
             if empty := [k for k in (0, 1) if not rows.text(row, k)]:
                 raise rows.refused(row, empty[0], "is empty: a name must stand here")
             a, b = (names.setdefault(rows.text(row, k), len(names)) for k in (0, 1))
+            if len(names) > MOST_NAMES:
+                raise rows.refused(row, 0, f"more than {MOST_NAMES:,} nodes: is this the right column?")
             if np.isnan(values[row]):
                 continue
             if (a, b) in found:
@@ -92,7 +98,7 @@ def _long(file: Path, delimiter: str, options: MatrixOptions) -> tuple[list[str]
 
 def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
     try:
-        reader = csv.reader(whole(file).splitlines(), delimiter=delimiter)
+        reader = csv.reader(whole(file, MOST_SQUARE).splitlines(), delimiter=delimiter)
         rows = [(reader.line_num, [f.strip() for f in row]) for row in reader if any(f.strip() for f in row)]
     except csv.Error as error:
         raise refused(file, ".", f"not readable: {error}") from None

@@ -1,4 +1,4 @@
-"""Compiled loops over the bytes of tables of text: fields, numbers, times, and sums of them on a grid.
+"""Compiled loops over the bytes of text: fields of tables, elements of JSON, numbers, times, and sums on a grid.
 
 All of it stands in one module, because Numba does not notice that what a cached function calls elsewhere has changed.
 """
@@ -10,6 +10,10 @@ from numba import njit
 
 QUOTE, NEWLINE, RETURN, SPACE, TAB = 34, 10, 13, 32, 9
 ZERO, NINE, PLUS, MINUS, POINT, COLON = 48, 57, 43, 45, 46, 58
+COMMA, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 44, 92, 91, 93, 123, 125
+AT, DEPTH, QUOTED, INSIDE, BEGUN, ENDED = range(6)
+"""What `elements` knows of the bytes before: the next byte, brackets that are open, whether it is in a string, and in a
+list that is meant, where the last string (or, in such a list, the element) began, and where the last string ended."""
 TENS = 10.0 ** np.arange(23)
 """Powers of ten that are exact."""
 REFUSE, SUM, MEAN, MAX, LAST = range(5)
@@ -148,6 +152,100 @@ def numbers(data: Any, starts: Any, ends: Any, least: float, out: Any) -> Any:
                     return r * out.shape[1] + c
             out[r, c] = value
     return -1
+
+
+@_compiled
+def elements(data: Any, key: Any, depth: int, state: Any, starts: Any, ends: Any) -> int:
+    """Where elements begin and end of the JSON list that stands under `key` inside of `depth` brackets; how many.
+
+    Goes on where `state` says, until such a list begins or ends, `starts` is full, or there are no more bytes.
+    """
+    i, depth_now, quoted, inside, begun, ended = state
+    count, was, size = 0, inside, len(data)
+    while i < size and count < len(starts) and inside == was:
+        c = data[i]
+        if quoted:
+            if c == BACKSLASH:
+                i += 1  # what it escapes, which may be the next piece's first byte
+            elif c == QUOTE:
+                quoted, ended = 0, ended if was else i
+        elif c == QUOTE:
+            quoted, begun = 1, begun if was else i + 1
+        elif c in (OPEN_LIST, OPEN_OBJECT):
+            if not was and c == OPEN_LIST and depth_now == depth and _under(data, key, begun, ended, i):
+                inside, begun = 1, i + 1
+            depth_now += 1
+        elif c in (CLOSE_LIST, CLOSE_OBJECT) or (c == COMMA and was and depth_now == depth + 1):
+            depth_now -= c != COMMA
+            if was and (c == COMMA or depth_now == depth):
+                start, end = _trimmed(data, begun, i)
+                if start < end or data[begun - 1] == COMMA or c == COMMA:  # else: an empty list
+                    starts[count], ends[count] = begun, i
+                    count += 1
+                inside, begun = c == COMMA, i + 1
+        i += 1
+    state[:] = i, depth_now, quoted, inside, begun, ended
+    return count
+
+
+@_compiled
+def _under(data: Any, key: Any, begun: int, ended: int, i: int) -> bool:
+    """Whether the value at byte i is that of `key`: the last string is the key, and a colon stands behind it."""
+    if ended - begun != len(key):
+        return False
+    for k in range(len(key)):
+        if data[begun + k] != key[k]:
+            return False
+    while ended < i and data[ended] != COLON:
+        ended += 1
+    return ended < i
+
+
+@_compiled
+def samples(data: Any, i: int, out: Any) -> Any:
+    """Pairs of a number and a number in quotes, `[[1, "2"], …]` from byte i, as `out` `[S, 2]`.
+
+    Returns how many, and the byte behind the list; −1 and 0 where something else stands.
+    """
+    count = 0
+    i = _past(data, i + 1)
+    while i < len(data) and data[i] == OPEN_LIST and count < len(out):
+        i = start = _past(data, i + 1)
+        while i < len(data) and data[i] != COMMA and data[i] > SPACE:
+            i += 1
+        out[count, 0] = _number(data, start, i)
+        i = _past(data, i)
+        if i >= len(data) or data[i] != COMMA:
+            return -1, 0
+        i = _past(data, i + 1)
+        if i >= len(data) or data[i] != QUOTE:
+            return -1, 0
+        i = start = i + 1
+        while i < len(data) and data[i] != QUOTE:
+            i += 1
+        out[count, 1] = _number(data, start, i)
+        i = _past(data, i + 1)
+        if i >= len(data) or data[i] != CLOSE_LIST or not np.isfinite(out[count, 0]):
+            return -1, 0
+        if not 0.0 <= out[count, 1] < np.inf:
+            return -1, 0
+        count += 1
+        i = _past(data, i + 1)
+        if i < len(data) and data[i] == COMMA:
+            i = _past(data, i + 1)
+            if i >= len(data) or data[i] != OPEN_LIST:
+                return -1, 0
+        elif i >= len(data) or data[i] != CLOSE_LIST:
+            return -1, 0
+    return (count, i + 1) if i < len(data) and data[i] == CLOSE_LIST else (-1, 0)
+
+
+@_compiled
+def _past(data: Any, i: int) -> int:
+    """The first byte from i on that is no white space."""
+    while i < len(data) and (data[i] == SPACE or data[i] == NEWLINE or data[i] == RETURN or data[i] == TAB):
+        i += 1
+    return i
 
 
 @_compiled

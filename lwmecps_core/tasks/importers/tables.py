@@ -21,6 +21,9 @@ PIECE, LONGEST_ROW = 2**22, 2**26
 MOST_ROWS, MOST_FIELDS = 2**17, 2**21
 """What is handed on at once."""
 MOST_NAMES = 2**20
+MIB = 2**20
+MOST_WHOLE = 32 * MIB
+"""Of files that are not read in pieces: what is made of one takes ten times as much."""
 NO_NUMBER = "is no number (digits with a decimal point, and nothing between thousands)"
 SHOWN = 400
 """Characters of a header that are shown."""
@@ -45,18 +48,36 @@ def opened(path: Path) -> IO[bytes]:
         raise refused(path, ".", f"not readable: {error}") from None
 
 
-def whole(path: Path, most: int = 2**28) -> str:
+def read(path: Path, file: IO[bytes], most: int = PIECE) -> bytes:
+    """The next bytes of an opened file; raises `InvalidInput` where they can't be had."""
+    try:
+        return file.read(most)
+    except UNREADABLE as error:
+        raise refused(path, ".", f"not readable: {error}") from None
+
+
+def whole_bytes(path: Path, most: int, advice: str = "") -> bytes:
+    """All bytes of a file that is not read in pieces; raises `InvalidInput`, with `advice`, for over `most`."""
+    with opened(path) as file:
+        data = read(path, file, most + 1)
+    if len(data) > most:
+        reason = f"is too large ({size_of(path)}): at most {most / MIB:g} MiB of such files are read"
+        raise refused(path, ".", f"{reason}{advice and f'; {advice}'}")
+    return data
+
+
+def size_of(path: Path) -> str:
+    """How large a file is, for people."""
+    packed = " packed" if path.suffix.lower() in OPEN else ""
+    return f"{path.stat().st_size / MIB:.3g} MiB{packed}"
+
+
+def whole(path: Path, most: int = MOST_WHOLE, advice: str = "") -> str:
     """The text of a file that is not read in pieces; raises `InvalidInput` for other than UTF-8, or over `most` bytes.
 
     A byte order mark is no part of it.
     """
-    with opened(path) as file:
-        try:
-            data = file.read(most + 1)
-        except UNREADABLE as error:
-            raise refused(path, ".", f"not readable: {error}") from None
-    if len(data) > most:
-        raise refused(path, ".", f"is larger than {most:,} bytes")
+    data = whole_bytes(path, most, advice)
     try:
         return data.removeprefix(BOM).decode()
     except UnicodeDecodeError as error:
@@ -216,7 +237,7 @@ class Table:
         line, skip, left, final = 1, 1, b"", False  # the header is skipped
         with opened(self.path) as file:
             while not final:
-                piece = self._read(file)
+                piece = read(self.path, file)
                 final = len(piece) < PIECE
                 rest: NDArray[np.uint8] = np.frombuffer(
                     left + (piece.removeprefix(BOM) if line == 1 else piece), np.uint8
@@ -240,12 +261,6 @@ class Table:
                     raise refused(
                         self.path, f"line {line}", f"is longer than {LONGEST_ROW:,} bytes: a quote left open?"
                     )
-
-    def _read(self, file: IO[bytes]) -> bytes:
-        try:
-            return file.read(PIECE)
-        except UNREADABLE as error:
-            raise refused(self.path, ".", f"not readable: {error}") from None
 
 
 def _odd(fields: int, header: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ UNIX = {"unix-s": 1.0, "unix-ms": 1e-3, "unix-us": 1e-6, "unix-ns": 1e-9}
 QUARTER_S = 900
 """No clock is put on within one: zones' offsets change at its ends."""
 EPOCH = datetime(1970, 1, 1)
+LATEST_S = 253_402_300_800.0
+"""The year 10000."""
 
 Reader = Callable[[Rows, int], Floats]
 """Rows and the column of the time → times `[R]`."""
@@ -68,12 +70,19 @@ def _iso(rows: Rows, column: int, zone: ZoneInfo | None, shifts: dict[int, float
     if naive.size:
         if zone is None:
             raise rows.refused(int(naive[0]), column, _zoneless(rows.text(int(naive[0]), column)))
-        found[naive] -= _offsets(found[naive], zone, shifts)
+        east = _offsets(found[naive], zone, shifts)
+        if (skipped := np.flatnonzero(np.isnan(east))).size:
+            row = int(naive[skipped[0]])
+            raise rows.refused(row, column, _skipped(rows.text(row, column), zone))
+        found[naive] -= east
     return found
 
 
 def _offsets(local_s: Floats, zone: ZoneInfo, known: dict[int, float]) -> Floats:
-    """How far east of Greenwich clocks of `zone` are at local times; of an hour that comes twice, the first time."""
+    """How far east of Greenwich clocks of `zone` are at local times; of an hour that comes twice, the first time.
+
+    NaN of a time that clocks never show there.
+    """
     quarters, inverse = np.unique(np.floor_divide(local_s, QUARTER_S).astype(np.int64), return_inverse=True)
     for quarter in quarters.tolist():
         if quarter not in known:
@@ -83,8 +92,16 @@ def _offsets(local_s: Floats, zone: ZoneInfo, known: dict[int, float]) -> Floats
 
 
 def _east_s(local: datetime, zone: ZoneInfo) -> float:
-    offset = local.replace(tzinfo=zone).utcoffset()
-    return offset.total_seconds() if offset is not None else 0.0
+    here = local.replace(tzinfo=zone)
+    offset = here.utcoffset()
+    if offset is None or here.astimezone(UTC).astimezone(zone).replace(tzinfo=None) != local:
+        return np.nan
+    return offset.total_seconds()
+
+
+def _skipped(text: str, zone: ZoneInfo) -> str:
+    reason = f"{text!r} is no time in {zone.key}, where clocks were put on past it"
+    return f"{reason}: if these clocks are never put on, say --timezone UTC, or a fixed one such as Etc/GMT-1"
 
 
 def _by_format(rows: Rows, column: int, how: str, zone: ZoneInfo | None, names: Names, known: list[float]) -> Floats:
@@ -97,6 +114,8 @@ def _by_format(rows: Rows, column: int, how: str, zone: ZoneInfo | None, names: 
             raise rows.refused(row, column, f"{text!r} is no time of the format {how!r} (--time-format)") from None
         if read.tzinfo is None and zone is None:
             raise rows.refused(row, column, _zoneless(text))
+        if read.tzinfo is None and zone is not None and np.isnan(_east_s(read, zone)):
+            raise rows.refused(row, column, _skipped(text, zone))
         known.append((read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC).timestamp())
     return np.array(known)[at]
 

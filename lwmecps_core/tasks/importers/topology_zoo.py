@@ -27,7 +27,7 @@ from lwmecps_core.tasks.importers.graphs import (
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import Distance
 from lwmecps_core.tasks.importers.places import Places, unique
-from lwmecps_core.tasks.importers.tables import UNREADABLE, opened, refused
+from lwmecps_core.tasks.importers.tables import MOST_WHOLE, refused, whole_bytes
 
 SPACE = "{*}"
 """GraphML's name space, or none: some tools leave it out."""
@@ -80,9 +80,8 @@ def read_topology_zoo(file: Path, options: Distance) -> Places:
 def _parsed(file: Path) -> tuple[dict[str, dict[str, str]], list[tuple[str, str]]]:
     """Attributes of nodes by id, and the ends of edges."""
     try:
-        with opened(file) as data:
-            root = ElementTree.parse(data).getroot()
-    except (*UNREADABLE, ElementTree.ParseError, ValueError, LookupError) as error:
+        root = ElementTree.fromstring(whole_bytes(file, MOST_WHOLE))
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise refused(file, ".", f"not readable as GraphML: {error}") from None
     graph = root.find(f"{SPACE}graph")
     if graph is None:

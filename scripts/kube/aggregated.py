@@ -65,7 +65,8 @@ class AggregatedServer:
     def unregister(self, api: client.ApiClient) -> None:
         """Undo `register`."""
         client.ApiregistrationV1Api(api).delete_api_service(f"{self._version}.{self._group}")
-        client.CoreV1Api(api).delete_namespaced_service(self._service, NAMESPACE)
+        # The answer is not looked at: on 1.20 it is no Service, which the client would insist on.
+        client.CoreV1Api(api).delete_namespaced_service(self._service, NAMESPACE, _preload_content=False)
 
     def __enter__(self) -> "AggregatedServer":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from kubernetes import client
 
 from protos.keda import externalscaler_pb2 as pb
 from protos.keda.externalscaler_pb2_grpc import ExternalScalerStub
@@ -28,6 +29,24 @@ class ExternalMetricsServer(AggregatedServer):
     def __init__(self, certificate: tuple[Path, Path], address: str, metadata: Mapping[str, str]) -> None:
         self.address, self.metadata = address, dict(metadata)
         super().__init__(certificate, GROUP, VERSION, SERVICE, self._answer)
+
+    def register(self, api: client.ApiClient) -> None:
+        """See the base class; and let the autoscaler read external metrics, which no role of its own does."""
+        rbac = client.RbacAuthorizationV1Api(api)
+        rule = {"apiGroups": [GROUP], "resources": ["*"], "verbs": ["get", "list"]}
+        rbac.create_cluster_role({"metadata": {"name": SERVICE}, "rules": [rule]})
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": SERVICE}
+        account = {"kind": "ServiceAccount", "name": "horizontal-pod-autoscaler", "namespace": "kube-system"}
+        binding = {"metadata": {"name": SERVICE}, "roleRef": role, "subjects": [account]}
+        rbac.create_cluster_role_binding(binding)
+        super().register(api)
+
+    def unregister(self, api: client.ApiClient) -> None:
+        """Undo `register`."""
+        super().unregister(api)
+        rbac = client.RbacAuthorizationV1Api(api)
+        rbac.delete_cluster_role_binding(SERVICE)
+        rbac.delete_cluster_role(SERVICE)
 
     def spec(self, namespace: str) -> dict[str, Any]:
         """The metric as it stands in an HPA (autoscaling/v2beta2)."""

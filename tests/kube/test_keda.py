@@ -144,18 +144,24 @@ def test_an_hpa_carries_out_what_a_policy_wants_and_a_killed_learner_loses_no_re
     certificate = Certificates(quick_plane.state / "pki").user("external-metrics")
     with ExternalMetricsServer(certificate, scaled.learner(), trigger) as server, quick_plane.client() as api:
         server.register(api)
-        scaled.hpa(server.spec(scaled.bench.namespace))
-        _until(lambda: scaled.replicas() == 5)
+        try:
+            _go_through(scaled, server, trigger)
+        finally:
+            server.unregister(api)
 
-        scaled.kill()
-        _until(lambda: scaled.condition() == "False FailedGetExternalMetric")
-        time.sleep(5 * SYNC_S)
-        assert scaled.replicas() == 5
 
-        server.metadata, server.address = {**trigger, "policy": "want-2"}, scaled.learner()
-        _until(lambda: scaled.replicas() == 2)
-        assert scaled.condition() == "True ValidMetricFound"
-        server.unregister(api)
+def _go_through(scaled: Scaled, server: ExternalMetricsServer, trigger: dict[str, str]) -> None:
+    scaled.hpa(server.spec(scaled.bench.namespace))
+    _until(lambda: scaled.replicas() == 5)
+
+    scaled.kill()
+    _until(lambda: scaled.condition() == "False FailedGetExternalMetric")
+    time.sleep(5 * SYNC_S)
+    assert scaled.replicas() == 5
+
+    server.metadata, server.address = {**trigger, "policy": "want-2"}, scaled.learner()
+    _until(lambda: scaled.replicas() == 2)
+    assert scaled.condition() == "True ValidMetricFound"
 
 
 def test_the_scaled_object_of_the_documentation_would_be_taken_whole(quick_plane: ControlPlane) -> None:

@@ -27,6 +27,7 @@ BENCHMARKS = (
     "rollout_path",
     "step_unary",
     "step_stream",
+    "keda_metrics",
     "inner_loop",
     "meta_speed",
     "meta_loop",

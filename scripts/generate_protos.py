@@ -20,7 +20,7 @@ from grpc_tools import protoc
 from protovalidate import ViolationPb
 
 PROTOS = Path(__file__).resolve().parent.parent / "protos"
-OURS = re.compile(r"^(from|import) lwmecps\b", re.MULTILINE)
+OURS = re.compile(r"^(from|import) (lwmecps|keda|oip)\b", re.MULTILINE)
 RULES = re.compile(r"^from buf\.validate import validate_pb2\b", re.MULTILINE)
 
 
@@ -31,7 +31,7 @@ def generate(out: Path) -> None:
     run_protoc([f"--python_out={out}", f"--pyi_out={out}"], sources)
     run_protoc([f"--grpc_python_out={out}"], services)
     for path in generated(out):
-        text = OURS.sub(r"\1 protos.lwmecps", path.read_text())
+        text = OURS.sub(r"\1 protos.\2", path.read_text())
         path.write_text(RULES.sub("from protos import validate", text))
     for path in sources:
         for parent in path.relative_to(PROTOS).parents:

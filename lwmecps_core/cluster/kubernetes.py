@@ -19,6 +19,7 @@ from lwmecps_core.cluster.kubernetes_lease import DURATION_S, Lease
 from lwmecps_core.cluster.kubernetes_measure import Measurement
 from lwmecps_core.cluster.kubernetes_objects import Whereabouts, deployment_of, node_of, pod_of, whereabouts
 from lwmecps_core.cluster.kubernetes_placement import Change, Placer, homes_of
+from lwmecps_core.cluster.kubernetes_rivals import GivingWay
 from lwmecps_core.cluster.kubernetes_safety import with_min_replicas
 from lwmecps_core.cluster.kubernetes_watch import Watched
 from lwmecps_core.errors import ClusterUnavailable, InvalidInput, Violation, WrongState
@@ -44,7 +45,8 @@ class KubernetesBackend:
 
     What the cluster's own rules do not let be is left out of a placement: new pods where a taint or cordon keeps them
     off, and pods beyond a ResourceQuota. Whose pods need what no task says, and whose replicas others write too, is
-    refused by name (`kubernetes_bounds`).
+    refused by name (`kubernetes_bounds`). Deployments that are paused by an annotation, or that others come to write
+    meanwhile, are left as they are (`kubernetes_rivals.GivingWay`); a reset is refused then.
 
     Needs list and watch of nodes, and in the namespace of pods and Deployments; with `manage` also patch (create,
     delete) of Deployments and get, create, update of Leases. Quotas, LimitRanges, autoscalers and KEDA's ScaledObjects
@@ -69,6 +71,8 @@ class KubernetesBackend:
         self._lease = Lease(self._api, self._spec.namespace, identity, lease_s)
         self._placer = Placer(self._api, task, self._spec, self._may_change)
         self._bounds = Bounds(self._api, task, self._spec, self._placer, self._changed)
+        self._others = GivingWay(self._placer.places(), self._spec.other_writers == "override")
+        self._left: dict[int, str] = {}
         self._measure = Measurement(self._api, task, self._spec)
         self._found: dict[str, int] | None = None
         self._asked: Counts | None = None
@@ -164,6 +168,8 @@ class KubernetesBackend:
         deployments = self._deployments.items()
         current = self._placer.placement(deployments)
         self._bounds.check_writers()
+        if left := self._look_around():
+            raise InvalidInput("task", [Violation(f"deployments[{d}].name", why) for d, why in left.items()])
         self._bounds.check_homes(current, home, self._nodes.items())
         self._bounds.check_start(current, home, self._pods.items(), deployments)
 
@@ -190,6 +196,12 @@ class KubernetesBackend:
             self._spec.ready_deadline_s,
         )
 
+    def _look_around(self) -> dict[int, str]:
+        """Which deployments are left to others from now on, and why."""
+        deployments = self._deployments.items()
+        self._left = self._others.look(deployments, self._placer.overwritten(deployments))
+        return self._left
+
     def _decide(self) -> Counts:
         """The placement for the next interval: what was asked for, within the cluster's rules and the safety limits."""
         assert self._asked is not None
@@ -198,6 +210,8 @@ class KubernetesBackend:
         limit = self._bounds.limit(self._whereabouts().placed, self._limit, self._nodes.items())
         wanted = np.minimum(wanted, limit)
         wanted = with_min_replicas(current, wanted, limit, self._most, self._homes, self._spec.min_replicas)
+        for d in self._look_around():
+            wanted[d] = current[d]
         return self._bounds.step(current, wanted, self._pods.items())
 
     def _guard_latency(self, state: ClusterState) -> None:
@@ -215,12 +229,13 @@ class KubernetesBackend:
 
     def _carry_out(self, placement: Counts) -> None:
         nodes, deployments = self._nodes.items(), self._deployments.items()
-        self.planned = tuple(self._placer.plan(placement, deployments))
+        self.planned = tuple(c for c in self._placer.plan(placement, deployments) if c.d not in self._left)
         self._may_change()
         self._placer.apply(self.planned, nodes)
 
     def _say(self, placement: Counts) -> None:
-        self.planned = tuple(self._placer.plan(placement, self._deployments.items()))
+        changes = self._placer.plan(placement, self._deployments.items())
+        self.planned = tuple(change for change in changes if change.d not in self._left)
         for change in self.planned:
             _log.info("dry run: would set Deployment %s to %d replicas", change.name, change.replicas)
 
@@ -264,7 +279,10 @@ class KubernetesBackend:
     def _roll_back(self, found: dict[str, int]) -> None:
         """Restore the replicas that the first reset found, and remove the Deployments that were made since."""
         nodes, deployments = self._nodes.items(), self._deployments.items()
-        self._placer.apply(self._placer.plan_back(found, deployments), nodes)
+        self._look_around()
+        back = [change for change in self._placer.plan_back(found, deployments) if change.d not in self._left]
+        self._placer.apply(back, nodes)
         for name in self._placer.pools:
-            if name not in found and name in deployments and deployments[name].managed:
+            left_alone = self._placer.pools[name][0] in self._left
+            if name not in found and name in deployments and deployments[name].managed and not left_alone:
                 self._placer.delete(name)

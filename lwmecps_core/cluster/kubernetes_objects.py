@@ -36,7 +36,7 @@ class Node(NamedTuple):
 class Deployment(NamedTuple):
     """Replicas asked for, the generation of that wish and the one that the controller has seen.
 
-    `managed`: a pool that lwmecps made; `mark`: what it was made from.
+    `managed`: a pool that lwmecps made; `mark`: what it was made from; `paused`: somebody wants it left as it is.
     """
 
     replicas: int
@@ -44,6 +44,7 @@ class Deployment(NamedTuple):
     observed: int
     managed: bool
     mark: str
+    paused: bool = False
 
 
 class Pod(NamedTuple):
@@ -70,6 +71,8 @@ POOL = "lwmecps.io/pool"
 """Label of a pool's Deployment and of its pods: the pool's name."""
 MARK = "lwmecps.io/template"
 """Annotation of a pool's Deployment: a digest of what it was made from."""
+PAUSED = "lwmecps.io/paused"
+"""Annotation by which people tell that a Deployment's replicas are to stay as they are; any value but `false`."""
 
 
 def node_of(raw: Json) -> Node:
@@ -92,13 +95,15 @@ def node_of(raw: Json) -> Node:
 def deployment_of(raw: Json) -> Deployment:
     """A Deployment from its JSON."""
     meta = raw["metadata"]
-    labels, replicas = meta.get("labels") or {}, raw["spec"].get("replicas")
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    replicas = raw["spec"].get("replicas")
     return Deployment(
         replicas=1 if replicas is None else int(replicas),
         generation=int(meta.get("generation", 0)),
         observed=int((raw.get("status") or {}).get("observedGeneration", 0)),
         managed=labels.get(MANAGED_BY[0]) == MANAGED_BY[1] and labels.get(POOL) == meta["name"],
-        mark=(meta.get("annotations") or {}).get(MARK, ""),
+        mark=annotations.get(MARK, ""),
+        paused=annotations.get(PAUSED, "false").lower() != "false",
     )
 
 

@@ -76,6 +76,7 @@ class Placer:
         """The task's own Deployments as the server has them, by name."""
         self._marks: dict[Place, str] = {}
         self._generations: dict[str, int] = {}
+        self._replicas: dict[str, int] = {}
 
     def places(self) -> dict[str, Place]:
         """Where each Deployment that may be ours stands; the task's own ones at home."""
@@ -172,6 +173,16 @@ class Placer:
             for name, generation in self._generations.items()
         )
 
+    def overwritten(self, deployments: Mapping[str, Deployment]) -> list[str]:
+        """Deployments that somebody else has changed since, and that have other replicas than were applied."""
+        return [
+            name
+            for name, generation in self._generations.items()
+            if name in deployments
+            and deployments[name].generation > generation
+            and deployments[name].replicas != self._replicas[name]
+        ]
+
     def _check_names(self, nodes: Mapping[str, Node]) -> None:
         missing = [
             Violation(f"cluster.nodes[{n}].name", f"the cluster has no node {node.name!r}")
@@ -253,6 +264,7 @@ class Placer:
             body,
             APPLY,
         )
+        self._replicas[change.name] = change.replicas
         self._generations[change.name] = int(answer["metadata"]["generation"])
 
     def _manifest(self, name: str, d: int, n: int, replicas: int, nodes: Mapping[str, Node]) -> Json:

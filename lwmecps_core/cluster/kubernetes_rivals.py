@@ -3,12 +3,18 @@
 Source: https://kubernetes.io/docs/reference/using-api/server-side-apply (managed fields); KEDA's `ScaledObject`.
 """
 
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 from lwmecps_core.cluster.kubernetes_api import FIELD_MANAGER, Json
+from lwmecps_core.cluster.kubernetes_objects import PAUSED, Deployment, Place
 from lwmecps_core.errors import AccessDenied, NotFound
 
+_log = logging.getLogger(__name__)
+MOST_FIGHTS = 2
+"""How often replicas that somebody else wrote are written back."""
 List = Callable[[str], Sequence[Json]]
 """What the API server lists at a path; raises `NotFound`, `AccessDenied`."""
 AUTOSCALERS = {
@@ -54,3 +60,38 @@ def written_by(deployment: Json) -> list[str]:
         if owns and manager != FIELD_MANAGER and (applies or _CONTINUOUS.search(manager)):
             found.append(f"field manager {manager}")
     return found
+
+
+class GivingWay:
+    """Which of a task's deployments are left to others: those that are paused by the annotation `PAUSED`, and those
+    whose replicas somebody else has written more than `MOST_FIGHTS` times (unless we `override` them).
+
+    Who writes the scale subresource leaves no managed field on Kubernetes before 1.22; that a Deployment is not as we
+    left it shows all the same.
+    """
+
+    def __init__(self, places: Mapping[str, Place], override: bool) -> None:
+        self._places, self._override = places, override
+        self._counted: set[tuple[str, int]] = set()
+        self._writes = Counter[str]()
+        self._said: dict[int, str] = {}
+
+    def look(self, deployments: Mapping[str, Deployment], overwritten: Sequence[str]) -> dict[int, str]:
+        """The deployments that are left alone now, and why; `overwritten`: Deployments that are not as we left them."""
+        for name in overwritten:
+            write = (name, deployments[name].generation)
+            if write not in self._counted:
+                self._counted.add(write)
+                self._writes[name] += 1
+                _log.warning("somebody else set Deployment %s to %d replicas", name, deployments[name].replicas)
+        left: dict[int, str] = {}
+        for name, (d, _) in self._places.items():
+            if name in deployments and deployments[name].paused:
+                left.setdefault(d, f"Deployment {name} has the annotation {PAUSED}")
+            elif self._writes[name] > MOST_FIGHTS and not self._override:
+                left.setdefault(d, f"somebody else set the replicas of Deployment {name} {self._writes[name]} times")
+        for d in left.keys() | self._said.keys():
+            if left.get(d) != self._said.get(d):
+                _log.warning("%s", f"left alone: {left[d]}" if d in left else f"no longer left alone: {self._said[d]}")
+        self._said = left
+        return left

@@ -35,7 +35,8 @@ SECONDS = Histogram(
 CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
 STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
 
-OURS = "/lwmecps."
+OURS = ("/lwmecps.", "/externalscaler.", "/inference.")
+"""Methods that this is done for: our own, and those of others' contracts that we serve."""
 _log = structlog.get_logger(__name__)
 _validator = protovalidate.Validator()
 

@@ -31,13 +31,16 @@ _BY_VERB = dict.fromkeys(_READ, Scope.READ) | dict.fromkeys(_RUN, Scope.RUN)
 _BY_NAME = {
     "CreatePolicy": Scope.ADMIN,  # a learner does that, with what its run has learnt
     "ServerReflectionInfo": Scope.READ,
+    "ModelInfer": Scope.RUN,
 }
+_OTHERS = {"externalscaler.ExternalScaler": Scope.RUN, "inference.GRPCInferenceService": Scope.READ}
+"""Services of others' contracts, whose names follow their own style."""
 _VERB = re.compile("[A-Z][a-z]*")
 
 
 @lru_cache(maxsize=1024)
 def scope_of(method: str) -> Scope:
     """The scope that a call of `method` (`/package.Service/Method`) needs."""
-    name = method.rpartition("/")[2]
+    service, _, name = method.lstrip("/").rpartition("/")
     verb = _VERB.match(name)
-    return _BY_NAME.get(name) or _BY_VERB.get(verb.group() if verb else "", Scope.ADMIN)
+    return _BY_NAME.get(name) or _OTHERS.get(service) or _BY_VERB.get(verb.group() if verb else "", Scope.ADMIN)

@@ -24,6 +24,9 @@ from services.common.settings import ClientSettings, read
 from services.common.starting import begin, check_folder
 from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import COLLECTORS, Means
+from services.learner_service.inference.service import inference_service
+from services.learner_service.keda.follower import Followers
+from services.learner_service.keda.scaler import keda_service
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
@@ -58,20 +61,25 @@ def main() -> None:
         ),
     )
     pool = RunPool(workshop, settings.slots)
-    servicer = LearnerRpc(registry, LoadedPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
+    policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
+    servicer = LearnerRpc(registry, policies, pool.nudge)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )
 
+    followers = Followers(registry.get_task, policies, means.sessions)
+
     def let_go() -> None:
         registry.hurry.set()
+        followers.stop()
         pool.stop(settings.grace_s / 2)
 
     checks: dict[str, Callable[[], None]] = {REGISTRY: registry.check}
     if settings.slots:
         checks[ROLLOUTS] = lambda: check_reachable(probe)
     # Runs are claimed once others can see that this learner is there, and not where its port is taken.
-    serve(settings, [service], name="learner-service", on_start=[pool.start], on_stop=[let_go], checks=checks)
+    services = [service, keda_service(followers), inference_service(policies, registry.check)]
+    serve(settings, services, name="learner-service", on_start=[pool.start], on_stop=[let_go], checks=checks)
 
 
 if __name__ == "__main__":

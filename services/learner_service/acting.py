@@ -92,19 +92,22 @@ class LoadedPolicies:
         are drawn from the policy with `seed`. Raises `NotFound` for an unknown policy, `ModelFileNotFound` when its
         weights are missing, `InvalidInput` naming the field that does not fit.
         """
-        ready = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
-        policy = ready.policy
-        if spec is not None and spec != policy.env_spec:
-            mask = check_observations(spec, obs, mask)
-            ready = self._keep((policy_id, spec), lambda: _ready(policy, spec, "env_spec"))
-        else:
-            mask = check_observations(policy.env_spec, obs, mask)
+        made = self.ready(policy_id)
+        mask = check_observations(spec or made.policy.env_spec, obs, mask)
+        ready = self.ready(policy_id, spec)
         size = ready.algorithm.noise_size
         noise = None if greedy else torch.rand(len(obs), size, generator=torch.Generator().manual_seed(seed))
         memory, seen = remembered(ready, torch.tensor(obs), torch.tensor(mask), before or Before())
         with torch.inference_mode():
             out = ready.act(memory, seen, noise)
         return Acted(out.action.numpy(), {}, {name: x.numpy() for name, x in out.memory.items()})
+
+    def ready(self, policy_id: str, spec: EnvSpec | None = None) -> Ready:
+        """The policy bound to the environment `spec` (None: to the one that it was made for); raises as `act` does."""
+        made = self._keep((policy_id, None), lambda: _ready(self._load(policy_id)))
+        if spec is None or spec == made.policy.env_spec:
+            return made
+        return self._keep((policy_id, spec), lambda: _ready(made.policy, spec, "env_spec"))
 
     def _keep(self, key: tuple[str, EnvSpec | None], make: Callable[[], Ready]) -> Ready:
         with self._lock:

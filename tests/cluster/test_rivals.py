@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from lwmecps_core.cluster.kubernetes_rivals import autoscaled, written_by
+from lwmecps_core.cluster.kubernetes_objects import Deployment, deployment_of
+from lwmecps_core.cluster.kubernetes_rivals import GivingWay, autoscaled, written_by
 from lwmecps_core.errors import AccessDenied, NotFound
 
 
@@ -73,3 +74,38 @@ def test_what_may_not_be_looked_for_is_said_and_what_is_not_installed_is_not() -
         {},
         ["not looked for a HorizontalPodAutoscaler: the cluster does not let us list hpas"],
     )
+
+
+PLACES = {"web": (0, 0), "web-a": (0, 0), "web-b": (0, 1), "api": (1, 0), "api-a": (1, 0)}
+
+
+def _at(generation: int, replicas: int = 1, paused: bool = False) -> Deployment:
+    return Deployment(replicas, generation, generation, True, "", paused)
+
+
+def test_replicas_that_others_write_are_written_back_twice_and_then_left_to_them() -> None:
+    others = GivingWay(PLACES, override=False)
+    seen = [others.look({"web-a": _at(generation)}, ["web-a"]) for generation in (3, 3, 5, 7)]
+    assert seen[:3] == [{}, {}, {}], "the same write counts once"
+    assert seen[3] == {0: "somebody else set the replicas of Deployment web-a 3 times"}
+    assert others.look({"web-a": _at(7)}, []).keys() == {0}, "and it stays so"
+
+
+def test_overriding_goes_on_whatever_others_write() -> None:
+    others = GivingWay(PLACES, override=True)
+    assert [others.look({"api": _at(g)}, ["api"]) for g in range(9)] == [{}] * 9
+
+
+def test_a_deployment_is_paused_by_an_annotation_on_it_or_on_one_of_its_pools_until_that_is_gone(caplog: Any) -> None:
+    others = GivingWay(PLACES, override=True)
+    assert others.look({"api-a": _at(1, paused=True), "web": _at(1)}, []).keys() == {1}
+    assert "left alone: Deployment api-a has the annotation lwmecps.io/paused" in caplog.text
+    assert others.look({"api-a": _at(2), "web": _at(1)}, []) == {}
+    assert "no longer left alone" in caplog.text
+
+
+@pytest.mark.parametrize(("value", "paused"), [("true", True), ("", True), ("False", False), (None, False)])
+def test_any_value_of_the_annotation_but_false_pauses(value: str | None, paused: bool) -> None:
+    annotations = {} if value is None else {"lwmecps.io/paused": value}
+    raw = {"metadata": {"name": "web", "annotations": annotations}, "spec": {"replicas": 2}}
+    assert deployment_of(raw).paused is paused

@@ -16,7 +16,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from services.common.settings import ClientSettings
-from services.gateway import openapi, predecessor, rest, statuses
+from services.gateway import openapi, page, predecessor, rest, statuses
 from services.gateway.guarding import Guarding
 from services.gateway.methods import UPSTREAMS
 from services.gateway.settings import GatewaySettings
@@ -41,6 +41,7 @@ def application(
     routes = [
         *rest.routes(),
         *predecessor.routes(),
+        *page.routes(),
         rest.route("/openapi.json", _document, "GET"),
         rest.route("/health", _health, "GET"),
         rest.route("/", _file("index.html"), "GET"),
@@ -63,10 +64,10 @@ async def _document(request: Request) -> Response:
 
 
 def _file(name: str) -> rest.Endpoint:
-    async def page(request: Request) -> Response:
+    async def shown(request: Request) -> Response:
         return FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
 
-    return page
+    return shown
 
 
 async def _health(request: Request) -> Response:

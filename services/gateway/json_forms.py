@@ -10,7 +10,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -56,7 +56,7 @@ def parse(text: bytes) -> Any:
 
 def read(cls: type[M], value: Any) -> M:
     """The message in a JSON value; raises `InvalidInput` naming each bad field."""
-    plain = _message(cls.DESCRIPTOR, value, "")
+    plain = _message(cast(Descriptor, cls.DESCRIPTOR), value, "")
     try:
         return json_format.ParseDict(plain, cls())
     except (json_format.ParseError, ValueError, OverflowError) as error:
@@ -67,7 +67,7 @@ def read(cls: type[M], value: Any) -> M:
 def show(message: Message, lists: bool = False) -> dict[str, Any]:
     """The JSON of a message, what is not set but has a default included; with `lists`, tensors as nested lists."""
     plain = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)
-    return _listed(message.DESCRIPTOR, plain) if lists else plain
+    return _listed(cast(Descriptor, message.DESCRIPTOR), plain) if lists else plain
 
 
 def from_query(descriptor: Descriptor, pairs: list[tuple[str, str]]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _values(field: FieldDescriptor, value: Any, path: str) -> Any:
     if is_map(field):
         if not isinstance(value, Mapping):
             raise _refusal(path, f"must be an object, not {_kind(value)}")
-        inner = field.message_type.fields_by_name["value"]
+        inner = value_of(field)
         return {key: _value(inner, one, f"{path}[{key}]", LISTS.get(field.full_name)) for key, one in value.items()}
     if field.is_repeated:
         if not isinstance(value, list):
@@ -191,6 +191,11 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
+def value_of(field: FieldDescriptor) -> FieldDescriptor:
+    """What the values of a `map<…>` are."""
+    return cast(Descriptor, field.message_type).fields_by_name["value"]
+
+
 def _listed(descriptor: Descriptor, plain: Any) -> Any:
     """Plain values with every tensor's bytes as nested lists."""
     if descriptor.full_name == TENSOR:
@@ -205,7 +210,7 @@ def _listed_field(field: FieldDescriptor, value: Any) -> Any:
     if field.message_type is None:
         return value
     if is_map(field):
-        inner = field.message_type.fields_by_name["value"]
+        inner = value_of(field)
         return {key: _listed_field(inner, one) for key, one in value.items()}
     if field.is_repeated:
         return [_listed(field.message_type, one) for one in value]

@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lwmecps_core.errors import InvalidInput, NotFound, Violation, WrongState
-from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
+from protos.lwmecps.registry.v1 import run_pb2
 from services.gateway import bodies, json_forms, shown, statuses
+from services.gateway.asking import Asking
 from services.gateway.rest import Endpoint, route
 from services.gateway.streams import unless_gone
-from services.gateway.upstream import CALLS, Upstreams, metadata_of
 
 TAG = "lwmecps-gym"
 PATHS = {
@@ -33,51 +33,6 @@ STARTS = {"train": "StartTraining", "meta_train": "StartMetaTraining", "transfer
 CHANGES = {"start": "ResumeRun", "pause": "PauseRun", "resume": "ResumeRun", "stop": "CancelRun"}
 ENDED = (run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
 MOST_LISTED, LISTED = 1000, 10
-MOST_PAGES = 100
-"""Pages of 1,000 that are read of a run's metrics."""
-
-
-class Asking:
-    """The calls that one request makes, with its token."""
-
-    def __init__(self, request: Request) -> None:
-        self._upstreams: Upstreams = request.app.state.upstreams
-        self._metadata = metadata_of(request)
-
-    async def __call__(self, name: str, message: Any = None, **fields: Any) -> Any:
-        """The answer of a call, asked with a message or with its fields."""
-        asked = CALLS[name].request_class(**fields) if message is None else message
-        return await self._upstreams.ask(name, asked, self._metadata)
-
-    async def run(self, run_id: str, kind: str) -> run_pb2.Run:
-        """A run of this kind; raises `NotFound` for one of another."""
-        run: run_pb2.Run = (await self("GetRun", run_id=run_id)).run
-        if run.spec.WhichOneof("settings") != kind:
-            raise NotFound(f"{kind.replace('_', '-')} task", run_id)
-        return run
-
-    async def metrics(self, run_id: str) -> list[run_pb2.MetricPoint]:
-        """What a run has measured, oldest first."""
-        found: list[run_pb2.MetricPoint] = []
-        token = ""
-        for _ in range(MOST_PAGES):
-            page = await self("ListRunMetrics", run_id=run_id, page_size=1000, page_token=token)
-            found.extend(page.metrics)
-            token = page.next_page_token
-            if not token:
-                break
-        return found
-
-    async def ended(self, run_id: str) -> run_pb2.Run:
-        """A run once it has ended."""
-        call = self._upstreams.call(CALLS["WatchRun"], [registry_pb2.WatchRunRequest(run_id=run_id)], self._metadata)
-        run = run_pb2.Run()
-        try:
-            async for news in call:
-                run = news.run
-        finally:
-            call.cancel()
-        return run
 
 
 def routes() -> list[Route]:

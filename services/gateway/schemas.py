@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.descriptor_pool import Default as default_pool
 
 from services.gateway.comments import comments
-from services.gateway.json_forms import TENSOR, is_map
+from services.gateway.json_forms import TENSOR, is_map, value_of
 
 WELL_KNOWN: dict[str, dict[str, Any]] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
@@ -43,7 +43,7 @@ def all_schemas(roots: Iterable[Descriptor]) -> dict[str, Any]:
             continue
         found[short(one.full_name)] = _message(one)
         for field in one.fields:
-            inner = field.message_type.fields_by_name["value"] if is_map(field) else field
+            inner = value_of(field) if is_map(field) else field
             left += [kind for kind in (inner.message_type, inner.enum_type) if kind is not None]
     return dict(sorted(found.items()))
 
@@ -53,10 +53,7 @@ def of_field(field: FieldDescriptor) -> dict[str, Any]:
     said = comments().get(field.full_name, "")
     rules = _rules(field)
     if is_map(field):
-        schema: dict[str, Any] = {
-            "type": "object",
-            "additionalProperties": _single(field.message_type.fields_by_name["value"], None),
-        }
+        schema: dict[str, Any] = {"type": "object", "additionalProperties": _single(value_of(field), None)}
         if rules.map.HasField("max_pairs"):
             schema["maxProperties"] = rules.map.max_pairs
     elif field.is_repeated:

@@ -34,7 +34,9 @@ class RunningGateway:
         self.port = int(self._socket.getsockname()[1])
         self.address = f"{settings.host}:{self.port}"
         self.url = f"{'https' if settings.tls_cert_file else 'http'}://{self.address}"
-        self._server = uvicorn.Server(_configuration(settings, client, lambda: self._server.should_exit))
+        self._server: uvicorn.Server = uvicorn.Server(
+            _configuration(settings, client, lambda: self._server.should_exit)
+        )
         self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
         self._thread.start()
         began = time.monotonic()

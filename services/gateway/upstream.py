@@ -47,7 +47,7 @@ class Upstreams:
     async def close(self) -> None:
         """Close the channels."""
         for channel in self.channels.values():
-            await channel.close()
+            await channel.close(None)
 
 
 def metadata_of(request: Request) -> list[tuple[str, str]]:

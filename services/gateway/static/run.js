@@ -102,5 +102,6 @@ function summary(rows, compared) {
 function adaptation(rows) {
   const steps = rows.filter((r) => r.method === rows[0].method);
   if (new Set(steps.map((r) => r.inner_steps)).size < 2) return null;
-  return h("div", { class: "card" }, h("h3", {}, "reward by inner steps"), lines([{ points: steps.map((r) => [r.inner_steps, r.reward_mean]) }], "reward by inner steps"));
+  const curve = lines([{ points: steps.map((r) => [r.inner_steps, r.reward_mean]) }], "reward by inner steps");
+  return h("div", { class: "cards" }, h("div", { class: "card" }, h("h3", {}, "reward by inner steps"), curve));
 }

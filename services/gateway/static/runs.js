@@ -17,7 +17,7 @@ export function progress(run) {
 
 export async function showRuns(place, signal, _, query) {
   const wanted = { state: query.get("state") || "", kind: query.get("kind") || "" };
-  let pages = [""], list = h("div"), busy = false;
+  let pages = [""], list = h("div"), busy = false, before = "";
   const choice = (name, prefix, values) => h("label", {}, `${name} `, h("select", { onchange: (event) => { wanted[name] = event.target.value; pages = [""]; load(); } },
     h("option", { value: "" }, "all"), values.map((v) => h("option", { value: prefix + v, selected: wanted[name] === prefix + v }, v.toLowerCase().replace("_", "-")))));
   const newer = h("button", { type: "button", onclick: () => { pages.pop(); load(); } }, "Newer");
@@ -32,6 +32,9 @@ export async function showRuns(place, signal, _, query) {
       const asked = { page_size: SIZE, page_token: pages.at(-1), ...Object.fromEntries(Object.entries(wanted).filter(([, v]) => v)) };
       const page = await get("/v1/runs", asked);
       if (signal.aborted) return;
+      const text = JSON.stringify(page);
+      if (text === before) return; // what is sorted or focused stays so
+      before = text;
       const focused = document.activeElement?.closest?.("table") ? document.activeElement.getAttribute("href") : null;
       list.replaceChildren(page.runs.length ? rows(page.runs) : h("p", {}, "No runs. `lwmecps train` or `lwmecps meta-train` starts one."));
       if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
@@ -40,6 +43,7 @@ export async function showRuns(place, signal, _, query) {
       older.dataset.token = page.nextPageToken;
       where.textContent = `page ${pages.length}`;
     } catch (error) {
+      before = "";
       if (!signal.aborted) list.replaceChildren(failure(error));
     } finally {
       busy = false;

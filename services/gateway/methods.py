@@ -23,7 +23,7 @@ BODY = ("POST", "PUT")
 
 
 @dataclass(frozen=True)
-class Method:
+class RemoteCall:
     """One call: where it is upstream, and where by HTTP."""
 
     descriptor: MethodDescriptor
@@ -87,10 +87,10 @@ class Method:
         return self.sends_stream and "chunk" in self.response.fields_by_name
 
 
-def methods() -> Iterator[Method]:
+def methods() -> Iterator[RemoteCall]:
     """Every row of the table."""
     for upstream, service in UPSTREAMS.items():
         known = default_pool().FindServiceByName(service).methods_by_name
         for name, route in ROUTES[service].items():
             verb, _, path = route.partition(" ")
-            yield Method(known[name], upstream, verb, path)
+            yield RemoteCall(known[name], upstream, verb, path)

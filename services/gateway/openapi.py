@@ -6,7 +6,7 @@ from typing import Any
 
 from services.gateway import predecessor, schemas
 from services.gateway.comments import comments
-from services.gateway.methods import Method, methods
+from services.gateway.methods import RemoteCall, methods
 
 ERROR: dict[str, Any] = {
     "type": "object",
@@ -62,7 +62,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(method: Method) -> dict[str, Any]:
+def _operation(method: RemoteCall) -> dict[str, Any]:
     parameters = [_parameter(method, name, "path") for name in method.in_path]
     found: dict[str, Any] = {
         "operationId": method.name,
@@ -83,20 +83,20 @@ def _operation(method: Method) -> dict[str, Any]:
     return found | {"parameters": [*parameters, TENSORS]}
 
 
-def _without(method: Method) -> dict[str, Any]:
+def _without(method: RemoteCall) -> dict[str, Any]:
     """The schema of a body whose message has fields in the path."""
     left = {f.json_name: schemas.of_field(f) for f in method.request.fields if f.name not in method.in_path}
     return {"type": "object", "properties": left, "additionalProperties": False}
 
 
-def _parameter(method: Method, name: str, where: str) -> dict[str, Any]:
+def _parameter(method: RemoteCall, name: str, where: str) -> dict[str, Any]:
     schema = schemas.of_field(method.request.fields_by_name[name])
     said = schema.pop("description", "")
     made = {"name": name, "in": where, "description": said, "schema": schema}
     return made | ({"required": True} if where == "path" else {})
 
 
-def _answers(method: Method) -> dict[str, Any]:
+def _answers(method: RemoteCall) -> dict[str, Any]:
     schema = schemas.reference(method.response)
     said = comments().get(method.response.full_name, "")
     if not method.sends_stream:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from services.gateway import json_forms, statuses
 from services.gateway.guarding import TooLargeBody
-from services.gateway.methods import Method, methods
+from services.gateway.methods import RemoteCall, methods
 from services.gateway.streams import CallerLeft, Flow, chunks, events, first_of, unless_gone
 from services.gateway.upstream import Upstreams, metadata_of
 
@@ -55,12 +55,12 @@ def answering(endpoint: Endpoint) -> Endpoint:
     return answered
 
 
-def _starlette_path(method: Method) -> str:
+def _starlette_path(method: RemoteCall) -> str:
     """The path as Starlette has it: a field at its end may hold slashes, as the names of memories do."""
     return method.path[:-1] + ":path}" if method.path.endswith("{name}") else method.path
 
 
-def _endpoint(method: Method) -> Endpoint:
+def _endpoint(method: RemoteCall) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         lists = _wants_lists(request)
         asked = await requests_of(method, request)
@@ -76,7 +76,7 @@ def _endpoint(method: Method) -> Endpoint:
     return endpoint
 
 
-async def requests_of(method: Method, request: Request) -> list[Message]:
+async def requests_of(method: RemoteCall, request: Request) -> list[Message]:
     """The messages that an HTTP request asks with; raises `InvalidInput`."""
     pairs = [(name, value) for name, value in request.query_params.multi_items() if name != TENSORS]
     if not method.takes_body:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from services.common.client import credentials, options
 from services.common.settings import ClientSettings, check_files
-from services.gateway.methods import UPSTREAMS, Method, methods
+from services.gateway.methods import UPSTREAMS, RemoteCall, methods
 from services.gateway.settings import GatewaySettings
 
 FAMILY = {(False, False): "unary_unary", (False, True): "unary_stream"} | {
@@ -28,7 +28,7 @@ class Upstreams:
         self.timeout_s = settings.call_timeout_s
         self.channels = {name: _channel(getattr(settings, name), client) for name in UPSTREAMS}
 
-    def call(self, method: Method, requests: Sequence[Message], metadata: Any) -> Any:
+    def call(self, method: RemoteCall, requests: Sequence[Message], metadata: Any) -> Any:
         """Begin a call: to be awaited, or, where it sends a stream, to be iterated over."""
         channel = self.channels[method.upstream]
         family = getattr(channel, FAMILY[method.takes_stream, method.sends_stream])

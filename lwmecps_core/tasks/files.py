@@ -59,7 +59,14 @@ def read_task_file(path: Path, profile_root: Path | None = None) -> TaskFile:
     `InvalidInput` with the file, the path inside it and the reason for every problem.
     """
     path = Path(path)
-    data, source, root = read_mapping(path), str(path), (profile_root or path.parent).resolve()
+    return read_task_data(read_mapping(path), str(path), (profile_root or path.parent).resolve())
+
+
+def read_task_data(data: dict[str, Any], source: str, root: Path | None = None) -> TaskFile:
+    """What a mapping holds that came from elsewhere than a file, or from one called `source`; see `read_task_file`.
+
+    Without a `root`, load profiles, which are folders, are refused.
+    """
     if not is_body(data):
         item, notes = _item(data, source, root)
         return TaskFile((item,), tuple(notes))
@@ -72,7 +79,7 @@ def read_task_file(path: Path, profile_root: Path | None = None) -> TaskFile:
     return TaskFile(tuple(items), tuple(dict.fromkeys(notes)), body)
 
 
-def _item(data: dict[str, Any], source: str, root: Path) -> tuple[Item, list[str]]:
+def _item(data: dict[str, Any], source: str, root: Path | None) -> tuple[Item, list[str]]:
     data = without_units(data, source)
     only_users = {field.name for field in fields(UserTask)} - {field.name for field in fields(TaskDistribution)}
     if "cluster" not in data and ("family" in data or not only_users & data.keys()):
@@ -84,7 +91,7 @@ def _item(data: dict[str, Any], source: str, root: Path) -> tuple[Item, list[str
     return task, notes + replay_notes(task)
 
 
-def _task(data: dict[str, Any], source: str, root: Path) -> tuple[TaskSpec, list[str]]:
+def _task(data: dict[str, Any], source: str, root: Path | None) -> tuple[TaskSpec, list[str]]:
     workload = data.get("workload", {})
     if not isinstance(workload, dict):
         raise InvalidInput(source, [Violation("workload", "must be a mapping of keys")])
@@ -112,7 +119,7 @@ def _task(data: dict[str, Any], source: str, root: Path) -> tuple[TaskSpec, list
     return task, [*notes, *joins]
 
 
-def _distribution(data: dict[str, Any], source: str, root: Path) -> tuple[TaskDistribution, list[str]]:
+def _distribution(data: dict[str, Any], source: str, root: Path | None) -> tuple[TaskDistribution, list[str]]:
     rest = dict(data)
     taken = ("recorded_users", "recorded_step_s")
     load = _profile(rest, "", taken, source, root)
@@ -141,7 +148,9 @@ def _names(data: dict[str, Any]) -> tuple[list[str], list[str]]:
     return found[0], found[1] or [f"app-{name}" for name in found[0]]
 
 
-def _profile(given: dict[str, Any], where: str, sets: tuple[str, ...], source: str, root: Path) -> RecordedLoad | None:
+def _profile(
+    given: dict[str, Any], where: str, sets: tuple[str, ...], source: str, root: Path | None
+) -> RecordedLoad | None:
     """The recorded load that `profile` and `pad`, taken out of `given`, name; None where there is none."""
     pad = given.pop("pad", None)
     if pad not in (None, *get_args(Pad)):
@@ -156,6 +165,9 @@ def _profile(given: dict[str, Any], where: str, sets: tuple[str, ...], source: s
             raise InvalidInput(source, [Violation(f"{where}{key}", "can't stand beside profile, which sets it")])
     if not isinstance(name, str) or not name:
         raise InvalidInput(source, [Violation(field, "must name a directory of load profiles")])
+    if root is None:
+        reason = "names a directory, and there is none here: `lwmecps task create` takes it, or write recorded_users"
+        raise InvalidInput(source, [Violation(field, reason)])
     directory = (root / name).resolve()
     if not directory.is_relative_to(root):
         raise InvalidInput(source, [Violation(field, f"{name!r} leaves the folder {root}")])

@@ -15,6 +15,8 @@ FAMILY_SCALE = {"cpu_requirement": 1e3, "latency_threshold": 1e3}
 """Parameter of a family → how many of our units one of the predecessor's is: cores in millicores, s in ms."""
 EPISODES_PER_STEP = 4
 """What an inner step collects unless it is told otherwise (`AdaptConfig`)."""
+DRAWN = 64
+"""Tasks that are drawn for a request that has several distributions."""
 NAMES = {
     "meta_method": "method",
     "meta_algorithm": "method",

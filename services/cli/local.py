@@ -1,11 +1,12 @@
-"""The whole system on this machine: Redis and the three services as processes of their own."""
+"""The whole system on this machine: Redis, the three services and the gateway as processes of their own."""
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -34,8 +35,10 @@ NAMES = {
     "learner": learner_pb2.DESCRIPTOR.services_by_name["LearnerService"].full_name,
 }
 """What health calls the services."""
-ENDING_ORDER = ("learner", "env", "registry")
-"""Kinds of services. Learners let go of their runs first, while registry and workers still answer."""
+ENDING_ORDER = ("gateway", "learner", "env", "registry")
+"""Kinds of services. Learners let go of their runs first, while registry and workers still answer; before them goes who
+asks all of them.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class SystemPlan:
     registry_port: int = 0
     env_port: int = 0
     learner_port: int = 0
+    gateway_port: int | None = None
+    """None: no gateway."""
     redis_url: str = ""
     workers: int = 1
     """Collection worker processes."""
@@ -70,6 +75,8 @@ class System:
     addresses: Addresses
     redis_url: str
     children: dict[str, Child]
+    gateway: str = ""
+    """Where the gateway's page is; empty: there is none."""
 
     def check(self) -> None:
         """Raise `ProcessFailed` if a service has ended."""
@@ -91,13 +98,17 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
     taken = preflight.adopted(os.environ, kept=plan.kept)
     preflight.check_state(plan.state)
     given = {"registry": plan.registry_port, "env": plan.env_port, "learner": plan.learner_port}
+    given |= {} if plan.gateway_port is None else {"gateway": plan.gateway_port}
     preflight.check_ports(plan.host, {f"--{name}-port": port for name, port in given.items()})
     if taken:
         tell(f"taken from the environment: {', '.join(taken)}")
-    ports = [port or free_port() for port in given.values()]
+    plan = replace(plan, gateway_port=given["gateway"] or free_port()) if "gateway" in given else plan
+    ports = [given[name] or free_port() for name in NAMES]
     addresses = Addresses(*(f"{EVERYWHERE.get(plan.host, plan.host)}:{port}" for port in ports))
     planned = commands(plan, addresses, plan.redis_url or "redis://127.0.0.1:6379/0")
-    preflight.check_services(plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER})
+    preflight.check_services(
+        plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER if name in planned}
+    )
     with ExitStack() as stack:
         if plan.redis_url:
             preflight.check_redis(plan.redis_url)
@@ -108,10 +119,9 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
         )
         for name, (module, env) in commands(plan, addresses, redis.url).items():
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
-        system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():
             wait_until_healthy(children[name], address, tell)
-        yield system
+        yield System(addresses, redis.url, children, _page(plan, children))
 
 
 def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
@@ -141,10 +151,28 @@ def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str
         "env": ("services.env_service", threads | _prefixed("LWMECPS_ENV_", env)),
         "learner": ("services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", learner)),
     }
+    if plan.gateway_port is not None:
+        where = {name.upper(): address for name, address in vars(addresses).items()}
+        gateway = listening | where | {"PORT": str(plan.gateway_port)}
+        commands["gateway"] = ("services.gateway", threads | _prefixed("LWMECPS_GATEWAY_", gateway))
     for number in range(2, plan.learners + 1):
         another = learner | {"PORT": str(free_port())}
         commands[f"learner-{number}"] = ("services.learner_service", threads | _prefixed("LWMECPS_LEARNER_", another))
     return commands
+
+
+def _page(plan: SystemPlan, children: dict[str, Child]) -> str:
+    """Where the gateway's page is, once it is listened there; empty without one."""
+    if plan.gateway_port is None:
+        return ""
+    child, began, host = children["gateway"], time.monotonic(), EVERYWHERE.get(plan.host, plan.host)
+    while time.monotonic() - began < START_S:
+        child.check()
+        with suppress(OSError), socket.create_connection((host.strip("[]"), plan.gateway_port), timeout=1.0):
+            scheme = "https" if os.environ.get("LWMECPS_GATEWAY_TLS_CERT_FILE") else "http"
+            return f"{scheme}://{host}:{plan.gateway_port}/"
+        time.sleep(0.05)
+    raise ProcessFailed(f"gateway did not listen after {START_S:.0f} s; its log is {child.log}")
 
 
 def _prefixed(prefix: str, values: dict[str, str]) -> dict[str, str]:

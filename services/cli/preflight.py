@@ -22,13 +22,15 @@ from services.common.settings import (
 )
 from services.common.tls import server_credentials
 from services.env_service.settings import EnvServiceSettings, WorkerSettings
+from services.gateway.settings import GatewaySettings, check_certificate
 from services.learner_service.settings import LearnerSettings
 from services.task_registry.settings import RegistrySettings
 
-SERVICES: Mapping[str, type[ServerSettings]] = {
+SERVICES: Mapping[str, type[ServerSettings] | type[GatewaySettings]] = {
     "registry": RegistrySettings,
     "env": EnvServiceSettings,
     "learner": LearnerSettings,
+    "gateway": GatewaySettings,
 }
 OTHERS: tuple[type[Prefixed], ...] = (ClientSettings, WorkerSettings)
 REACH_S = 4.5
@@ -40,6 +42,7 @@ _DECIDED = {
     "slots": "--slots",
     "registry": "nothing: it is the registry that is started here",
     "env": "nothing: it is the env-service that is started here",
+    "learner": "nothing: it is the learner that is started here",
 }
 """Settings that the options of `up` decide."""
 _KEPT = ("database_url", "artefacts_url", "work_directory")
@@ -77,17 +80,20 @@ def check_services(host: str, environments: Mapping[str, Mapping[str, str]]) -> 
     for name, environ in environments.items():
         cls = SERVICES[name]
         try:
-            settings = read(cls, cls.prefix, environ)
+            settings: ServerSettings | GatewaySettings = read(cls, cls.prefix, environ)
         except InvalidInput as error:
             raise _in_terms_of_options(error, cls, host) from None
         check_files(settings)
+        if isinstance(settings, GatewaySettings):
+            check_certificate(settings)
+            continue
         with files_named(settings):
             guard(settings)
             if settings.tls_cert_file:
                 server_credentials(settings)
 
 
-def _in_terms_of_options(error: InvalidInput, cls: type[ServerSettings], host: str) -> InvalidInput:
+def _in_terms_of_options(error: InvalidInput, cls: type[Prefixed], host: str) -> InvalidInput:
     """The same, of `--host` where that is what opens a service to others."""
     variable = cls.variable("host")
     if [v.field for v in error.violations] != [variable]:

@@ -26,7 +26,7 @@ from lwmecps_core.run_config import (
 )
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.files import TaskFile, read_task_file
-from lwmecps_core.tasks.predecessor import is_body
+from lwmecps_core.tasks.predecessor import DRAWN, is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import render
 from services.cli.clients import Clients, start
@@ -82,8 +82,6 @@ WARMED_UP = replace(ALGORITHM, notes=dict.fromkeys(WARMUP_ONLY, "acts in the war
 RUN_BACKENDS = tuple(name for name in convert.BACKENDS if name != RECORDED)
 """The backends that the learner has collectors for: the tasks of runs bring their recorded load along."""
 ADAPTATION = Section("Adaptation", (AdaptConfig,), choices={"backend": RUN_BACKENDS})
-DRAWN = 64
-"""Tasks that are drawn for a request of the predecessor that has several distributions."""
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
 
 

@@ -21,6 +21,8 @@ def up(
     registry_port: Port = 50051,
     env_port: Port = 50052,
     learner_port: Port = 50053,
+    gateway_port: Port = 50080,
+    gateway: Annotated[bool, typer.Option(help="Serve HTTP/JSON and the web page too.")] = True,
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
     workers: Annotated[int, typer.Option(help="Collection worker processes.", min=1)] = 1,
     learners: Annotated[int, typer.Option(help="Learner processes.", min=1)] = 1,
@@ -31,7 +33,7 @@ def up(
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen there without them all the same.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start Redis and the three services in this terminal; ctrl-C drains them."""
+    """Start Redis, the three services and the gateway in this terminal; ctrl-C drains them."""
     # Imported here, because it loads the Redis client, which few commands need.
     from services.cli.local import SystemPlan, running
 
@@ -40,6 +42,7 @@ def up(
         registry_port=registry_port,
         env_port=env_port,
         learner_port=learner_port,
+        gateway_port=gateway_port if gateway else None,
         redis_url=redis_url,
         workers=workers,
         learners=learners,
@@ -49,7 +52,8 @@ def up(
         kept=True,
     )
     with running(plan, tell) as system:
-        where = vars(system.addresses) | {"redis": without_password(system.redis_url), "state": str(plan.state)}
+        where = vars(system.addresses) | ({"gateway": system.gateway} if system.gateway else {})
+        where |= {"redis": without_password(system.redis_url), "state": str(plan.state)}
         if as_json:
             print_json(where)
         else:

@@ -42,7 +42,18 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
     """A channel to `address` (`host:port`); connects at its first call and again whenever the connection was lost."""
     settings = settings or ClientSettings()
     check_files(settings)
-    options = [
+    if settings.tls_ca_file:
+        channel = grpc.secure_channel(address, credentials(settings), options(settings))
+    else:
+        channel = grpc.insecure_channel(address, options(settings))
+    if settings.token or settings.token_file:
+        return grpc.intercept_channel(channel, _Token(_current_token(settings)))
+    return channel
+
+
+def options(settings: ClientSettings) -> list[tuple[str, int | str]]:
+    """How a channel behaves: retries, keepalive, limits."""
+    return [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
         ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
@@ -52,16 +63,9 @@ def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channe
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
-    if settings.tls_ca_file:
-        channel = grpc.secure_channel(address, _credentials(settings), options)
-    else:
-        channel = grpc.insecure_channel(address, options)
-    if settings.token or settings.token_file:
-        return grpc.intercept_channel(channel, _Token(_current_token(settings)))
-    return channel
 
 
-def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
+def credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
     """What the files hold, once they were proved to be certificates: gRPC itself would only say that nobody answers."""
     context, field = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "tls_ca_file"
     try:

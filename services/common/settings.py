@@ -17,7 +17,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
 CLI = "LWMECPS_CLI_"
-PREFIXES = tuple(f"LWMECPS_{part}_" for part in ("REGISTRY", "ENV", "LEARNER", "CLIENT", "WORKER", "CLI"))
+PREFIXES = tuple(f"LWMECPS_{part}_" for part in ("REGISTRY", "ENV", "LEARNER", "GATEWAY", "CLIENT", "WORKER", "CLI"))
 """What variables of settings begin with."""
 OTHERS = ("LWMECPS_TRACKING", *(CLI + name for name in ("REGISTRY", "ENV", "LEARNER")))
 """Variables that belong to no class of settings."""
@@ -114,7 +114,7 @@ class ServerSettings(Prefixed):
     def exposed(self) -> bool:
         """Whether others than this machine's users reach a server without TLS, or one that does not know who calls."""
         known = self.token or self.tokens_file or self.jwks_file or self.tls_client_ca_file
-        return not _is_loopback(self.host) and not (self.tls_cert_file and known)
+        return not is_loopback(self.host) and not (self.tls_cert_file and known)
 
 
 @config
@@ -222,7 +222,8 @@ def without_password(url: str) -> str:
     return scheme + slashes + rest.rpartition("@")[2]
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

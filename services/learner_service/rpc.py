@@ -103,7 +103,9 @@ class LearnerRpc(LearnerServiceServicer):
     def _start(self, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
         spec = run_spec(convert.kind_of_request(request), request)
         self._check(convert.run_spec_from_message(spec))
-        asked = registry_pb2.CreateRunRequest(spec=spec, labels=request.labels, request_id=request.request_id)
+        asked = registry_pb2.CreateRunRequest(
+            spec=spec, labels=request.labels, request_id=request.request_id, paused=request.paused
+        )
         run = self._registry.call(self._registry.stub.CreateRun, asked, _left_s(context)).run
         self._run_created()
         return run
@@ -144,7 +146,7 @@ def run_spec(kind: str, request: Any) -> run_pb2.RunSpec:
     settings.SetInParent()
     settings.MergeFrom(request.settings)
     for field, value in request.ListFields():
-        if field.name in ("settings", "labels", "request_id"):
+        if field.name in ("settings", "labels", "request_id", "paused"):
             continue
         if field.is_repeated:
             getattr(spec, field.name).extend(value)

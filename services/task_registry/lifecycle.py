@@ -9,7 +9,8 @@
 People say what they want (`desired_state`); the learner that holds a run acts on it and reports the state it reached,
 so that nothing is lost in between. Nobody holds a PENDING or a PAUSED run, so wishes about those take effect at once;
 those about a RUNNING run whose learner has vanished take effect when its lease has expired. A PAUSED run whose
-desired state is RUNNING can be claimed, so a learner that shuts down hands its run on by reporting PAUSED.
+desired state is RUNNING can be claimed, so a learner that shuts down hands its run on by reporting PAUSED. A run may
+also be created PAUSED, by whoever wants to start it later.
 """
 
 from collections.abc import Mapping

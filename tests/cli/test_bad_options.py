@@ -35,12 +35,12 @@ ANY = {
     *("time", "value", "node", "deployment", "columns", "source", "target", "only", "trigger", "calls"),
 }
 """Options that may be any text, a name in the file, or an id that only the services know."""
-PORTS = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0"]
+PORTS = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--gateway-port", "0"]
 BESIDE: dict[tuple[str, str], list[str]] = {
     ("demo", "kubeconfig"): ["--backend", "kubernetes"],
     ("act", "memory"): ["--task", "t"],
     **{
-        ("up", name): ["--registry-port", "0", "--env-port", "0", "--learner-port", "0"]
+        ("up", name): ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--gateway-port", "0"]
         for name in ("host", "redis_url")
     },
 }

@@ -29,7 +29,7 @@ def test_a_scope_that_does_not_exist_is_refused() -> None:
 
 @pytest.mark.e2e
 def test_up_lets_nobody_in_from_elsewhere_unless_it_is_told_to(tmp_path: Path) -> None:
-    ports = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0"]
+    ports = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--gateway-port", "0"]
     done = subprocess.run(
         [sys.executable, "-m", "services.cli.main", "up", "--host", "0.0.0.0", "--state", str(tmp_path), *ports],
         capture_output=True,
@@ -43,7 +43,7 @@ def test_up_lets_nobody_in_from_elsewhere_unless_it_is_told_to(tmp_path: Path) -
 
 
 def test_up_tells_every_service_where_to_listen(tmp_path: Path) -> None:
-    plan = SystemPlan(tmp_path, host="0.0.0.0", insecure=True, learners=2)
+    plan = SystemPlan(tmp_path, host="0.0.0.0", insecure=True, learners=2, gateway_port=0)
     for name, (_, env) in commands(plan, Addresses(), "redis://x").items():
         prefix = f"LWMECPS_{name.partition('-')[0].upper()}_"
         assert (env[f"{prefix}HOST"], env[f"{prefix}INSECURE"]) == ("0.0.0.0", "true")

@@ -16,6 +16,7 @@ from services.common.client import connect
 from services.common.settings import ClientSettings, check_names, read
 from services.common.starting import BAD_INPUT, UNREACHABLE, begin
 from services.env_service.settings import EnvServiceSettings, WorkerSettings
+from services.gateway.settings import GatewaySettings
 from services.learner_service.settings import LearnerSettings
 from services.task_registry.settings import RegistrySettings
 
@@ -23,6 +24,7 @@ MODULES = {
     RegistrySettings: "services.task_registry.__main__",
     EnvServiceSettings: "services.env_service.__main__",
     LearnerSettings: "services.learner_service.__main__",
+    GatewaySettings: "services.gateway.__main__",
 }
 NOWHERE = "/proc/nothing/here"
 BAD: dict[str, tuple[str, ...]] = {
@@ -51,11 +53,12 @@ BAD: dict[str, tuple[str, ...]] = {
     "artefacts_url": (NOWHERE, "nonsense://x"),
     "registry": ("nonsense", "host:port", "127.0.0.1:0"),
     "env": ("nonsense",),
+    "learner": ("nonsense",),
     "redis_url": ("nonsense", "http://h", "redis://h?protocol=3"),
     "profiles_root": (NOWHERE, "GARBAGE"),
     "work_directory": (NOWHERE, "GARBAGE"),
 }
-ANY = {"token"}
+ANY = {"token", "hosts"}
 """Settings that may be any text."""
 TOGETHER = {
     "tls_cert_file": {"tls_key_file": "GARBAGE"},
@@ -126,7 +129,8 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
     for variable, text in _environ(cls, name, value, words, tmp_path).items():
         monkeypatch.setenv(variable, text)
     module = importlib.import_module(MODULES[cls])
-    monkeypatch.setattr("services.common.server.ending", _Ending)
+    for where in ("common.server", "gateway.serving"):
+        monkeypatch.setattr(f"services.{where}.ending", _Ending)
     # It would keep this test's standard error for all tests that follow, and that closes with this test.
     monkeypatch.setattr("services.common.logs.configure", lambda *_: None)
     if hasattr(module, "warm_up"):

@@ -31,7 +31,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     """Addresses of a system that `lwmecps up` started, and which ctrl-C must end with code 0 and without a trace."""
     state = tmp_path_factory.mktemp("state")
     command = [sys.executable, "-m", "services.cli.main", "up", "--json", "--state", str(state)]
-    ports = [word for name in ("registry", "env", "learner") for word in (f"--{name}-port", "0")]
+    ports = [word for name in ("registry", "env", "learner", "gateway") for word in (f"--{name}-port", "0")]
     environment = {**os.environ, "WANDB_MODE": "disabled"}
     pipe = subprocess.PIPE
     process = subprocess.Popen([*command, *ports], stdout=pipe, stderr=pipe, env=environment, text=True)

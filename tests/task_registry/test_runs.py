@@ -260,3 +260,16 @@ def test_every_change_of_a_run_wakes_those_who_wait_for_it(sqlite_store: Store) 
     timer.join()
     assert runs.get(run.id).step == 1
     assert time.monotonic() - start < 10
+
+
+def test_a_run_that_is_created_paused_waits_until_it_is_resumed(store: Store) -> None:
+    spec = make_run_spec(store.tasks.create(make_task()).id)
+    run = store.runs.create(spec, request_id="once", paused=True)
+    assert (run.state, run.desired_state) == (RunState.PAUSED, RunState.PAUSED)
+    assert store.runs.claim("learner") is None
+    assert store.runs.create(spec, request_id="once", paused=True) == run
+    with pytest.raises(AlreadyExists):
+        store.runs.create(spec, request_id="once")
+    store.runs.resume(run.id)
+    claimed_run = store.runs.claim("learner")
+    assert claimed_run is not None and claimed_run.id == run.id

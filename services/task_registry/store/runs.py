@@ -48,15 +48,17 @@ class RunStore:
         self._database, self._clock = context.database, context.clock
         self.changed = Notifier()
 
-    def create(self, spec: RunSpec, labels: dict[str, str] | None = None, request_id: str = "") -> Run:
-        """Register a PENDING run; the same `request_id` again returns the run that the first call made.
+    def create(
+        self, spec: RunSpec, labels: dict[str, str] | None = None, request_id: str = "", paused: bool = False
+    ) -> Run:
+        """Register a PENDING or PAUSED run; the same `request_id` again returns the run that the first call made.
 
         Raises `InvalidInput` when the kind of run needs something that is not named, or can't use what is, `NotFound`
         when a task or the policy is not registered, `AlreadyExists` when `request_id` came with another run before.
         """
         _check_what_is_named(spec)
         labels, plain, now = labels or {}, spec_to_plain(spec), self._clock()
-        creation = Creation("run", request_id, digest(plain, labels))
+        creation = Creation("run", request_id, digest(plain, labels, *["paused"] * paused))
 
         def work(session: Session) -> Run:
             if made := creation.replay(session):
@@ -65,7 +67,8 @@ class RunStore:
             lock_tasks(session, task_ids)
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
-            run = Run(id=new_id("run"), spec=spec, labels=labels, created_at=now, updated_at=now, etag="1")
+            state, wanted = (RunState.PAUSED,) * 2 if paused else (RunState.PENDING, RunState.RUNNING)
+            run = Run(new_id("run"), spec, labels, now, now, etag="1", state=state, desired_state=wanted)
             row = RunRow(id=run.id, kind=spec.kind, spec=plain, labels=labels, created_at=now)
             _write(row, run)
             session.add(row)

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StartTrainingRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class StartTrainingRequest(_message.Message):
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -39,7 +40,8 @@ class StartTrainingRequest(_message.Message):
     settings: _settings_pb2.TrainConfig
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class StartTrainingResponse(_message.Message):
     __slots__ = ("run",)
@@ -48,7 +50,7 @@ class StartTrainingResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class StartMetaTrainingRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -65,6 +67,7 @@ class StartMetaTrainingRequest(_message.Message):
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -74,7 +77,8 @@ class StartMetaTrainingRequest(_message.Message):
     settings: _settings_pb2.MetaConfig
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class StartMetaTrainingResponse(_message.Message):
     __slots__ = ("run",)
@@ -83,7 +87,7 @@ class StartMetaTrainingResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class StartTransferRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id", "source_task_ids")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id", "source_task_ids", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -101,6 +105,7 @@ class StartTransferRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -111,7 +116,8 @@ class StartTransferRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     request_id: str
     source_task_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., source_task_ids: _Optional[_Iterable[str]] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class StartTransferResponse(_message.Message):
     __slots__ = ("run",)
@@ -120,7 +126,7 @@ class StartTransferResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class StartAdaptationRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +143,7 @@ class StartAdaptationRequest(_message.Message):
     SETTINGS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -146,7 +153,8 @@ class StartAdaptationRequest(_message.Message):
     settings: _settings_pb2.AdaptConfig
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class StartAdaptationResponse(_message.Message):
     __slots__ = ("run",)
@@ -155,7 +163,7 @@ class StartAdaptationResponse(_message.Message):
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
 class StartEvaluationRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "calibration_task_ids", "labels", "request_id")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "calibration_task_ids", "labels", "request_id", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +181,7 @@ class StartEvaluationRequest(_message.Message):
     CALIBRATION_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -183,7 +192,8 @@ class StartEvaluationRequest(_message.Message):
     calibration_task_ids: _containers.RepeatedScalarFieldContainer[str]
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class StartEvaluationResponse(_message.Message):
     __slots__ = ("run",)

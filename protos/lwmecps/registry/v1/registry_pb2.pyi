@@ -120,7 +120,7 @@ class DeleteTaskResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateRunRequest(_message.Message):
-    __slots__ = ("spec", "labels", "request_id")
+    __slots__ = ("spec", "labels", "request_id", "paused")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,10 +131,12 @@ class CreateRunRequest(_message.Message):
     SPEC_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
     spec: _run_pb2.RunSpec
     labels: _containers.ScalarMap[str, str]
     request_id: str
-    def __init__(self, spec: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    paused: bool
+    def __init__(self, spec: _Optional[_Union[_run_pb2.RunSpec, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
 
 class CreateRunResponse(_message.Message):
     __slots__ = ("run",)

@@ -224,7 +224,7 @@ class TaskRegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateRun(self, request, context):
-        """Creates a run, PENDING until a learner claims it.
+        """Creates a run, PENDING until a learner claims it, or PAUSED if that is asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,128 @@
+// A day of a task under a policy, or two side by side: sessions of the env-service, actions of the learner.
+import { get, send } from "./api.js";
+import { lines, svg } from "./charts.js";
+import { failure, h, number } from "./dom.js";
+
+const LISTS = "?tensors=lists";
+
+export async function showReplay(place, signal, _, query) {
+  const [{ policies }, { tasks }] = await Promise.all([get("/v1/policies", { page_size: 200 }), get("/v1/tasks", { page_size: 200 })]);
+  if (signal.aborted) return;
+  const option = (one, chosen) => h("option", { value: one.id, selected: one.id === chosen }, `${one.name} · ${one.id}`);
+  const first = h("select", {}, policies.map((p) => option(p, query.get("policy"))));
+  const second = h("select", {}, h("option", { value: "" }, "nobody: as deployed"), policies.map((p) => option(p, "")));
+  const task = h("select", {}, tasks.map((t) => option(t, query.get("task"))));
+  const seed = h("input", { type: "number", min: 0, value: 0, size: 6 });
+  const go = h("button", {}, "Act"), shown = h("div"), said = h("p", { class: "dim", role: "status" });
+  place.append(h("h1", {}, "Replay"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); play(); } },
+    h("label", {}, "Task ", task), h("label", {}, "Seed ", seed), h("label", {}, "Policy ", first), h("label", {}, "beside ", second), go), said, shown);
+  if (!policies.length || !tasks.length) {
+    said.textContent = "A policy and a task are needed.";
+    go.disabled = true;
+  }
+
+  async function play() {
+    go.disabled = true;
+    shown.replaceChildren();
+    try {
+      const spec = await get(`/page/tasks/${task.value}/draw`, { seed: seed.value });
+      const told = (name) => (at, all) => { said.textContent = `${name}: interval ${at} of ${all}`; };
+      const days = [];
+      for (const id of [first.value, second.value]) days.push(await day(spec, id, Number(seed.value), signal, told(id || "as deployed")));
+      said.textContent = "";
+      shown.append(view(spec, days));
+    } catch (error) {
+      if (!signal.aborted) shown.replaceChildren(failure(error));
+    }
+    go.disabled = false;
+  }
+}
+
+// One episode: what the cluster showed in every interval. Without a policy the placement stays as it was deployed.
+async function day(spec, policy, seed, signal, told) {
+  const session = await send("POST", "/v1/sessions", { task: spec, seed });
+  const where = `/v1/sessions/${session.sessionId}`, frames = [];
+  try {
+    let seen = (await send("POST", `${where}/reset${LISTS}`, { seed })).transition, asked = {};
+    for (let at = 1; at <= session.envSpec.horizon && !signal.aborted; at++) {
+      let action = null;
+      if (policy) {
+        const request = { observation: seen.observation, envSpec: session.envSpec, ...asked };
+        if (session.envSpec.nvec?.length) request.mask = seen.mask;
+        const acted = await send("POST", `/v1/policies/${policy}/act${LISTS}`, request);
+        action = acted.action;
+        asked = Object.keys(acted.memory).length ? { memory: acted.memory, previousAction: action } : {};
+      } else {
+        action = await staying(where, session.envSpec);
+      }
+      seen = (await send("POST", `${where}/step${LISTS}`, { action, withInfo: true })).transition;
+      const info = Object.fromEntries(session.infoKeys.map((key, i) => [key, seen.info.values[i][0]]));
+      const terms = session.infoKeys.map((key, i) => [key, seen.info.values[i][0]]).filter(([key]) => key.startsWith("reward_"));
+      if (asked.memory) asked.rewardTerms = [terms.map(([, value]) => value)];
+      const { state } = await get(`${where}/cluster`, { tensors: "lists" });
+      frames.push({ info, state, reward: seen.reward.values[0] });
+      told(at, session.envSpec.horizon);
+      if (seen.terminated.values[0] || seen.truncated.values[0]) break;
+    }
+  } finally {
+    await send("DELETE", where).catch(() => null);
+  }
+  return { name: policy || "as deployed", frames };
+}
+
+// The action that keeps what is desired: replicas by deployment (v3) or by deployment and node (v4), else none.
+async function staying(where, envSpec) {
+  const { state } = await get(`${where}/cluster`, { tensors: "lists" });
+  const wanted = state.desired.replicas.values;
+  const version = Number(envSpec.envId.match(/v(\d)/)[1]);
+  const flat = version === 4 ? wanted.flat() : version === 3 ? wanted.map((row) => row.reduce((a, b) => a + b, 0)) : version === 1 ? [1] : [0];
+  if (!envSpec.nvec?.length) throw new Error("continuous actions: choose a policy for both");
+  return { dtype: "DTYPE_INT32", values: [flat.map((x, i) => Math.min(x, envSpec.nvec[i] - 1))] };
+}
+
+function view(spec, days) {
+  const last = Math.max(...days.map((d) => d.frames.length));
+  const slider = h("input", { type: "range", min: 1, max: last, value: 1, "aria-label": "interval" });
+  const at = h("output", {}), sides = h("div", { class: "cards" }), curves = h("div", { class: "cards" });
+  const target = spec.objective?.targetLatencyMs ?? 100;
+  const chart = (title, key, now, options = {}) => h("div", { class: "card" }, h("h3", {}, title),
+    lines(days.map((d) => ({ name: d.name, points: d.frames.map((f, i) => [i + 1, key(f)]) })), title, { now, ...options }));
+  const show = () => {
+    const now = Number(slider.value);
+    at.textContent = `interval ${now} of ${last}`;
+    sides.replaceChildren(...days.map((d, i) => side(spec, d, d.frames[Math.min(now, d.frames.length) - 1], i)));
+    curves.replaceChildren(chart(`latency in ms (target ${number(target)})`, (f) => f.info.latency_ms, now, { line: target }), chart("failed share", (f) => f.info.failed_share, now),
+      chart("replicas", (f) => f.info.replicas, now), chart("users", (f) => f.info.users, now), chart("reward", (f) => f.reward, now));
+  };
+  slider.addEventListener("input", show);
+  show();
+  return h("div", {}, h("div", { class: "row" }, slider, at), sides, curves);
+}
+
+function side(spec, day, frame, i) {
+  const earned = day.frames.reduce((sum, f) => sum + f.reward, 0), { state } = frame;
+  const ready = state.readyReplicas.values, cpu = state.cpuUtilisation.values;
+  const cells = state.deployments.map((name, d) => h("tr", {}, h("th", { scope: "row" }, name), ready[d].map((n, k) => {
+    const wanted = state.desired.replicas.values[d][k];
+    return h("td", {}, wanted === n ? String(n) : `${n} → ${wanted}`);
+  }), h("td", { class: "number" }, number(state.latencyMs.values[d], 3))));
+  return h("section", { class: "card" }, h("h3", {}, svg("svg", { viewBox: "0 0 24 8", width: 24, style: "display:inline;width:24px" }, svg("path", { class: `s${i + 1}`, d: "M0 4H24" })), ` ${day.name}`),
+    h("p", {}, `reward ${number(frame.reward, 3)}, of the day ${number(earned)}; latency ${number(frame.info.latency_ms, 3)} ms, failed ${number(100 * frame.info.failed_share, 2)} %, users ${number(frame.info.users, 3)}`),
+    graph(spec, state, ready, cpu),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "replicas" }, h("table", { class: "heat" }, h("thead", {}, h("tr", {}, h("th", {}, "ready replicas"), state.nodes.map((n) => h("th", { scope: "col" }, n)), h("th", {}, "ms"))), h("tbody", {}, cells))));
+}
+
+function graph(spec, state, ready, cpu) {
+  const n = state.nodes.length, W = 320, H = 200, place = (k) => [W / 2 + 115 * Math.cos((2 * Math.PI * k) / n - Math.PI / 2), H / 2 + 68 * Math.sin((2 * Math.PI * k) / n - Math.PI / 2)];
+  const rtt = spec.cluster.rttMs.values, links = [];
+  for (let a = 0; a < n && n <= 16; a++) for (let b = a + 1; b < n; b++) {
+    const [x1, y1] = place(a), [x2, y2] = place(b);
+    links.push(svg("line", { class: "link", x1, y1, x2, y2 }, svg("title", {}, `${state.nodes[a]} – ${state.nodes[b]}: ${number(rtt[a][b], 3)} ms`)));
+  }
+  const nodes = state.nodes.map((name, k) => {
+    const [x, y] = place(k), total = ready.reduce((sum, row) => sum + row[k], 0);
+    return svg("g", {}, svg("circle", { class: "node", cx: x, cy: y, r: 15, style: `fill-opacity:1` }), svg("circle", { cx: x, cy: y, r: 15 * Math.sqrt(Math.min(1, cpu[k])), style: "fill:rgba(var(--heat),.35)" }),
+      svg("text", { x, y: y + 4, "text-anchor": "middle" }, String(total)), svg("text", { x, y: y + 28, "text-anchor": "middle" }, name), svg("title", {}, `${name}: ${total} replicas, CPU ${number(100 * cpu[k], 3)} %`));
+  });
+  return svg("svg", { viewBox: `0 0 ${W} ${H + 6}`, role: "img", "aria-label": "nodes, their replicas and use of CPU" }, links, nodes);
+}

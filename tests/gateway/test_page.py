@@ -1,0 +1,212 @@
+"""The page in a real Chromium without a screen: by click, in light, dark and narrow; no console errors."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lwmecps_core.results import Row
+from lwmecps_core.run_config import EvaluateConfig, TrainConfig
+from services.task_registry.domain import MetricPoint, Report, RunState
+from services.task_registry.store import utc_now
+from tests.gateway.system import InProcess, running
+from tests.learner_service.fakes import wait_until
+from tests.task_registry.making import make_run_spec
+
+selenium = pytest.importorskip("selenium", reason="pip install selenium brings the browser's remote control")
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Debian's chromium and chromium-driver are not installed"),
+]
+PATIENCE_S = 60.0
+SHOTS = os.environ.get("SCREENSHOTS", "")
+"""Folder that screenshots are kept in; empty: nowhere."""
+
+
+@dataclass
+class Page:
+    """A window, and what is in it."""
+
+    driver: Any
+    url: str
+
+    def open(self, where: str) -> None:
+        self.driver.get("about:blank")
+        self.driver.get(self.url + where)
+
+    def text(self) -> str:
+        return str(self.driver.find_element(By.TAG_NAME, "body").text)
+
+    def shows(self, *words: str) -> None:
+        try:
+            wait_until(lambda: all(word in self.text() for word in words), PATIENCE_S)
+        except AssertionError:
+            raise AssertionError(f"{words} are not all in:\n{self.text()}") from None
+
+    def click(self, words: str) -> None:
+        found = f"//*[self::a or self::button][normalize-space()='{words}']"
+        self.driver.find_element(By.XPATH, found).click()
+
+    def shot(self, name: str) -> None:
+        if SHOTS:
+            height = self.driver.execute_script("return document.body.scrollHeight")
+            self.driver.set_window_size(self.driver.get_window_size()["width"], max(700, height + 100))
+            self.driver.save_screenshot(str(Path(SHOTS) / f"{name}.png"))
+
+    def errors(self) -> list[str]:
+        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
+    """A system that keeps two runs with metrics and rows, one run that waits, and nobody who works on runs."""
+    with running(tmp_path_factory.mktemp("page"), slots=0) as made:
+        body = b"family: mec_city\nnodes: 3\ndeployments: 3\nhorizon: 6\n"
+        task = httpx.post(f"{made.url}/page/tasks?name=city", content=body, timeout=60).json()["tasks"][0]["id"]
+        runs = made.store.runs
+        for label, better in (("first", 1.0), ("second", 0.0)):
+            run = runs.create(make_run_spec(task, settings=EvaluateConfig(baseline="static"), label=label))
+            held = runs.claim("somebody")
+            assert held is not None and held.id == run.id
+            points = tuple(
+                MetricPoint(n, s, s * 0.5, utc_now()) for s in range(1, 9) for n in ("total_reward", "latency")
+            )
+            rows = tuple(
+                Row(f"t{i}", label, k, -20.0 + i + better + 0.1 * k * i, 90, 200, 9, 0.01, 0.1, 0.5)
+                for i in range(6)
+                for k in (0, 1)
+            )
+            runs.report(run.id, held.token, Report(RunState.COMPLETED, 8, 8, metrics=points, rows=rows))
+        runs.create(make_run_spec(task, settings=TrainConfig(total_episodes=3), label="waits"), paused=True)
+        yield made
+
+
+@pytest.fixture
+def window() -> Iterator[Callable[..., Page]]:
+    """Opens a window of some size and colours on a gateway."""
+    opened: list[Any] = []
+
+    def begin(url: str, width: int = 1200, dark: bool = False) -> Page:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+            options.add_argument(word)
+        options.add_argument(f"--window-size={max(width, 500)},900")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+        opened.append(driver)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        if width < 500:  # a window can't be so narrow
+            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        return Page(driver, url)
+
+    yield begin
+    for driver in opened:
+        driver.quit()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "dark"), [("light", 1200, False), ("dark", 1200, True), ("narrow", 400, True)]
+)
+def test_runs_are_listed_opened_compared_and_changed(
+    filled: InProcess, window: Callable[..., Page], name: str, width: int, dark: bool
+) -> None:
+    page = window(filled.url, width, dark)
+    page.open("/")
+    page.shows("first", "second", "waits", "completed")
+    page.shot(f"runs-{name}")
+    first, second = (
+        next(r.id for r in filled.store.runs.list().items if r.spec.label == x) for x in ("first", "second")
+    )
+    page.open(f"/#/runs/{first}?with={second}")
+    page.shows(
+        "this run minus it, paired", "latency", "total_reward", "+1.", "reward by inner steps", '"label": "first"'
+    )
+    assert "*" in page.text(), "the difference excludes zero"
+    wide = page.driver.execute_script("return document.documentElement.scrollWidth - innerWidth")
+    assert wide <= 0, "the page must not be wider than the window"
+    page.shot(f"run-{name}")
+    assert not page.errors()
+
+
+def test_a_run_that_waits_is_resumed_and_cancelled_by_click(filled: InProcess, window: Callable[..., Page]) -> None:
+    page = window(filled.url)
+    run = next(run.id for run in filled.store.runs.list().items if run.spec.label == "waits")
+    page.open(f"/#/runs/{run}")
+    page.shows("paused")
+    page.click("Resume")
+    wait_until(lambda: filled.store.runs.get(run).desired_state is RunState.RUNNING, PATIENCE_S)
+    page.click("Cancel")
+    page.shows("cancelled")
+    assert filled.store.runs.get(run).state is RunState.CANCELLED
+    assert not page.errors()
+
+
+def test_a_task_is_checked_and_created(filled: InProcess, window: Callable[..., Page]) -> None:
+    page = window(filled.url, 1200)
+    page.open("/#/tasks")
+    page.shows("New task", "city")
+    area = page.driver.find_element(By.TAG_NAME, "textarea")
+    page.driver.execute_script("arguments[0].value = 'family: mec_city\\nnodes: many\\n'", area)
+    page.click("Check")
+    page.shows("nodes: Input should be a valid integer")
+    page.driver.execute_script("arguments[0].value = 'family: mec_city\\nnodes: 5\\n'", area)
+    page.click("Create")
+    page.shows("created task-", "5 nodes, 4 deployments")
+    page.shot("tasks")
+    # The refused check is a 400, which Chromium logs as such.
+    assert not [error for error in page.errors() if "400 (Bad Request)" not in error]
+
+
+def test_the_list_and_its_links_are_used_by_keyboard(filled: InProcess, window: Callable[..., Page]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page = window(filled.url)
+    page.open("/")
+    page.shows("first")
+    for _ in range(40):
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        if "#/runs/run-" in (page.driver.switch_to.active_element.get_attribute("href") or ""):
+            break
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.shows("Settings")
+
+
+def test_the_documentation_needs_no_other_host(filled: InProcess, window: Callable[..., Page]) -> None:
+    page = window(filled.url)
+    page.open("/docs")
+    page.shows("TaskRegistryService", "Registers a task or a task distribution.", "lwmecps-gym")
+    page.driver.find_element(By.XPATH, "//summary[contains(., 'GET /v1/runs ·')]").click()
+    page.shows("Only runs in this state")
+    page.click("Send")
+    page.shows('"runs": [')
+    page.shot("docs")
+    assert not page.errors()
+    names = page.driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert names and all(name.startswith(filled.url) for name in names)
+
+
+def test_many_runs_are_paged(tmp_path: Path, window: Callable[..., Page]) -> None:
+    with running(tmp_path, slots=0) as system:
+        task = httpx.post(f"{system.url}/page/tasks", content=b"nodes: 2", timeout=60).json()["tasks"][0]["id"]
+        for i in range(130):
+            system.store.runs.create(make_run_spec(task, settings=TrainConfig(), label=f"run {i}"))
+        page = window(system.url)
+        page.open("/")
+        page.shows("run 129", "page 1")
+        page.click("Older")
+        page.shows("run 79", "page 2")
+        page.click("Older")
+        page.shows("run 0", "page 3")
+        assert not page.errors()

@@ -9,11 +9,11 @@ import typer
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.former import FORMER_NAMES
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.reading import read_mapping
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
-    FORMER_NAMES,
     META_LEARNERS,
     RECORDED,
     WARMUP_ONLY,

@@ -45,7 +45,7 @@ class PlacementVecEnv(VecEnv):
         self._return = np.zeros(num_envs, np.float64)
         self._began_s = time.time()
 
-    def seed(self, seed: int | None = None) -> Sequence[None | int]:
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Decide what `reset` begins and everything after it; the seeds of the episodes."""
         first = int(np.random.default_rng().integers(2**32)) if seed is None else whole_seed(seed)
         self._rng = np.random.default_rng(first)
@@ -94,19 +94,19 @@ class PlacementVecEnv(VecEnv):
     def close(self) -> None:
         """There is nothing to close."""
 
-    def get_attr(self, attr_name: str, indices: None | int | Iterable[int] = None) -> list[Any]:
-        """This object's attribute for each environment; one of its task where it is called `task`."""
+    def get_attr(self, attr_name: str, indices: int | Iterable[int] | None = None) -> list[Any]:
+        """The whole batch's attribute for each environment; one of its task where it is called `task`."""
         which = self._which(indices)
         if attr_name == "task":
             return [self.tasks[self._env.task_of[i]] for i in which]
         return [getattr(self, attr_name) for _ in which]
 
-    def set_attr(self, attr_name: str, value: Any, indices: None | int | Iterable[int] = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: int | Iterable[int] | None = None) -> None:
         """Refused: environments of a batch have no attributes of their own."""
         raise AttributeError(f"{attr_name} can't be set: the environments of a batch have no attributes of their own")
 
     def env_method(
-        self, method_name: str, *args: Any, indices: None | int | Iterable[int] = None, **kwargs: Any
+        self, method_name: str, *args: Any, indices: int | Iterable[int] | None = None, **kwargs: Any
     ) -> list[Any]:
         """`action_masks`, by environment; there is no other method."""
         if method_name != "action_masks":
@@ -114,11 +114,11 @@ class PlacementVecEnv(VecEnv):
         masks = self.action_masks()
         return [masks[i] for i in self._which(indices)]
 
-    def env_is_wrapped(self, wrapper_class: type[Any], indices: None | int | Iterable[int] = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type[Any], indices: int | Iterable[int] | None = None) -> list[bool]:
         """Whether `infos` have what that wrapper adds: true for Monitor."""
         return [wrapper_class.__name__ == "Monitor" for _ in self._which(indices)]
 
-    def _which(self, indices: None | int | Iterable[int]) -> list[int]:
+    def _which(self, indices: int | Iterable[int] | None) -> list[int]:
         return list(self._get_indices(indices))
 
     def _ending(self, i: int, obs: NDArray[np.float32], truncated: bool) -> dict[str, Any]:
@@ -128,4 +128,3 @@ class PlacementVecEnv(VecEnv):
 
     def _drawn(self) -> NDArray[np.uint64]:
         return self._rng.integers(0, 2**63, self.num_envs, dtype=np.uint64)
-

@@ -1,4 +1,4 @@
-"""Policies of Stable-Baselines3 and sb3-contrib as ours: weights and a declared architecture, nothing pickled (extra `sb3`)."""
+"""Policies of Stable-Baselines3 and sb3-contrib as ours: weights and a declared architecture (extra `sb3`)."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -154,6 +154,6 @@ def _hyperparameters(model: Any) -> dict[str, Any]:
     }
     found = {ours: getattr(model, theirs) for ours, theirs in named.items() if hasattr(model, theirs)}
     schedules = {"learning_rate": "lr_schedule", "clip_epsilon": "clip_range"}
-    return found | {ours: float(getattr(model, theirs)(1.0)) for ours, theirs in schedules.items() if hasattr(model, theirs)}
-
-
+    return found | {
+        ours: float(getattr(model, theirs)(1.0)) for ours, theirs in schedules.items() if hasattr(model, theirs)
+    }

@@ -60,6 +60,11 @@ class PolicyModel(PythonModel):
     def load_context(self, context: Any) -> None:
         self._loaded = loaded(Path(context.artifacts[ARTEFACT]))
 
+    @property
+    def policy(self) -> PolicyData:
+        """The policy itself."""
+        return self._loaded.policy
+
     # Without hints: MLflow would take them for the schema of its rows, and warn.
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         return self._loaded.greedy(np.asarray(model_input, np.float32))

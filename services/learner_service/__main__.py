@@ -25,6 +25,7 @@ from services.common.starting import begin, check_folder
 from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import COLLECTORS, Means
 from services.learner_service.loops import LOOPS
+from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
 from services.learner_service.run_pool import RunPool
@@ -48,6 +49,7 @@ def main() -> None:
         sessions=Caller(settings.env, EnvServiceStub(env_channel)),  # type: ignore[no-untyped-call]
     )
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
+    profiles = Profiles(settings.work_directory / "profiles")
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
@@ -56,9 +58,10 @@ def main() -> None:
         pace=Pace(
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps
         ),
+        profiles=profiles,
     )
     pool = RunPool(workshop, settings.slots)
-    servicer = LearnerRpc(registry, LoadedPolicies(registry.get_weights, settings.policy_cache), pool.nudge)
+    servicer = LearnerRpc(registry, LoadedPolicies(registry.get_weights, settings.policy_cache), pool.nudge, profiles)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )

@@ -59,7 +59,7 @@ def test_every_tool_has_a_block_and_none_is_long() -> None:
     assert all(len(code.strip().splitlines()) <= MOST_LINES for _, code in BLOCKS)
 
 
-@pytest.mark.parametrize("code", _blocks("sb3"))
+@pytest.mark.parametrize("code", list(_blocks("sb3")))
 def test_a_policy_of_stable_baselines3_is_stored_evaluated_and_served(code: str, there: dict[str, str]) -> None:
     _run(code)
     (file,) = Path().glob("*.safetensors")
@@ -69,7 +69,7 @@ def test_a_policy_of_stable_baselines3_is_stored_evaluated_and_served(code: str,
     assert len(_lwmecps("act", policy, "--task", there["TASK"], "--steps", "3")) == 3
 
 
-@pytest.mark.parametrize("code", _blocks("optuna", "tune"))
+@pytest.mark.parametrize("code", list(_blocks("optuna", "tune")))
 def test_a_search_starts_runs_and_leaves_those_that_it_gave_up_paused(code: str, there: dict[str, str]) -> None:
     before = {run["id"] for run in _lwmecps("runs")}
     printed = _run(code)
@@ -81,7 +81,7 @@ def test_a_search_starts_runs_and_leaves_those_that_it_gave_up_paused(code: str,
     assert "learning_rate" in printed
 
 
-@pytest.mark.parametrize("code", _blocks("mlflow"))
+@pytest.mark.parametrize("code", list(_blocks("mlflow")))
 def test_a_stored_policy_is_a_pyfunc_model(code: str, there: dict[str, str]) -> None:
     learnt = _lwmecps("train", "--task", there["TASK"], "--total-episodes", "4")["policy"]["id"]
     _lwmecps("policies", "download", learnt, "--to", "policy.safetensors")

@@ -40,7 +40,7 @@ class PlacementVecEnv(VecEnv):
         super().__init__(num_envs, observation, action_space(given[0]))
         self._rng = np.random.default_rng()
         self._seeds: NDArray[np.uint64] | None = None
-        self._actions = np.zeros((num_envs, self.spec_of_env.action_size), np.int64)
+        self._actions: NDArray[Any] = np.zeros((num_envs, self.spec_of_env.action_size), np.int64)
         self._length = np.zeros(num_envs, np.int64)
         self._return = np.zeros(num_envs, np.float64)
         self._began_s = time.time()
@@ -58,14 +58,18 @@ class PlacementVecEnv(VecEnv):
         seeds, self._seeds = self._drawn() if self._seeds is None else self._seeds, None
         self._length[:], self._return[:] = 0, 0.0
         obs, _ = self._env.reset(seeds)
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         return obs.copy()
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Take the actions of the next interval."""
         spec = self.spec_of_env
         shape = (self.num_envs, spec.action_size)
-        chosen = checked(actions, spec.nvec, shape) if spec.discrete else np.asarray(actions, np.float64).reshape(shape)
+        chosen: NDArray[Any]
+        if spec.discrete:
+            chosen = checked(actions, spec.nvec, shape)
+        else:
+            chosen = np.asarray(actions, np.float64).reshape(shape)
         if not np.isfinite(chosen).all():
             raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
         self._actions = chosen
@@ -78,7 +82,7 @@ class PlacementVecEnv(VecEnv):
         rewards, done = reward.copy(), terminated | truncated
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if done.any():
-            for i in np.flatnonzero(done):
+            for i in np.flatnonzero(done).tolist():
                 infos[i] = self._ending(i, obs[i].copy(), bool(truncated[i]))
             self._length[done], self._return[done] = 0, 0.0
             obs, _ = self._env.reset_where(done, self._drawn())
@@ -127,4 +131,5 @@ class PlacementVecEnv(VecEnv):
         return {"terminal_observation": obs, "TimeLimit.truncated": truncated, "episode": episode}
 
     def _drawn(self) -> NDArray[np.uint64]:
-        return self._rng.integers(0, 2**63, self.num_envs, dtype=np.uint64)
+        drawn: NDArray[np.uint64] = np.asarray(self._rng.integers(0, 2**63, self.num_envs, dtype=np.uint64))
+        return drawn

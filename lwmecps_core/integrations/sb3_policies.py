@@ -122,7 +122,7 @@ def _net(layers: list[nn.Linear]) -> Net:
     return net
 
 
-def _widened(net: Net, lstm: nn.LSTM, fresh: Net, obs_size: int) -> Net:
+def _widened(net: Net, lstm: Any, fresh: Net, obs_size: int) -> Net:
     """A network on what an LSTM puts out, as one of ours, which also sees the observation and what was told beside it:
     those weights are 0.
     """

@@ -195,7 +195,7 @@ class KubernetesBackend:
         assert self._asked is not None
         current = self._placer.placement(self._deployments.items())
         wanted = self._asked if self._restore is None else self._restore
-        limit = self._bounds.limit(current, self._limit, self._nodes.items())
+        limit = self._bounds.limit(self._whereabouts().placed, self._limit, self._nodes.items())
         wanted = np.minimum(wanted, limit)
         wanted = with_min_replicas(current, wanted, limit, self._most, self._homes, self._spec.min_replicas)
         return self._bounds.step(current, wanted, self._pods.items())

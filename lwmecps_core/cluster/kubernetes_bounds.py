@@ -113,11 +113,11 @@ class Bounds:
         if wrong:
             raise InvalidInput("task", wrong)
 
-    def limit(self, current: Counts, limit: Counts, nodes: Mapping[str, Node]) -> Counts:
-        """`limit` `[D, N]` without new pods where nodes take none now; pods that are there may stay."""
+    def limit(self, placed: Counts, limit: Counts, nodes: Mapping[str, Node]) -> Counts:
+        """`limit` `[D, N]` without new pods where nodes take none now; those that are `placed` there may stay."""
         narrowed = limit.copy()
         for place, why in self._placer.kept_off_now(nodes).items():
-            narrowed[place] = min(limit[place], current[place])
+            narrowed[place] = min(limit[place], placed[place])
             if limit[place]:
                 self._say(f"no new pods: {why}")
         return narrowed

@@ -186,6 +186,7 @@ def quantity(text: str) -> float:
 class Whereabouts:
     """Where a task's pods are: ready, starting, pending `[D, N]` (see `ClusterState`), and what nodes are asked for.
 
+    `placed` `[D, N]`: pods that have a node, whether it lets them run or not.
     cpu_requested, ram_requested `[N]` are shares of the node. `scheduled`: uids of the pods that have a node;
     `unsettled`: Deployments whose pods the cluster has not yet created, removed or tried to place as asked; `refused`:
     why pods are not scheduled.
@@ -194,6 +195,7 @@ class Whereabouts:
     ready: Counts
     starting: Counts
     pending: Counts
+    placed: Counts
     cpu_requested: Floats
     ram_requested: Floats
     scheduled: frozenset[str]
@@ -221,7 +223,7 @@ def whereabouts(
     columns = {name: n for n, name in enumerate(task_nodes)}
     live = [pod for pod in pods.values() if not pod.gone]
     own = [pod for pod in live if pod.deployment in pools]
-    ready, starting, pending = (np.zeros(size, np.int32) for _ in range(3))
+    ready, starting, pending, placed = (np.zeros(size, np.int32) for _ in range(4))
     for pod in own:
         d, home = pools[pod.deployment]
         node = nodes.get(pod.node)
@@ -230,7 +232,9 @@ def whereabouts(
             counts = pending
         else:
             counts = ready if pod.ready else starting
-        counts[d, columns.get(pod.node, home)] += 1
+        place = d, columns.get(pod.node, home)
+        counts[place] += 1
+        placed[place] += bool(pod.node)
     missing = _missing(pools, deployments, own)
     for name, count in missing.items():
         pending[pools[name]] += max(0, count)
@@ -244,6 +248,7 @@ def whereabouts(
         ready,
         starting,
         pending,
+        placed,
         *_requested(columns, nodes, live),
         frozenset(pod.uid for pod in own if pod.node),
         tuple(unsettled),

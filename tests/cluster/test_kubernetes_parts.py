@@ -233,7 +233,7 @@ def test_pods_are_counted_by_where_they_are_and_how_they_do() -> None:
     ]
     seen = _seen(pods, 3)
     assert (seen.ready.tolist(), seen.starting.tolist(), seen.pending.tolist()) == ([[1, 0]], [[1, 0]], [[1, 0]])
-    assert (seen.unsettled, seen.scheduled) == ((), {"p1", "p2"})
+    assert (seen.unsettled, seen.scheduled) == ((), {"p1", "p2"}) and seen.placed.tolist() == [[2, 0]]
     assert seen.cpu_requested.tolist() == [0.5, 0.25] and seen.ram_requested.tolist() == [0.5, 0.25]
     assert seen.refused == ("web-node-a: 0/2 nodes are available",)
 
@@ -248,7 +248,7 @@ def test_a_pod_that_is_not_ready_in_time_or_whose_node_is_away_is_pending() -> N
     assert (late.starting.sum(), late.pending.tolist()) == (0, [[1, 0]])
     for nodes in ([_node("node-a", ready=False)], [_node("node-b")]):
         away = _seen([_pod("p1", "node-a", ready=True)], 1, nodes=nodes)
-        assert (away.ready.sum(), away.pending.tolist()) == (0, [[1, 0]])
+        assert (away.ready.sum(), away.pending.tolist(), away.placed.tolist()) == (0, [[1, 0]], [[1, 0]])
 
 
 def test_a_thousand_nodes_and_five_thousand_pods_are_read_well_within_an_interval(benchmark_s: Any) -> None:

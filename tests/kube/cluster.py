@@ -1,7 +1,8 @@
 """What the tests of the backend have in common: Deployments on a real control plane, and tasks for them."""
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,16 @@ from lwmecps_core.specs import ClusterSpec, DeploymentSpec, KubernetesSpec, Node
 from scripts.kube import ControlPlane
 
 INTERVAL_S = 0.5
+DEADLINE_S = 60.0
+
+
+def until(holds: Callable[[], Any], what: str) -> Any:
+    """The first truthy answer."""
+    end = time.monotonic() + DEADLINE_S
+    while not (answer := holds()):
+        assert time.monotonic() < end, f"not within {DEADLINE_S:g} s: {what}"
+        time.sleep(0.05)
+    return answer
 
 
 def task_of(nodes: list[str], deployments: tuple[DeploymentSpec, ...], **kubernetes: Any) -> TaskSpec:

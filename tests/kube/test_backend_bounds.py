@@ -12,7 +12,7 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.specs import DeploymentSpec
 from lwmecps_core.testing.backends import settle
 from scripts.kube import ControlPlane
-from tests.kube.cluster import Bench, namespace, task_of
+from tests.kube.cluster import Bench, namespace, task_of, until
 
 pytestmark = pytest.mark.kube
 
@@ -33,8 +33,11 @@ def test_a_cordoned_node_keeps_its_pods_and_gets_no_new_ones(bench: Bench, caplo
         settle(backend, [[1, 1, 0, 0]])
         try:
             bench.core.patch_node("node-1", {"spec": {"unschedulable": True}})
+            asked_before_it_was_seen = {"spec": {"replicas": 3}}
+            bench.apps.patch_namespaced_deployment_scale("web-node-1", bench.namespace, asked_before_it_was_seen)
             with caplog.at_level(logging.WARNING):
-                state = settle(backend, [[1, 3, 2, 0]])
+                until(lambda: settle(backend, [[1, 3, 2, 0]]) and bench.replicas()["web-node-1"] == 1, "taken back")
+            state = settle(backend, [[1, 3, 2, 0]])
             assert state.ready.tolist() == [[1, 1, 2, 0]] and bench.replicas()["web-node-1"] == 1
             assert "node node-1 has a taint that Deployment web does not tolerate" in caplog.text
             settle(backend, [[1, 0, 0, 0]])

@@ -2,8 +2,7 @@
 
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,10 @@ from kubernetes import client, config
 
 from scripts.kube import BinariesMissing, ControlPlane, control_plane, find_binaries
 from scripts.kube.nodes import FakeNode, named_nodes
+from tests.kube.cluster import until
 
 NAMESPACE = "control-plane-tests"
-DEADLINE_S = 60.0
 needs_servers = pytest.mark.kube
-
-
-def until(holds: Callable[[], Any], what: str) -> Any:
-    """The first truthy answer."""
-    end = time.monotonic() + DEADLINE_S
-    while not (answer := holds()):
-        assert time.monotonic() < end, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 def deployment(name: str, replicas: int, cpu: str = "100m", annotations: dict[str, str] | None = None) -> dict:

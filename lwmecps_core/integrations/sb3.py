@@ -65,11 +65,10 @@ class PlacementVecEnv(VecEnv):
         """Take the actions of the next interval."""
         spec = self.spec_of_env
         shape = (self.num_envs, spec.action_size)
-        chosen: NDArray[Any]
         if spec.discrete:
-            chosen = checked(actions, spec.nvec, shape)
-        else:
-            chosen = np.asarray(actions, np.float64).reshape(shape)
+            self._actions = checked(actions, spec.nvec, shape)
+            return
+        chosen = np.asarray(actions, np.float64).reshape(shape)
         if not np.isfinite(chosen).all():
             raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
         self._actions = chosen

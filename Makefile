@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 $(PEERS): $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,validate]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,validate,sb3]'
 	touch $@
 
 .PHONY: venv

@@ -33,6 +33,7 @@ BENCHMARKS = (
     "meta_loop",
     "meta_first_order",
     "meta_memory",
+    "sb3_vec_env",
 )
 DEFAULT_OUT = Path(__file__).resolve().parent / "results" / "latest.json"
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
+from lwmecps_core.former import with_learner
 from lwmecps_core.specs import NonNegative, Positive, Share
 
 ScheduleName = Literal["constant", "linear", "cosine"]
@@ -18,6 +19,8 @@ ContextName = Literal["none", "statistics", "privileged"]
 """What any algorithm can remember: it is recorded with the observation."""
 LearntContextName = Literal[ContextName, "recurrent"]
 """What one that learns from whole sequences can."""
+HeadName = Literal["ordered", "categorical"]
+CellName = Literal["gru", "lstm"]
 Count = Annotated[int, Field(ge=1)]
 BlockName = Literal["deployment", "node", "pair", "objective", "limits"]
 """Blocks that a policy can do without; the time is in `global`."""
@@ -98,6 +101,14 @@ class PPOConfig(_WithNetworks):
     """Control intervals of every collected rollout (0: whole episodes)."""
     n_epochs: Count = 4
     """Passes over each batch."""
+    head: HeadName = "ordered"
+    """How counts of replicas are drawn: whether any runs, and how many as a number (ordered), or every count by a logit
+    of its own (categorical), as in policies of Stable-Baselines3."""
+    cell: CellName = "gru"
+    """What a memory that is learnt is made of: gated recurrent units (gru), or long short-term memory that begins every
+    episode with nothing (lstm), as in policies of sb3-contrib."""
+    cell_size: Annotated[int, Field(ge=0)] = 0
+    """Numbers that lstm remembers (0: as many as the last hidden layer has units)."""
     context: LearntContextName = "none"  # type: ignore[assignment]  # the one setting that may be more than others'
     """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
     this and earlier episodes (statistics), what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,
@@ -244,10 +255,6 @@ class ReptileConfig:
 MetaLearnerConfig = Annotated[MAMLConfig | FOMAMLConfig | IMAMLConfig | ReptileConfig, Field(discriminator="name")]
 META_LEARNERS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(MetaLearnerConfig)[0])}
 """Name of a meta-learner → class of its settings."""
-FORMER_NAMES = {"implicit_fomaml": "imaml"}
-"""What users of the predecessor call a meta-learner → its name."""
-FORMER_BAG = {"learn_inner_lr", "rate_lr", "multi_step_loss", "proximal", "solver_steps"}
-"""What was stored and sent for every meta-learner before each had settings of its own."""
 
 
 @config
@@ -286,25 +293,8 @@ class MetaConfig(_Scheduled):
     @model_validator(mode="before")
     @classmethod
     def _gathered(cls, data: Any) -> Any:
-        return _with_learner(data) if isinstance(data, Mapping) else data
-
-
-def _with_learner(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain settings with the meta-learner's own, which may stand among them (`method: imaml`), under `learner`."""
-    rest = dict(data)
-    chosen = rest.pop("learner", {})
-    if isinstance(chosen, str):
-        chosen = {"name": chosen}
-    elif not isinstance(chosen, Mapping):
-        return dict(data)
-    known = {field.name for cls in META_LEARNERS.values() for field in fields(cls)}
-    known -= {"name", *(field.name for field in fields(MetaConfig))}
-    own = {name: rest.pop(name) for name in known & rest.keys()}
-    name = str(rest.pop("method", chosen.get("name", "maml")))
-    name = FORMER_NAMES.get(name, name)
-    if own.keys() >= FORMER_BAG and name in META_LEARNERS:
-        own = {key: value for key, value in own.items() if hasattr(META_LEARNERS[name], key)}
-    return rest | {"learner": {**chosen, **own, "name": name}}
+        taken = {field.name for field in fields(cls)}
+        return with_learner(data, META_LEARNERS, taken) if isinstance(data, Mapping) else data
 
 
 @config

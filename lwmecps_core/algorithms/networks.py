@@ -188,7 +188,7 @@ def depth(name: str) -> int | None:
     layer = name.rpartition(".")[0].rpartition(".")[2]
     if layer.startswith("hidden"):
         return int(layer.removeprefix("hidden"))
-    return {"gru_input": 0, "gru_state": 0, "row": 0, "mix": 1}.get(layer)
+    return {"gru_input": 0, "gru_state": 0, "lstm_input": 0, "lstm_state": 0, "row": 0, "mix": 1}.get(layer)
 
 
 @dataclass(frozen=True)

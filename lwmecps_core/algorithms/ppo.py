@@ -1,6 +1,7 @@
 """Proximal policy optimisation with generalised advantages, action masks and discrete or Box actions."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from math import log, pi
 from typing import Literal
 
@@ -42,6 +43,8 @@ class PPO(Forgetful):
         own = self.spec.without([name for name, _ in spec.blocks if name.endswith(CONTEXT)])
         self._momentary = own.obs_size  # a context's blocks come last
         self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
+        # Choices that are no counts are drawn by a logit each.
+        self._drawn = spec if cfg.head == "ordered" else replace(spec, action_entity="global")
 
     @property
     def noise_size(self) -> int:
@@ -50,7 +53,7 @@ class PPO(Forgetful):
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Orthogonal weights; the actor's last layer is small: the first policy is nearly the same everywhere."""
-        actor = self._nets.init_policy(heads.outputs(self.spec), generator)
+        actor = self._nets.init_policy(heads.outputs(self._drawn), generator)
         critic = self._nets.init_value(generator)
         if not self.spec.discrete:
             # A set network's components share one, so that the policy fits clusters of any size.
@@ -63,8 +66,8 @@ class PPO(Forgetful):
     ) -> Acted[Tensor]:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], seen.obs), seen.mask)
-            action = heads.mode(self.spec, choices) if noise is None else heads.sample(choices, noise)
+            choices = heads.log_probs(self._drawn, self._nets.components(params["actor"], seen.obs), seen.mask)
+            action = heads.mode(self._drawn, choices) if noise is None else heads.sample(choices, noise)
             return Acted(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
         mean, log_std = self._gaussian(params, seen.obs)
         action = mean if noise is None else mean + torch.exp(log_std) * heads.normal(noise)
@@ -118,7 +121,7 @@ class PPO(Forgetful):
         """−(clipped surrogate + entropy bonus)."""
         obs, advantage = batch["obs"], batch["advantage"]
         if self.spec.discrete:
-            choices = heads.log_probs(self.spec, self._nets.components(params["actor"], obs), batch["mask"])
+            choices = heads.log_probs(self._drawn, self._nets.components(params["actor"], obs), batch["mask"])
             new_log_prob, entropy = heads.log_prob(choices, batch["action"]), heads.entropy(choices)
         else:
             mean, log_std = self._gaussian(params, obs)

@@ -16,6 +16,18 @@ COMMON = 1 + len(REWARD_TERMS)
 """Of what was told beside an observation: how many numbers come before those of the action."""
 
 
+def told(spec: EnvSpec, first: Tensor, reward_terms: Tensor, action: Tensor) -> Tensor:
+    """What is told beside an observation, `[..., B, E]`: whether an episode begins, and of the interval before the
+    reward's terms and the action. Counts of replicas are shares of the most, other choices one-hot.
+    """
+    if spec.discrete:
+        n = heads.choices(spec)
+        action = action / (n - 1) if heads.ordinal(spec) else F.one_hot(action.long(), n).flatten(-2)
+    before = torch.cat([reward_terms, action.to(reward_terms.dtype)], -1)
+    begins = first.unsqueeze(-1)
+    return torch.cat([begins.to(before.dtype), before.masked_fill(begins, 0.0)], -1)
+
+
 @dataclass(frozen=True)
 class Recurrence:
     """A unit of `size` numbers for each deployment, all with the same weights (`rows`), or one for everything.
@@ -61,22 +73,21 @@ class Recurrence:
         return net | {"gru_state.weight": torch.cat(blocks, -1)}
 
     def told(self, first: Tensor, reward_terms: Tensor, action: Tensor) -> Tensor:
-        """What is told beside an observation, `[..., B, E]`: whether an episode begins, and of the interval before the
-        reward's terms and the action. Counts of replicas are shares of the most, other choices one-hot.
-        """
-        if self.spec.discrete:
-            n = heads.choices(self.spec)
-            action = action / (n - 1) if heads.ordinal(self.spec) else F.one_hot(action.long(), n).flatten(-2)
-        before = torch.cat([reward_terms, action.to(reward_terms.dtype)], -1)
-        begins = first.unsqueeze(-1)
-        return torch.cat([begins.to(before.dtype), before.masked_fill(begins, 0.0)], -1)
+        """See `told`."""
+        return told(self.spec, first, reward_terms, action)
 
     def step(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What is remembered after one interval: `[..., B, O]`, `[..., B, E]`, `[..., B, units, size]` → the last's
         shape.
         """
         inputs = self._inputs(net, obs, told).flatten(-3, -2)
-        return gru.step(inputs, net["gru_state.weight"], state.flatten(-3, -2)).reshape(state.shape)
+        # What a unit remembers lies in [−1, 1]; who sends us more, or infinity, must not get NaN for an answer.
+        before = state.clamp(-1.0, 1.0).flatten(-3, -2)
+        return gru.step(inputs, net["gru_state.weight"], before).reshape(state.shape)
+
+    def shown(self, state: Tensor) -> Tensor:
+        """What the networks see of what is remembered: all of it."""
+        return state
 
     def unrolled(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What is remembered after each of T intervals from `state` `[..., B, units, size]` on.

@@ -10,6 +10,7 @@ from torch import Tensor
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import replay
 from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.recurrence import Recurrence
@@ -19,6 +20,7 @@ from lwmecps_core.specs import EnvSpec
 
 STATE = "state"
 """What the policy's memory is called."""
+Cell = Recurrence | Lstm
 
 
 class RecurrentPPO:
@@ -39,7 +41,8 @@ class RecurrentPPO:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
         rows = Architecture(spec, cfg.hidden_size, cfg.network).rows
-        self._memory = Recurrence(spec, cfg.hidden_size[-1], rows)
+        size = cfg.hidden_size[-1]
+        self._memory: Cell = Lstm(spec, cfg.cell_size or size) if cfg.cell == "lstm" else Recurrence(spec, size, rows)
         self._ppo = PPO(cfg, self._memory.widened)
 
     @property
@@ -61,9 +64,9 @@ class RecurrentPPO:
     ) -> Acted[Tensor]:
         """As PPO does, once what is seen has been taken in; stores `log_prob` and `first`."""
         told = self._memory.told(seen.first, seen.reward_terms, seen.action)
-        # What a unit remembers lies in [−1, 1]; who sends us more, or infinity, must not get NaN for an answer.
-        state = self._memory.step(params["actor"], seen.obs, told, memory[STATE].clamp(-1.0, 1.0))
-        out = self._ppo.act(params, extra, {}, replace(seen, obs=_beside(seen.obs, state)), noise)
+        state = self._memory.step(params["actor"], seen.obs, told, memory[STATE])
+        beside = _beside(seen.obs, self._memory.shown(state))
+        out = self._ppo.act(params, extra, {}, replace(seen, obs=beside), noise)
         return replace(out, extras={**out.extras, "first": seen.first.to(seen.obs.dtype)}, memory={STATE: state})
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
@@ -110,7 +113,7 @@ class RecurrentPPO:
 
     def _seen(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What a group's network sees in each interval of sequences, flat: `[..., B, T, O]` → `[..., B·T, O′]`."""
-        return _beside(obs, self._memory.unrolled(net, obs, told, state)).flatten(-3, -2)
+        return _beside(obs, self._memory.shown(self._memory.unrolled(net, obs, told, state))).flatten(-3, -2)
 
     def _told(self, data: Batch) -> Tensor:
         """What was told beside each frame of a stacked rollout, `[..., T+1, B, E]`, as `act` was told it."""

@@ -11,7 +11,20 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
-from services.cli import acting, contexts, demo, doctor, imports, policies, run_commands, runs, tasks, tokens, up
+from services.cli import (
+    acting,
+    contexts,
+    demo,
+    doctor,
+    imports,
+    policies,
+    policy_import,
+    run_commands,
+    runs,
+    tasks,
+    tokens,
+    up,
+)
 from services.cli.clients import Addresses, Clients
 from services.cli.following import RunFailed
 from services.cli.help import PlainHelp
@@ -78,6 +91,7 @@ def root(
 
 for part in (up.app, doctor.app, demo.app, run_commands.app, acting.app, runs.app):
     app.registered_commands.extend(part.registered_commands)
+policies.app.registered_commands.extend(policy_import.app.registered_commands)
 app.add_typer(tasks.app, name="task")
 app.add_typer(imports.app, name="import")
 app.add_typer(policies.app, name="policies")

@@ -9,11 +9,11 @@ import typer
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.former import FORMER_NAMES
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.reading import read_mapping
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import (
-    FORMER_NAMES,
     META_LEARNERS,
     RECORDED,
     WARMUP_ONLY,
@@ -28,7 +28,7 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.files import TaskFile, read_task_file
 from lwmecps_core.tasks.predecessor import DRAWN, is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
-from services.cli import render
+from services.cli import profiles, render
 from services.cli.clients import Clients, start
 from services.cli.following import follow, report
 from services.cli.loads import checked, tell_notes
@@ -57,6 +57,8 @@ class RunOptions:
     """YAML file of settings, `algorithm:` among them; options override it."""
     detach: bool = False
     """Print the run and don't wait for it."""
+    profile: bool = False
+    """Find out where the learner's time goes: write RUN.prof here and print the ten dearest functions."""
 
 
 @config
@@ -166,11 +168,18 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
         _add_tasks(clients, request, body, source)
+    if options.profile:
+        profiles.ask(request, options.detach)
     run = start(clients, request)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
-    else:
-        report(clients, follow(clients, run.id, bars=not as_json), as_json)
+        return
+    ended = follow(clients, run.id, bars=not as_json)
+    try:
+        report(clients, ended, as_json)
+    finally:
+        if options.profile:
+            profiles.tell(clients, run.id)
 
 
 def _read_settings(path: Path | None) -> tuple[dict[str, Any], TaskFile | None]:

@@ -28,6 +28,7 @@ from services.learner_service.inference.service import inference_service
 from services.learner_service.keda.follower import Followers
 from services.learner_service.keda.scaler import keda_service
 from services.learner_service.loops import LOOPS
+from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
 from services.learner_service.run_pool import RunPool
@@ -51,6 +52,7 @@ def main() -> None:
         sessions=Caller(settings.env, EnvServiceStub(env_channel)),  # type: ignore[no-untyped-call]
     )
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
+    profiles = Profiles(settings.work_directory / "profiles")
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
@@ -59,10 +61,11 @@ def main() -> None:
         pace=Pace(
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps
         ),
+        profiles=profiles,
     )
     pool = RunPool(workshop, settings.slots)
     policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
-    servicer = LearnerRpc(registry, policies, pool.nudge)
+    servicer = LearnerRpc(registry, policies, pool.nudge, profiles)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )

@@ -41,6 +41,8 @@ class Job:
     run_id: str
     token: int
     spec: RunSpec
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What its creator wrote on it."""
 
 
 @dataclass(frozen=True)

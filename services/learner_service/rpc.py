@@ -14,7 +14,7 @@ import grpc
 
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import EvaluateConfig, TransferConfig
@@ -29,6 +29,7 @@ from services.common.run_spec import RunSpec
 from services.learner_service.acting import Before, LoadedPolicies
 from services.learner_service.backends import backend_of, check_backend
 from services.learner_service.jobs import check_source
+from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 
 NO_DEADLINE_S = 1e8
@@ -38,8 +39,15 @@ WAITING = 16
 class LearnerRpc(LearnerServiceServicer):
     """The servicer; `run_created` is called after a run was created."""
 
-    def __init__(self, registry: RegistryClient, policies: LoadedPolicies, run_created: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        registry: RegistryClient,
+        policies: LoadedPolicies,
+        run_created: Callable[[], None],
+        profiles: Profiles | None = None,
+    ) -> None:
         self._registry, self._policies, self._run_created = registry, policies, run_created
+        self._profiles = profiles
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start training from nothing."""
@@ -89,6 +97,14 @@ class LearnerRpc(LearnerServiceServicer):
         if trace is not None:
             results.trace.CopyFrom(trace)
         return results
+
+    def GetProfile(self, request: pb.GetProfileRequest, context: grpc.ServicerContext) -> pb.GetProfileResponse:
+        """Where the time of a run went that this learner worked on."""
+        if self._profiles is None:
+            raise NotFound("profile", request.run_id)
+        file, content, lines = self._profiles.read(request.run_id)
+        told = [pb.ProfileLine(function=x.function, calls=x.calls, own_s=x.own_s, total_s=x.total_s) for x in lines]
+        return pb.GetProfileResponse(file=file, content=content, lines=told)
 
     def Act(self, request: pb.ActRequest, context: grpc.ServicerContext) -> pb.ActResponse:
         """Choose actions."""

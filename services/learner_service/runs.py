@@ -8,7 +8,7 @@ because another learner owns the run by then.
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -30,6 +30,7 @@ from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source
+from services.learner_service.profiles import Profiles
 from services.learner_service.tracked import tracked_run
 
 log = structlog.get_logger(__name__)
@@ -116,6 +117,8 @@ class Workshop:
     """Who collects, by `backend` of a run's settings (those without one are for the simulator)."""
     make_tracker: Callable[[], Tracker]
     pace: Pace = Pace()
+    profiles: Profiles | None = None
+    """Where runs that ask for it are profiled."""
 
 
 class RunSession:
@@ -168,7 +171,8 @@ class RunSession:
     def _outcome(self) -> tuple[End, str]:
         """Drive the run; how it ends, and the policy it leaves."""
         try:
-            complete = self._drive()
+            with self._shop.profiles.of(self._job) if self._shop.profiles else nullcontext():
+                complete = self._drive()
         except Exception:
             if not self._stop():
                 raise

@@ -32,7 +32,7 @@ class LearnerSettings(ServerSettings):
     slots: Annotated[int, Field(ge=0, le=64)] = 2
     """Runs that are worked on at once; 0: start runs and act only."""
     work_directory: Path = Path("out/learner")
-    """Where trackers write."""
+    """Where trackers write, and profiles of runs."""
     lease_s: Annotated[float, Field(ge=3, le=3600)] = 15.0
     """How long after this learner's last sign of life another one may take its runs."""
     checkpoint_every_s: Positive = 20.0

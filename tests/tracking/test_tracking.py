@@ -62,8 +62,16 @@ def test_the_environment_chooses_the_trackers(
 
 
 def test_an_unknown_tracker_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="tensorboard: unknown tracker; one of jsonl, wandb, none"):
+    with pytest.raises(InvalidInput, match="tensorboard: unknown tracker; one of jsonl, wandb, mlflow, none"):
         make_trackers(tmp_path, "tensorboard")
+
+
+def test_a_tracker_whose_library_is_missing_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lwmecps_core.tracking.find_spec", lambda name: None)
+    with pytest.raises(InvalidInput, match=r"mlflow: not installed: pip install 'lwmecps\[mlflow\]'"):
+        make_trackers(tmp_path, "jsonl,mlflow")
 
 
 def test_wandb_without_a_key_writes_offline_under_the_runs_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

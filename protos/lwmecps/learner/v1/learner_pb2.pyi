@@ -243,6 +243,34 @@ class GetResultsResponse(_message.Message):
     next_page_token: str
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ..., policy: _Optional[_Union[_policy_pb2.Policy, _Mapping]] = ..., rows: _Optional[_Iterable[_Union[_run_pb2.Row, _Mapping]]] = ..., trace: _Optional[_Union[_run_pb2.Trace, _Mapping]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetProfileRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ProfileLine(_message.Message):
+    __slots__ = ("function", "calls", "own_s", "total_s")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    OWN_S_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_S_FIELD_NUMBER: _ClassVar[int]
+    function: str
+    calls: int
+    own_s: float
+    total_s: float
+    def __init__(self, function: _Optional[str] = ..., calls: _Optional[int] = ..., own_s: _Optional[float] = ..., total_s: _Optional[float] = ...) -> None: ...
+
+class GetProfileResponse(_message.Message):
+    __slots__ = ("file", "content", "lines")
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    file: str
+    content: bytes
+    lines: _containers.RepeatedCompositeFieldContainer[ProfileLine]
+    def __init__(self, file: _Optional[str] = ..., content: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[ProfileLine, _Mapping]]] = ...) -> None: ...
+
 class ActRequest(_message.Message):
     __slots__ = ("policy_id", "observation", "mask", "sample", "seed", "env_spec", "memory", "reward_terms", "previous_action", "first")
     class MemoryEntry(_message.Message):

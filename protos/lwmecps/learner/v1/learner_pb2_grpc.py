@@ -70,6 +70,11 @@ class LearnerServiceStub:
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsResponse.FromString,
                 _registered_method=True)
+        self.GetProfile = channel.unary_unary(
+                '/lwmecps.learner.v1.LearnerService/GetProfile',
+                request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.FromString,
+                _registered_method=True)
         self.Act = channel.unary_unary(
                 '/lwmecps.learner.v1.LearnerService/Act',
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActRequest.SerializeToString,
@@ -130,6 +135,13 @@ class LearnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProfile(self, request, context):
+        """Returns where the time of a run went, if it asked for that (`labels`: `lwmecps/profile`) and this learner worked on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Act(self, request, context):
         """Chooses actions with a stored policy.
         """
@@ -174,6 +186,11 @@ def add_LearnerServiceServicer_to_server(servicer, server):
                     servicer.GetResults,
                     request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsRequest.FromString,
                     response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsResponse.SerializeToString,
+            ),
+            'GetProfile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProfile,
+                    request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.FromString,
+                    response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.SerializeToString,
             ),
             'Act': grpc.unary_unary_rpc_method_handler(
                     servicer.Act,
@@ -371,6 +388,33 @@ class LearnerService:
             '/lwmecps.learner.v1.LearnerService/GetResults',
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsRequest.SerializeToString,
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProfile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.learner.v1.LearnerService/GetProfile',
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.SerializeToString,
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.FromString,
             options,
             channel_credentials,
             insecure,

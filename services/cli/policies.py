@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from lwmecps_core.errors import InvalidInput, Violation
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli import render
 from services.cli.files import write_whole
 from services.cli.tasks import Json
+from services.common import weights
 
 app = typer.Typer(help="List stored policies and download their weights.", no_args_is_help=True)
 
@@ -42,18 +42,10 @@ def download(
 ) -> None:
     """Download a policy's weights (safetensors); their SHA-256 is checked."""
     path = to or Path(f"{policy_id}.safetensors")
-    request = pb.DownloadPolicyWeightsRequest(policy_id=policy_id)
-    digest, expected, data = hashlib.sha256(), "", bytearray()
-    for part in ctx.obj.registry.stream("DownloadPolicyWeights", request):
-        if part.WhichOneof("part") == "header":
-            expected = part.header.sha256
-        else:
-            data += part.chunk
-            digest.update(part.chunk)
-    if digest.hexdigest() != expected:
-        raise InvalidInput(policy_id, [Violation("weights", "what arrived has another SHA-256 than the registry says")])
-    write_whole(path, bytes(data))
+    data = weights.download(ctx.obj.registry, policy_id)
+    digest = hashlib.sha256(data).hexdigest()
+    write_whole(path, data)
     if as_json:
-        render.print_json({"policy_id": policy_id, "file": str(path), "size_bytes": len(data), "sha256": expected})
+        render.print_json({"policy_id": policy_id, "file": str(path), "size_bytes": len(data), "sha256": digest})
     else:
         render.console.print(f"{path}  {len(data):,} bytes", highlight=False)

@@ -134,10 +134,12 @@ class Client:
         return _of(run_pb2.Run, self.call(pb.GetRunRequest(run_id=run_id)).run)
 
     def runs(self, state: str = "", kind: str = "") -> Iterator[run_pb2.Run]:
-        """Runs, newest first; of a `state` (`running`) or `kind` (`meta_train`) only."""
+        """Runs, newest first; of a `state` (`running`) or `kind` (`meta_train`) only.
+
+        Raises `ValueError` for a state or kind that there isn't.
+        """
         request = pb.ListRunsRequest(
-            state=run_pb2.RunState.Value(f"RUN_STATE_{(state or 'unspecified').upper()}"),
-            kind=run_pb2.RunKind.Value(f"RUN_KIND_{(kind or 'unspecified').upper()}"),
+            state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=f"RUN_KIND_{(kind or 'unspecified').upper()}"
         )
         return self.pages(request, "runs")
 

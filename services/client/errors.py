@@ -108,7 +108,8 @@ def details(
         status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     except ValueError:  # a proxy answered, with details that contradict its code
         status = None
-    for detail in status.details if status else ():
+    said: Any = status.details if status else ()
+    for detail in said:
         for message in found:
             if detail.Is(message.DESCRIPTOR):
                 detail.Unpack(message)

@@ -7,9 +7,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from protos.lwmecps.common.v1 import tensor_pb2 as pb
 
-DTYPES = {
-    code: np.dtype(name.removeprefix("DTYPE_").lower()).newbyteorder("<") for name, code in pb.Dtype.items() if code
+NAMES = {
+    np.dtype(name.removeprefix("DTYPE_").lower()).newbyteorder("<"): name for name, code in pb.Dtype.items() if code
 }
+"""NumPy's element type → its name in the contract."""
+DTYPES = {pb.Dtype.Value(name): dtype for dtype, name in NAMES.items()}
 """Code of an element type → NumPy's."""
 
 
@@ -17,10 +19,9 @@ def tensor_of(values: ArrayLike, dtype: Any = None) -> pb.Tensor:
     """The message of an array; raises `TypeError` for an element type that can't be sent."""
     array = np.asarray(values, dtype)
     kind = array.dtype.newbyteorder("<")
-    code = next((code for code, known in DTYPES.items() if known == kind), None)
-    if code is None:
-        raise TypeError(f"{array.dtype} can't be sent: {', '.join(d.name for d in DTYPES.values())} can")
-    return pb.Tensor(dtype=code, shape=array.shape, data=array.astype(kind, copy=False).tobytes())
+    if kind not in NAMES:
+        raise TypeError(f"{array.dtype} can't be sent: {', '.join(d.name for d in NAMES)} can")
+    return pb.Tensor(dtype=NAMES[kind], shape=array.shape, data=array.astype(kind, copy=False).tobytes())
 
 
 def array_of(message: pb.Tensor) -> NDArray[Any]:

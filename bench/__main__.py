@@ -32,6 +32,7 @@ BENCHMARKS = (
     "meta_loop",
     "meta_first_order",
     "meta_memory",
+    "startup",
 )
 DEFAULT_OUT = Path(__file__).resolve().parent / "results" / "latest.json"
 

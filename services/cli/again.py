@@ -10,14 +10,14 @@ LOOKED_AT = 20
 
 
 def same_as(clients: Clients, request: pb.CreateTaskRequest) -> str:
-    """The id of a registered task with the same name and content; empty for none among the newest `LOOKED_AT`.
+    """The id of a registered task with the same content, and name if it has one; empty for none among the newest.
 
-    One whose recording is kept beside it is not compared.
+    At most `LOOKED_AT` are compared; one whose recording is kept beside it is not.
     """
     name = request.name or request.spec.name
     listed = clients.registry("ListTasks", pb.ListTasksRequest(name=name, page_size=LOOKED_AT)).tasks
     for outline in listed:
-        if outline.name != name or outline.summary.HasField("recording"):
+        if (name and outline.name != name) or outline.summary.HasField("recording"):
             continue
         if _content(clients.registry("GetTask", pb.GetTaskRequest(task_id=outline.id)).task) == _content(request):
             return str(outline.id)

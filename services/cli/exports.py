@@ -10,8 +10,8 @@ import typer
 from lwmecps_core.errors import InvalidInput, Violation
 from services.cli.clients import Clients
 from services.cli.files import write_whole
+from services.cli.json_option import Json
 from services.cli.render import STATES, console, print_json
-from services.cli.tasks import Json
 
 if TYPE_CHECKING:
     from lwmecps_core.reporting.page import Reported

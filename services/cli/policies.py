@@ -10,7 +10,7 @@ from protos.lwmecps.registry.v1 import policy_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli import render
 from services.cli.files import write_whole
-from services.cli.tasks import Json
+from services.cli.json_option import Json
 from services.common import weights
 
 app = typer.Typer(help="List, import, export and delete stored policies.", no_args_is_help=True)

@@ -11,7 +11,7 @@ from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.following import follow, report
-from services.cli.tasks import Json
+from services.cli.json_option import Json
 from services.common import convert
 
 app = typer.Typer()

@@ -17,6 +17,7 @@ from protos.lwmecps.registry.v1 import recording_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.again import same_as
 from services.cli.clients import Clients
+from services.cli.json_option import Json
 from services.cli.loads import checked, only
 from services.cli.render import console, errors, plain, print_json, table, tell
 from services.common import convert, recordings
@@ -27,7 +28,6 @@ DISCOVERED = """\
 # `deployments.cpu_time_ms`, `workload` and `objective`. Nothing is changed until `kubernetes.manage` is true.
 """
 KINDS = {number: name.removeprefix("TASK_KIND_").lower() for name, number in recording_pb2.TaskKind.items()}
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 
 @app.command()

@@ -54,9 +54,10 @@ def import_(
     """Store a policy that was made elsewhere; nothing is unpickled, and what doesn't fit its own record is refused."""
     from lwmecps_core import fits, policy  # PyTorch, which few commands need
 
-    made = policy.from_bytes(file.read_bytes(), str(file))
+    data = file.read_bytes()
+    made = policy.from_bytes(data, str(file))
     fits.bound(made, made.env_spec, str(file), "weights")
-    stored = weights.store(ctx.obj.registry, made, name or file.stem)
+    stored = weights.store(ctx.obj.registry, made, data, name or file.stem)
     if as_json:
         render.print_json(render.plain(stored))
     else:

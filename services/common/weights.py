@@ -33,14 +33,11 @@ def download(registry: Caller, policy_id: str) -> bytes:
     return bytes(data)
 
 
-def store(registry: Caller, policy: "PolicyData", name: str) -> policy_pb2.Policy:
-    """Register a policy that was made elsewhere, and upload its weights; what is stored has them.
+def store(registry: Caller, policy: "PolicyData", data: bytes, name: str) -> policy_pb2.Policy:
+    """Register a policy that was made elsewhere, whose file is `data`, and upload that as it is.
 
     Raises `InvalidInput` for a name or weights that the registry does not take.
     """
-    from lwmecps_core.policy import to_bytes  # PyTorch, which those who only download don't need
-
-    data = to_bytes(policy)
     request = pb.CreatePolicyRequest(
         name=name,
         algorithm=convert.algorithm_to_message(policy.algorithm),

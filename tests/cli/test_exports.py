@@ -54,8 +54,7 @@ def _measured(stub: TaskRegistryServiceStub, task: str, label: str = "mine", pol
     spec.policy_id = policy
     run = stub.CreateRun(pb.CreateRunRequest(spec=spec)).run
     lease = Duration(seconds=60)
-    held = stub.ClaimRun(pb.ClaimRunRequest(learner_id="l", lease_duration=lease)).run
-    token = held.lease.token
+    token = stub.ClaimRun(pb.ClaimRunRequest(learner_id="l", lease_duration=lease)).lease.token
     rows = [
         run_pb2.Row(task=t, method=label, inner_steps=k, episode=1, reward=-9.0 + k + i)
         for k in (0, 1)

@@ -13,7 +13,7 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.face.policies import ActingPolicy, load_policy
-from lwmecps_core.policy import PolicyData
+from lwmecps_core.policy import PolicyData, to_bytes
 from lwmecps_core.run_config import PPOConfig
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
@@ -45,10 +45,9 @@ class System:
         """The id of a stored policy for `make_task`."""
         cfg, spec = PPOConfig(context=context), env_spec(make_task())  # type: ignore[arg-type]
         params, extra = algorithms.make(cfg, spec).init(torch.Generator().manual_seed(1))
-        made = weights.store(
-            Caller(self.registry.address, self.registry.stub), PolicyData(cfg, spec, params, extra), "p"
-        )
-        return made.id
+        policy = PolicyData(cfg, spec, params, extra)
+        registry = Caller(self.registry.address, self.registry.stub)
+        return weights.store(registry, policy, to_bytes(policy), "p").id
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ def when_imported(name: str, do: Callable[[], object]) -> None:
     if name in sys.modules:
         do()
     else:
-        sys.meta_path.insert(0, _Arrival(name, do))
+        sys.meta_path.insert(0, _ImportWatch(name, do))
 
 
-class _Arrival(MetaPathFinder):
+class _ImportWatch(MetaPathFinder):
     """Lets the others find a module, and has something done once it has run."""
 
     def __init__(self, name: str, do: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.face.outcome import RunOutcome
 from lwmecps_core.face.policies import ActingPolicy, load_policy
-from lwmecps_core.face.shown import Bar
+from lwmecps_core.face.shown import StepBar
 from lwmecps_core.face.tasks import Tasks, source_of
 from lwmecps_core.kinds import ALIASES, KINDS
 from lwmecps_core.rollout.unroll import LocalCollector
@@ -179,7 +179,7 @@ def _plain(algorithm: Any) -> dict[str, Any]:
 def _run(kind: str, work: LoopWork, label: str, progress: bool | None) -> RunOutcome:
     """Make all steps, behind a bar."""
     rows, metrics, last = [], dict[str, list[tuple[int, float]]](), None
-    with _one_thread(), Bar(label, progress) as bar:
+    with _one_thread(), StepBar(label, progress) as bar:
         for last in steps(work, LocalCollector()):
             bar.show(last)
             rows += [replace(row, method=row.method or label) for row in last.rows]

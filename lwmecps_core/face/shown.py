@@ -11,14 +11,14 @@ NEWEST = ("total_reward", "test_avg_reward", "meta_loss")
 """Metrics that stand behind the bar, where a step has them."""
 
 
-class Bar:
+class StepBar:
     """A bar on standard error; a context manager. `shown` None: on a terminal and in a notebook."""
 
     def __init__(self, label: str, shown: bool | None) -> None:
         visible = (sys.stderr.isatty() or "ipykernel" in sys.modules) if shown is None else shown
         self._bar: Any = tqdm(desc=label, unit="step", disable=not visible)
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> "StepBar":
         return self
 
     def __exit__(self, *_: object) -> None:

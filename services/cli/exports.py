@@ -22,7 +22,7 @@ PICTURES = ("curves", "rewards", "adaptation")
 
 
 @dataclass(frozen=True)
-class Gathered:
+class RunWithResults:
     """A stored run with everything that it has reported; `label` is its own, with its id where several have that."""
 
     run: Any
@@ -72,12 +72,12 @@ def report(
     _tell([str(to)], as_json)
 
 
-def gather(clients: Clients, run_ids: Sequence[str]) -> list[Gathered]:
+def gather(clients: Clients, run_ids: Sequence[str]) -> list[RunWithResults]:
     """Runs with their rows and metrics; raises `NotFound` for an unknown one."""
     from protos.lwmecps.registry.v1 import registry_pb2 as pb
     from services.common import convert
 
-    found: list[Gathered] = []
+    found: list[RunWithResults] = []
     labels: dict[str, int] = {}
     for run_id in dict.fromkeys(run_ids):
         run = clients.registry("GetRun", pb.GetRunRequest(run_id=run_id)).run
@@ -88,18 +88,18 @@ def gather(clients: Clients, run_ids: Sequence[str]) -> list[Gathered]:
             metrics.setdefault(point.name, []).append((point.step, point.value))
         label = run.spec.label or convert.kind_from_message(run.spec.kind)
         labels[label] = labels.get(label, 0) + 1
-        found.append(Gathered(run, label, tuple(convert.row_from_message(row) for row in rows), metrics))
+        found.append(RunWithResults(run, label, tuple(convert.row_from_message(row) for row in rows), metrics))
     return [_told_apart(one) if labels[one.label] > 1 else one for one in found]
 
 
-def _told_apart(one: Gathered) -> Gathered:
+def _told_apart(one: RunWithResults) -> RunWithResults:
     """A run whose label others have too."""
     label = f"{one.label} ({one.run.id})"
     rows = tuple(replace(row, method=label if row.method == one.label else row.method) for row in one.rows)
     return replace(one, label=label, rows=rows)
 
 
-def _reported(one: Gathered) -> "Reported":
+def _reported(one: RunWithResults) -> "Reported":
     from lwmecps_core.reporting.page import Reported
     from services.common import convert
 

@@ -9,7 +9,7 @@ from typer.main import get_command_from_info, get_group_from_info
 from typer.models import TyperInfo
 
 
-class Part(NamedTuple):
+class LazyPart(NamedTuple):
     """Where a command, or a group of them, is, and its sentence in the help; `app` is the Typer application there."""
 
     module: str
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 class LazyCommands(Mapping[str, Any]):
     """Commands by name; one is made when it is asked for."""
 
-    def __init__(self, parts: Mapping[str, Part]) -> None:
+    def __init__(self, parts: Mapping[str, LazyPart]) -> None:
         self._parts, self._made = parts, dict[str, Any]()
 
     def __getitem__(self, name: str) -> Any:
@@ -36,7 +36,7 @@ class LazyCommands(Mapping[str, Any]):
         return len(self._parts)
 
 
-def _command(name: str, part: Part) -> Any:
+def _command(name: str, part: LazyPart) -> Any:
     from services.cli.help import PlainHelp
 
     app: typer.Typer = getattr(import_module(part.module), part.app)

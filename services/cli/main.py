@@ -13,61 +13,63 @@ from typer.core import TyperGroup
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from services.cli.clients import Addresses, Clients
 from services.cli.ending import CommandFailed
-from services.cli.lazy import LazyCommands, Part
+from services.cli.lazy import LazyCommands, LazyPart
 from services.common.codes import BAD_INPUT, exit_code, lines
 
-PARTS: Mapping[str, Part] = {
-    "up": Part("services.cli.up", "Start Redis and the three services in this terminal; ctrl-C drains them."),
-    "doctor": Part(
+PARTS: Mapping[str, LazyPart] = {
+    "up": LazyPart("services.cli.up", "Start Redis and the three services in this terminal; ctrl-C drains them."),
+    "doctor": LazyPart(
         "services.cli.doctor",
         "Check services, their dependencies, workers, waiting runs, clocks, versions and Redis, and say what to do.",
     ),
-    "demo": Part(
+    "demo": LazyPart(
         "services.cli.demo",
         "Start the system, train, act on clusters never seen, adapt in 5 gradient steps, and print the comparison.",
     ),
-    "train": Part("services.cli.run_commands", "Train one policy from nothing, on one task or on many (multi-task)."),
-    "meta-train": Part(
+    "train": LazyPart(
+        "services.cli.run_commands", "Train one policy from nothing, on one task or on many (multi-task)."
+    ),
+    "meta-train": LazyPart(
         "services.cli.run_commands", "Meta-train a policy that adapts to a new task within a few gradient steps."
     ),
-    "transfer": Part("services.cli.run_commands", "Go on training a stored policy on other tasks."),
-    "adapt": Part(
+    "transfer": LazyPart("services.cli.run_commands", "Go on training a stored policy on other tasks."),
+    "adapt": LazyPart(
         "services.cli.run_commands",
         "Adapt a stored policy to every given task by inner steps, and measure it before and after each.",
     ),
-    "evaluate": Part("services.cli.run_commands", "Measure a stored policy, or a baseline, on every given task."),
-    "act": Part(
+    "evaluate": LazyPart("services.cli.run_commands", "Measure a stored policy, or a baseline, on every given task."),
+    "act": LazyPart(
         "services.cli.acting",
         "Choose placements with a stored policy: for given observations, or step by step on a task.",
     ),
-    "runs": Part(
+    "runs": LazyPart(
         "services.cli.runs",
         "List runs, newest first; or delete runs, or export their results.",
         group=True,
         app="group",
     ),
-    "watch": Part(
+    "watch": LazyPart(
         "services.cli.runs", "Follow a run until it ends: a live progress bar and its newest metrics, then its results."
     ),
-    "pause": Part("services.cli.runs", "Ask a run to pause; its state is kept."),
-    "resume": Part("services.cli.runs", "Let a paused run go on."),
-    "cancel": Part("services.cli.runs", "Ask a run to end."),
-    "plot": Part(
+    "pause": LazyPart("services.cli.runs", "Ask a run to pause; its state is kept."),
+    "resume": LazyPart("services.cli.runs", "Let a paused run go on."),
+    "cancel": LazyPart("services.cli.runs", "Ask a run to end."),
+    "plot": LazyPart(
         "services.cli.exports", "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."
     ),
-    "report": Part(
+    "report": LazyPart(
         "services.cli.exports",
         "Write one HTML file about runs: settings, results with intervals, pictures; it needs nothing beside it.",
     ),
-    "task": Part("services.cli.tasks", "Register tasks and task distributions, and look at them.", group=True),
-    "import": Part(
+    "task": LazyPart("services.cli.tasks", "Register tasks and task distributions, and look at them.", group=True),
+    "import": LazyPart(
         "services.cli.imports",
         "Make tasks of what others publish or measured: load, places and links, clusters.",
         group=True,
     ),
-    "policies": Part("services.cli.policies", "List, import, export and delete stored policies.", group=True),
-    "context": Part("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
-    "token": Part("services.cli.tokens", "Make bearer tokens for the services.", group=True),
+    "policies": LazyPart("services.cli.policies", "List, import, export and delete stored policies.", group=True),
+    "context": LazyPart("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
+    "token": LazyPart("services.cli.tokens", "Make bearer tokens for the services.", group=True),
 }
 """Every command, in the order of the help. The modules are imported when they are called; a test holds the sentences
 against what the commands say of themselves.

@@ -19,7 +19,7 @@ from services.client.errors import (
     NotPermitted,
     Unreachable,
 )
-from services.client.session import ClientSession, Shown
+from services.client.session import ClientSession, SessionShown
 from services.client.tensors import array_of, tensor_of
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "FieldViolation",
     "NotPermitted",
     "NothingThere",
-    "Shown",
+    "SessionShown",
     "Unreachable",
     "array_of",
     "tensor_of",

@@ -18,7 +18,7 @@ REWARD = "reward_"
 
 
 @dataclass(frozen=True)
-class Shown:
+class SessionShown:
     """What B environments show: obs `[B, O]`, mask `[B, M]`; after a step also reward, terminated, truncated `[B]`, and
     info, name → `[B]`.
     """
@@ -55,12 +55,12 @@ class ClientSession:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def reset(self, seed: int | None = None) -> Shown:
+    def reset(self, seed: int | None = None) -> SessionShown:
         """Begin a new episode; what a policy remembers of the cluster is kept."""
         self._before = {"memory": self._before["memory"]} if "memory" in self._before else {}
         return self._shown(self._call(pb.ResetSessionRequest(session_id=self.id, seed=seed)).transition)
 
-    def step(self, action: Any) -> Shown:
+    def step(self, action: Any) -> SessionShown:
         """One control interval under an action `[B, A]`."""
         sent = action if isinstance(action, tensor_pb2.Tensor) else tensor_of(action)
         request = pb.StepSessionRequest(session_id=self.id, action=sent, with_info=True)
@@ -88,11 +88,11 @@ class ClientSession:
         """End the session."""
         self._call(pb.CloseSessionRequest(session_id=self.id))
 
-    def _shown(self, seen: pb.Transition) -> Shown:
+    def _shown(self, seen: pb.Transition) -> SessionShown:
         self._seen = seen
         given = {name: array_of(getattr(seen, name)) if seen.HasField(name) else None for name in _OPTIONAL}
         info = dict(zip(self.info_keys, array_of(seen.info), strict=True)) if seen.HasField("info") else {}
-        return Shown(array_of(seen.observation), array_of(seen.mask), **given, info=info)
+        return SessionShown(array_of(seen.observation), array_of(seen.mask), **given, info=info)
 
 
 _OPTIONAL = ("reward", "terminated", "truncated")

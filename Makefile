@@ -84,6 +84,10 @@ protos: $(READY) ## Generate Python from the contracts, and write what settings 
 	$(BIN)/python scripts/explain_settings.py
 	PYTHONPATH=. $(BIN)/python scripts/list_metrics.py
 
+.PHONY: protos-image
+protos-image: $(READY) ## The contracts as one file, for clients in other languages (examples/node/lwmecps.binpb)
+	$(BIN)/python scripts/generate_protos.py --image examples/node/lwmecps.binpb
+
 .PHONY: fmt
 fmt: $(READY) ## Format, sort imports, and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -34,6 +34,7 @@ BENCHMARKS = (
     "meta_first_order",
     "meta_memory",
     "sb3_vec_env",
+    "startup",
 )
 DEFAULT_OUT = Path(__file__).resolve().parent / "results" / "latest.json"
 

@@ -1,52 +1,37 @@
 """Drive the services from Python: one day on a cluster, placed by a stored policy.
 
-`python examples/client.py POLICY TASK.yaml` opens a session for the task in the env-service, asks the learner-service
-for an action in every control interval, and prints what the cluster shows. TASK.yaml may hold a distribution.
+`python examples/client.py POLICY TASK` opens a session of the env-service for a registered task (`lwmecps task create
+examples/testbed.yaml` registers one), asks the learner-service for an action in every control interval, and prints
+what the cluster shows. It needs `services.client` and nothing else of lwmecps.
 """
 
 import sys
-from pathlib import Path
 
-import grpc
-import numpy as np
-
-from lwmecps_core.acting import REWARD_TERMS
-from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.specs import TaskDistribution
-from lwmecps_core.tasks.families import draw
-from lwmecps_core.tasks.files import load_task
-from protos.lwmecps.env.v1 import env_pb2
-from protos.lwmecps.env.v1.env_pb2_grpc import EnvServiceStub
-from protos.lwmecps.learner.v1 import learner_pb2
-from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceStub
-from services.common import convert
+from services.client import BadInput, CallFailed, Client
 
 
-def main(policy_id: str, file: str, env: str = "127.0.0.1:50052", learner: str = "127.0.0.1:50053") -> None:
-    """Print one line per control interval."""
-    task = load_task(Path(file))
-    if isinstance(task, TaskDistribution):
-        task = draw(task, seed=1)
-    with grpc.insecure_channel(env) as env_channel, grpc.insecure_channel(learner) as learner_channel:
-        envs, learners = EnvServiceStub(env_channel), LearnerServiceStub(learner_channel)
-        session = envs.CreateSession(env_pb2.CreateSessionRequest(task=convert.task_to_message(task)))
-        seen = envs.ResetSession(env_pb2.ResetSessionRequest(session_id=session.session_id)).transition
-        before = {}  # what went before, for policies that remember
-        for step in range(task.horizon):
-            question = learner_pb2.ActRequest(
-                policy_id=policy_id, observation=seen.observation, mask=seen.mask, env_spec=session.env_spec, **before
-            )
-            answer = learners.Act(question)
-            seen = envs.StepSession(
-                env_pb2.StepSessionRequest(session_id=session.session_id, action=answer.action, with_info=True)
-            ).transition
-            info = dict(zip(session.info_keys, tensor_from_proto(seen.info)[:, 0], strict=True))
-            terms = tensor_to_proto(np.array([[info[key] for key in REWARD_TERMS]], np.float32))
-            before = {"memory": answer.memory, "previous_action": answer.action, "reward_terms": terms}
-            users, replicas, latency = info["users"], info["replicas"], info["latency_ms"]
-            print(f"{step:3}  users {users:5.0f}  replicas {replicas:3.0f}  latency {latency:6.0f} ms")
-        envs.CloseSession(env_pb2.CloseSessionRequest(session_id=session.session_id))
+def main(policy_id: str, task_id: str, **addresses: str) -> None:
+    """Print one line per control interval; `addresses` are those of `Client`, where they aren't the usual ones."""
+    with Client("127.0.0.1", **addresses) as client:
+        task = client.task(task_id)
+        if not task.HasField("spec"):
+            raise SystemExit(f"{task_id} is a way to draw tasks: give the id of a task")
+        with client.session(task.spec) as session:
+            shown = session.reset(seed=1)
+            for step in range(task.spec.horizon):
+                shown = session.step(session.act(policy_id))
+                users, replicas, latency = (shown.info[key][0] for key in ("users", "replicas", "latency_ms"))
+                print(f"{step:3}  users {users:5.0f}  replicas {replicas:3.0f}  latency {latency:6.0f} ms")
+                if shown.over:
+                    break
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if len(sys.argv) < 3 or not all("=" in text for text in sys.argv[3:]):
+        raise SystemExit("usage: client.py POLICY TASK [registry=HOST:PORT] [env=HOST:PORT] [learner=HOST:PORT]")
+    try:
+        main(*sys.argv[1:3], **dict(text.split("=", 1) for text in sys.argv[3:]))
+    except BadInput as error:
+        raise SystemExit("\n".join(f"{v.field}: {v.reason}" for v in error.violations) or str(error)) from None
+    except CallFailed as error:
+        raise SystemExit(str(error)) from None

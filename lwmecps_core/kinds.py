@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 
+ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
+"""Other names of settings, as options, in files and in calls."""
 RunSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
 
 

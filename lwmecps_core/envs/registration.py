@@ -4,13 +4,13 @@ v1 to v4 are four problems. Gymnasium takes `lwmecps-v3` for a revision that `lw
 `lwmecps/v3` is a name to it. The former ids lead to the same entries, and warn no more.
 """
 
-import gymnasium
-
 from lwmecps_core.specs import ALL_ENV_IDS
 
 
 def register() -> None:
     """Register every environment under both of its ids; again does nothing."""
+    import gymnasium  # here, since it is its import that may call this
+
     for env_id in ALL_ENV_IDS:
         name = env_id.replace("-", "/", 1)
         if name not in gymnasium.registry:

@@ -26,8 +26,9 @@ from lwmecps_core.specs import EnvSpec, TaskSpec
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import render
 from services.cli.clients import Clients
+from services.cli.json_option import Json
 from services.cli.memory import WHERE, Keeper, Unforgetting, keeper_of
-from services.cli.tasks import Json, drawn
+from services.cli.tasks import drawn
 from services.common import convert
 from services.common.sessions import SessionEnv
 

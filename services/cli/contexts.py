@@ -10,8 +10,9 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from protos.lwmecps.registry.v1 import memory_pb2 as pb
 from services.cli import render
+from services.cli.json_option import Json
 from services.cli.memory import IN_REGISTRY, WHERE, InFile, InRegistry, place
-from services.cli.tasks import Json, drawn
+from services.cli.tasks import drawn
 
 app = typer.Typer(help="Show, save and load what policies remember of clusters.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name among the memories of the task.", metavar="NAME")]

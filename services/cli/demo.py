@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lwmecps_core.specs import EnvId
-from services.cli.tasks import Json
+from services.cli.json_option import Json
 
 app = typer.Typer()
 

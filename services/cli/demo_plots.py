@@ -8,18 +8,16 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from lwmecps_core.reporting import pictures
+from lwmecps_core.reporting.pictures import Trace
 from lwmecps_core.results import Row
-from lwmecps_core.sim.state import home_node
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.statistics import Summary, paired_difference
 
-Trace = Mapping[str, Sequence[float]]
-"""Name → one value per control interval."""
 LINES = ("context", "context_adapted", "adapted", "multi_task_fine_tuned")
 SINGLE = ("rate_rule_adapted", "hpa_tuned", "scratch_100_episodes")
 REFERENCES = ("oracle", "hpa_calibrated", "rate_rule", "blind")
@@ -87,38 +85,8 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def plot_placement(title: str, task: TaskSpec, days: Mapping[str, Trace], path: Path) -> None:
-    """One day on one cluster under each method of `days` (name → its trace), side by side: load, replicas, latency with
-    its target, and failures, each by deployment and the node where it lives.
-    """
-    panels = (
-        ("rate", "requests/s"),
-        ("ready", "ready replicas"),
-        ("latency_ms", "latency (ms)"),
-        ("failed_share", "failed share"),
-    )
-    figure, grid = plt.subplots(
-        len(panels), len(days), figsize=(6.5 * len(days), 10), sharex=True, sharey="row", layout="constrained"
-    )
-    hours_per_step = task.interval_s * task.workload.speedup / 3600
-    for column, (method, trace) in zip(np.asarray(grid).reshape(len(panels), -1).T, days.items(), strict=True):
-        column[0].set_title(f"{method}: reward {sum(trace['reward']):.1f}")
-        for axes, (name, label) in zip(column, panels, strict=True):
-            for d, deployment in enumerate(task.deployments):
-                values = np.asarray(trace[f"{deployment.name}/{name}"])
-                if name == "latency_ms":
-                    values = np.where(values > 0.0, values, np.nan)  # no requests, no latency
-                node = task.cluster.nodes[home_node(task, d)].name
-                hours = np.arange(values.size) * hours_per_step
-                style = {"drawstyle": "steps-post"} if name == "ready" else {}
-                axes.plot(hours, values, label=f"{deployment.name} at {node}", linewidth=1.2, **style)
-            axes.set_ylabel(label)
-            axes.grid(alpha=0.3)
-        column[2].axhline(task.objective.target_latency_ms, color="black", linestyle="--", linewidth=1, label="target")
-        column[2].set_yscale("log")
-        column[-1].set_xlabel("hours since the episode began")
-    grid.flat[0].legend(fontsize="small")
-    figure.suptitle(title)
-    _save(figure, path)
+    """See `pictures.day`; written as PNG, and as SVG beside it."""
+    pictures.day(title, task, days).save(path.with_suffix(""))
 
 
 def _line(s: Summary) -> str:

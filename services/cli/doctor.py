@@ -14,12 +14,12 @@ from lwmecps_core.errors import LwmecpsError, QueueUnavailable
 from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.cli.clients import Clients
+from services.cli.json_option import Json
 from services.cli.render import console, print_json
-from services.cli.tasks import Json
 from services.common.client import connect
+from services.common.codes import FAILED, UNREACHABLE
 from services.common.health import CLOCK_KEY, DATABASE, REGISTRY, ROLLOUTS, VERSION, VERSION_KEY, WORKERS
 from services.common.settings import ClientSettings, read, without_password
-from services.common.starting import FAILED, UNREACHABLE
 
 app = typer.Typer()
 ANSWER_S = 3.0

@@ -4,11 +4,12 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.clients import Clients
+from services.cli.ending import CommandFailed
 from services.cli.results import summary_table
 from services.common import convert
 
 
-class RunFailed(Exception):
+class RunFailed(CommandFailed):
     """A run ended FAILED or CANCELLED."""
 
 

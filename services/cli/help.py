@@ -5,9 +5,6 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from services.cli.render import tell
-from services.common.settings import without_password
-
 
 class PlainHelp(TyperCommand):
     """A command whose options stand under the titles of their groups, with names in full.
@@ -17,6 +14,9 @@ class PlainHelp(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        from services.cli.render import tell
+        from services.common.settings import without_password
+
         for param in self.get_params(ctx):
             source = ctx.get_parameter_source(param.name)
             if source is not None and source.name == "ENVIRONMENT" and (value := ctx.params[param.name]):

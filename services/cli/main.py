@@ -4,38 +4,98 @@ Exit codes: 0 done · 1 a run or a process failed · 2 wrong usage or input · 3
 refused (not found, wrong state, changed meanwhile, full) · 130 interrupted.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from typer.core import TyperGroup
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
-from services.cli import (
-    acting,
-    contexts,
-    demo,
-    doctor,
-    imports,
-    policies,
-    policy_import,
-    run_commands,
-    runs,
-    tasks,
-    tokens,
-    up,
-)
 from services.cli.clients import Addresses, Clients
-from services.cli.following import RunFailed
-from services.cli.help import PlainHelp
-from services.cli.processes import ProcessFailed
-from services.cli.render import errors
-from services.common.settings import check_address, check_names
-from services.common.starting import BAD_INPUT, FAILED, exit_code, lines
+from services.cli.ending import CommandFailed
+from services.cli.lazy import LazyCommands, LazyPart
+from services.common.codes import BAD_INPUT, exit_code, lines
+
+PARTS: Mapping[str, LazyPart] = {
+    "up": LazyPart(
+        "services.cli.up", "Start Redis, the three services and the gateway in this terminal; ctrl-C drains them."
+    ),
+    "doctor": LazyPart(
+        "services.cli.doctor",
+        "Check services, their dependencies, workers, waiting runs, clocks, versions and Redis, and say what to do.",
+    ),
+    "demo": LazyPart(
+        "services.cli.demo",
+        "Start the system, train, act on clusters never seen, adapt in 5 gradient steps, and print the comparison.",
+    ),
+    "train": LazyPart(
+        "services.cli.run_commands", "Train one policy from nothing, on one task or on many (multi-task)."
+    ),
+    "meta-train": LazyPart(
+        "services.cli.run_commands", "Meta-train a policy that adapts to a new task within a few gradient steps."
+    ),
+    "transfer": LazyPart("services.cli.run_commands", "Go on training a stored policy on other tasks."),
+    "adapt": LazyPart(
+        "services.cli.run_commands",
+        "Adapt a stored policy to every given task by inner steps, and measure it before and after each.",
+    ),
+    "evaluate": LazyPart("services.cli.run_commands", "Measure a stored policy, or a baseline, on every given task."),
+    "act": LazyPart(
+        "services.cli.acting",
+        "Choose placements with a stored policy: for given observations, or step by step on a task.",
+    ),
+    "runs": LazyPart(
+        "services.cli.runs",
+        "List runs, newest first; or delete runs, or export their results.",
+        group=True,
+        app="group",
+    ),
+    "watch": LazyPart(
+        "services.cli.runs", "Follow a run until it ends: a live progress bar and its newest metrics, then its results."
+    ),
+    "pause": LazyPart("services.cli.runs", "Ask a run to pause; its state is kept."),
+    "resume": LazyPart("services.cli.runs", "Let a paused run go on."),
+    "cancel": LazyPart("services.cli.runs", "Ask a run to end."),
+    "plot": LazyPart(
+        "services.cli.exports", "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."
+    ),
+    "report": LazyPart(
+        "services.cli.exports",
+        "Write one HTML file about runs: settings, results with intervals, pictures; it needs nothing beside it.",
+    ),
+    "task": LazyPart("services.cli.tasks", "Register tasks and task distributions, and look at them.", group=True),
+    "import": LazyPart(
+        "services.cli.imports",
+        "Make tasks of what others publish or measured: load, places and links, clusters.",
+        group=True,
+    ),
+    "policies": LazyPart("services.cli.policies", "List, import, export and delete stored policies.", group=True),
+    "context": LazyPart("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
+    "token": LazyPart("services.cli.tokens", "Make bearer tokens for the services.", group=True),
+}
+"""Every command, in the order of the help. The modules are imported when they are called; a test holds the sentences
+against what the commands say of themselves.
+"""
 
 
 class ExplainedErrors(TyperGroup):
-    """Turns the errors that commands raise on purpose, and files that can't be used, into one line and an exit code."""
+    """Turns the errors that commands raise on purpose, and files that can't be used, into one line and an exit code.
+
+    Its commands are those of `PARTS`, none of which is imported for the help.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands: Any = LazyCommands(PARTS)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All names, in the order of the help."""
+        return list(PARTS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a line for each command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, part.sentence) for name, part in PARTS.items()])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -44,9 +104,9 @@ class ExplainedErrors(TyperGroup):
         except LwmecpsError as error:
             _tell(lines(error))
             raise typer.Exit(exit_code(error)) from None
-        except (RunFailed, ProcessFailed) as error:
+        except CommandFailed as error:
             _tell([str(error)])
-            raise typer.Exit(getattr(error, "exit_code", FAILED)) from None
+            raise typer.Exit(error.exit_code) from None
         except OSError as error:
             if error.filename is None:
                 raise
@@ -55,6 +115,10 @@ class ExplainedErrors(TyperGroup):
 
 
 def _tell(texts: list[str]) -> None:
+    from rich.markup import escape
+
+    from services.cli.render import errors
+
     for text in texts:
         errors.print(f"[red]{escape(text)}", soft_wrap=True)
 
@@ -68,6 +132,14 @@ app = typer.Typer(
 )
 
 
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"lwmecps {version('lwmecps')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     ctx: typer.Context,
@@ -78,8 +150,13 @@ def root(
     learner: Annotated[
         str, typer.Option(envvar="LWMECPS_CLI_LEARNER", help="host:port of a learner-service.")
     ] = Addresses.learner,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+    ] = False,
 ) -> None:
     """Meta-learnt placement and scaling of services on edge clusters."""
+    from services.common.settings import check_address, check_names
+
     check_names()
     for option, address in (("--registry", registry), ("--env", env), ("--learner", learner)):
         try:
@@ -88,18 +165,6 @@ def root(
             raise InvalidInput("options", [Violation(option, f"{error}: write it as 127.0.0.1:50051")]) from None
     ctx.obj = Clients(Addresses(registry, env, learner))
 
-
-for part in (up.app, doctor.app, demo.app, run_commands.app, acting.app, runs.app):
-    app.registered_commands.extend(part.registered_commands)
-policies.app.registered_commands.extend(policy_import.app.registered_commands)
-app.add_typer(tasks.app, name="task")
-app.add_typer(imports.app, name="import")
-app.add_typer(policies.app, name="policies")
-app.add_typer(contexts.app, name="context")
-app.add_typer(tokens.app, name="token")
-for part in (app, tasks.app, imports.app, policies.app, contexts.app, tokens.app):
-    for command in part.registered_commands:
-        command.cls = PlainHelp
 
 if __name__ == "__main__":
     app()

@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from lwmecps_core.config import settings_of
+from lwmecps_core.kinds import ALIASES
 
-ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
-"""Other names of settings, as options and in files."""
 PLAIN = (int, float, bool, str, Path)
 Given = dict[str, dict[str, Any]]
 """Section title → field → value, for the options that were on the command line."""

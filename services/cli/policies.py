@@ -1,4 +1,4 @@
-"""`lwmecps policies list | download`: what was learnt."""
+"""`lwmecps policies`: what was learnt."""
 
 import hashlib
 from pathlib import Path
@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from lwmecps_core.errors import InvalidInput, Violation
+from protos.lwmecps.registry.v1 import policy_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli import render
 from services.cli.files import write_whole
-from services.cli.tasks import Json
+from services.cli.json_option import Json
+from services.common import weights
 
-app = typer.Typer(help="List stored policies and download their weights.", no_args_is_help=True)
+app = typer.Typer(help="List, import, export and delete stored policies.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -34,26 +35,49 @@ def list_(
 
 
 @app.command()
+def delete(
+    ctx: typer.Context, policy_ids: Annotated[list[str], typer.Argument(help="Ids of policies.", metavar="POLICY...")]
+) -> None:
+    """Remove policies and their weights; refused while an unfinished run starts from one or makes it."""
+    for policy_id in policy_ids:
+        ctx.obj.registry("DeletePolicy", policy_pb2.DeletePolicyRequest(policy_id=policy_id))
+        render.console.print(f"{policy_id} deleted", highlight=False)
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A policy's file (safetensors).")],
+    name: Annotated[str, typer.Option(help="Its name; default the file's.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Store a policy that was made elsewhere; nothing is unpickled, and what doesn't fit its own record is refused."""
+    from lwmecps_core import fits, policy  # PyTorch, which few commands need
+
+    data = file.read_bytes()
+    made = policy.from_bytes(data, str(file))
+    fits.bound(made, made.env_spec, str(file), "weights")
+    stored = weights.store(ctx.obj.registry, made, data, name or file.stem)
+    if as_json:
+        render.print_json(render.plain(stored))
+    else:
+        render.console.print(f"{stored.id}  {stored.name}", highlight=False)
+
+
+@app.command("export")
+@app.command()
 def download(
     ctx: typer.Context,
     policy_id: str,
     to: Annotated[Path | None, typer.Option(help="File to write; default POLICY_ID.safetensors.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Download a policy's weights (safetensors); their SHA-256 is checked."""
+    """Write a policy's file (safetensors); its SHA-256 is checked."""
     path = to or Path(f"{policy_id}.safetensors")
-    request = pb.DownloadPolicyWeightsRequest(policy_id=policy_id)
-    digest, expected, data = hashlib.sha256(), "", bytearray()
-    for part in ctx.obj.registry.stream("DownloadPolicyWeights", request):
-        if part.WhichOneof("part") == "header":
-            expected = part.header.sha256
-        else:
-            data += part.chunk
-            digest.update(part.chunk)
-    if digest.hexdigest() != expected:
-        raise InvalidInput(policy_id, [Violation("weights", "what arrived has another SHA-256 than the registry says")])
-    write_whole(path, bytes(data))
+    data = weights.download(ctx.obj.registry, policy_id)
+    digest = hashlib.sha256(data).hexdigest()
+    write_whole(path, data)
     if as_json:
-        render.print_json({"policy_id": policy_id, "file": str(path), "size_bytes": len(data), "sha256": expected})
+        render.print_json({"policy_id": policy_id, "file": str(path), "size_bytes": len(data), "sha256": digest})
     else:
         render.console.print(f"{path}  {len(data):,} bytes", highlight=False)

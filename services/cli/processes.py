@@ -10,17 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.ending import CommandFailed
 from services.common.children import tied
-from services.common.starting import BAD_INPUT, FAILED, UNREACHABLE
+from services.common.codes import BAD_INPUT, FAILED, UNREACHABLE
 
 DRAIN_S = 15.0
 """How long a process may take to finish its work after SIGTERM before it is killed."""
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(CommandFailed):
     """A child process ended by itself; the message ends with the last lines of its log.
 
-    `exit_code` is its own where that says why: wrong settings, or something that can't be reached (see `starting`).
+    `exit_code` is its own where that says why: wrong settings, or something that can't be reached (see `codes`).
     """
 
     def __init__(self, message: str, exit_code: int = FAILED) -> None:

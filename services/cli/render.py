@@ -14,10 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from lwmecps_core.rollout.tensor_codec import tensor_from_proto
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.registry.v1 import run_pb2
-from services.common import convert
 
 STATES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
 ENDED = frozenset({run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED})
@@ -53,6 +51,8 @@ def plain(message: Message) -> dict[str, Any]:
 
 def _with_numbers(message: Message, data: Any) -> Any:
     if isinstance(message, tensor_pb2.Tensor):
+        from lwmecps_core.rollout.tensor_codec import tensor_from_proto  # NumPy, which few answers need
+
         return tensor_from_proto(message, "tensor").tolist()
     if not isinstance(data, dict):  # a time is a text
         return data
@@ -87,6 +87,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
     """Runs, one line each."""
+    from services.common import convert
+
     columns = ("id", "kind", "label", "state", "step", "policy", "created")
     return table(
         "runs",
@@ -149,6 +151,8 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
+        from services.common import convert
+
         running = run.state == run_pb2.RUN_STATE_RUNNING
         (self._running.add if running else self._running.discard)(run.id)
         if self._lines and not (run.state == run_pb2.RUN_STATE_PENDING and self._running):

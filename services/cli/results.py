@@ -4,30 +4,15 @@ import csv
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from math import isfinite
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from lwmecps_core.reporting.texts import COLUMNS, cells, signed
 from lwmecps_core.results import Row
 from lwmecps_core.statistics import Key, Summary, paired_difference, share_of_gap, summarise
 
-COLUMNS = (
-    "steps",
-    "episode",
-    "reward",
-    "before",
-    "latency ms",
-    "p95 ms",
-    "replicas",
-    "SLA miss",
-    "moves",
-    "load corr.",
-    "env steps",
-    "s",
-)
-"""`before` is the mean reward of the episodes that the cluster had had before."""
 FLAGSHIP = ("context", 0, 1)
 """What the demo's table compares everything with: a policy in its first episode on a cluster."""
 
@@ -54,9 +39,9 @@ def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Table
     """The table that the demo prints; the fifth column is the paired advantage of `FLAGSHIP`."""
     table = _table("held-out tasks", rows, (*COLUMNS[:3], "context(1) −", *COLUMNS[3:]))
     for s in summaries:
-        cells = _cells(s)
+        line = cells(s)
         style = "bold green" if key_of(s) == FLAGSHIP else ""
-        table.add_row(*cells[:4], _advantage(rows, s), *cells[4:], style=style)
+        table.add_row(*line[:4], _advantage(rows, s), *line[4:], style=style)
     return table
 
 
@@ -64,7 +49,7 @@ def summary_table(rows: Sequence[Row]) -> Table:
     """Means over the tasks of a run, one line per method and number of inner steps."""
     table = _table("tasks", rows, COLUMNS)
     for s in summarise(rows):
-        table.add_row(*_cells(s))
+        table.add_row(*cells(s))
     return table
 
 
@@ -89,29 +74,7 @@ def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
     return table
 
 
-def _cells(s: Summary) -> tuple[str, ...]:
-    """The method, then a cell for each of `COLUMNS`."""
-    interval95 = f" ± {s.reward_ci95:.2f}" if isfinite(s.reward_ci95) else ""
-    return (
-        s.method,
-        str(s.inner_steps),
-        str(s.episode),
-        f"{s.reward_mean:.2f}{interval95}",
-        "" if s.support_reward_mean is None else f"{s.support_reward_mean:.1f}",
-        f"{s.latency_mean_ms:.0f}",
-        f"{s.latency_p95_ms:.0f}",
-        f"{s.replicas_mean:.1f}",
-        f"{100 * s.sla_miss_share:.1f} %",
-        f"{s.moves_mean:.2f}",
-        f"{s.load_correlation:.2f}",
-        f"{s.env_steps:,}",
-        f"{s.wall_s:.2f}",
-    )
-
-
 def _advantage(rows: Sequence[Row], s: Summary) -> str:
     if key_of(s) == FLAGSHIP:
         return ""
-    difference = paired_difference(rows, FLAGSHIP, key_of(s))
-    star = "*" if difference.excludes_zero else " "
-    return f"{difference.mean:+.2f} ± {difference.ci95:.2f}{star}"
+    return signed(paired_difference(rows, FLAGSHIP, key_of(s)))

@@ -31,9 +31,10 @@ from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import profiles, render
 from services.cli.clients import Clients, start
 from services.cli.following import follow, report
+from services.cli.json_option import Json
 from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, by_known_names, with_options
-from services.cli.tasks import Json, register, resolve
+from services.cli.tasks import register, resolve
 from services.common import convert
 
 app = typer.Typer()

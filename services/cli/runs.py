@@ -1,15 +1,17 @@
 """`lwmecps runs | watch | pause | resume | cancel`: what is being done, and how far it is."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.following import follow, report
-from services.cli.tasks import Json
+from services.cli.json_option import Json
 from services.common import convert
 
 app = typer.Typer()
@@ -20,14 +22,19 @@ else:
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 
 
-@app.command()
+group = typer.Typer(invoke_without_command=True)
+
+
+@group.callback()
 def runs(
     ctx: typer.Context,
     state: Annotated[State | None, typer.Option(help="Only runs in this state.")] = None,
     kind: Annotated[Kind | None, typer.Option(help="Only runs of this kind.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first; or delete runs, or export their results."""
+    if ctx.invoked_subcommand:
+        return
     request = pb.ListRunsRequest(
         state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=convert.kind_to_message(kind) if kind else None
     )
@@ -36,6 +43,35 @@ def runs(
         render.print_json([render.plain(run) for run in found])
     else:
         render.console.print(render.runs_table(found))
+
+
+@group.command()
+def delete(
+    ctx: typer.Context, run_ids: Annotated[list[str], typer.Argument(help="Ids of runs.", metavar="RUN...")]
+) -> None:
+    """Remove runs that have ended, with all that they reported; policies that they made stay."""
+    for run_id in run_ids:
+        ctx.obj.registry("DeleteRun", run_pb2.DeleteRunRequest(run_id=run_id))
+        render.console.print(f"{run_id} deleted", highlight=False)
+
+
+@group.command()
+def export(
+    ctx: typer.Context,
+    run_ids: Annotated[list[str], typer.Argument(help="Ids of runs.", metavar="RUN...")],
+    to: Annotated[
+        Path, typer.Option(help="File to write: .csv, .json, .parquet (rows), .tex or .md (means over tasks).")
+    ] = Path("results.csv"),
+) -> None:
+    """Write the results of runs to a file, in the form that its ending names."""
+    from lwmecps_core.reporting.files import write_rows
+    from services.cli.exports import gather
+
+    rows = [row for one in gather(ctx.obj, run_ids) for row in one.rows]
+    if not rows:
+        raise InvalidInput("runs", [Violation(", ".join(run_ids), "have no results: evaluate or adapt makes some")])
+    write_rows(rows, to)
+    render.console.print(f"{to}  {len(rows):,} rows", highlight=False)
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """`lwmecps task`: register tasks and distributions, and look at them."""
 
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,11 @@ from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.files import read_task_file, task_to_yaml
 from protos.lwmecps.registry.v1 import recording_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
+from services.cli.again import same_as
 from services.cli.clients import Clients
+from services.cli.json_option import Json
 from services.cli.loads import checked, only
-from services.cli.render import console, errors, plain, print_json, table
+from services.cli.render import console, errors, plain, print_json, table, tell
 from services.common import convert, recordings
 
 app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
@@ -25,14 +28,13 @@ DISCOVERED = """\
 # `deployments.cpu_time_ms`, `workload` and `objective`. Nothing is changed until `kubernetes.manage` is true.
 """
 KINDS = {number: name.removeprefix("TASK_KIND_").lower() for name, number in recording_pb2.TaskKind.items()}
-Json = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 
 
 @app.command()
 def create(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A task or a task distribution, YAML or JSON.")],
-    name: Annotated[str, typer.Option(help="Name of a distribution; a task has its own.")] = "",
+    name: Annotated[str, typer.Option(help="Its name, in place of a task's own.")] = "",
     scale_to: Annotated[
         float | None,
         typer.Option(min=0.0, help="Scale a task's load: the busiest needs this share of what serves it at the peak."),
@@ -40,7 +42,10 @@ def create(
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a load that can't be served.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Register a task file; it is checked before it is sent, and what was assumed and what can't be served is said."""
+    """Register a task file; it is checked before it is sent, and what was assumed and what can't be served is said.
+
+    The same content again makes another task, and says which one was there.
+    """
     tasks = create_from(ctx.obj, file, name, scale_to, strict)
     if as_json:
         print_json([plain(task) for task in tasks] if len(tasks) > 1 else plain(tasks[0]))
@@ -70,6 +75,16 @@ def discover(
     for line in said:
         errors.print(line, soft_wrap=True, highlight=False, markup=False)
     print(DISCOVERED + task_to_yaml(task), end="")
+
+
+@app.command()
+def delete(
+    ctx: typer.Context, task_ids: Annotated[list[str], typer.Argument(help="Ids of tasks.", metavar="TASK...")]
+) -> None:
+    """Remove tasks and what is remembered of their clusters; refused while an unfinished run uses one."""
+    for task_id in task_ids:
+        ctx.obj.registry("DeleteTask", pb.DeleteTaskRequest(task_id=task_id))
+        console.print(f"{task_id} deleted", highlight=False)
 
 
 @app.command("list")
@@ -114,7 +129,9 @@ def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = ""
         request.name = name
         request.distribution.CopyFrom(convert.distribution_to_message(task))
     else:
-        request.spec.CopyFrom(convert.task_to_message(task))
+        request.spec.CopyFrom(convert.task_to_message(replace(task, name=name) if name else task))
+    if known := same_as(clients, request):
+        tell(f"note: {known} holds the same already; it is registered once more (--name tells two apart)")
     created: pb.Task = clients.registry("CreateTask", request).task
     return created
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from services.cli import render
-from services.cli.tasks import Json
+from services.cli.json_option import Json
 from services.common.tokens import ScopeName, new_entry
 
 app = typer.Typer(help="Make bearer tokens for the services.", no_args_is_help=True)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.json_option import Json
 from services.cli.render import console, print_json, tell
-from services.cli.tasks import Json
 from services.common.settings import without_password
 
 app = typer.Typer()

@@ -1,68 +1,38 @@
 """Channels to our services: retries, keepalive, TLS and token."""
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 
 from lwmecps_core.errors import InvalidInput, Violation
+from services.client.channel import channel_options, open_channel
 from services.common.errors import rpc_errors
 from services.common.reloading import Reloaded
 from services.common.settings import ClientSettings, check_files
 
 CALL_S = 30.0
 """Deadline of a unary call."""
-KEEPALIVE_S, KEEPALIVE_ANSWER_S = 10.0, 5.0
-"""After so long without a sign of life a server is asked for one; if it gives none, calls end as `UNAVAILABLE`."""
-_MIB = 1024 * 1024
-_RETRY = {
-    "maxAttempts": 4,
-    "initialBackoff": "0.1s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 3,
-    "retryableStatusCodes": ["UNAVAILABLE"],
-}
-# A step or placement that was lost may have been done, and doing it twice is another episode: those are not retried.
-_NOT_TWICE = ("ResetSession", "StepSession", "StepStream", "ApplyPlacement")
-_SERVICE_CONFIG = json.dumps(
-    {
-        "methodConfig": [
-            {"name": [{"service": "lwmecps.env.v1.EnvService", "method": method} for method in _NOT_TWICE]},
-            {"name": [{}], "retryPolicy": _RETRY},
-        ]
-    }
-)
 
 
 def connect(address: str, settings: ClientSettings | None = None) -> grpc.Channel:
     """A channel to `address` (`host:port`); connects at its first call and again whenever the connection was lost."""
     settings = settings or ClientSettings()
     check_files(settings)
-    if settings.tls_ca_file:
-        channel = grpc.secure_channel(address, credentials(settings), options(settings))
-    else:
-        channel = grpc.insecure_channel(address, options(settings))
-    if settings.token or settings.token_file:
-        return grpc.intercept_channel(channel, _Token(_current_token(settings)))
-    return channel
+    return open_channel(
+        address,
+        credentials=credentials(settings) if settings.tls_ca_file else None,
+        token=_current_token(settings) if settings.token or settings.token_file else None,
+        max_message_mib=settings.max_message_mib,
+    )
 
 
 def options(settings: ClientSettings) -> list[tuple[str, int | str]]:
     """How a channel behaves: retries, keepalive, limits."""
-    return [
-        ("grpc.service_config", _SERVICE_CONFIG),
-        ("grpc.max_receive_message_length", settings.max_message_mib * _MIB),
-        ("grpc.max_send_message_length", settings.max_message_mib * _MIB),
-        ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
-        # Not `grpc.keepalive_timeout_ms`, which changes nothing below the 60 s that this one has by default.
-        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_ANSWER_S * 1000)),
-        ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-    ]
+    return channel_options(settings.max_message_mib)
 
 
 def credentials(settings: ClientSettings) -> grpc.ChannelCredentials:
@@ -94,41 +64,6 @@ def _read_token(file: str) -> str:
         return Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("token_file", [Violation(file, f"can't be read: {type(error).__name__}")]) from None
-
-
-class _Details(NamedTuple):
-    """A call's details with other metadata (gRPC's own type has no public constructor)."""
-
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None
-    compression: Any
-
-
-class _Token(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
-):
-    """Adds the bearer token to every call."""
-
-    def __init__(self, token: Callable[[], str]) -> None:
-        self._token = token
-
-    def _with_token(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._token()}")]
-        call = _Details(
-            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready, details.compression
-        )
-        return continuation(call, request)
-
-    intercept_unary_unary: Any = _with_token
-    intercept_unary_stream: Any = _with_token
-    intercept_stream_unary: Any = _with_token
-    intercept_stream_stream: Any = _with_token
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from lwmecps_core import errors as e
+from services.client.errors import DOMAIN, details
 from services.common import too_large
 
 STATUS: dict[type[Exception], grpc.StatusCode] = {
@@ -34,7 +33,6 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
 }
 """Exception → status code; a subclass that is not named has its nearest base's."""
 
-DOMAIN = "lwmecps"
 _CLASSES = {name: kind for name, kind in vars(e).items() if isinstance(kind, type) and issubclass(kind, e.LwmecpsError)}
 # Status and details travel in trailers, which HTTP/2 peers limit to 8 KiB in all.
 _MESSAGE_CHARS = 1000
@@ -74,7 +72,7 @@ def from_rpc_error(error: grpc.RpcError, address: str = "", request: Message | N
     """
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     text = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
-    info, bad_request, resource = _details(error)
+    info, bad_request, resource = details(error)
     if info.domain != DOMAIN:
         return too_large.error_of(text, address, request) or _foreign(code, text, address)
     if bad_request.field_violations:
@@ -113,26 +111,6 @@ def _path(source: str, field: str) -> str:
     """The path in the request: the source of a part of it is the part's own path."""
     parts = [] if source == "request" else source.split(": ")
     return ".".join([*parts, field] if field.strip(".") else parts) or "."
-
-
-def _details(
-    error: grpc.RpcError,
-) -> tuple[error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.ResourceInfo]:
-    found: tuple[Any, Any, Any] = (
-        error_details_pb2.ErrorInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.ResourceInfo(),
-    )
-    try:
-        status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
-    except ValueError:  # a proxy answered, with details that contradict its code
-        status = None
-    details: Any = status.details if status else ()
-    for detail in details:
-        for message in found:
-            if detail.Is(message.DESCRIPTOR):
-                detail.Unpack(message)
-    return found
 
 
 def _foreign(code: grpc.StatusCode, text: str, address: str) -> e.LwmecpsError:

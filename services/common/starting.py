@@ -1,8 +1,4 @@
-"""How a process of ours begins: what it refuses then is a line for each thing that is wrong, and an exit code.
-
-Exit codes, of the services and of the command line alike: 0 done · 1 failed · 2 wrong settings or input · 3 something
-that is needed can't be reached or opened · 4 refused.
-"""
+"""How a process of ours begins: what it refuses then is a line for each thing that is wrong, and an exit code."""
 
 import os
 import sys
@@ -10,24 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable, Violation
+from lwmecps_core.errors import InvalidInput, LwmecpsError, ServiceUnavailable, Violation
+from services.common.codes import exit_code, lines
 from services.common.settings import check_names
-
-FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
-
-
-def lines(error: LwmecpsError) -> list[str]:
-    """What people are told about an error."""
-    if isinstance(error, InvalidInput):
-        return [f"{error.source}: {v.field}: {v.reason}" for v in error.violations]
-    return [str(error)]
-
-
-def exit_code(error: LwmecpsError) -> int:
-    """The code that a process ends with after it."""
-    if isinstance(error, InvalidInput):
-        return BAD_INPUT
-    return UNREACHABLE if isinstance(error, ServiceUnavailable | QueueUnavailable) else REFUSED
 
 
 def begin(main: Callable[[], None]) -> None:

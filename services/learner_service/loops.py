@@ -1,28 +1,18 @@
-"""Which loop does which kind of run: the function of `lwmecps_core.training` that has the kind's name."""
+"""Which loop does which kind of run: that of `lwmecps_core.training.work`."""
 
 from collections.abc import Iterator, Mapping
 
-from lwmecps_core import training
-from lwmecps_core.kinds import KINDS, Kind
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.training.progress import Progress
+from lwmecps_core.training.work import TASKS_BESIDE, LoopWork, steps
 from services.learner_service.jobs import Loop, LoopInput
 
-TASKS_BESIDE = {"source_task_ids": "origin", "calibration_task_ids": "calibration"}
-"""Field of a run → the name under which loops take the tasks in it."""
+
+def _work(x: LoopInput) -> Iterator[Progress]:
+    spec, beside = x.job.spec, KINDS[x.job.spec.kind].beside
+    others = getattr(x, TASKS_BESIDE[beside]) if beside else ()
+    return steps(LoopWork(spec.settings, x.source, spec.learns_by, x.policy, others, spec.seed), x.collector, x.start)
 
 
-def _loop(name: str, kind: Kind) -> Loop:
-    work, beside = getattr(training, name), TASKS_BESIDE[kind.beside] if kind.beside else None
-
-    def run(x: LoopInput) -> Iterator[Progress]:
-        spec = x.job.spec
-        given = (x.source, spec.learns_by) if kind.from_nothing else (x.policy, x.source)
-        others = {beside: getattr(x, beside)} if beside else {}
-        steps: Iterator[Progress] = work(*given, spec.settings, x.collector, seed=spec.seed, start=x.start, **others)
-        return steps
-
-    return run
-
-
-LOOPS: Mapping[str, Loop] = {name: _loop(name, kind) for name, kind in KINDS.items()}
+LOOPS: Mapping[str, Loop] = dict.fromkeys(KINDS, _work)
 """By the names of the settings in `RunSpec`."""

@@ -16,19 +16,20 @@ from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.policy import blind_to_later
+from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.run_config import EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.training.sources import check_source
 from lwmecps_core.transfer.domain import check_origin
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.learner.v1.learner_pb2_grpc import LearnerServiceServicer
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from services.common import convert
 from services.common.run_spec import RunSpec
-from services.learner_service.acting import Before, LoadedPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import backend_of, check_backend
-from services.learner_service.jobs import check_source
 from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 

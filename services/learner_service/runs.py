@@ -26,10 +26,11 @@ from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import Tracker
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.sources import resolve_source
 from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
-from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish, resolve_source
+from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish
 from services.learner_service.profiles import Profiles
 from services.learner_service.tracked import tracked_run
 

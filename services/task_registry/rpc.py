@@ -112,6 +112,10 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     def CancelRun(self, request: pb.CancelRunRequest, context: grpc.ServicerContext) -> pb.CancelRunResponse:
         return pb.CancelRunResponse(run=self._message(self._store.runs.cancel(request.run_id, request.etag)))
 
+    def DeleteRun(self, request: run_pb2.DeleteRunRequest, context: grpc.ServicerContext) -> run_pb2.DeleteRunResponse:
+        self._store.checkpoints.delete_run(request.run_id, request.etag)
+        return run_pb2.DeleteRunResponse()
+
     def ListRunMetrics(
         self, request: pb.ListRunMetricsRequest, context: grpc.ServicerContext
     ) -> pb.ListRunMetricsResponse:
@@ -194,6 +198,12 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
 
     def GetPolicy(self, request: pb.GetPolicyRequest, context: grpc.ServicerContext) -> pb.GetPolicyResponse:
         return pb.GetPolicyResponse(policy=m.policy_to_message(self._store.policies.get(request.policy_id)))
+
+    def DeletePolicy(
+        self, request: policy_pb2.DeletePolicyRequest, context: grpc.ServicerContext
+    ) -> policy_pb2.DeletePolicyResponse:
+        self._store.policies.delete(request.policy_id, request.etag)
+        return policy_pb2.DeletePolicyResponse()
 
     def ListPolicies(self, request: pb.ListPoliciesRequest, context: grpc.ServicerContext) -> pb.ListPoliciesResponse:
         return _fitting(

@@ -13,8 +13,9 @@ import pytest
 from lwmecps_core.config import settings_of
 from lwmecps_core.errors import InvalidInput
 from services.common.client import connect
+from services.common.codes import BAD_INPUT, UNREACHABLE
 from services.common.settings import ClientSettings, check_names, read
-from services.common.starting import BAD_INPUT, UNREACHABLE, begin
+from services.common.starting import begin
 from services.env_service.settings import EnvServiceSettings, WorkerSettings
 from services.gateway.settings import GatewaySettings
 from services.learner_service.settings import LearnerSettings

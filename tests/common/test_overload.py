@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from lwmecps_core.errors import ServiceUnavailable
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
-from services.common import client as client_module
+from services.client import channel as client_module
 from services.common import server as server_module
 from services.common.client import connect
 from services.common.server import RunningServer, start

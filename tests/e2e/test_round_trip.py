@@ -83,8 +83,12 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     assert watching.wait(30) == 0
     assert [line["step"] for line in lines] == list(range(1, 26))
 
-    example = [sys.executable, str(ROOT / "examples/client.py"), policy, str(city), system["env"], system["learner"]]
-    printed = subprocess.run(example, capture_output=True, text=True, timeout=100, check=True).stdout
+    (tmp_path / "one.yaml").write_text(task_to_yaml(draw(load_task(city), 3)))
+    one = _json(system, "task", "create", str(tmp_path / "one.yaml"))["id"]
+    where = [f"{name}={system[name]}" for name in ("registry", "env", "learner")]
+    example = [sys.executable, str(ROOT / "examples/client.py"), policy, one, *where]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(example, capture_output=True, text=True, timeout=100, check=True, env=env).stdout
     assert len(printed.splitlines()) == 20, "the README's client prints a line for every interval of the horizon"
 
     file = tmp_path / "policy.safetensors"

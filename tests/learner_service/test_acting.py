@@ -16,6 +16,7 @@ from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.deciding import MAX_ROWS, Before, Ready, remembered
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
 from lwmecps_core.rollout.unroll import LocalCollector
@@ -24,7 +25,7 @@ from lwmecps_core.specs import EnvSpec
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import acting
 from services.common.client import Caller
-from services.learner_service.acting import MAX_ROWS, Before, LoadedPolicies, Ready, remembered
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.rpc import LearnerRpc
 from tests.env_service.conftest import Served, make_task, serve
 from tests.rollout.remembering import Remembering
@@ -197,7 +198,7 @@ def test_a_call_has_a_bounded_number_of_rows_and_of_numbers_to_remember(
     for rows in (0, MAX_ROWS + 1):
         with pytest.raises(InvalidInput, match=f"observation: 1 to {MAX_ROWS} rows are needed, not {rows}"):
             remembering.act("p", np.zeros((rows, SPEC.obs_size), np.float32), None, greedy=True)
-    monkeypatch.setattr("services.learner_service.acting.MAX_CHOICES", 14)
+    monkeypatch.setattr("lwmecps_core.rollout.deciding.MAX_CHOICES", 14)
     ready, obs = Ready(_policy(), algorithms.make(PPO, SPEC)), torch.tensor(_obs(5))
     with pytest.raises(InvalidInput, match="observation: the policy would remember 15 numbers of 5 observations"):
         remembered(ready, obs, torch.ones(5, SPEC.mask_size, dtype=torch.bool), Before())

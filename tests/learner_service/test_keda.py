@@ -18,6 +18,7 @@ from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import NotFound
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.actor import AnyArray
+from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.rollout.play import play
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import KubernetesSpec, TaskDistribution, TaskSpec
@@ -29,7 +30,7 @@ from services.common.server import RunningServer, start
 from services.common.sessions import SessionEnv
 from services.common.settings import ServerSettings
 from services.env_service import backends
-from services.learner_service.acting import Before, LoadedPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.keda.follower import Follower, Followers, watched
 from services.learner_service.keda.scaler import keda_service
 from services.learner_service.keda.sizer import DrawnPolicy, Size, Sizer, placement_of

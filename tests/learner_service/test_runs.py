@@ -14,8 +14,9 @@ from lwmecps_core.results import Row
 from lwmecps_core.run_config import EvaluateConfig
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.training.progress import LoopState, Progress
+from lwmecps_core.training.sources import resolve_source
 from services.learner_service import checkpoints
-from services.learner_service.jobs import End, Job, LoopInput, Wish, resolve_source
+from services.learner_service.jobs import End, Job, LoopInput, Wish
 from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, RunSession, Workshop
 

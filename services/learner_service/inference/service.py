@@ -9,11 +9,12 @@ import numpy as np
 
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.errors import InvalidInput, LwmecpsError, NotFound, Violation
+from lwmecps_core.rollout.deciding import Before
 from protos.oip import inference_pb2 as pb
 from protos.oip.inference_pb2_grpc import GRPCInferenceServiceServicer, add_GRPCInferenceServiceServicer_to_server
 from services.common.health import VERSION
 from services.common.server import Service
-from services.learner_service.acting import Before, LoadedPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.inference.tensors import Arrays, answer, arrays_of, datatype_of
 
 MODEL_VERSION = "1"

@@ -15,10 +15,11 @@ from lwmecps_core.envs.observation import V1, V4, version_of
 from lwmecps_core.envs.scene import View, scene
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from lwmecps_core.rollout.actor import Actor, AnyArray, LeftAlone, Memory
+from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, pod_limits
 from lwmecps_core.specs import EnvSpec, TaskSpec
-from services.learner_service.acting import Before, LoadedPolicies
+from services.learner_service.acting import LoadedPolicies
 from services.learner_service.keda.trigger import SOURCE, Sizing
 
 _log = structlog.get_logger(__name__)

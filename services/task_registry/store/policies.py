@@ -8,14 +8,22 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
-from lwmecps_core.errors import AlreadyExists, DamagedArtefact, InvalidInput, ModelFileNotFound, NotFound, Violation
+from lwmecps_core.errors import (
+    AlreadyExists,
+    DamagedArtefact,
+    InvalidInput,
+    ModelFileNotFound,
+    NotFound,
+    Violation,
+    WrongState,
+)
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
 from services.task_registry.artefacts import ArtefactStore
-from services.task_registry.domain import Artefact, Checkpoint, Page, Policy
+from services.task_registry.domain import FINISHED, Artefact, Checkpoint, Page, Policy
 from services.task_registry.lifecycle import next_etag
-from services.task_registry.models import CheckpointRow, PolicyRow
-from services.task_registry.store.common import Creation, StoreContext, find, new_id
+from services.task_registry.models import CheckpointRow, PolicyRow, RunRow
+from services.task_registry.store.common import Creation, StoreContext, check_etag, find, new_id
 from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.runs import RunStore, locked_run
 
@@ -127,6 +135,25 @@ class StoredPolicies:
         except FileNotFoundError:
             raise ModelFileNotFound(policy_id) from None
 
+    def delete(self, policy_id: str, etag: str = "") -> None:
+        """Remove a policy and its weights.
+
+        Raises `NotFound`, `Conflict` (etag), and `WrongState` while an unfinished run starts from it or makes it.
+        """
+
+        def work(session: Session) -> str | None:
+            row = find(session, PolicyRow, "policy", policy_id, lock=True)
+            check_etag("policy", policy_id, etag, row.etag)
+            unfinished = select(RunRow.id, RunRow.spec).where(RunRow.state.not_in([s.value for s in FINISHED]))
+            for run_id, spec in session.execute(unfinished):
+                if spec.get("policy_id") == policy_id or run_id == row.run_id:
+                    raise WrongState(f"policy {policy_id} is used by the unfinished run {run_id}")
+            session.delete(row)
+            return row.artefact_key
+
+        if key := self._database.write(work):
+            self._artefacts.delete(key)
+
 
 class CheckpointStore:
     """Keeps the newest checkpoints of every run, written only by the learner that holds it."""
@@ -168,6 +195,17 @@ class CheckpointStore:
         for key in forgotten:
             self._artefacts.delete(key)
         return checkpoint
+
+    def delete_run(self, run_id: str, etag: str = "") -> None:
+        """Remove a run that has ended, and the files of its checkpoints; see `RunStore.delete`."""
+        keys: list[str] = []
+
+        def work(session: Session) -> None:
+            keys[:] = session.scalars(select(CheckpointRow.artefact_key).where(CheckpointRow.run_id == run_id))
+
+        self._runs.delete(run_id, etag, also=work)
+        for key in keys:
+            self._artefacts.delete(key)
 
     def list(self, run_id: str) -> tuple[Checkpoint, ...]:
         """The checkpoints of a run, newest first; raises `NotFound` for an unknown run."""

@@ -8,12 +8,12 @@ from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
-from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.errors import InvalidInput, NotFound, Violation, WrongState
 from lwmecps_core.kinds import BESIDE, KINDS
 from lwmecps_core.run_config import AlgorithmConfig
 from services.common.run_spec import RunSpec
 from services.task_registry import lifecycle
-from services.task_registry.domain import News, Page, Report, Run, RunState
+from services.task_registry.domain import FINISHED, News, Page, Report, Run, RunState
 from services.task_registry.models import PolicyRow, RunRow, RunTaskRow
 from services.task_registry.notifier import Notifier
 from services.task_registry.store.common import Creation, StoreContext, check_etag, find, new_id
@@ -151,6 +151,24 @@ class RunStore:
         """Ask that a run ends; raises `NotFound`, `Conflict` (etag), `WrongState`."""
         return self._change(run_id, lifecycle.cancel, etag)
 
+    def delete(self, run_id: str, etag: str = "", also: Callable[[Session], None] = lambda session: None) -> None:
+        """Remove a run that has ended, with all that was reported of it; `also` comes first, in the same transaction.
+
+        Raises `NotFound`, `Conflict` (etag), and `WrongState` while it has not ended.
+        """
+        self.settle()
+
+        def work(session: Session) -> None:
+            row = find(session, RunRow, "run", run_id, lock=True)
+            check_etag("run", run_id, etag, row.etag)
+            if RunState(row.state) not in FINISHED:
+                raise WrongState(f"run {run_id} is {row.state}: cancel it first")
+            also(session)
+            session.delete(row)
+
+        self._database.write(work)
+        self.changed.notify(run_id)
+
     def check_holder(self, run_id: str, token: int) -> None:
         """Raise `NotFound`, or `Conflict` unless `token` holds the run."""
         lifecycle.check_holder(self.get(run_id), token)
@@ -233,7 +251,8 @@ def _check_what_is_named(spec: RunSpec) -> None:
 
 
 def _check_policy_exists(session: Session, policy_id: str) -> None:
-    if session.scalar(select(PolicyRow.seq).where(PolicyRow.id == policy_id)) is None:
+    """Keeps it from being deleted until the transaction ends."""
+    if session.scalar(select(PolicyRow.seq).where(PolicyRow.id == policy_id).with_for_update(read=True)) is None:
         raise NotFound("policy", policy_id)
 
 

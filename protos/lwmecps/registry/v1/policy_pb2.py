@@ -28,7 +28,7 @@ from protos.lwmecps.common.v1 import settings_pb2 as lwmecps_dot_common_dot_v1_d
 from protos.lwmecps.task.v1 import task_pb2 as lwmecps_dot_task_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lwmecps/registry/v1/policy.proto\x12\x13lwmecps.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a lwmecps/common/v1/settings.proto\x1a\x1alwmecps/task/v1/task.proto\"\xe0\x02\n\x06Policy\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x35\n\talgorithm\x18\x04 \x01(\x0b\x32\".lwmecps.common.v1.AlgorithmConfig\x12*\n\x08\x65nv_spec\x18\x05 \x01(\x0b\x32\x18.lwmecps.task.v1.EnvSpec\x12\x37\n\x06labels\x18\x06 \x03(\x0b\x32\'.lwmecps.registry.v1.Policy.LabelsEntry\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x0e\x41rtefactHeader\x12!\n\nsize_bytes\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x80\x80\x80\x04(\x01\x12%\n\x06sha256\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lwmecps/registry/v1/policy.proto\x12\x13lwmecps.registry.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a lwmecps/common/v1/settings.proto\x1a\x1alwmecps/task/v1/task.proto\"\xe0\x02\n\x06Policy\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06run_id\x18\x03 \x01(\t\x12\x35\n\talgorithm\x18\x04 \x01(\x0b\x32\".lwmecps.common.v1.AlgorithmConfig\x12*\n\x08\x65nv_spec\x18\x05 \x01(\x0b\x32\x18.lwmecps.task.v1.EnvSpec\x12\x37\n\x06labels\x18\x06 \x03(\x0b\x32\'.lwmecps.registry.v1.Policy.LabelsEntry\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x0e\x41rtefactHeader\x12!\n\nsize_bytes\x18\x01 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x80\x80\x80\x04(\x01\x12%\n\x06sha256\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$\"L\n\x13\x44\x65letePolicyRequest\x12\x1d\n\tpolicy_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12\x16\n\x04\x65tag\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x16\n\x14\x44\x65letePolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,10 +41,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARTEFACTHEADER'].fields_by_name['size_bytes']._serialized_options = b'\272H\n\"\010\030\200\200\200\200\004(\001'
   _globals['_ARTEFACTHEADER'].fields_by_name['sha256']._loaded_options = None
   _globals['_ARTEFACTHEADER'].fields_by_name['sha256']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
+  _globals['_DELETEPOLICYREQUEST'].fields_by_name['policy_id']._loaded_options = None
+  _globals['_DELETEPOLICYREQUEST'].fields_by_name['policy_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
+  _globals['_DELETEPOLICYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETEPOLICYREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_POLICY']._serialized_start=182
   _globals['_POLICY']._serialized_end=534
   _globals['_POLICY_LABELSENTRY']._serialized_start=489
   _globals['_POLICY_LABELSENTRY']._serialized_end=534
   _globals['_ARTEFACTHEADER']._serialized_start=536
   _globals['_ARTEFACTHEADER']._serialized_end=626
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=628
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=704
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=706
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=728
 # @@protoc_insertion_point(module_scope)

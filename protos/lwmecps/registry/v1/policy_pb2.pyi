@@ -50,3 +50,15 @@ class ArtefactHeader(_message.Message):
     size_bytes: int
     sha256: str
     def __init__(self, size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class DeletePolicyRequest(_message.Message):
+    __slots__ = ("policy_id", "etag")
+    POLICY_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    policy_id: str
+    etag: str
+    def __init__(self, policy_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeletePolicyResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -4,8 +4,10 @@ import grpc
 import warnings
 
 from protos.lwmecps.registry.v1 import memory_pb2 as lwmecps_dot_registry_dot_v1_dot_memory__pb2
+from protos.lwmecps.registry.v1 import policy_pb2 as lwmecps_dot_registry_dot_v1_dot_policy__pb2
 from protos.lwmecps.registry.v1 import recording_pb2 as lwmecps_dot_registry_dot_v1_dot_recording__pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as lwmecps_dot_registry_dot_v1_dot_registry__pb2
+from protos.lwmecps.registry.v1 import run_pb2 as lwmecps_dot_registry_dot_v1_dot_run__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -97,6 +99,11 @@ class TaskRegistryServiceStub:
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/DeleteRun',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
         self.ListRunMetrics = channel.unary_unary(
                 '/lwmecps.registry.v1.TaskRegistryService/ListRunMetrics',
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListRunMetricsRequest.SerializeToString,
@@ -161,6 +168,11 @@ class TaskRegistryServiceStub:
                 '/lwmecps.registry.v1.TaskRegistryService/DownloadPolicyWeights',
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.FromString,
+                _registered_method=True)
+        self.DeletePolicy = channel.unary_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/DeletePolicy',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyResponse.FromString,
                 _registered_method=True)
         self.PutMemory = channel.unary_unary(
                 '/lwmecps.registry.v1.TaskRegistryService/PutMemory',
@@ -272,6 +284,14 @@ class TaskRegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRun(self, request, context):
+        """Removes a run that has ended, with its metrics, rows, traces and checkpoints; policies that it made stay. Refused
+        (FAILED_PRECONDITION) while the run has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRunMetrics(self, request, context):
         """Lists the metrics of a run, oldest step first.
         """
@@ -358,6 +378,13 @@ class TaskRegistryServiceServicer:
 
     def DownloadPolicyWeights(self, request, context):
         """Sends a policy's weights.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePolicy(self, request, context):
+        """Removes a policy and its weights. Refused (FAILED_PRECONDITION) while an unfinished run starts from it or makes it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -454,6 +481,11 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.CancelRunRequest.FromString,
                     response_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.CancelRunResponse.SerializeToString,
             ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunResponse.SerializeToString,
+            ),
             'ListRunMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRunMetrics,
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.ListRunMetricsRequest.FromString,
@@ -518,6 +550,11 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
                     servicer.DownloadPolicyWeights,
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.FromString,
                     response_serializer=lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.SerializeToString,
+            ),
+            'DeletePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePolicy,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyResponse.SerializeToString,
             ),
             'PutMemory': grpc.unary_unary_rpc_method_handler(
                     servicer.PutMemory,
@@ -876,6 +913,33 @@ class TaskRegistryService:
             _registered_method=True)
 
     @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/DeleteRun',
+            lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_run__pb2.DeleteRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRunMetrics(request,
             target,
             options=(),
@@ -1216,6 +1280,33 @@ class TaskRegistryService:
             '/lwmecps.registry.v1.TaskRegistryService/DownloadPolicyWeights',
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsRequest.SerializeToString,
             lwmecps_dot_registry_dot_v1_dot_registry__pb2.DownloadPolicyWeightsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/DeletePolicy',
+            lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_policy__pb2.DeletePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -201,3 +201,15 @@ class Trace(_message.Message):
     step: int
     series: _containers.MessageMap[str, _tensor_pb2.Tensor]
     def __init__(self, step: _Optional[int] = ..., series: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
+
+class DeleteRunRequest(_message.Message):
+    __slots__ = ("run_id", "etag")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    etag: str
+    def __init__(self, run_id: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
+
+class DeleteRunResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,45 @@
+"""How long the command line takes to say something: `lwmecps --help`, and the first bytes of its commands."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from bench.processes import ROOT
+from bench.report import BenchRow
+from bench.timing import interleave
+from services.cli.main import PARTS
+
+ROUNDS = 7
+HELP_S, COMMAND_S = 0.5, 1.0
+
+
+def run() -> BenchRow:
+    cli = ["-m", "services.cli.main"]
+    pair = interleave(lambda: cpu_s([*cli, "--help"]), lambda: cpu_s(["-c", "pass"]), rounds=ROUNDS)
+    commands = {name: cpu_s([*cli, name, "--help"]) for name in PARTS}
+    worst = max(commands, key=lambda name: commands[name])
+    return BenchRow(
+        name="startup",
+        value=pair.measured,
+        unit="s",
+        ratio=pair.ratio,
+        against="python -c pass",
+        floor=f"<= {HELP_S} s, every command <= {COMMAND_S} s",
+        met=pair.measured <= HELP_S and commands[worst] <= COMMAND_S,
+        detail={**pair.detail(), "commands_s": commands, "slowest": worst},
+    )
+
+
+def cpu_s(arguments: Sequence[str]) -> float:
+    """Processor time of an interpreter with these arguments, from its start to its end."""
+    before = _children_s()
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, env=os.environ, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return _children_s() - before
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

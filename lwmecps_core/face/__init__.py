@@ -1,0 +1,1 @@
+"""What `import lwmecps_core` offers: tasks, environments, policies that act, and runs in this process."""

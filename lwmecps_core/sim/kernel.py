@@ -293,11 +293,8 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
         sums = serve(p, s, w, k, b, worker, d, ready)
         if task.slo == EACH:
             take_in_deployment(p, s, k, b, d, sums)
-        latency += sums[0]
-        failed += sums[1]
-        p95 += sums[2]
-        timeouts += sums[3]
-        requests += sums[4]
+        latency, failed, p95 = latency + sums[0], failed + sums[1], p95 + sums[2]
+        timeouts, requests = timeouts + sums[3], requests + sums[4]
     if requests > 0.0:
         latency, failed, p95, timeouts = latency / requests, failed / requests, p95 / requests, timeouts / requests
     if failed >= MISSED:

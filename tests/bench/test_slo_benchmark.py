@@ -29,7 +29,7 @@ def test_workloads_are_what_their_names_say() -> None:
 def test_cells_cover_what_the_page_promises() -> None:
     every = cells(("lwmecps-v3", "lwmecps-v4"), 32)
     assert len({c.key for c in every}) == len(every) == 2 * (1 + 2 * 5)
-    assert [c.method for c in every][0] == "rules"
+    assert every[0].method == "rules"
     short = cells(("lwmecps-v3",), 32, 1, total_episodes=100)
     assert not {c.key for c in short if c.method != "rules"} & {c.key for c in every}
 

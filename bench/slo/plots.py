@@ -34,8 +34,10 @@ def draw(view: SloEvidence, path: Path) -> None:
     handles, labels = panels.flat[0].get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=len(unique))
-    figure.supxlabel("cost, money per hour")
-    figure.supylabel("violations, share of windows")
+    for axes in panels[-1]:
+        axes.set_xlabel("cost, money per hour")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("violations, share of windows")
     figure.suptitle(
         f"What keeping to the bounds costs, {view.env_id}: nearer to the lower left is better\n"
         "(lines: what no other setting of the method beats; circled: chosen on other tasks; dashed: what is allowed)"

@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.slo import report, results
-from bench.slo.cells import LEARNT, RULES, SEEDS, cells
+from bench.slo.cells import HELD_OUT, LEARNT, RULES, SEEDS, cells
 from bench.slo.work import one_thread, run
 from bench.slo.workloads import EVERY_ENV_ID
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--env-ids", nargs="+", choices=EVERY_ENV_ID, default=EVERY_ENV_ID, help="only these versions")
     parser.add_argument("--methods", nargs="+", choices=(RULES, *LEARNT), default=(), help="only these")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="so many training seeds")
-    parser.add_argument("--tasks", type=int, default=32, help="held-out tasks of each workload")
+    parser.add_argument("--tasks", type=int, default=HELD_OUT, help="held-out tasks of each workload")
     parser.add_argument(
         "--training-episodes", type=int, help="in place of the demo's (a shorter trial is another cell)"
     )

@@ -18,7 +18,8 @@ EVALUATION_SEED = 2_000_000
 RULES = "rules"
 LEARNT: tuple[LearntContextName, ...] = ("recurrent", "statistics")
 """Contexts of the policies; the first is the one that the bars are about."""
-SEEDS = 5
+SEEDS, HELD_OUT = 5, 32
+"""Training seeds, and held-out tasks of each workload, of the whole benchmark."""
 FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Times the multipliers that training ended with: one policy's curve."""
 CONTROLS = ("static", "hpa", "hpa_tuned", "rate_rule_adapted")

@@ -69,8 +69,8 @@ def _page(cells: Sequence[SloCell], outcomes: SloOutcomes, views: Sequence[SloEv
     full = {c.key for c in planned(EVERY_ENV_ID, HELD_OUT)}
     if left := len(full - outcomes.keys()):
         yield (
-            f"\n**This is a trial**: {left} of the {len(full)} cells of the whole benchmark (v3 and v4, {SEEDS} training "
-            f"seeds,\n{HELD_OUT} tasks of each workload, training as long as the demo's) are not measured."
+            f"\n**This is a trial**: {left} of the {len(full)} cells of the whole benchmark (v3 and v4, {SEEDS} "
+            f"training seeds,\n{HELD_OUT} tasks of each workload, training as long as the demo's) are not measured."
         )
     for view in views:
         if view.methods():

@@ -7,7 +7,9 @@ PEERS := $(VENV)/.peers
 CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
-PARTS ?= context placement
+PARTS ?= context placement slo
+# The first of ARGS may be a part of the benchmark: then it is the only one.
+PART = $(filter context placement slo,$(firstword $(ARGS)))
 
 .DEFAULT_GOAL := help
 
@@ -63,8 +65,8 @@ bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Every method on held-out tasks of every family; writes docs/context.*, docs/benchmark.* (goes on where it was cut; PARTS=context)
-	set -e; for part in $(PARTS); do $(BIN)/python -m bench.$$part $(ARGS); done
+benchmark: $(READY) ## Every method on held-out tasks; writes docs/context.*, docs/benchmark.*, docs/slo.* (goes on where it was cut; ARGS=slo)
+	set -e; for part in $(or $(PART),$(PARTS)); do $(BIN)/python -m bench.$$part $(if $(PART),$(wordlist 2,99,$(ARGS)),$(ARGS)); done
 
 .PHONY: validate
 validate: $(PEERS) ## Known results reproduced, beside the published ones; writes docs/validation.md (ARGS="sinusoid")

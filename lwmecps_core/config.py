@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, dataclass, fields
 from datetime import date
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 from pydantic.dataclasses import dataclass as _pydantic_dataclass
@@ -10,6 +10,9 @@ from pydantic.dataclasses import dataclass as _pydantic_dataclass
 from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
+Positive = Annotated[float, pydantic.Field(gt=0)]
+NonNegative = Annotated[float, pydantic.Field(ge=0)]
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 SHOWN = 60
 """Characters of a text that are shown where it is no number."""
 

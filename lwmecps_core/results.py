@@ -11,6 +11,11 @@ class Row:
     users over time; `env_steps` is the environment data that the method used on this task before it was measured.
     `episode` is which one on the cluster, from 1; `support_reward_mean` what those before it earned on average (None:
     there were none, or nobody noted it).
+
+    `cost_per_hour` is money for replicas and moves, `violation_share` that of the windows which missed a bound,
+    `decision_us` the time of a decision for one cluster in µs, its first ones included. `…_steady` are the same without
+    the first sixth of each episode, and of decisions the median. None: the task has no prices, no bounds, or nobody
+    measured it.
     """
 
     task: str
@@ -27,3 +32,24 @@ class Row:
     wall_s: float = 0.0
     episode: int = 1
     support_reward_mean: float | None = None
+    cost_per_hour: float | None = None
+    cost_per_hour_steady: float | None = None
+    violation_share: float | None = None
+    violation_share_steady: float | None = None
+    moves_per_hour: float | None = None
+    moves_per_hour_steady: float | None = None
+    decision_us: float | None = None
+    decision_us_steady: float | None = None
+
+
+SIGNED = (
+    "cost_per_hour",
+    "cost_per_hour_steady",
+    "violation_share",
+    "violation_share_steady",
+    "moves_per_hour",
+    "moves_per_hour_steady",
+    "decision_us",
+    "decision_us_steady",
+)
+"""The fields of a row that an operator who signs bounds asks for."""

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
 from lwmecps_core.former import with_learner
+from lwmecps_core.objective import Constrained
 from lwmecps_core.specs import NonNegative, Positive, Share
 
 ScheduleName = Literal["constant", "linear", "cosine"]
@@ -298,7 +299,7 @@ class MetaConfig(_Scheduled):
 
 
 @config
-class TrainConfig(_Scheduled):
+class TrainConfig(Constrained, _Scheduled):
     """Training of one policy, on one task or on many at once (multi-task)."""
 
     total_episodes: Count | None = None
@@ -377,8 +378,7 @@ class EvaluateConfig:
     episodes: Count = 8
     """Episodes per task."""
     episodes_before: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] = (0,)
-    """How many episodes a policy that remembers has had on each cluster before it is measured; a row for each number.
-    """
+    """How many episodes a policy that remembers has had on each cluster before it is measured; a row for each."""
     baseline: str = ""
     """Name of a baseline to measure in place of a policy, such as hpa_calibrated, static or oracle."""
 

@@ -18,11 +18,14 @@ def refuse_too_large(task: "TaskSpec") -> None:
     intervals = pattern_s / w.speedup / task.interval_s
     slots = max(d.startup_s for d in task.deployments) / task.interval_s
     choices = max(d.max_replicas for d in task.deployments) + 1
+    slo = task.objective.slo
+    windows = slo.window * (len(task.deployments) if slo.scope == "each" else 1) if slo else 0
     hops = nodes if task.routing == "local_first" else 0
     for text, numbers in (
         (f"routing: {hops} nodes to go on to from each of {pools} pairs", hops * pools),
         (f"{cause}, speedup, interval_s: {intervals:.3g} intervals at {nodes} nodes", intervals * nodes),
         (f"interval_s: {slots:.3g} intervals of starting for each of {pools} pairs", slots * pools),
+        (f"objective.slo: {windows} intervals of all windows", windows),
         (f"deployments: max_replicas: {choices} choices for each of {pools} pairs", choices * pools),
     ):
         if numbers > MAX_NUMBERS:

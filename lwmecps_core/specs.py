@@ -12,12 +12,15 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
+from lwmecps_core.config import NonNegative as NonNegative
+from lwmecps_core.config import Positive as Positive
+from lwmecps_core.config import Share as Share
 from lwmecps_core.config import config
+from lwmecps_core.objective import ObjectiveSpec as ObjectiveSpec
+from lwmecps_core.objective import PricesSpec as PricesSpec
+from lwmecps_core.objective import SloSpec as SloSpec
 from lwmecps_core.sizes import MAX_NUMBERS, refuse_too_large
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
@@ -143,18 +146,6 @@ class WorkloadSpec:
     """Whether an episode starts at a random moment of the pattern (drawn from its seed) or at its beginning."""
 
 
-@config
-class ObjectiveSpec:
-    """Weights of the reward's terms, and the latency whose cost is the whole weight of latency."""
-
-    latency: NonNegative = 1.0
-    replicas: NonNegative = 0.5
-    imbalance: NonNegative = 0.1
-    sla: NonNegative = 1.0
-    moves: NonNegative = 0.01
-    target_latency_ms: Positive = 100.0
-
-
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
 HttpUrl = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+([/?#]\S*)?$", max_length=2000)]
 """No user and password: tasks are shown to everybody."""
@@ -244,6 +235,8 @@ class TaskSpec:
     deployments: Annotated[tuple[DeploymentSpec, ...], Field(min_length=1)]
     workload: WorkloadSpec
     objective: ObjectiveSpec = ObjectiveSpec()
+    prices: PricesSpec | None = None
+    """What running costs; with it, or with `objective.slo`, results say so."""
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     interval_s: Positive = 10.0
     episodes: Annotated[int, Field(ge=1)] | None = None
@@ -322,6 +315,10 @@ class TaskDistribution:
     """resource_optimization: what is scarce or dear."""
     constraint_weight: NonNegative | None = None
     """resource_optimization: weight of missed timeouts against the other terms (which sum to 1)."""
+    slo: SloSpec | None = None
+    """Bounds of every task, in place of the weights that the family draws."""
+    prices: PricesSpec | None = None
+    """What running costs, on every task."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lwmecps_core.results import Row
+from lwmecps_core.results import SIGNED, Row
 
 Key = tuple[str, int] | tuple[str, int, int]
 """Method, inner steps, and perhaps the episode on the cluster."""
@@ -30,7 +30,8 @@ class Summary:
     """A method after a number of inner steps in an episode on the cluster, over all held-out tasks.
 
     `reward_*` is per episode; `env_steps` is the data that the method used per task; `wall_s` its time per task;
-    `support_reward_mean` what the episodes before earned (None where there were none, or a task doesn't say).
+    `support_reward_mean` what the episodes before earned (None where there were none, or a task doesn't say). The last
+    fields are means of the rows' (`results.SIGNED`), None where a task doesn't have them.
     """
 
     method: str
@@ -47,6 +48,14 @@ class Summary:
     wall_s: float
     episode: int
     support_reward_mean: float | None
+    cost_per_hour: float | None = None
+    cost_per_hour_steady: float | None = None
+    violation_share: float | None = None
+    violation_share_steady: float | None = None
+    moves_per_hour: float | None = None
+    moves_per_hour_steady: float | None = None
+    decision_us: float | None = None
+    decision_us_steady: float | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +154,11 @@ def _summary(group: Sequence[Row]) -> Summary:
     def mean(name: str) -> float:
         return float(np.mean([getattr(row, name) for row in group]))
 
+    def mean_of_all(name: str) -> float | None:
+        found = [getattr(row, name) for row in group if getattr(row, name) is not None]
+        return float(np.mean(found)) if len(found) == len(group) else None
+
     reward = interval([row.reward for row in group])
-    support = [row.support_reward_mean for row in group if row.support_reward_mean is not None]
     return Summary(
         method=group[0].method,
         inner_steps=group[0].inner_steps,
@@ -161,7 +173,8 @@ def _summary(group: Sequence[Row]) -> Summary:
         env_steps=round(mean("env_steps")),
         wall_s=mean("wall_s"),
         episode=group[0].episode,
-        support_reward_mean=float(np.mean(support)) if len(support) == len(group) else None,
+        support_reward_mean=mean_of_all("support_reward_mean"),
+        **{name: mean_of_all(name) for name in SIGNED},
     )
 
 

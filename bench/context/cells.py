@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from bench.keys import as_before
 from lwmecps_core.config import config, dump
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import EnvId
@@ -65,7 +66,7 @@ class Cell:
     @property
     def key(self) -> str:
         """A digest of all settings."""
-        text = json.dumps([dump(self), HELD_OUT_SEED, EVALUATION_SEED], sort_keys=True)
+        text = json.dumps([as_before(dump(self)), HELD_OUT_SEED, EVALUATION_SEED], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from bench.keys import as_before
 from bench.placement import settings as s
 from lwmecps_core.config import config, dump
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
@@ -34,7 +35,9 @@ class BenchmarkJob:
     @property
     def key(self) -> str:
         """A digest of all settings, those of the jobs before it included."""
-        text = json.dumps([dump(self), s.TRAINING_SEED, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED], sort_keys=True)
+        text = json.dumps(
+            [as_before(dump(self)), s.TRAINING_SEED, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED], sort_keys=True
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def row_name(self, name: str) -> str:

@@ -23,6 +23,7 @@ class ClusterState:
     requests that came; 0 without any), failed_share. Nodes `[N]`: users_rate (1/s, requests of the node's users),
     cpu_used, cpu_requested, ram_requested, network (shares of the node). Over all: latency_ms_mean, latency_ms_p95,
     failed_share_total, users, moves (pods created and removed), and turn, the time as a share of the daily cycle.
+    p95_ms `[D]`, the deployments' own 95th percentiles, is there only where they are measured.
     `simulated` names the quantities that a real cluster's state takes from the simulator.
     """
 
@@ -45,6 +46,7 @@ class ClusterState:
     moves: float
     turn: float
     simulated: tuple[str, ...] = ()
+    p95_ms: Floats | None = None
 
     @property
     def desired(self) -> Counts:

@@ -73,5 +73,6 @@ def simulated_state(task: TaskSpec, sim: Simulator) -> ClusterState:
         failed_share_total=float(env["failed_share"]),
         users=info["users"],
         moves=info["moves"],
+        p95_ms=deps["p95_ms"].copy(),
         turn=int(env["start"] + env["t"]) % length * turn_per_interval(task) % 1.0,
     )

@@ -19,6 +19,7 @@ from lwmecps_core.context.statistics import (
 )
 from lwmecps_core.sim.state import busy_ms
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.money import weights
 
 REWARD = "reward per interval"
 RATE = "requests/s"
@@ -91,10 +92,14 @@ def _whole(known: Knowledge, said: Known, task: TaskSpec | None) -> Iterator[Bel
     yield Belief(WHOLE, "1 % of failed requests costs", REWARD, price(TERM_SLA, 100.0 * failed), written=miss)
 
 
-def _written_prices(task: TaskSpec) -> tuple[float, float, float]:
-    """Of a replica, of 100 ms of latency and of 1 % of failed requests, by the task's objective."""
-    o, pods = task.objective, sum(d.max_replicas for d in task.deployments)
-    return o.replicas / pods, 100.0 * o.latency / o.target_latency_ms, o.sla / 100.0
+def _written_prices(task: TaskSpec) -> tuple[float, float | None, float | None]:
+    """Of a replica, of 100 ms of latency and of 1 % of failed requests, by the task's objective; with bounds, only the
+    first has one.
+    """
+    o, pods = weights(task), sum(d.max_replicas for d in task.deployments)
+    if task.objective.slo:
+        return o.replicas / pods, None, None
+    return o.replicas / pods, 100.0 * o.latency / task.objective.target_latency_ms, o.sla / 100.0
 
 
 def _deployment(known: Knowledge, said: Known, task: TaskSpec | None, d: int) -> Iterator[Belief]:

@@ -7,10 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterState
-from lwmecps_core.envs.observation import SCALE_LATENCY_MS, SCALE_REPLICAS, SCALE_TIMEOUT_MS, V2, V4, version_of
+from lwmecps_core.envs.bounds import MET
+from lwmecps_core.envs.observation import (
+    SCALE_FAILED,
+    SCALE_LATENCY_MS,
+    SCALE_REPLICAS,
+    SCALE_TIMEOUT_MS,
+    V2,
+    V4,
+    version_of,
+)
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.state import timeout_ms
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.money import weights
 
 Floats = NDArray[np.float64]
 
@@ -20,13 +30,14 @@ def reward(info: Mapping[str, float]) -> float:
     return sum(value for key, value in info.items() if key.startswith("reward_"))
 
 
-def measured_info(task: TaskSpec, state: ClusterState) -> dict[str, float]:
-    """What every environment reports about an interval (`INFO_KEYS`), the weighted terms of the reward among it."""
-    o, capacity, imbalance = (
-        task.objective,
-        sum(d.max_replicas for d in task.deployments),
-        float(np.std(state.cpu_used)),
-    )
+def measured_info(task: TaskSpec, state: ClusterState, excess: tuple[float, float] = MET) -> dict[str, float]:
+    """What every environment reports about an interval (`INFO_KEYS`), the weighted terms of the reward among it;
+    `excess` is that over bounds on failures and latency.
+    """
+    w, capacity, imbalance = weights(task), sum(d.max_replicas for d in task.deployments), float(np.std(state.cpu_used))
+    failed, latency = state.failed_share_total, state.latency_ms_mean / task.objective.target_latency_ms
+    if task.objective.slo:
+        failed, latency = excess
     return {
         "latency_ms": state.latency_ms_mean,
         "latency_p95_ms": state.latency_ms_p95,
@@ -36,18 +47,24 @@ def measured_info(task: TaskSpec, state: ClusterState) -> dict[str, float]:
         "moves": state.moves,
         "users": state.users,
         "resource_usage": float(np.mean(state.cpu_used)),
-        "reward_latency": -o.latency * state.latency_ms_mean / o.target_latency_ms,
-        "reward_replicas": -o.replicas * state.replicas / capacity,
-        "reward_imbalance": -o.imbalance * imbalance,
-        "reward_sla": -o.sla * state.failed_share_total,
-        "reward_moves": -o.moves * state.moves,
+        "reward_latency": -w.latency * latency,
+        "reward_replicas": -w.replicas * state.replicas / capacity,
+        "reward_imbalance": -w.imbalance * imbalance,
+        "reward_sla": -w.sla * failed,
+        "reward_moves": -w.moves * state.moves,
     }
 
 
 def observation(
-    task: TaskSpec, state: ClusterState, last: ClusterState | None, pod: tuple[int, int] | None
+    task: TaskSpec,
+    state: ClusterState,
+    last: ClusterState | None,
+    pod: tuple[int, int] | None,
+    excess: tuple[float, float] = MET,
 ) -> dict[str, NDArray[np.float32]]:
-    """The observation's blocks; `last` is the state one interval ago, `pod` v2's pod to place (deployment, node)."""
+    """The observation's blocks; `last` is the state one interval ago, `pod` v2's pod to place (deployment, node),
+    `excess` that over bounds.
+    """
     version = version_of(task.env_id)
     blocks = {"global": _global(task, state), "deployment": _deployments(task, state, last)}
     if version in (V2, V4):
@@ -62,7 +79,7 @@ def observation(
             if pod is not None:
                 mark[pod[axis]] = 1.0
             blocks[name] = np.concatenate([blocks[name], mark], axis=1)
-    blocks["objective"], blocks["limits"] = _objective(task), _limits(task)
+    blocks["objective"], blocks["limits"] = _objective(task, excess), _limits(task)
     return {name: np.clip(block, -BOUND, BOUND).astype(np.float32) for name, block in blocks.items()}
 
 
@@ -103,10 +120,15 @@ def _deployments(task: TaskSpec, state: ClusterState, last: ClusterState | None)
     return np.stack(columns, axis=1)
 
 
-def _objective(task: TaskSpec) -> Floats:
-    o = task.objective
-    weights = np.array([o.latency, o.replicas, o.imbalance, o.sla, o.moves])
-    return np.append(0.5 * np.log(0.01 + weights), log(o.target_latency_ms / SCALE_LATENCY_MS))
+def _objective(task: TaskSpec, excess: tuple[float, float]) -> Floats:
+    w, slo = weights(task), task.objective.slo
+    written = 0.5 * np.log(0.01 + np.array([w.latency, w.replicas, w.imbalance, w.sla, w.moves]))
+    found = np.append(written, log(task.objective.target_latency_ms / SCALE_LATENCY_MS))
+    if slo is None:
+        return found
+    failed = log(slo.failed_share / SCALE_FAILED) if slo.failed_share else BOUND
+    p95 = log(slo.latency_p95_ms / SCALE_LATENCY_MS) if slo.latency_p95_ms else BOUND
+    return np.append(found, [failed, p95, *excess])
 
 
 def _limits(task: TaskSpec) -> Floats:

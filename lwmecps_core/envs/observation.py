@@ -14,7 +14,10 @@ An observation is these blocks one after another, each flattened in C order:
   1 for the node where the pod to place runs.
 * `pair` `[D, N, 4]` (v4): ready, desired, pending (each / max_replicas), utilisation.
 * `objective` `[6]`, as written: the weights of latency, replicas, imbalance, SLA misses and moves, each as
-  ½ log(0.01 + weight), and log(target latency / 100 ms).
+  ½ log(0.01 + weight), and log(target latency / 100 ms). With bounds (`objective.slo`) `[10]`: the weights are what
+  prices and multipliers mean (`tasks.money.weights`), then log(bound of the failed share / 1 %), log(bound of the 95th
+  percentile / 100 ms) (none: the largest that is shown), and by how much the worst window misses each: log of its share
+  of the bound, 0 where it holds.
 * `limits` `[D, 2]`, as written: log(timeout / 1 s), log(max_replicas / 8).
 
 A latency without requests is shown as 0. Everything that is not written is about the interval that just passed.
@@ -34,7 +37,8 @@ SCALE_LATENCY_MS = 100.0
 SCALE_TIMEOUT_MS = 1000.0
 SCALE_REPLICAS = 8.0
 GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 11, 6, 4
-OBJECTIVE_FEATURES, LIMIT_FEATURES = 6, 2
+OBJECTIVE_FEATURES, SLO_FEATURES, LIMIT_FEATURES = 6, 4, 2
+SCALE_FAILED = 0.01
 V1, V2, V3, V4 = 1, 2, 3, 4
 
 
@@ -55,7 +59,8 @@ def observation_blocks(task: TaskSpec) -> tuple[tuple[str, tuple[int, ...]], ...
         blocks.append(("node", (n, NODE_FEATURES + extra)))
     if version == V4:
         blocks.append(("pair", (d, n, PAIR_FEATURES)))
-    return (*blocks, *zip(WRITTEN, ((OBJECTIVE_FEATURES,), (d, LIMIT_FEATURES)), strict=True))
+    objective = OBJECTIVE_FEATURES + (SLO_FEATURES if task.objective.slo else 0)
+    return (*blocks, *zip(WRITTEN, ((objective,), (d, LIMIT_FEATURES)), strict=True))
 
 
 def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float32]]:
@@ -118,6 +123,11 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
     out[at + 4] = log_weight(task.w_moves)
     out[at + 5] = clip(log(task.target_latency_ms / SCALE_LATENCY_MS))
     at += OBJECTIVE_FEATURES
+    if task.slo > 0:
+        out[at] = clip(log(task.bound_failed / SCALE_FAILED))
+        out[at + 1] = clip(log(task.bound_p95_ms / SCALE_LATENCY_MS))
+        out[at + 2], out[at + 3] = clip(env.excess_failed), clip(env.excess_p95)
+        at += SLO_FEATURES
     for d in range(n_deps):
         deployment = p.deployments[k, d]
         out[at] = clip(log(deployment.timeout_ms / SCALE_TIMEOUT_MS))

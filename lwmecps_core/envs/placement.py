@@ -12,6 +12,7 @@ from lwmecps_core.cluster.base import ClusterBackend, ClusterState
 from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.envs import rendering
 from lwmecps_core.envs.actions import action_masks, checked, discrete_nvec, env_spec, to_discrete
+from lwmecps_core.envs.bounds import MET, Windows
 from lwmecps_core.envs.measured import measured_info, observation, reward
 from lwmecps_core.envs.observation import V1, V2, V4, version_of
 from lwmecps_core.errors import InvalidInput, Violation
@@ -101,6 +102,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._elapsed = 0
         self._desired = np.zeros_like(self._limit)
         self._state: ClusterState | None = None
+        self._windows, self._excess = Windows(self.task), MET
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -112,6 +114,8 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._desired = state.desired
         self._elapsed = self._next_pod = 0
         self._state = state
+        self._windows.forget()
+        self._excess = MET
         return self._observe(state, None), self._info(state, measured_info(self.task, state))
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -124,7 +128,8 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         self._elapsed += 1
         terminated = self.version == V2 and self._next_pod >= len(self._pods)
         truncated = self._elapsed >= self.task.horizon and not terminated
-        info = measured_info(self.task, state)
+        self._excess = self._windows.take_in(state)
+        info = measured_info(self.task, state, self._excess)
         return self._observe(state, last), reward(info), terminated, truncated, self._info(state, info)
 
     def render(self) -> Any:
@@ -184,7 +189,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         if self.version == V2 and self._next_pod < len(self._pods):
             d = int(self._pods[self._next_pod])
             pod = (d, int(self._homes[d]))
-        blocks = observation(self.task, state, last, pod)
+        blocks = observation(self.task, state, last, pod, self._excess)
         return blocks if self.version > V2 else np.concatenate([block.reshape(-1) for block in blocks.values()])
 
 

@@ -21,7 +21,9 @@ from lwmecps_core.sim.formulas import (
     unlimited_waiting,
     waiting,
 )
-from lwmecps_core.sim.state import LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
+from lwmecps_core.sim.scheduling import schedule
+from lwmecps_core.sim.state import EACH, LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
+from lwmecps_core.sim.windows import MISSED, forget, judge, take_in_deployment
 
 MAX_CONGESTION = 0.95
 AT_CAPACITY = 1e-3
@@ -38,62 +40,6 @@ def episode_start(p: Params, k: int, seed: Any) -> int:
         return 0
     length: int = p.tasks[k].table_length
     return min(int(uniform(step_key(seed, START_STEP), 0, 0) * length), length - 1)
-
-
-@compiled
-def schedule(p: Params, s: State, k: int, b: int) -> int:
-    """Bring pods towards `desired`: ready what is due, remove, then schedule in order where they fit. Returns moves."""
-    pools, ring, t = s.pools[b], s.ring[b], s.envs[b].t
-    n_deps, n_nodes, slots = ring.shape
-    last = slots - 1
-    moves = 0
-    for n in range(n_nodes):
-        s.nodes[b, n].cpu_requested = 0.0
-        s.nodes[b, n].ram_requested = 0.0
-    for d in range(n_deps):
-        dep = p.deployments[k, d]
-        for n in range(n_nodes):
-            pool = pools[d, n]
-            due = ring[d, n, t & last]
-            pool.ready += due
-            pool.starting -= due
-            ring[d, n, t & last] = 0
-            surplus = max(0, pool.ready + pool.starting - pool.desired)
-            moves += surplus
-            later = dep.startup - 1
-            while min(surplus, pool.starting) > 0:
-                slot = (t + later) & last
-                gone = min(surplus, ring[d, n, slot])
-                ring[d, n, slot] -= gone
-                pool.starting -= gone
-                surplus -= gone
-                later -= 1
-            pool.ready -= surplus
-            pods = pool.ready + pool.starting
-            s.nodes[b, n].cpu_requested += pods * dep.cpu
-            s.nodes[b, n].ram_requested += pods * dep.ram
-    for d in range(n_deps):
-        dep = p.deployments[k, d]
-        for n in range(n_nodes):
-            pool = pools[d, n]
-            want = pool.desired - pool.ready - pool.starting
-            pool.pending = want
-            if want > 0:
-                node, spec = s.nodes[b, n], p.nodes[k, n]
-                free_cpu, free_ram, new = spec.cpu - node.cpu_requested, spec.ram - node.ram_requested, want
-                if free_cpu < want * dep.cpu or free_ram < want * dep.ram:
-                    fit = min(free_cpu / dep.cpu, free_ram / dep.ram)
-                    new = min(want, int(max(fit, 0.0) + 1e-9))
-                pool.pending = want - new
-                node.cpu_requested += new * dep.cpu
-                node.ram_requested += new * dep.ram
-                moves += new
-                if dep.startup == 0:
-                    pool.ready += new
-                else:
-                    pool.starting += new
-                    ring[d, n, (t + dep.startup) & last] += new
-    return moves
 
 
 @compiled
@@ -345,14 +291,13 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
             ready += s.pools[b, d, n].ready
             replicas += s.pools[b, d, n].ready + s.pools[b, d, n].starting
         sums = serve(p, s, w, k, b, worker, d, ready)
-        latency += sums[0]
-        failed += sums[1]
-        p95 += sums[2]
-        timeouts += sums[3]
-        requests += sums[4]
+        if task.slo == EACH:
+            take_in_deployment(p, s, k, b, d, sums)
+        latency, failed, p95 = latency + sums[0], failed + sums[1], p95 + sums[2]
+        timeouts, requests = timeouts + sums[3], requests + sums[4]
     if requests > 0.0:
         latency, failed, p95, timeouts = latency / requests, failed / requests, p95 / requests, timeouts / requests
-    if failed >= 0.05:
+    if failed >= MISSED:
         p95 = timeouts
     used, squares = 0.0, 0.0
     for n in range(n_nodes):
@@ -365,6 +310,9 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     r_latency = -task.w_latency * latency / task.target_latency_ms
     r_replicas = -task.w_replicas * replicas / task.max_replicas
     r_imbalance, r_sla, r_moves = -task.w_imbalance * imbalance, -task.w_sla * failed, -task.w_moves * moves
+    if task.slo > 0:
+        judge(p, s, k, b, requests, failed, p95)
+        r_latency, r_sla = -task.w_latency * env.excess_p95, -task.w_sla * env.excess_failed
     info[8, b], info[9, b], info[10, b], info[11, b], info[12, b] = r_latency, r_replicas, r_imbalance, r_sla, r_moves
     reward: float = r_latency + r_replicas + r_imbalance + r_sla + r_moves
     return reward
@@ -395,3 +343,5 @@ def begin_episode(p: Params, s: State, w: Work, k: int, b: int, worker: int, see
             pool.ready += pool.starting
             pool.starting = 0
     run_interval(p, s, w, k, b, worker, info)
+    if p.tasks[k].slo > 0:
+        forget(s, b)

@@ -12,12 +12,17 @@ from numpy.typing import NDArray
 
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
 from lwmecps_core.tasks.homes import home_node as home_node
+from lwmecps_core.tasks.money import weights
 from lwmecps_core.tasks.workload import clock_table, users_table
 
 Records = NDArray[Any]
 
 ROUTINGS = ("cluster", "least_connections", "local_first")
 CLUSTER, LEAST_CONNECTIONS, LOCAL_FIRST = range(3)
+SCOPES = ("", "overall", "each")
+"""Whom the bounds of an objective are for; none where there are no bounds."""
+OVERALL, EACH = 1, 2
+NO_BOUND = inf
 
 TASK = np.dtype(
     [
@@ -29,6 +34,8 @@ TASK = np.dtype(
         ("burst", "i8"),
         ("routing", "i8"),
         ("testapp", "i8"),
+        ("slo", "i8"),
+        ("window", "i8"),
         ("interval_s", "f8"),
         ("request_interval_s", "f8"),
         ("noise", "f8"),
@@ -40,6 +47,8 @@ TASK = np.dtype(
         ("w_imbalance", "f8"),
         ("w_sla", "f8"),
         ("w_moves", "f8"),
+        ("bound_failed", "f8"),
+        ("bound_p95_ms", "f8"),
     ],
     align=True,
 )
@@ -76,6 +85,8 @@ ENV = np.dtype(
         ("replicas", "f8"),
         ("latency_ms", "f8"),
         ("failed_share", "f8"),
+        ("excess_failed", "f8"),
+        ("excess_p95", "f8"),
     ],
     align=True,
 )
@@ -92,7 +103,14 @@ POOL = np.dtype(
     align=True,
 )
 DEPLOYMENT_STATE = np.dtype(
-    [("rate", "f8"), ("log_rate", "f8"), ("log_rate_change", "f8"), ("latency_ms", "f8"), ("failed_share", "f8")],
+    [
+        ("rate", "f8"),
+        ("log_rate", "f8"),
+        ("log_rate_change", "f8"),
+        ("latency_ms", "f8"),
+        ("failed_share", "f8"),
+        ("p95_ms", "f8"),
+    ],
     align=True,
 )
 NODE_STATE = np.dtype(
@@ -122,6 +140,8 @@ FLOW = np.dtype(
     ],
     align=True,
 )
+WINDOW = np.dtype([("requests", "f8"), ("failed", "f8"), ("p95", "f8")], align=True)
+"""Of the requests of a window, or of an interval of one: how many, how many failed, the sum of 95th percentiles."""
 
 
 class Params(NamedTuple):
@@ -148,9 +168,12 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """What changes: envs `[B]`; pools `[B, D, N]`; deployments `[B, D]`; nodes `[B, N]`; ring `[B, D, N, S]` i32.
+    """What changes: envs `[B]`; pools `[B, D, N]`; deployments `[B, D]`; nodes `[B, N]`; ring `[B, D, N, S]` i32;
+    windows `[B, G, 1 + W]`.
 
-    `ring[b, d, n, t % S]` pods become ready at interval t; S is a power of two.
+    `ring[b, d, n, t % S]` pods become ready at interval t; S is a power of two. `windows[b, g, 0]` are the requests of
+    the current window of a bound, `[b, g, 1 + t % window]` those of interval t; G is 0 without bounds, 1 for all
+    requests together, else D, and W the longest window that is shorter than an episode.
     """
 
     envs: Records
@@ -158,6 +181,7 @@ class State(NamedTuple):
     deployments: Records
     nodes: Records
     ring: NDArray[np.int32]
+    windows: Records
 
     def copy(self) -> "State":
         """A state that shares no memory with this one."""
@@ -241,6 +265,7 @@ def make_state(params: Params, size: int) -> State:
         np.zeros((size, d), DEPLOYMENT_STATE),
         np.zeros((size, n), NODE_STATE),
         np.zeros((size, d, n, slots), np.int32),
+        np.zeros((size, (0, 1, d)[params.tasks["slo"].max()], 1 + params.tasks["window"].max()), WINDOW),
     )
 
 
@@ -257,7 +282,7 @@ def make_work(params: Params, workers: int) -> Work:
 
 
 def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
-    w, o = t.workload, t.objective
+    w, o, slo = t.workload, weights(t), t.objective.slo
     return (
         end - length,
         length,
@@ -267,17 +292,21 @@ def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
         int(w.arrivals == "burst"),
         ROUTINGS.index(t.routing),
         int(t.latency_model == "testapp"),
+        SCOPES.index(slo.scope if slo else ""),
+        slo.window if slo and slo.window < t.horizon else 0,
         t.interval_s,
         w.request_interval_s,
         w.noise,
         sum(d.max_replicas for d in t.deployments),
         float(np.mean([d.cpu_millicores for d in t.deployments])),
-        o.target_latency_ms,
+        t.objective.target_latency_ms,
         o.latency,
         o.replicas,
         o.imbalance,
         o.sla,
         o.moves,
+        slo.failed_share or NO_BOUND if slo else NO_BOUND,
+        slo.latency_p95_ms or NO_BOUND if slo else NO_BOUND,
     )
 
 

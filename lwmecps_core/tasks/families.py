@@ -94,7 +94,9 @@ def draw(distribution: TaskDistribution, seed: int) -> TaskSpec:
     """The task that `seed` draws from `distribution`: a pure function of both."""
     rng = np.random.Generator(np.random.Philox(seed))
     task = REGISTRY[distribution.family](distribution, rng, RANGES)
-    return replace(task, name=f"{distribution.family.replace('_', '-')}-{seed}", family=distribution.family)
+    name = f"{distribution.family.replace('_', '-')}-{seed}"
+    objective = replace(task.objective, slo=distribution.slo)
+    return replace(task, name=name, family=distribution.family, objective=objective, prices=distribution.prices)
 
 
 def mec_city(d: TaskDistribution, rng: np.random.Generator, r: Ranges) -> TaskSpec:

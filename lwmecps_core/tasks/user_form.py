@@ -26,6 +26,7 @@ from lwmecps_core.specs import (
     NonNegative,
     ObjectiveSpec,
     Positive,
+    PricesSpec,
     Resample,
     Share,
     TaskSpec,
@@ -142,6 +143,7 @@ class UserTask:
     symmetrise: Symmetrise | None = None
     workload: UserWorkload = UserWorkload()
     objective: ObjectiveSpec = ObjectiveSpec()
+    prices: PricesSpec | None = None
     env_id: EnvId = "lwmecps-v3"
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     interval_s: Positive = 10.0
@@ -193,6 +195,7 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
         "routing": user.routing,
         "latency_model": user.latency_model,
         "objective": user.objective,
+        "prices": user.prices,
         "kubernetes": user.kubernetes,
         "cluster": ClusterSpec(nodes=nodes, rtt_ms=tuple(tuple(row) for row in rtt_ms.tolist())),
         "deployments": tuple(

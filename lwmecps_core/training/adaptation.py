@@ -19,8 +19,9 @@ from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnap
 from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered, taught_by
-from lwmecps_core.training.evaluation import rows, summary, trace
+from lwmecps_core.training.evaluation import rows, signed, summary, trace
 from lwmecps_core.training.guard import Guard
+from lwmecps_core.training.multipliers import told_by
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
 from lwmecps_core.transfer.metrics import adaptation_speed
@@ -47,7 +48,7 @@ def adapt(
     support episodes under the seeds of the first ones: the best of it, the start, and the placement left alone is what
     is kept and what the last rows measure. `Guard` says what is too much.
     """
-    x = _setup(policy, given_tasks(source, "adaptation"), cfg, collector, seed)
+    x = _setup(policy, told_by(policy.metadata, given_tasks(source, "adaptation")), cfg, collector, seed)
     at = _Standing(x.origin, Guard.over(len(x.tasks), cfg)) if start is None else _Standing.of(start)
     total = cfg.adaptation_steps + 1
     for step in range(at.step, total):
@@ -214,13 +215,17 @@ def _measured(x: _Setup, at: _Standing, step: int) -> Progress:
     used, wall_s = at.episodes * x.tasks[0].horizon, at.wall_s / len(x.tasks)
     support = [total / at.episodes for total in at.earned]
     names = [t.name for t in x.tasks]
-    found = rows(batches, names, "", step, used, wall_s, episode=at.episodes + 1, support=support)
+    found = rows(batches, names, "", step, used, wall_s, episode=at.episodes + 1, support=support, tasks=x.tasks)
     at.rewards.append([r.reward for r in found])
-    metrics = summary(batches) | {
-        "test_avg_reward": float(np.mean(at.rewards[-1])),
-        "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in batches])),
-        "adaptation_speed": adaptation_speed([float(np.mean(each)) for each in at.rewards], step),
-    }
+    metrics = (
+        summary(batches)
+        | signed(batches, x.tasks)
+        | {
+            "test_avg_reward": float(np.mean(at.rewards[-1])),
+            "test_avg_length": float(np.mean([b.valid.sum(0).mean() for b in batches])),
+            "adaptation_speed": adaptation_speed([float(np.mean(each)) for each in at.rewards], step),
+        }
+    )
     total = x.cfg.adaptation_steps + 1
     return Progress(step + 1, total, metrics, at.state(), rows=tuple(found), trace=trace(batches[0], x.tasks[0]))
 

@@ -1,7 +1,7 @@
 """What rollouts say about a method: rows of the result table, and the time series of one episode."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import SCALE_LATENCY_MS, split
 from lwmecps_core.results import Row
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.accounting import bill
 
 Floats = NDArray[np.float64]
 MOST_SERIES = 64
@@ -28,8 +29,9 @@ def rows(
     *,
     episode: int = 1,
     support: Sequence[float | None] = (),
+    tasks: Sequence[TaskSpec] = (),
 ) -> list[Row]:
-    """One row per batch (a task each): means over its episodes; see `Row`.
+    """One row per batch (a task each): means over its episodes; see `Row`. Given the tasks, rows say what they cost.
 
     `env_steps` and `wall_s` are those of one task. Latencies and failures are weighted by users, that is by requests;
     the 95th percentile is the intervals' own, averaged so. `support` are each task's mean rewards before that.
@@ -39,7 +41,21 @@ def rows(
         for batch, task in zip(batches, task_names, strict=True)
     ]
     before = support or [None] * len(measured)
-    return [replace(r, episode=episode, support_reward_mean=s) for r, s in zip(measured, before, strict=True)]
+    found = [replace(r, episode=episode, support_reward_mean=s) for r, s in zip(measured, before, strict=True)]
+    if not any(t.prices or t.objective.slo for t in tasks):
+        return found
+    return [replace(r, **asdict(bill(b, t))) for r, b, t in zip(found, batches, tasks, strict=True)]
+
+
+def signed(batches: Sequence[RolloutBatch], tasks: Sequence[TaskSpec]) -> dict[str, float]:
+    """The metrics of one collection that an operator signs, where tasks have prices or bounds: `cost_per_hour`,
+    `violation_share` and `moves_per_hour`, means over tasks.
+    """
+    if not any(t.prices or t.objective.slo for t in tasks):
+        return {}
+    bills = [bill(batch, task) for batch, task in zip(batches, tasks, strict=True)]
+    found = {name: [getattr(b, name) for b in bills] for name in ("cost_per_hour", "violation_share", "moves_per_hour")}
+    return {name: float(np.mean(values)) for name, values in found.items() if None not in values}
 
 
 def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:

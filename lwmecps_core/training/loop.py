@@ -18,7 +18,8 @@ from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import remembered
-from lwmecps_core.training.evaluation import summary
+from lwmecps_core.training.evaluation import signed, summary
+from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, renewed, seeds, some_tasks, torch_generator
 from lwmecps_core.tree import by_task, detached, expanded, expanded_extra, gradients, prefixed, row, under
@@ -50,7 +51,8 @@ class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
 
     `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`). Each
-    task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on.
+    task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on. With
+    `multipliers` tasks have bounds, and are told those of the step.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Descent:
         method: Method = PLAIN,
         rate_share: Callable[[int], float] = lambda step: 1.0,
         collections_per_task: int = 1,
+        multipliers: Multipliers | None = None,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
@@ -76,6 +79,7 @@ class Descent:
         self._extra = expanded_extra(extra, sets)
         self._memory: Batch = {}
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
+        self._multipliers = multipliers
 
     def run(
         self, source: TaskSource, width: int, episodes: int, total: int, start: LoopState | None
@@ -88,6 +92,8 @@ class Descent:
                 tasks = given_tasks(source, "independent training")
             else:
                 tasks = some_tasks(source, width, self._seed, step, self._times)
+            if self._multipliers:
+                tasks = self._multipliers.told(tasks, step)
             plan = CollectionPlan(
                 seeds=seeds(self._seed, f"train-{step}", len(tasks)),
                 episodes=episodes,
@@ -96,7 +102,8 @@ class Descent:
             snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], width, episodes, step))
             batches = self._collector.collect(tasks, snapshot, plan)
             self._remembered = remembered(batches) if self._times > 1 else {}
-            metrics = self._learn(batches, step, total) | summary(batches)
+            metrics = self._learn(batches, step, total) | summary(batches) | signed(batches, tasks)
+            metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
 
     def snapshot(self, version: int) -> PolicySnapshot:
@@ -150,18 +157,21 @@ class Descent:
     def _policy(self) -> PolicyData | None:
         if self._sets > 1:
             return None
-        shot = self.snapshot(0)
-        return PolicyData(self._algorithm, self._algo.spec, shot.params, shot.extra)
+        shot, found = self.snapshot(0), self._multipliers.found() if self._multipliers else {}
+        return PolicyData(self._algorithm, self._algo.spec, shot.params, shot.extra, metadata=found)
 
     def _state(self, step: int) -> LoopState:
         kept = prefixed(self._extra, "extra/") | prefixed(self._memory, "memory/")
         kept |= prefixed(self._remembered, "remembered/")
+        kept |= prefixed(self._multipliers.state(), "multipliers/") if self._multipliers else {}
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
         self._outer.restore(state.tensors)
         self._extra, self._memory = under(state.tensors, "extra/"), under(state.tensors, "memory/")
         self._remembered = under(state.tensors, "remembered/")
+        if self._multipliers:
+            self._multipliers.restore(under(state.tensors, "multipliers/"))
 
 
 def _remember(memory: Batch, new: Batch, size: int) -> Batch:

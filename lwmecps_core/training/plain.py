@@ -19,10 +19,12 @@ from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
-from lwmecps_core.training.evaluation import rows, summary, trace
+from lwmecps_core.training.evaluation import rows, signed, summary, trace
 from lwmecps_core.training.loop import Descent
+from lwmecps_core.training.multipliers import Multipliers, told_by
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator, total_episodes
+from lwmecps_core.training.timing import timed
 
 CALIBRATION_TASKS = 32
 EPISODES = 100
@@ -46,12 +48,15 @@ def train(
     if cfg.independent and cfg.collections_per_task > 1:
         reason = "is of one policy for changing tasks; independent ones keep theirs"
         raise InvalidInput("training", [Violation("collections_per_task", reason)])
-    spec = env_spec(some_tasks(source, 1, seed, 0)[0])
+    some = some_tasks(source, 1, seed, 0)[0]
+    spec = env_spec(some)
     algo = algorithms.make(algorithm, spec)
     params, extra = algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
+    bounds = some.objective.slo
+    multipliers = Multipliers(cfg, bounds, sets, seed) if bounds else None
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
     loop = Descent(
         algo,
@@ -63,18 +68,20 @@ def train(
         sets=sets,
         rate_share=share,
         collections_per_task=cfg.collections_per_task,
+        multipliers=multipliers,
     )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
         if progress.step == total and cfg.evaluation_episodes:
             tasks = given_tasks(source, "evaluation after training")
+            tasks = multipliers.told(tasks) if multipliers else tasks
             batches = collector.collect(
                 tasks, loop.snapshot(total), evaluation_plan(tasks, cfg.evaluation_episodes, seed)
             )
             used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
             wall_s = (time.perf_counter() - begun) / len(tasks)
             episode = used // tasks[0].horizon + 1
-            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s, episode=episode)
+            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s, episode=episode, tasks=tasks)
             progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
         yield progress
 
@@ -100,6 +107,7 @@ def evaluate(
         measured = [_of_baseline(tasks, cfg, calibration, seed)]
     elif policy is not None:
         bound_algorithm(policy, tasks[0])
+        tasks = told_by(policy.metadata, tasks)
         measured = list(_of_policy(policy, tasks, cfg, collector, seed))
     else:
         raise InvalidInput("evaluation", [Violation("policy_id", "give a policy or a baseline")])
@@ -107,11 +115,14 @@ def evaluate(
     found = [
         row
         for m in measured
-        for row in rows(m.batches, names, "", 0, m.before * horizon, wall_s, episode=m.before + 1, support=m.support)
+        for row in rows(
+            m.batches, names, "", 0, m.before * horizon, wall_s, episode=m.before + 1, support=m.support, tasks=tasks
+        )
     ]
+    found = timed(found, tasks, policy if policy and not cfg.baseline else cfg.baseline)
     last = measured[-1].batches
     mean = float(np.mean([row.reward for row in found[-len(tasks) :]]))
-    metrics = summary(last) | {"test_avg_reward": mean}
+    metrics = summary(last) | signed(last, tasks) | {"test_avg_reward": mean}
     yield Progress(1, 1, metrics, LoopState(1, {}), policy, tuple(found), trace(last[0], tasks[0]))
 
 

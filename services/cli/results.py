@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from lwmecps_core.reporting.texts import COLUMNS, cells, signed
 from lwmecps_core.results import Row
 from lwmecps_core.statistics import Key, Summary, paired_difference, share_of_gap, summarise
 
+SIGNED_COLUMNS = ("cost/h", "violations", "moves/h", "µs", "steady: cost/h", "violations", "moves/h", "µs")
+"""Of tasks that have prices or bounds; steady: without the first sixth of each episode."""
 FLAGSHIP = ("context", 0, 1)
 """What the demo's table compares everything with: a policy in its first episode on a cluster."""
 
@@ -37,9 +39,10 @@ def key_of(s: Summary) -> Key:
 
 def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Table:
     """The table that the demo prints; the fifth column is the paired advantage of `FLAGSHIP`."""
-    table = _table("held-out tasks", rows, (*COLUMNS[:3], "context(1) −", *COLUMNS[3:]))
+    columns, cells_of = _shown(summaries)
+    table = _table("held-out tasks", rows, (*columns[:3], "context(1) −", *columns[3:]))
     for s in summaries:
-        line = cells(s)
+        line = cells_of(s)
         style = "bold green" if key_of(s) == FLAGSHIP else ""
         table.add_row(*line[:4], _advantage(rows, s), *line[4:], style=style)
     return table
@@ -47,9 +50,11 @@ def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Table
 
 def summary_table(rows: Sequence[Row]) -> Table:
     """Means over the tasks of a run, one line per method and number of inner steps."""
-    table = _table("tasks", rows, COLUMNS)
-    for s in summarise(rows):
-        table.add_row(*cells(s))
+    summaries = summarise(rows)
+    columns, cells_of = _shown(summaries)
+    table = _table("tasks", rows, columns)
+    for s in summaries:
+        table.add_row(*cells_of(s))
     return table
 
 
@@ -72,6 +77,31 @@ def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
     return table
+
+
+def _shown(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], Callable[[Summary], tuple[str, ...]]]:
+    """The columns of a table, and what makes a summary's cells: with what operators sign where any summary has it."""
+    if not any(s.moves_per_hour is not None for s in summaries):
+        return COLUMNS, cells
+    return (*COLUMNS[:4], *SIGNED_COLUMNS, *COLUMNS[4:]), _signed_cells
+
+
+def _signed_cells(s: Summary) -> tuple[str, ...]:
+    """`cells`, with a cell for each of `SIGNED_COLUMNS` behind those of rewards."""
+    line = cells(s)
+    found = []
+    for kind in ("", "_steady"):
+        cost, missed, moves, us = (
+            getattr(s, f"{name}{kind}")
+            for name in ("cost_per_hour", "violation_share", "moves_per_hour", "decision_us")
+        )
+        found += [
+            "" if cost is None else f"{cost:.3g}",
+            "" if missed is None else f"{100 * missed:.1f} %",
+            "" if moves is None else f"{moves:.0f}",
+            "" if us is None else f"{us:.0f}",
+        ]
+    return (*line[:5], *found, *line[5:])
 
 
 def _advantage(rows: Sequence[Row], s: Summary) -> str:

@@ -25,6 +25,8 @@ PAIRS = [
     (specs.DeploymentSpec, cluster_pb2.DeploymentSpec),
     (specs.WorkloadSpec, task_pb2.WorkloadSpec),
     (specs.ObjectiveSpec, task_pb2.ObjectiveSpec),
+    (specs.SloSpec, task_pb2.SloSpec),
+    (specs.PricesSpec, task_pb2.PricesSpec),
     (specs.TaskSpec, task_pb2.TaskSpec),
     (specs.KubernetesSpec, task_pb2.KubernetesSpec),
     (specs.PrometheusSpec, task_pb2.PrometheusSpec),

@@ -156,7 +156,7 @@ class MetricPoint(_message.Message):
     def __init__(self, name: _Optional[str] = ..., step: _Optional[int] = ..., value: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s", "episode", "support_reward_mean")
+    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s", "episode", "support_reward_mean", "cost_per_hour", "cost_per_hour_steady", "violation_share", "violation_share_steady", "moves_per_hour", "moves_per_hour_steady", "decision_us", "decision_us_steady")
     TASK_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +171,14 @@ class Row(_message.Message):
     WALL_S_FIELD_NUMBER: _ClassVar[int]
     EPISODE_FIELD_NUMBER: _ClassVar[int]
     SUPPORT_REWARD_MEAN_FIELD_NUMBER: _ClassVar[int]
+    COST_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    COST_PER_HOUR_STEADY_FIELD_NUMBER: _ClassVar[int]
+    VIOLATION_SHARE_FIELD_NUMBER: _ClassVar[int]
+    VIOLATION_SHARE_STEADY_FIELD_NUMBER: _ClassVar[int]
+    MOVES_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    MOVES_PER_HOUR_STEADY_FIELD_NUMBER: _ClassVar[int]
+    DECISION_US_FIELD_NUMBER: _ClassVar[int]
+    DECISION_US_STEADY_FIELD_NUMBER: _ClassVar[int]
     task: str
     method: str
     inner_steps: int
@@ -185,7 +193,15 @@ class Row(_message.Message):
     wall_s: float
     episode: int
     support_reward_mean: float
-    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ..., episode: _Optional[int] = ..., support_reward_mean: _Optional[float] = ...) -> None: ...
+    cost_per_hour: float
+    cost_per_hour_steady: float
+    violation_share: float
+    violation_share_steady: float
+    moves_per_hour: float
+    moves_per_hour_steady: float
+    decision_us: float
+    decision_us_steady: float
+    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ..., episode: _Optional[int] = ..., support_reward_mean: _Optional[float] = ..., cost_per_hour: _Optional[float] = ..., cost_per_hour_steady: _Optional[float] = ..., violation_share: _Optional[float] = ..., violation_share_steady: _Optional[float] = ..., moves_per_hour: _Optional[float] = ..., moves_per_hour_steady: _Optional[float] = ..., decision_us: _Optional[float] = ..., decision_us_steady: _Optional[float] = ...) -> None: ...
 
 class Trace(_message.Message):
     __slots__ = ("step", "series")

@@ -32,6 +32,12 @@ class Resample(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESAMPLE_MAX: _ClassVar[Resample]
     RESAMPLE_SAMPLE: _ClassVar[Resample]
 
+class SloScope(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SLO_SCOPE_UNSPECIFIED: _ClassVar[SloScope]
+    SLO_SCOPE_OVERALL: _ClassVar[SloScope]
+    SLO_SCOPE_EACH: _ClassVar[SloScope]
+
 class Routing(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ROUTING_UNSPECIFIED: _ClassVar[Routing]
@@ -98,6 +104,9 @@ RESAMPLE_UNSPECIFIED: Resample
 RESAMPLE_MEAN: Resample
 RESAMPLE_MAX: Resample
 RESAMPLE_SAMPLE: Resample
+SLO_SCOPE_UNSPECIFIED: SloScope
+SLO_SCOPE_OVERALL: SloScope
+SLO_SCOPE_EACH: SloScope
 ROUTING_UNSPECIFIED: Routing
 ROUTING_CLUSTER: Routing
 ROUTING_LEAST_CONNECTIONS: Routing
@@ -175,21 +184,49 @@ class WorkloadSpec(_message.Message):
     resample: Resample
     def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ..., resample: _Optional[_Union[Resample, str]] = ...) -> None: ...
 
+class PricesSpec(_message.Message):
+    __slots__ = ("replica_hour", "move")
+    REPLICA_HOUR_FIELD_NUMBER: _ClassVar[int]
+    MOVE_FIELD_NUMBER: _ClassVar[int]
+    replica_hour: float
+    move: float
+    def __init__(self, replica_hour: _Optional[float] = ..., move: _Optional[float] = ...) -> None: ...
+
+class SloSpec(_message.Message):
+    __slots__ = ("failed_share", "latency_p95_ms", "window", "scope", "allowed", "failed_share_multiplier", "latency_p95_multiplier")
+    FAILED_SHARE_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_P95_MS_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_SHARE_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_P95_MULTIPLIER_FIELD_NUMBER: _ClassVar[int]
+    failed_share: float
+    latency_p95_ms: float
+    window: int
+    scope: SloScope
+    allowed: float
+    failed_share_multiplier: float
+    latency_p95_multiplier: float
+    def __init__(self, failed_share: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., window: _Optional[int] = ..., scope: _Optional[_Union[SloScope, str]] = ..., allowed: _Optional[float] = ..., failed_share_multiplier: _Optional[float] = ..., latency_p95_multiplier: _Optional[float] = ...) -> None: ...
+
 class ObjectiveSpec(_message.Message):
-    __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms")
+    __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms", "slo")
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     IMBALANCE_FIELD_NUMBER: _ClassVar[int]
     SLA_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
     TARGET_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    SLO_FIELD_NUMBER: _ClassVar[int]
     latency: float
     replicas: float
     imbalance: float
     sla: float
     moves: float
     target_latency_ms: float
-    def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ...) -> None: ...
+    slo: SloSpec
+    def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ...) -> None: ...
 
 class PrometheusSpec(_message.Message):
     __slots__ = ("base_url", "label", "rate_query", "latency_ms_query", "latency_p95_ms_query", "failed_share_query")
@@ -250,7 +287,7 @@ class KubernetesSpec(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., label_selector: _Optional[str] = ..., manage: _Optional[bool] = ..., rollback: _Optional[bool] = ..., ready_deadline_s: _Optional[float] = ..., unreachable_deadline_s: _Optional[float] = ..., usage: _Optional[_Union[Usage, str]] = ..., prometheus: _Optional[_Union[PrometheusSpec, _Mapping]] = ..., test_application: _Optional[_Union[ApplicationSpec, _Mapping]] = ..., fallback: _Optional[_Union[Fallback, str]] = ..., max_moves_per_interval: _Optional[int] = ..., min_replicas: _Optional[int] = ..., latency_ceiling_ms: _Optional[float] = ..., pace: _Optional[float] = ..., other_writers: _Optional[_Union[OtherWriters, str]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family", "kubernetes")
+    __slots__ = ("name", "env_id", "cluster", "deployments", "workload", "objective", "horizon", "interval_s", "episodes", "routing", "latency_model", "family", "kubernetes", "prices")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +301,7 @@ class TaskSpec(_message.Message):
     LATENCY_MODEL_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     KUBERNETES_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     name: str
     env_id: str
     cluster: _cluster_pb2.ClusterSpec
@@ -277,10 +315,11 @@ class TaskSpec(_message.Message):
     latency_model: LatencyModel
     family: str
     kubernetes: KubernetesSpec
-    def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ..., kubernetes: _Optional[_Union[KubernetesSpec, _Mapping]] = ...) -> None: ...
+    prices: PricesSpec
+    def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ..., kubernetes: _Optional[_Union[KubernetesSpec, _Mapping]] = ..., prices: _Optional[_Union[PricesSpec, _Mapping]] = ...) -> None: ...
 
 class TaskDistribution(_message.Message):
-    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight", "recorded_request_interval_s", "recorded_failover", "resample")
+    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight", "recorded_request_interval_s", "recorded_failover", "resample", "slo", "prices")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -299,6 +338,8 @@ class TaskDistribution(_message.Message):
     RECORDED_REQUEST_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
     RECORDED_FAILOVER_FIELD_NUMBER: _ClassVar[int]
     RESAMPLE_FIELD_NUMBER: _ClassVar[int]
+    SLO_FIELD_NUMBER: _ClassVar[int]
+    PRICES_FIELD_NUMBER: _ClassVar[int]
     family: Family
     env_id: str
     nodes: int
@@ -317,7 +358,9 @@ class TaskDistribution(_message.Message):
     recorded_request_interval_s: float
     recorded_failover: _containers.RepeatedCompositeFieldContainer[Servers]
     resample: Resample
-    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ..., recorded_request_interval_s: _Optional[float] = ..., recorded_failover: _Optional[_Iterable[_Union[Servers, _Mapping]]] = ..., resample: _Optional[_Union[Resample, str]] = ...) -> None: ...
+    slo: SloSpec
+    prices: PricesSpec
+    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ..., recorded_request_interval_s: _Optional[float] = ..., recorded_failover: _Optional[_Iterable[_Union[Servers, _Mapping]]] = ..., resample: _Optional[_Union[Resample, str]] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ..., prices: _Optional[_Union[PricesSpec, _Mapping]] = ...) -> None: ...
 
 class ObservationBlock(_message.Message):
     __slots__ = ("name", "shape")

@@ -1,0 +1,16 @@
+"""What tells results apart that are kept from before some settings existed."""
+
+from dataclasses import fields
+from typing import Any
+
+from lwmecps_core.objective import Constrained
+
+LATER = {field.name: getattr(Constrained(), field.name) for field in fields(Constrained)}  # type: ignore[arg-type]
+"""Settings that came after results were kept, and what they were then."""
+
+
+def as_before(plain: Any) -> Any:
+    """Plain settings without those that came later and are as they were."""
+    if isinstance(plain, dict):
+        return {k: as_before(v) for k, v in plain.items() if k not in LATER or v != LATER[k]}
+    return [as_before(v) for v in plain] if isinstance(plain, list) else plain

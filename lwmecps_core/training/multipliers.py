@@ -1,0 +1,120 @@
+"""Multipliers of bounds, found while a policy learns: the least cost at which bounds hold, as a descent can seek it.
+
+What is descended is the cost and, times the multipliers, how far bounds are missed; what moves the multipliers is what
+the operator signs, the share of windows that miss (a proxy for the one, the true constraint for the other: Cotter et
+al. 2019, arXiv:1804.06500).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.objective import Constrained, SloSpec
+from lwmecps_core.seeding import generator
+from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.accounting import missed
+from lwmecps_core.training.sampling import seeds
+
+Floats = NDArray[np.float64]
+FOUND = "multipliers"
+"""What a policy's metadata calls those that its training ended with."""
+NAMES = ("failed_share", "latency_p95")
+"""Of the bounds, in the order of everything here."""
+MOST = 100.0
+"""A multiplier beyond which cost plays no part any more."""
+
+
+class Multipliers:
+    """A PID controller for each bound (Stooke et al. 2020, arXiv:2007.03964, algorithm 2), and for each of `sets`
+    policies that learn side by side, from what the tasks' bounds say on.
+    """
+
+    def __init__(self, cfg: Constrained, bounds: SloSpec, sets: int, seed: int) -> None:
+        self._cfg, self._seed = cfg, seed
+        own = [bounds.failed_share_multiplier, bounds.latency_p95_multiplier]
+        self._given = [bounds.failed_share is not None, bounds.latency_p95_ms is not None]
+        self._integral = np.tile(np.array(own, np.float64), (sets, 1))
+        self._value, self._before = self._integral.copy(), np.full((sets, 2), np.inf)
+
+    def told(self, tasks: Sequence[TaskSpec], step: int | None = None) -> list[TaskSpec]:
+        """The tasks with the multipliers of a step, each spread at random, and with bounds spread likewise; without a
+        step neither is.
+        """
+        found = []
+        drawn = seeds(self._seed, f"multipliers-{step}", len(tasks)) if step is not None else ()
+        for place, task in enumerate(tasks):
+            value, slo = self._value[place % len(self._value)], task.objective.slo
+            if drawn and slo is not None:
+                turns = 2.0 * generator(drawn[place]).random(4) - 1.0
+                value = value * self._cfg.multiplier_spread ** turns[:2]
+                slo = _spread(slo, self._cfg.bound_spread ** turns[2:])
+            found.append(_with(task, slo, value))
+        return found
+
+    def learn(self, tasks: Sequence[TaskSpec], batches: Sequence[RolloutBatch]) -> dict[str, float]:
+        """Move the multipliers by the share of windows that missed; returns them as metrics."""
+        sets = len(self._value)
+        for k in range(sets):
+            own = [(t, b) for place, (t, b) in enumerate(zip(tasks, batches, strict=True)) if place % sets == k]
+            allowed = float(np.mean([t.objective.slo.allowed for t, _ in own if t.objective.slo]))
+            for i in range(len(NAMES)):
+                counts = [missed(b, t, b.valid.astype(np.bool_), (i,)) or (0, 0) for t, b in own]
+                bad, windows = np.sum(counts, axis=0)
+                if windows and self._given[i]:
+                    self._move(k, i, float(bad / windows) - allowed)
+        means = zip(NAMES, self._given, self._value.mean(0).tolist(), strict=True)
+        return {f"multiplier_{name}": mean for name, given, mean in means if given}
+
+    def found(self) -> dict[str, Any]:
+        """What a policy's metadata says of them."""
+        return {FOUND: dict(zip(NAMES, self._value.mean(0).tolist(), strict=True))}
+
+    def state(self) -> dict[str, Tensor]:
+        """All that changes."""
+        return {name: torch.from_numpy(x.copy()) for name, x in self._parts().items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Inverse of `state`."""
+        for name, x in self._parts().items():
+            x[...] = state[name].numpy()
+
+    def _parts(self) -> dict[str, Floats]:
+        return {"integral": self._integral, "value": self._value, "before": self._before}
+
+    def _move(self, k: int, i: int, beyond: float) -> None:
+        """By a share of windows beyond those allowed."""
+        cfg, grown = self._cfg, max(0.0, beyond - self._before[k, i])
+        self._integral[k, i] = min(max(self._integral[k, i] + cfg.multiplier_ki * beyond, 0.0), MOST)
+        value = self._integral[k, i] + cfg.multiplier_kp * beyond + cfg.multiplier_kd * grown
+        self._value[k, i], self._before[k, i] = min(max(value, 0.0), MOST), beyond
+
+
+def told_by(metadata: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
+    """The tasks with the multipliers that a policy's training ended with; as they are, where it had none."""
+    known = metadata.get(FOUND)
+    if not known:
+        return list(tasks)
+    return [_with(task, task.objective.slo, np.array([known[name] for name in NAMES])) for task in tasks]
+
+
+def _with(task: TaskSpec, slo: SloSpec | None, value: Floats) -> TaskSpec:
+    if slo is None:
+        return task
+    failed, p95 = value.tolist()
+    slo = replace(slo, failed_share_multiplier=failed, latency_p95_multiplier=p95)
+    return replace(task, objective=replace(task.objective, slo=slo))
+
+
+def _spread(slo: SloSpec, factors: Floats) -> SloSpec:
+    failed, p95 = factors.tolist()
+    return replace(
+        slo,
+        failed_share=min(1.0, slo.failed_share * failed) if slo.failed_share else None,
+        latency_p95_ms=slo.latency_p95_ms * p95 if slo.latency_p95_ms else None,
+    )

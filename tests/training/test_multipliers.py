@@ -1,0 +1,151 @@
+"""Training on tasks with bounds: how multipliers move, who is told of them, and that they are part of what resumes."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lwmecps_core.baselines.earning import episode_rewards
+from lwmecps_core.baselines.hpa import Hpa, HpaSettings
+from lwmecps_core.envs.observation import split
+from lwmecps_core.envs.scene import scene
+from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.objective import Constrained
+from lwmecps_core.policy import from_bytes, to_bytes
+from lwmecps_core.results import SIGNED
+from lwmecps_core.rollout.collector import CollectionPlan
+from lwmecps_core.rollout.drive import drive
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.run_config import EvaluateConfig, PPOConfig, TrainConfig
+from lwmecps_core.seeding import generator
+from lwmecps_core.specs import PricesSpec, SloSpec, TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from lwmecps_core.training import evaluate, train
+from lwmecps_core.training.accounting import bill
+from lwmecps_core.training.multipliers import Multipliers, told_by
+from lwmecps_core.training.progress import LoopState
+from tests.baselines.scripted import Scripted
+
+BOUNDS = SloSpec(failed_share=0.02, window=4, allowed=0.1)
+CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=4, horizon=12, slo=BOUNDS, prices=PricesSpec(move=0.01))
+PPO = PPOConfig(hidden_size=(8, 8), batch_size=32, n_epochs=1)
+TRAINING = TrainConfig(total_episodes=16, episodes_per_batch=2, tasks_per_batch=2, bound_spread=2.0)
+COLLECTOR = LocalCollector()
+
+
+def _multipliers(tasks: list[TaskSpec]) -> list[tuple[float, float]]:
+    slos = [task.objective.slo for task in tasks]
+    return [(s.failed_share_multiplier, s.latency_p95_multiplier) for s in slos if s]
+
+
+def _copied(state: LoopState) -> LoopState:
+    tensors = {name: x.clone() for name, x in state.tensors.items()}
+    return LoopState(state.step, tensors, json.loads(json.dumps(state.scalars)))
+
+
+def _played(task: TaskSpec, replicas: int) -> Any:
+    actions = np.full((task.horizon, len(task.deployments)), replicas, np.int32)
+    return drive(BatchEnv([task], [0]), Scripted(actions), CollectionPlan(seeds=(1,), episodes=1, greedy=True))[0]
+
+
+def test_a_multiplier_grows_while_windows_miss_and_falls_while_they_hold() -> None:
+    cfg = Constrained(multiplier_kp=1.0, multiplier_ki=0.5, multiplier_kd=2.0)
+    task, found = draw(CITY, 0), Multipliers(cfg, BOUNDS, 1, seed=0)
+    bad = found.learn([task], _played(task, 0))["multiplier_failed_share"]
+    assert bad == pytest.approx(1.0 + 0.5 * 0.9 + 0.9)  # every window missed, 10 % may; nothing has grown yet
+    good = found.learn([task], _played(task, 4))["multiplier_failed_share"]
+    assert good == pytest.approx(max(0.0, 1.45 - 0.05 - 0.1))
+    again = found.learn([task], _played(task, 0))["multiplier_failed_share"]
+    assert again == pytest.approx(1.40 + 0.45 + 0.9 + 2.0)
+    assert "multiplier_latency_p95" not in found.learn([task], _played(task, 0))
+
+
+def test_tasks_are_told_spread_multipliers_and_bounds_in_training_and_the_found_ones_afterwards() -> None:
+    tasks = [draw(CITY, seed) for seed in range(40)]
+    found = Multipliers(Constrained(multiplier_spread=3.0, bound_spread=2.0), BOUNDS, 1, seed=0)
+    told = found.told(tasks, step=3)
+    assert told == found.told(tasks, step=3) != found.told(tasks, step=4)
+    values = np.array(_multipliers(told))[:, 0]
+    bounds = np.array([t.objective.slo.failed_share for t in told if t.objective.slo])
+    assert 1 / 3 <= values.min() < 0.6 and 1.8 < values.max() <= 3
+    assert 0.01 <= bounds.min() < 0.013 and 0.03 < bounds.max() <= 0.04
+    assert _multipliers(told_by({"multipliers": {"failed_share": 7.0, "latency_p95": 0.5}}, tasks)) == [(7.0, 0.5)] * 40
+    assert told_by({}, tasks) == tasks
+
+
+def test_what_a_policy_sees_of_multipliers_is_what_its_task_says() -> None:
+    task = told_by({"multipliers": {"failed_share": 3.0, "latency_p95": 9.0}}, [draw(CITY, 0)])[0]
+    env = BatchEnv([task], [0])
+    weights = np.exp(2.0 * split(env.reset([1])[0], env.spec)["objective"][0, :5]) - 0.01
+    assert weights == pytest.approx([0.0, 0.25, 0.0, 0.75, 0.25 * 0.01 * 360 / 8], abs=1e-5)
+
+
+def test_training_with_bounds_goes_on_after_any_step_with_the_same_bits() -> None:
+    def run(start: LoopState | None) -> list[Any]:
+        steps = train(CITY, PPO, TRAINING, COLLECTOR, seed=1, start=start)
+        return [replace(p, state=_copied(p.state)) for p in steps]
+
+    whole = run(None)
+    assert len(whole) == 4
+    assert {"cost_per_hour", "violation_share", "moves_per_hour", "multiplier_failed_share"} <= whole[-1].metrics.keys()
+    for at in whole[:-1]:
+        last = run(_copied(at.state))[-1]
+        assert last.metrics == whole[-1].metrics
+        assert all(torch.equal(x, whole[-1].state.tensors[name]) for name, x in last.state.tensors.items())
+    assert any(name.startswith("multipliers/") for name in whole[-1].state.tensors)
+
+
+def test_training_without_bounds_keeps_no_multipliers() -> None:
+    *_, last = train(replace(CITY, slo=None, prices=None), PPO, TRAINING, COLLECTOR, seed=1)
+    assert not any(name.startswith("multipliers/") for name in last.state.tensors)
+    assert "cost_per_hour" not in last.metrics and last.policy is not None and last.policy.metadata == {}
+
+
+def test_a_policy_is_measured_with_the_multipliers_that_its_training_found() -> None:
+    *_, last = train(CITY, PPO, TRAINING, COLLECTOR, seed=1)
+    assert last.policy is not None
+    policy = from_bytes(to_bytes(last.policy), "file")
+    tasks = (draw(CITY, 5), draw(CITY, 6))
+    *_, measured = evaluate(policy, tasks, EvaluateConfig(episodes=2), COLLECTOR, seed=1)
+    *_, by_hand = evaluate(
+        replace(policy, metadata={}),
+        tuple(told_by(policy.metadata, tasks)),
+        EvaluateConfig(episodes=2),
+        COLLECTOR,
+        seed=1,
+    )
+    assert [r.reward for r in measured.rows] == [r.reward for r in by_hand.rows]
+    row = measured.rows[0]
+    assert row.cost_per_hour is not None and row.violation_share is not None and row.decision_us is not None
+
+
+def test_one_policy_for_each_task_has_a_multiplier_of_its_own() -> None:
+    tasks = (draw(CITY, 0), draw(CITY, 1))
+    found = Multipliers(Constrained(), BOUNDS, 2, seed=0)
+    found.learn(tasks, [*_played(tasks[0], 0), *_played(tasks[1], 4)])
+    (first, _), (second, _) = _multipliers(found.told(tasks))
+    assert first > 1.0 > second
+
+
+def test_rules_are_chosen_by_what_an_operator_signs() -> None:
+    tasks, settings = [draw(CITY, seed) for seed in range(6)], [HpaSettings(target=0.3)] * 6
+    env = BatchEnv(tasks, np.arange(6))
+    plan = CollectionPlan(seeds=tuple(range(6)), episodes=1, greedy=True)
+    bills = [
+        bill(b, t) for b, t in zip(drive(env, Hpa(scene(tasks, env.task_of), settings), plan)[0], tasks, strict=True)
+    ]
+    first = np.array([generator(seed).integers(0, 2**63, dtype=np.uint64) for seed in plan.seeds])
+    worth = episode_rewards(Hpa, settings, tasks, env.task_of, first)
+    missed, cost = np.array([b.violation_share for b in bills]), np.array([b.cost_per_hour for b in bills])
+    assert 0 < (missed > 0.1).sum() < 6
+    np.testing.assert_allclose(worth, -cost / 8 - 1000 * np.maximum(missed - 0.1, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["hpa_tuned", "rate_rule_adapted", "hpa"])
+def test_a_rule_on_tasks_with_bounds_is_measured_as_a_policy_is(name: str) -> None:
+    *_, found = evaluate(None, (draw(CITY, 1),), EvaluateConfig(episodes=2, baseline=name), COLLECTOR, seed=1)
+    assert {"violation_share", "cost_per_hour", "moves_per_hour"} <= found.metrics.keys()
+    assert all(getattr(found.rows[0], field) is not None for field in SIGNED)

@@ -36,15 +36,18 @@ def download(registry: Caller, policy_id: str) -> bytes:
 def store(registry: Caller, policy: "PolicyData", data: bytes, name: str) -> policy_pb2.Policy:
     """Register a policy that was made elsewhere, whose file is `data`, and upload that as it is.
 
-    Raises `InvalidInput` for a name or weights that the registry does not take.
+    The same file under the same name again is the same policy, for as long as the registry remembers requests. Raises `InvalidInput` for a name or weights that the registry does not take.
     """
+    digest = hashlib.sha256(data).hexdigest()
     request = pb.CreatePolicyRequest(
         name=name,
         algorithm=convert.algorithm_to_message(policy.algorithm),
         env_spec=convert.env_spec_to_message(policy.env_spec),
+        labels={key: text for key, text in policy.metadata.items() if key == "made_by" and isinstance(text, str)},
+        request_id=f"import-{hashlib.sha256(name.encode()).hexdigest()[:32]}-{digest}",
     )
     created = registry("CreatePolicy", request).policy
-    artefact = policy_pb2.ArtefactHeader(size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    artefact = policy_pb2.ArtefactHeader(size_bytes=len(data), sha256=digest)
     header = pb.PolicyWeightsHeader(policy_id=created.id, artefact=artefact)
     parts = [pb.UploadPolicyWeightsRequest(header=header)]
     parts += [pb.UploadPolicyWeightsRequest(chunk=data[i : i + CHUNK]) for i in range(0, len(data), CHUNK)]

@@ -87,7 +87,7 @@ def test_what_can_not_be_read_or_named_is_refused(registry: str, file: Path, tmp
     for words, told in (
         ([str(tmp_path / "absent")], "absent"),
         ([str(tmp_path)], str(tmp_path)),
-        ([str(file), "--name", "x" * 254], "--name"),
+        ([str(file), "--name", "x" * 254], "name: must be at most 253 characters"),
     ):
         result = _run("--registry", registry, "policies", "import", *words)
         assert result.exit_code == 2 and told in result.stderr and "Traceback" not in result.stderr

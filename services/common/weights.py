@@ -36,7 +36,8 @@ def download(registry: Caller, policy_id: str) -> bytes:
 def store(registry: Caller, policy: "PolicyData", data: bytes, name: str) -> policy_pb2.Policy:
     """Register a policy that was made elsewhere, whose file is `data`, and upload that as it is.
 
-    The same file under the same name again is the same policy, for as long as the registry remembers requests. Raises `InvalidInput` for a name or weights that the registry does not take.
+    The same file under the same name again is the same policy, for as long as the registry remembers requests. Raises
+    `InvalidInput` for a name or weights that the registry does not take.
     """
     digest = hashlib.sha256(data).hexdigest()
     request = pb.CreatePolicyRequest(

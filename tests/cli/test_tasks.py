@@ -121,6 +121,8 @@ class Started:
         self.request: Any = None
 
     def registry(self, rpc: str, request: Any) -> Any:
+        if rpc == "ListTasks":
+            return registry_pb2.ListTasksResponse()  # nothing of that name yet
         self.registered.append(request)
         reply = registry_pb2.CreateTaskResponse()
         reply.task.id = f"t{len(self.registered)}"

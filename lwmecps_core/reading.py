@@ -1,7 +1,7 @@
 """Files of people, YAML or JSON: read whole, or refused with what is wrong and where."""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,8 @@ class KeyTwiceError(yaml.YAMLError):
 
 class _Unique:
     """What makes a loader refuse a key that stands twice in one mapping."""
+
+    construct_object: Callable[..., Any]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         """A mapping of YAML; keys that `<<` merges into it don't count."""

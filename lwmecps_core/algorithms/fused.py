@@ -27,7 +27,7 @@ NAMES = tuple(f"{layer}.{leaf}" for layer in ("row", "mix", "out", "direct") for
 
 
 @dataclass(frozen=True)
-class Places:
+class GridPlan:
     """Where in vectors of an observation, and maybe an action, a set network finds what its rows see.
 
     A cell is a row of the grid of action components, row-major. `at`: positions of all parts' rows, one part after the
@@ -49,7 +49,7 @@ class Places:
 
 
 @cache
-def layout(spec: EnvSpec, of_actions: bool) -> Places:
+def layout(spec: EnvSpec, of_actions: bool) -> GridPlan:
     """That of an environment's networks, with its Box actions behind the observation if `of_actions`."""
     shapes = dict(spec.blocks)
     d, n = shapes["deployment"][0], (shapes["node"][0] if spec.action_entity == "pair" else 1)
@@ -71,7 +71,7 @@ def layout(spec: EnvSpec, of_actions: bool) -> Places:
     views = [row_in["global"]]
     if spec.action_entity == "pair":
         views += [row_in["deployment"], row_in["node"]]
-    return Places(
+    return GridPlan(
         at=np.concatenate([p.reshape(-1) for p in positions]),
         parts=np.array(parts),
         row_of=np.stack([row_in[entity] for entity in entities]),
@@ -106,7 +106,7 @@ def _flat(x: Tensor, lead: torch.Size, own: int) -> Tensor:
 class _Passage:
     """One way forwards through a network, and maybe one back: what both need, as contiguous arrays."""
 
-    def __init__(self, x: Tensor, leaves: Sequence[Tensor], where: Places) -> None:
+    def __init__(self, x: Tensor, leaves: Sequence[Tensor], where: GridPlan) -> None:
         row, row_bias, mix, mix_bias, out, out_bias, direct, direct_bias = (leaf.detach().numpy() for leaf in leaves)
         own, self._first = row.shape[1:]
         self._x, self._layout = np.ascontiguousarray(x.detach().numpy()), where.arrays

@@ -27,33 +27,7 @@ MOST_USERS = 2**21
 
 def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
     """Sites and users; raises `InvalidInput` for other columns, places off the globe, and ids that stand twice."""
-    refuse_twice(files)
-    sites, names, users = [np.zeros((0, 2))], Names(), [np.zeros((0, 2))]
-    of_sites: list[Path] = []
-    for path in files:
-        table = Table(path)
-        header = table.header()
-        upper = [name.upper() for name in header]
-        columns = [table.column(upper, name, "EUA") for name in ("LATITUDE", "LONGITUDE")]
-        if "SITE_ID" in upper:
-            of_sites.append(path)
-            for rows in table.rows(upper, [*columns, upper.index("SITE_ID")]):
-                known = len(names.texts)
-                at = names.of(rows, [2])
-                if len(names.texts) != known + len(rows):
-                    row = int(np.flatnonzero(at < known)[0]) if (at < known).any() else _second(at)
-                    raise rows.refused(row, 2, f"{rows.text(row, 2)!r} stands twice")
-                sites.append(_places(rows))
-        else:
-            for rows in table.rows(upper, columns):
-                users.append(_places(rows))
-                if sum(map(len, users)) > MOST_USERS:
-                    raise rows.refused(len(rows) - 1, 0, f"more than {MOST_USERS:,} users, who are all kept")
-    spots, people = np.concatenate(sites), np.concatenate(users)
-    if not len(spots):
-        if of_sites:
-            raise refused(of_sites[0], ".", "holds no site")
-        raise refused(files[0], ".", "holds users: a file of sites (SITE_ID, LATITUDE, LONGITUDE) is needed beside it")
+    names, spots, people = _read(files)
     count = np.bincount(_nearest(people, spots), minlength=len(spots))
     kept, said = np.arange(len(spots)), []
     if options.top and options.top < len(spots):
@@ -86,6 +60,38 @@ def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
         ),
         workload=workload if len(people) else {},
     )
+
+
+def _read(files: Sequence[Path]) -> tuple[Names, Floats, Floats]:
+    """Ids of the sites, where they are, and where the users are, in degrees."""
+    refuse_twice(files)
+    sites, names, users = [np.zeros((0, 2))], Names(), [np.zeros((0, 2))]
+    of_sites: list[Path] = []
+    for path in files:
+        table = Table(path)
+        header = table.header()
+        upper = [name.upper() for name in header]
+        columns = [table.column(upper, name, "EUA") for name in ("LATITUDE", "LONGITUDE")]
+        if "SITE_ID" in upper:
+            of_sites.append(path)
+            for rows in table.rows(upper, [*columns, upper.index("SITE_ID")]):
+                known = len(names.texts)
+                at = names.of(rows, [2])
+                if len(names.texts) != known + len(rows):
+                    row = int(np.flatnonzero(at < known)[0]) if (at < known).any() else _second(at)
+                    raise rows.refused(row, 2, f"{rows.text(row, 2)!r} stands twice")
+                sites.append(_places(rows))
+        else:
+            for rows in table.rows(upper, columns):
+                users.append(_places(rows))
+                if sum(map(len, users)) > MOST_USERS:
+                    raise rows.refused(len(rows) - 1, 0, f"more than {MOST_USERS:,} users, who are all kept")
+    spots, people = np.concatenate(sites), np.concatenate(users)
+    if not len(spots):
+        if of_sites:
+            raise refused(of_sites[0], ".", "holds no site")
+        raise refused(files[0], ".", "holds users: a file of sites (SITE_ID, LATITUDE, LONGITUDE) is needed beside it")
+    return names, spots, people
 
 
 def _second(at: NDArray[np.int64]) -> int:

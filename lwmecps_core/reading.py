@@ -77,10 +77,7 @@ class _Unique:
         """A mapping of YAML; keys that `<<` merges into it don't count."""
         lines: dict[Any, list[int]] = {}
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                continue
-            name = self.construct_object(key, True)  # type: ignore[attr-defined]
-            if isinstance(name, Hashable):
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(name := self.construct_object(key, True), Hashable):
                 lines.setdefault(name, []).append(key.start_mark.line + 1)
         if twice := {key: found for key, found in lines.items() if len(found) > 1}:
             raise KeyTwiceError([Violation(str(key), _stands(found)) for key, found in twice.items()])

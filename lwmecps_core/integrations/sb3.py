@@ -39,7 +39,7 @@ class PlacementVecEnv(VecEnv):
         observation = spaces.Box(-BOUND, BOUND, (self._env.spec.obs_size,), np.float32)
         super().__init__(num_envs, observation, action_space(given[0]))
         self._rng = np.random.default_rng()
-        self._seeds: NDArray[np.uint64] | None = None
+        self._begin_with: NDArray[np.uint64] | None = None
         self._actions: NDArray[Any] = np.zeros((num_envs, self.spec_of_env.action_size), np.int64)
         self._length = np.zeros(num_envs, np.int64)
         self._return = np.zeros(num_envs, np.float64)
@@ -50,12 +50,12 @@ class PlacementVecEnv(VecEnv):
         first = int(np.random.default_rng().integers(2**32)) if seed is None else whole_seed(seed)
         self._rng = np.random.default_rng(first)
         chosen = [(first + i) % SEEDS for i in range(self.num_envs)]
-        self._seeds = np.array(chosen, np.uint64)
+        self._begin_with = np.array(chosen, np.uint64)
         return chosen
 
     def reset(self) -> NDArray[np.float32]:
         """Begin all episodes: observations `[num_envs, O]`."""
-        seeds, self._seeds = self._drawn() if self._seeds is None else self._seeds, None
+        seeds, self._begin_with = self._drawn() if self._begin_with is None else self._begin_with, None
         self._length[:], self._return[:] = 0, 0.0
         obs, _ = self._env.reset(seeds)
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]

@@ -15,12 +15,12 @@ from services.common.remote_runs import REQUESTS, RemoteRuns
 
 def test_settings_go_to_the_kind_of_run_or_to_its_algorithm_by_their_names() -> None:
     given = {"learning_rate": 0.01, "discount_factor": 0.9, "epsilon": 0.2, "total_episodes": 8}
-    settings, algorithm = settings_of(RunRequest(("t",), algorithm="dqn", settings=given))
+    settings, algorithm = settings_of(RunRequest(tasks=("t",), algorithm="dqn", settings=given))
     assert settings == TrainConfig(total_episodes=8)
     assert algorithm == DQNConfig(learning_rate=0.01, discount_factor=0.9, epsilon=0.2)
-    meta, _ = settings_of(RunRequest(("t",), kind="meta_train", settings={"method": "imaml", "proximal": 2.0}))
+    meta, _ = settings_of(RunRequest(tasks=("t",), kind="meta_train", settings={"method": "imaml", "proximal": 2.0}))
     assert isinstance(meta, MetaConfig) and meta.learner == IMAMLConfig(proximal=2.0)
-    assert settings_of(RunRequest(("t",), kind="evaluate", settings={"episodes": 3})) == (
+    assert settings_of(RunRequest(tasks=("t",), kind="evaluate", settings={"episodes": 3})) == (
         EvaluateConfig(episodes=3),
         None,
     )
@@ -38,7 +38,7 @@ def test_settings_go_to_the_kind_of_run_or_to_its_algorithm_by_their_names() -> 
 )
 def test_what_can_not_be_run_is_refused_by_name(asked: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
-        settings_of(RunRequest(("t",), **asked))
+        settings_of(RunRequest(tasks=("t",), **asked))
 
 
 def test_there_is_a_request_for_every_kind_and_addresses_survive_pickling() -> None:

@@ -61,6 +61,7 @@ ROUTES: Mapping[str, Mapping[str, str]] = {
         "StartEvaluation": "POST /v1/evaluate",
         "WatchProgress": "GET /v1/runs/{run_id}/progress",
         "GetResults": "GET /v1/runs/{run_id}/results",
+        "GetProfile": "GET /v1/runs/{run_id}/profile",
         "Act": "POST /v1/policies/{policy_id}/act",
     },
 }

@@ -42,7 +42,7 @@ def rows(
     ]
     before = support or [None] * len(measured)
     found = [replace(r, episode=episode, support_reward_mean=s) for r, s in zip(measured, before, strict=True)]
-    if not any(t.prices or t.objective.slo for t in tasks):
+    if not any(map(_priced, tasks)):
         return found
     return [replace(r, **asdict(bill(b, t))) for r, b, t in zip(found, batches, tasks, strict=True)]
 
@@ -51,11 +51,16 @@ def signed(batches: Sequence[RolloutBatch], tasks: Sequence[TaskSpec]) -> dict[s
     """The metrics of one collection that an operator signs, where tasks have prices or bounds: `cost_per_hour`,
     `violation_share` and `moves_per_hour`, means over tasks.
     """
-    if not any(t.prices or t.objective.slo for t in tasks):
+    if not any(map(_priced, tasks)):
         return {}
     bills = [bill(batch, task) for batch, task in zip(batches, tasks, strict=True)]
     found = {name: [getattr(b, name) for b in bills] for name in ("cost_per_hour", "violation_share", "moves_per_hour")}
     return {name: float(np.mean(values)) for name, values in found.items() if None not in values}
+
+
+def _priced(task: TaskSpec) -> bool:
+    """Whether a task has prices or bounds; tasks of other environments than ours have neither."""
+    return isinstance(task, TaskSpec) and bool(task.prices or task.objective.slo)
 
 
 def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:

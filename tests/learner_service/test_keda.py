@@ -151,7 +151,7 @@ def test_sizes_are_those_that_the_policy_acting_there_would_choose(world: World,
     tell = follower._sizer.tell
     follower._sizer.tell = lambda size: (sizes.append(size), tell(size))[1]
     follower.start()
-    wait_until(lambda: len(sizes) >= 12, 120.0)
+    wait_until(lambda: len(sizes) >= 12, 160.0)  # the first of them compiles the simulator
     follower.stop()
 
     env, actor = SessionEnv(world.sessions, watched(TASK), "kubernetes"), _Acting(LoadedPolicies(world._weights))

@@ -65,7 +65,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = {name: free_port() for name in ("REGISTRY", "ENV", "LEARNER")}
     environ = {**os.environ, "WANDB_MODE": "disabled", "LWMECPS_TRACKING": "none"}
     environ |= {f"LWMECPS_{name}_METRICS_PORT": str(port) for name, port in ports.items()}
-    words = [word for name in ports for word in (f"--{name.lower()}-port", "0")]
+    words = [word for name in (*ports, "GATEWAY") for word in (f"--{name.lower()}-port", "0")]
     command = [sys.executable, "-m", "services.cli.main", "up", "--json", "--state", str(folder / "state"), *words]
     config = {
         "global": {"scrape_interval": "1s"},

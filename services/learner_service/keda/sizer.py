@@ -25,6 +25,8 @@ from services.learner_service.keda.trigger import SOURCE, Sizing
 _log = structlog.get_logger(__name__)
 SIZES = Counter("lwmecps_scaler_sizes_total", "Sizes that were told to autoscalers, by whose word they were.", ["by"])
 POLICY, HELD, RULE = "policy", "held", "rule"
+for _word in (POLICY, HELD, RULE):
+    SIZES.labels(_word)  # shown as 0 before the first
 DRAWS = 32
 """Draws from the policy that tell how sure it is."""
 Counts = NDArray[np.int32]

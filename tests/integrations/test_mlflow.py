@@ -1,5 +1,6 @@
 """MLflow: policies as pyfunc models, and runs' metrics in its tracking."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +83,11 @@ def test_a_policy_that_remembers_is_refused(elsewhere: Path) -> None:
         save_policy(file, elsewhere / "model")
 
 
-def test_a_run_that_resumes_goes_on_in_the_same_mlflow_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_resumes_goes_on_in_the_same_mlflow_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Path
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(new_store, tmp_path / "mlflow.db")
     run = TrackedRun(id="run-1", name="first", prefix="train", settings={"seed": 3}, job_type="train")
     for steps, outcome in (((1, 2), "PAUSED"), ((3, 4), "COMPLETED")):
         tracker = MlflowTracker(tmp_path, patience_s=120)

@@ -22,7 +22,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     """Variables that say where a system is that `lwmecps up` started, and the id of a task there."""
     state = tmp_path_factory.mktemp("state")
     command = [sys.executable, "-m", "services.cli.main", "up", "--json", "--state", str(state)]
-    ports = [word for name in ("registry", "env", "learner") for word in (f"--{name}-port", "0")]
+    ports = [word for name in ("registry", "env", "learner", "gateway") for word in (f"--{name}-port", "0")]
     environment = {**os.environ, "WANDB_MODE": "disabled"}
     process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, env=environment, text=True)
     try:

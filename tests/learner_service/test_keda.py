@@ -103,12 +103,18 @@ def _ref(namespace: str = "edge", **changes: str) -> pb.ScaledObjectRef:
 def _poll(stub: ExternalScalerStub, ref: pb.ScaledObjectRef) -> tuple[float, bool] | str:
     """What KEDA does in every polling interval: the value that counts and whether it is active, or why not."""
     try:
-        answer = stub.GetMetrics(pb.GetMetricsRequest(scaledObjectRef=ref, metricName="replicas"), timeout=20)
-        (value,) = answer.metricValues
-        counts = value.metricValueFloat if value.metricValueFloat > 0 else float(value.metricValue)
-        return counts, stub.IsActive(ref, timeout=20).result
+        while True:
+            value, active = _value(stub, ref), stub.IsActive(ref, timeout=20).result
+            if _value(stub, ref) == value:  # else another size came between the two questions
+                return value, active
     except grpc.RpcError as error:
         return f"{error.code().name}: {error.details()}"
+
+
+def _value(stub: ExternalScalerStub, ref: pb.ScaledObjectRef) -> float:
+    answer = stub.GetMetrics(pb.GetMetricsRequest(scaledObjectRef=ref, metricName="replicas"), timeout=20)
+    (value,) = answer.metricValues
+    return value.metricValueFloat if value.metricValueFloat > 0 else float(value.metricValue)
 
 
 def _polled(stub: ExternalScalerStub, ref: pb.ScaledObjectRef) -> tuple[float, bool]:

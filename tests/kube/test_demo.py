@@ -23,9 +23,11 @@ pytestmark = pytest.mark.kube
 
 def _small() -> DemoSettings:
     usual = DemoSettings()
+    short = {"total_episodes": 12, "tasks_per_batch": 2, "episodes_per_batch": 1}
     return replace(
         usual,
-        multi_task=replace(usual.multi_task, total_episodes=4, tasks_per_batch=2, episodes_per_batch=1),
+        multi_task=replace(usual.multi_task, **short),
+        context_training=replace(usual.context_training, **short),
         real_horizon=5,
     )
 

@@ -1,6 +1,7 @@
 """The services behind the gateway: asynchronous channels to them, and calls that carry the caller's token."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import grpc
@@ -26,11 +27,12 @@ class Upstreams:
     def __init__(self, settings: GatewaySettings, client: ClientSettings) -> None:
         check_files(client)
         self.timeout_s = settings.call_timeout_s
-        self.channels = {name: _channel(getattr(settings, name), client) for name in UPSTREAMS}
+        self.channels = {name: _channel(grpc.aio, getattr(settings, name), client) for name in UPSTREAMS}
+        self.blocking = {name: _channel(grpc, getattr(settings, name), client) for name in UPSTREAMS}
 
     def call(self, method: RemoteCall, requests: Sequence[Message], metadata: Any) -> Any:
         """Begin a call: to be awaited, or, where it sends a stream, to be iterated over."""
-        channel = self.channels[method.upstream]
+        channel = (self.blocking if method.takes_stream else self.channels)[method.upstream]
         family = getattr(channel, FAMILY[method.takes_stream, method.sends_stream])
         stub = family(
             method.full_path,
@@ -38,7 +40,11 @@ class Upstreams:
             response_deserializer=method.response_class.FromString,
         )
         timeout_s = None if method.sends_stream else self.timeout_s
-        return stub(_each(requests) if method.takes_stream else requests[0], metadata=metadata, timeout=timeout_s)
+        if not method.takes_stream:
+            return stub(requests[0], metadata=metadata, timeout=timeout_s)
+        if method.sends_stream:
+            return UpStream(stub(iter(requests), metadata=metadata, timeout=timeout_s))
+        return UpAnswer(stub.future(iter(requests), metadata=metadata, timeout=timeout_s))
 
     async def ask(self, name: str, request: Message, metadata: Any) -> Any:
         """The answer of a call that is no stream, by its name."""
@@ -48,6 +54,8 @@ class Upstreams:
         """Close the channels."""
         for channel in self.channels.values():
             await channel.close(None)
+        for blocking in self.blocking.values():
+            blocking.close()
 
 
 def metadata_of(request: Request) -> list[tuple[str, str]]:
@@ -56,12 +64,60 @@ def metadata_of(request: Request) -> list[tuple[str, str]]:
     return [("authorization", given)] if given else []
 
 
-async def _each(requests: Sequence[Message]) -> AsyncIterator[Message]:
-    for request in requests:
-        yield request
+class UpStream:
+    """Messages that answer a stream of requests, of a call on a blocking channel.
+
+    An asynchronous call whose server has refused the first request while another is on its way loses the refusal: it
+    ends with INTERNAL, "Internal error from Core" (grpcio 1.85).
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __aiter__(self) -> "UpStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            message = await asyncio.to_thread(next, self._call, None)
+        except grpc.RpcError as error:
+            raise _as_asynchronous(error) from None
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    def cancel(self) -> None:
+        """End the call."""
+        self._call.cancel()
 
 
-def _channel(address: str, client: ClientSettings) -> grpc.aio.Channel:
+class UpAnswer:
+    """The one answer to a stream of requests, to be awaited; see `UpStream`."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._answered().__await__()
+
+    async def _answered(self) -> Any:
+        try:
+            return await asyncio.to_thread(self._call.result)
+        except grpc.RpcError as error:
+            raise _as_asynchronous(error) from None
+
+    def cancel(self) -> None:
+        """End the call."""
+        self._call.cancel()
+
+
+def _as_asynchronous(error: Any) -> grpc.aio.AioRpcError:
+    """The same error as asynchronous calls raise it."""
+    first, last = (grpc.aio.Metadata(*(found or ())) for found in (error.initial_metadata(), error.trailing_metadata()))
+    return grpc.aio.AioRpcError(error.code(), first, last, error.details(), None)
+
+
+def _channel(kind: Any, address: str, client: ClientSettings) -> Any:
     if client.tls_ca_file:
-        return grpc.aio.secure_channel(address, credentials(client), options(client))
-    return grpc.aio.insecure_channel(address, options(client))
+        return kind.secure_channel(address, credentials(client), options(client))
+    return kind.insecure_channel(address, options(client))

@@ -173,6 +173,8 @@ def main() -> None:
     parser.add_argument("--mib", type=float, default=954.0, help="size of every file")
     parser.add_argument("--folder", type=Path, default=None, help="where files are made, and removed")
     given = parser.parse_args()
+    if given.folder:
+        given.folder.mkdir(parents=True, exist_ok=True)
     print("| kind | file | time | CPU time | peak memory | totals |\n| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for kind in given.kinds or KINDS:

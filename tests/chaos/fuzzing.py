@@ -79,7 +79,8 @@ class Target:
         session = clients.env("CreateSession", create)
         policy = registry_pb2.CreatePolicyRequest(name="p", env_spec=session.env_spec, algorithm=run.spec.algorithm)
         policy.algorithm.ppo.SetInParent()
-        policy_id = clients.registry("CreatePolicy", policy).policy.id
+        # As for runs: none but uploads of weights reaches the second one, which so is never deleted.
+        policy_id, own_policy_id = (clients.registry("CreatePolicy", policy).policy.id for _ in range(2))
         distribution = convert.distribution_to_message(CITY)
         self.good: dict[str, Message] = {
             "CreateTask": registry_pb2.CreateTaskRequest(spec=spec, name="t"),
@@ -95,7 +96,7 @@ class Target:
                 header=registry_pb2.CheckpointHeader(run_id=own_run.id, token=1, artefact=_artefact(FILE))
             ),
             "UploadPolicyWeights": registry_pb2.UploadPolicyWeightsRequest(
-                header=registry_pb2.PolicyWeightsHeader(policy_id=policy_id, artefact=_artefact(FILE))
+                header=registry_pb2.PolicyWeightsHeader(policy_id=own_policy_id, artefact=_artefact(FILE))
             ),
             "StepSession": env_pb2.StepSessionRequest(session_id=session.session_id),
             "StepStream": env_pb2.StepStreamRequest(session_id=session.session_id),

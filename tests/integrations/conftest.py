@@ -54,9 +54,11 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store of MLflow, made once: its 60 migrations take longer than all that is then done in it."""
     from mlflow.tracking import MlflowClient
 
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
-    return file
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as here:
+        here.chdir(folder)  # a store keeps where it was made, as the place of all models
+        MlflowClient(tracking_uri=f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
 
 
 def _until_brace(process: "subprocess.Popen[str]") -> str:

@@ -4,8 +4,11 @@ from dataclasses import fields
 from typing import Any
 
 from lwmecps_core.objective import Constrained
+from lwmecps_core.run_config import PPOConfig
 
-LATER = {field.name: getattr(Constrained(), field.name) for field in fields(Constrained)}  # type: ignore[arg-type]
+LATER = {field.name: getattr(Constrained(), field.name) for field in fields(Constrained)} | {  # type: ignore[arg-type]
+    name: getattr(PPOConfig(), name) for name in ("head", "cell", "cell_size")
+}
 """Settings that came after results were kept, and what they were then."""
 
 

@@ -159,3 +159,8 @@ def test_it_runs_as_a_command_and_goes_on_where_it_was_cut(tmp_path: Path) -> No
     assert outcome.commit
     other = subprocess.run([*command, "--tasks", "2"], capture_output=True, text=True, timeout=300)
     assert other.returncode == 0 and len(results.read(tmp_path / "context.json")) == 2  # what is done stays
+
+
+def test_settings_that_came_later_lose_no_result_that_is_kept() -> None:
+    kept = results.read(Path(__file__).parents[2] / "docs" / "context.json")
+    assert kept and set(kept) <= {cell.key for cell in cells(FAMILIES, 64)}

@@ -12,6 +12,7 @@ import torch
 from numba import njit
 from torch import Tensor
 from torch.autograd import Function
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
 
@@ -25,11 +26,14 @@ def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
     """
     lead, (b, t, r, gates) = inputs.shape[:-4], inputs.shape[-4:]
     h = gates // 3
-    found: Tensor = _Unrolled.apply(  # type: ignore[no-untyped-call]
+    flat = (
         inputs.reshape(-1, b, t, r, gates),
         weight.expand(*lead, h, gates).reshape(-1, h, gates),
         state.expand(*lead, b, r, h).reshape(-1, b, r, h),
     )
+    if get_proxy_mode() is not None:  # a traced program is to hold operations, and not this call's results
+        return _stepped(*flat).reshape(*lead, b, t, r, h)
+    found: Tensor = _Unrolled.apply(*flat)  # type: ignore[no-untyped-call]
     return found.reshape(*lead, b, t, r, h)
 
 
@@ -39,6 +43,15 @@ def step(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
     keep, reset, new = (state @ weight).chunk(3, -1)
     proposed = torch.tanh(new_in + torch.sigmoid(reset_in + reset) * new)
     return torch.lerp(proposed, state, torch.sigmoid(keep_in + keep))
+
+
+def _stepped(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
+    """The states by PyTorch's operations, interval by interval."""
+    now, found = state.flatten(1, 2), list[Tensor]()
+    for each in inputs.unbind(2):
+        now = step(each.flatten(1, 2), weight, now)
+        found.append(now.reshape(state.shape))
+    return torch.stack(found, 2)
 
 
 class _Unrolled(Function):
@@ -70,12 +83,8 @@ def _differentiable(
     inputs: Tensor, weight: Tensor, state: Tensor, gradient: Tensor, wanted: tuple[bool, ...]
 ) -> tuple[Tensor | None, ...]:
     """The same gradients as a graph of their own."""
-    now, found = state.flatten(1, 2), list[Tensor]()
-    for each in inputs.unbind(2):
-        now = step(each.flatten(1, 2), weight, now)
-        found.append(now.reshape(state.shape))
     of = [x for x, asked in zip((inputs, weight, state), wanted, strict=True) if asked]
-    grads = iter(torch.autograd.grad(torch.stack(found, 2), of, gradient, create_graph=True))
+    grads = iter(torch.autograd.grad(_stepped(inputs, weight, state), of, gradient, create_graph=True))
     return tuple(next(grads) if asked else None for asked in wanted)
 
 

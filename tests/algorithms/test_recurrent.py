@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS, Seen
@@ -283,3 +284,10 @@ def test_compiled_sequences_and_their_gradients_are_those_of_one_interval_after_
     close = gru.unrolled(*(x.double() for x in single))
     torch.testing.assert_close(gru.unrolled(*single).double(), close, rtol=0.0, atol=1e-5)
     assert torch.autograd.gradgradcheck(gru.unrolled, given)
+
+
+def test_a_traced_sequence_holds_operations_and_no_result() -> None:
+    gen = torch.Generator().manual_seed(0)
+    inputs, weight, state = (torch.rand(shape, generator=gen) for shape in ((1, 2, 3, 4, 9), (1, 3, 9), (1, 2, 4, 3)))
+    program = make_fx(lambda x: gru.unrolled(x, weight, state))(inputs)
+    torch.testing.assert_close(program(2 * inputs), gru.unrolled(2 * inputs, weight, state))

@@ -1,13 +1,13 @@
 """People and programs that scale the same Deployments: pausing, and writes that leave no name."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from lwmecps_core.cluster.kubernetes import KubernetesBackend
-from lwmecps_core.cluster.kubernetes_objects import PAUSED
+from lwmecps_core.cluster.kubernetes_objects import PAUSED, Deployment
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.specs import DeploymentSpec
 from lwmecps_core.testing.backends import settle
@@ -47,6 +47,7 @@ def test_a_paused_deployment_keeps_its_replicas_while_the_others_are_placed(benc
         backend.reset(1)
         settle(backend, [[2, 1], [1, 0]])
         _annotate(bench, "web", "true")
+        _until(lambda: _seen(backend, "web-node-0").paused, backend)
         _advance(backend, [[0, 4], [0, 2]])
         _advance(backend, [[0, 4], [0, 2]])
         found = bench.replicas()
@@ -71,7 +72,7 @@ def test_replicas_that_somebody_scales_are_written_back_twice_and_then_left_to_h
         seen = []
         for _ in range(4):
             _scale(bench, "web-node-0", 5)
-            _until_seen(backend, "web-node-0", 5)
+            _until(lambda: _seen(backend, "web-node-0").replicas == 5, backend)
             _advance(backend, [[2, 0], [1, 1]])
             seen.append(bench.replicas()["web-node-0"])
         assert seen == [2, 2, 5, 5]
@@ -80,9 +81,14 @@ def test_replicas_that_somebody_scales_are_written_back_twice_and_then_left_to_h
         assert backend.observe().ready.tolist()[0] == [5, 0], "what is shown is what is there"
 
 
-def _until_seen(backend: KubernetesBackend, name: str, replicas: int) -> None:
+def _seen(backend: KubernetesBackend, name: str) -> Deployment:
+    return backend._deployments.items()[name]
+
+
+def _until(told: Callable[[], bool], backend: KubernetesBackend) -> None:
+    """Wait until the backend's watch tells of what was written: the API server answers before it does."""
     for _ in range(600):
-        if backend._deployments.items()[name].replicas == replicas:
+        if told():
             return
         with backend._changed:
             backend._changed.wait(0.1)

@@ -47,7 +47,7 @@ def test_a_paused_deployment_keeps_its_replicas_while_the_others_are_placed(benc
         backend.reset(1)
         settle(backend, [[2, 1], [1, 0]])
         _annotate(bench, "web", "true")
-        _until(lambda: _seen(backend, "web-node-0").paused, backend)
+        _until(lambda: _seen(backend, "web").paused, backend)
         _advance(backend, [[0, 4], [0, 2]])
         _advance(backend, [[0, 4], [0, 2]])
         found = bench.replicas()

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "simulator_single",
     "simulator_scaling",
     "worker",
+    "worker_context",
     "rollout_path",
     "step_unary",
     "step_stream",

@@ -36,9 +36,9 @@ def run() -> BenchRow:
     )
 
 
-def collection(task: TaskSpec, network: str = "set") -> Callable[[], int]:
+def collection(task: TaskSpec, network: str = "set", context: str = "none") -> Callable[[], int]:
     """A function that does one collection request's work."""
-    policy = snapshot(task, network)
+    policy = snapshot(task, network, context)
     seeds = count()
 
     def run() -> int:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 from torch.autograd import Function
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
+from lwmecps_core.compiling import KeptLoop, kept
 
 
 def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def _differentiable(
 
 
 @cache
-def _forwards() -> Any:
+def _forwards() -> KeptLoop:
     """`loop(inputs, weight, state, states, kept)`, in place. `kept` `[4, …]`: the tangents that make the gates, what is
     proposed, and the product that reset scales.
     """
@@ -124,11 +124,11 @@ def _forwards() -> Any:
                     copy(before, after)
         return digest
 
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)
+    return kept(loop, fastmath={"contract", "nsz"})
 
 
 @cache
-def _backwards() -> Any:
+def _backwards() -> KeptLoop:
     """`loop(weight, before, gradient, kept, of_inputs, of_product, of_state)`, in place."""
     digest = sources_digest(__file__)
 
@@ -168,4 +168,4 @@ def _backwards() -> Any:
                 copy(of_now[r], of_state[k, r // units, r % units])
         return digest
 
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)
+    return kept(loop, fastmath={"contract", "nsz"})

@@ -30,6 +30,7 @@ from lwmecps_core.algorithms.loops import (
     total,
     turned,
 )
+from lwmecps_core.compiling import KeptLoop, kept
 
 AT_ONCE = 768
 """Cells, of all samples, that go through the network together."""
@@ -161,7 +162,7 @@ def _through_parts(
 
 
 @cache
-def forwards() -> Any:
+def forwards() -> KeptLoop:
     """`loop(x, layout, weights, hidden, result)`: outputs `[K, S, G, n_out]` from the vectors `x` `[K, S, V]`.
 
     `layout`, `weights`: see `fused`. `hidden`: `[K, H·S·G]` and `[K, H′·S·G]`, overwritten with the hidden layers.
@@ -220,11 +221,11 @@ def forwards() -> Any:
                     turned(found[:, g * c : (g + 1) * c], result[k, s : s + c, g])
         return digest
 
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)
+    return kept(loop, fastmath={"contract", "nsz"})
 
 
 @cache
-def backwards() -> Any:
+def backwards() -> KeptLoop:
     """`loop(x, layout, weights, hidden, of_result, of_weights, of_x)`: gradients from that of the result.
 
     `of_weights` have the shapes of `weights`, and are added to; so is `of_x`, unless it is empty.
@@ -276,4 +277,4 @@ def backwards() -> Any:
                     turned(of_seen, of_x[k, s : s + c])
         return digest
 
-    return njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})(loop)
+    return kept(loop, fastmath={"contract", "nsz"})

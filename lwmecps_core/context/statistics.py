@@ -8,16 +8,16 @@ terms cost per unit of what they price. Means are over all intervals until there
 from dataclasses import dataclass
 from functools import cache, cached_property
 from math import exp, inf, log, prod, sqrt
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
+from lwmecps_core.compiling import KeptLoop, kept
 from lwmecps_core.context.base import AnyArray, Blocks, Memory, blocks_by_entity
 from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
-from lwmecps_core.sim.simulator import Loop, sources_digest
+from lwmecps_core.sim.simulator import sources_digest
 from lwmecps_core.specs import EnvSpec
 
 Floats = NDArray[np.float64]
@@ -178,7 +178,7 @@ class Statistics:
 
 
 @cache
-def _update_loop() -> Loop:
+def _update_loop() -> KeptLoop:
     """`update(known, layout, obs, terms, first, out)`, in place."""
     digest = sources_digest(__file__)
 
@@ -191,8 +191,7 @@ def _update_loop() -> Loop:
                 _show(known, at, b, obs[b], out[b])
         return digest
 
-    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(update)
-    return cast(Loop, loop)
+    return kept(update)
 
 
 @compiled

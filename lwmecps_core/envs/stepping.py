@@ -2,21 +2,22 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from numba import njit, prange
+from numba import prange
 
+from lwmecps_core.compiling import KeptLoop, kept
 from lwmecps_core.envs.actions import act
 from lwmecps_core.envs.observation import V2, observe
 from lwmecps_core.sim.kernel import run_interval
-from lwmecps_core.sim.simulator import Loop, sources_digest
+from lwmecps_core.sim.simulator import sources_digest
 
 _HERE = Path(__file__)
 _SOURCES = tuple(str(_HERE.with_name(name)) for name in (_HERE.name, "actions.py", "observation.py"))
 
 
 @cache
-def step_loop(parallel: bool) -> Loop:
+def step_loop(parallel: bool) -> KeptLoop:
     """`step(version, params, state, work, task_of, action, obs, reward, terminated, truncated, info)`, in place."""
     digest = sources_digest(*_SOURCES)
 
@@ -46,12 +47,11 @@ def step_loop(parallel: bool) -> Loop:
                 truncated[b] = env.t >= p.tasks[k].horizon and not terminated[b]
         return digest
 
-    loop: Any = njit(cache=True, nogil=True, parallel=parallel, error_model="numpy")(step)
-    return cast(Loop, loop)
+    return kept(step, parallel=parallel)
 
 
 @cache
-def observe_loop() -> Loop:
+def observe_loop() -> KeptLoop:
     """`observe_where(version, params, state, task_of, which, obs)`: write observations where `which` `[B]` is true."""
     digest = sources_digest(*_SOURCES)
 
@@ -61,5 +61,4 @@ def observe_loop() -> Loop:
                 observe(version, p, s, task_of[b], b, obs[b])
         return digest
 
-    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(observe_where)
-    return cast(Loop, loop)
+    return kept(observe_where)

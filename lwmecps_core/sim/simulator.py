@@ -1,22 +1,20 @@
 """Many simulated clusters at once: placements in, one control interval at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from lwmecps_core.batch import INFO_KEYS
+from lwmecps_core.compiling import KeptLoop, kept
 from lwmecps_core.sim import formulas, kernel, scheduling, state, windows
 from lwmecps_core.sim.kernel import begin_episode, run_interval
 from lwmecps_core.sim.state import make_params, make_state, make_work
 from lwmecps_core.specs import TaskSpec
-
-Loop = Callable[..., object]
 
 
 def sources_digest(*files: str) -> int:
@@ -30,7 +28,7 @@ def sources_digest(*files: str) -> int:
 
 
 @cache
-def begin_loop() -> Loop:
+def begin_loop() -> KeptLoop:
     """`begin(params, state, work, task_of, seeds, which, info)`: begin episodes where `which` `[B]` is true."""
     digest = sources_digest(__file__)
 
@@ -40,12 +38,11 @@ def begin_loop() -> Loop:
                 begin_episode(p, s, w, task_of[b], b, 0, seeds[b], info)
         return digest
 
-    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(begin)
-    return cast(Loop, loop)
+    return kept(begin)
 
 
 @cache
-def advance_loop() -> Loop:
+def advance_loop() -> KeptLoop:
     """`advance(params, state, work, task_of, placement, reward, info)`: one interval with the desired replicas."""
     digest = sources_digest(__file__)
 
@@ -58,8 +55,7 @@ def advance_loop() -> Loop:
             reward[b] = run_interval(p, s, w, task_of[b], b, 0, info)
         return digest
 
-    loop: Any = njit(cache=True, nogil=True, error_model="numpy")(advance)
-    return cast(Loop, loop)
+    return kept(advance)
 
 
 def as_seeds(seeds: ArrayLike, size: int) -> NDArray[np.uint64]:

@@ -1,0 +1,51 @@
+"""Loops that numba compiles once for all processes of a machine."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from numba import njit
+
+LONGEST_S = 120.0
+"""Who has waited so long for another process compiles it as well."""
+
+
+def kept(function: Callable[..., Any], **options: Any) -> "KeptLoop":
+    """Compile a function that calls nothing of Python, and keep that on disk; `options` are more of numba's.
+
+    It takes the digest of what it calls into its closure: numba looks for changes in the function's own file only.
+    """
+    return KeptLoop(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+
+
+class KeptLoop:
+    """A compiled function, whose first call only one process makes at a time: the next ones find it on disk.
+
+    Services and their workers start together, and each would compile the same for half a minute.
+    """
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher, self._called = dispatcher, False
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it."""
+        if self._called:
+            return self._dispatcher(*args)
+        with ExitStack() as alone:
+            with suppress(Timeout, OSError):  # an error: a folder where nobody may write
+                alone.enter_context(FileLock(self._lock_file, timeout=LONGEST_S))
+            found = self._dispatcher(*args)
+        self._called = True
+        return found
+
+    @property
+    def signatures(self) -> list[Any]:
+        """The types of arguments that it is compiled for."""
+        return list(self._dispatcher.signatures)
+
+    @property
+    def _lock_file(self) -> Path:
+        """In numba's own folder."""
+        return Path(self._dispatcher.stats.cache_path) / f"{self._dispatcher.py_func.__qualname__}.lock"

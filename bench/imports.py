@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 MIB = 2**20
-MINUTES, POINTS, START_S = 1440, 11_000, 1_767_225_600
+MINUTES, POINTS, CELLS, START_S = 1440, 11_000, 10_000, 1_767_225_600
 CALLS = ("providerrpc", "consumerrpc", "writemc", "readmc", "writedb", "readdb", "consumermq", "providermq", "http")
 TOLERANCE = 1e-6
 TIMES, RPS = ["--time", "time", "--time-format", "unix-s"], ["--unit", "rps", "--step", "60s"]
@@ -43,8 +43,8 @@ def csv_long(file: IO[str], size: int) -> float:
 
 
 def csv_wide(file: IO[str], size: int) -> float:
-    file.write("time," + ",".join(f"pop-{k}" for k in range(2000)) + "\n")
-    values = np.round(RNG.gamma(2.0, 5.0, (64, 2000)), 3)
+    file.write("time," + ",".join(f"cell-{k}" for k in range(CELLS)) + "\n")
+    values = np.round(RNG.gamma(2.0, 5.0, (64, CELLS)), 3)
     rows = [",".join(map(str, row)) + "\n" for row in values.tolist()]
     return 60.0 * _repeated(file, size, lambda i: f"{START_S + 60 * i},{rows[i % 64]}", values.sum(axis=1))
 

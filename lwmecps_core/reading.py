@@ -15,6 +15,9 @@ MOST_DEEP = 100
 MOST_PIECES = 20_000_000
 """Keys and values of a file, those that an alias repeats counted again: so often they are read further."""
 
+MOST_SEARCHED = 2**20
+"""Characters of a file in which the lines of keys that stand twice are looked for."""
+
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """The mapping that a YAML or JSON file holds.
@@ -24,7 +27,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of it
-        data = _from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
+        data = from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
     except KeyTwiceError as error:
         raise InvalidInput(str(path), error.violations) from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
@@ -96,7 +99,8 @@ def _stands(lines: list[int]) -> str:
     return f"stands {len(lines)} times, in lines {', '.join(map(str, lines))}: keep one"
 
 
-def _from_json(text: str) -> Any:
+def from_json(text: str) -> Any:
+    """The value of JSON text; raises `KeyTwiceError` for keys that stand twice in an object, else `ValueError`."""
     repeated: set[str] = set()
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,6 +113,7 @@ def _from_json(text: str) -> Any:
     data = json.loads(text, object_pairs_hook=unique)
     if repeated:
         with suppress(yaml.scanner.ScannerError, yaml.parser.ParserError):
-            yaml.load(text, Loader=UniqueLoader)  # JSON's parser knows no lines, that of YAML finds them
+            # JSON's parser knows no lines; that of YAML finds them, and takes seconds for each MiB
+            yaml.load(text if len(text) <= MOST_SEARCHED else "", Loader=UniqueLoader)
         raise KeyTwiceError([Violation(name, "stands more than once: keep one") for name in sorted(repeated)])
     return data

@@ -18,6 +18,8 @@ from lwmecps_core.tasks.workload import users_table
 Floats = NDArray[np.float64]
 SLACK = 1e-6
 """Relative: recorded users are kept in single precision."""
+MOST = 1e18
+"""Of requests per second, and of pods: more are as many."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Demand:
 
 def demand(task: TaskSpec) -> Demand:
     """What the load of `task` needs."""
-    arriving = users_table(task).astype(np.float64) / task.workload.request_interval_s
+    arriving = np.minimum(users_table(task).astype(np.float64) / task.workload.request_interval_s, MOST)
     share = np.array(task.workload.share)
     rates, names = arriving @ share, [node.name for node in task.cluster.nodes]
     stations = [
@@ -68,7 +70,7 @@ def demand(task: TaskSpec) -> Demand:
         moment, rate = int(rates[:, d].argmax()), pod_rate(task, deployment)
         peak = float(rates[moment, d])
         asking = tuple(name for name, part in zip(names, arriving[moment] * share[:, d], strict=True) if part > 0.0)
-        needed = ceil(peak / rate * (1.0 - SLACK))
+        needed = ceil(min(peak / max(rate, 1.0 / MOST), MOST) * (1.0 - SLACK))
         services.append(ServiceLoad(deployment.name, peak, asking, fits[d] * rate, needed, fits[d]))
     use, crowded = _crowded(task, rates)
     short = [_short(service) for service in services if service.needed > service.fit]

@@ -1,7 +1,7 @@
 """Two named sets are joined by name, never by position where a name says otherwise."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from lwmecps_core.errors import InvalidInput, Violation
 
@@ -18,13 +18,21 @@ def canonical(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+def finder(names: Sequence[str]) -> Callable[[str], int | None]:
+    """What finds a name's place among `names`: that of the same one, or else of the only one with this `canonical`."""
+    same, alike = {name: i for i, name in enumerate(names)}, dict[str, int | None]()
+    for i, name in enumerate(names):
+        alike[canonical(name)] = None if canonical(name) in alike else i
+    return lambda name: same.get(name, alike.get(canonical(name)))
+
+
 def agree(some: Collection[str], others: Collection[str], what: str, to: str, source: str) -> bool:
     """Whether every one of `some` is among `others`, by name.
 
-    Raises `InvalidInput` with both lists where only a part of them is.
+    Raises `InvalidInput` with both lists where only a part of them is, or several are one name.
     """
     mine, theirs = {canonical(name) for name in some}, {canonical(name) for name in others}
-    if mine & theirs and not mine <= theirs:
+    if mine & theirs and not (mine <= theirs and len(mine) == len(some) and len(theirs) == len(others)):
         raise InvalidInput(source, [Violation(what, _lists(some, others, what, to))])
     return bool(mine & theirs)
 

@@ -32,7 +32,7 @@ from lwmecps_core.specs import (
     TaskSpec,
 )
 from lwmecps_core.tasks.links import Link, Symmetrise, round_trips
-from lwmecps_core.tasks.names import canonical
+from lwmecps_core.tasks.names import finder
 
 BASE_USERS = 17.0
 """Users per node where the file says nothing about the workload."""
@@ -212,10 +212,10 @@ def _homes(deployments: Sequence[UserDeployment], nodes: Sequence[str]) -> tuple
     """The node of every deployment: the one it names, the one of its own name, or else its place in the file; and which
     those last ones are.
     """
-    known = {canonical(name): i for i, name in enumerate(nodes)}
+    find = finder(nodes)
     homes, guessed = [], []
     for i, d in enumerate(deployments):
-        named = known.get(canonical(d.node or d.name))
+        named = find(d.node or d.name)
         homes.append(i % len(nodes) if named is None else named)
         if named is None:
             guessed.append(f"{d.name} to {nodes[homes[-1]]}")

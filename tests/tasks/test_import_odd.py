@@ -288,7 +288,7 @@ def changed(path: list[Any], value: Any) -> dict[str, Any]:
         (["EdgeServer", 0, "relationships"], [1], "EdgeServer.0.: has relationships that name nothing"),
         (["EdgeServer", 0, "relationships", "base_station"], ref(9), "EdgeServer 1: .* no BaseStation 9"),
         (["EdgeServer", 1, "attributes", "id"], 1, "EdgeServer.1.: id 1 stands twice"),
-        (["EdgeServer", 1, "attributes", "id"], float("inf"), "EdgeServer.1.: has no attributes with an id"),
+        (["EdgeServer", 1, "attributes", "id"], float("inf"), "EdgeServer.1..attributes.id: inf is no id"),
         (["User"], 5, "User: is no list"),
         (["User", 0, "relationships", "base_station"], ref(3), "User 1: .* no link leads from there"),
     ],

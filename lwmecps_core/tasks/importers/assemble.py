@@ -1,6 +1,6 @@
 """A task, or a distribution of tasks, under an imported load: on a cluster that is given, or on one that is made up."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import fsum
 
@@ -14,7 +14,7 @@ from lwmecps_core.tasks.homes import home_node
 from lwmecps_core.tasks.importers.loads import Load, Series, listed
 from lwmecps_core.tasks.importers.options import LoadOptions, seconds
 from lwmecps_core.tasks.importers.tables import Floats
-from lwmecps_core.tasks.names import canonical, natural
+from lwmecps_core.tasks.names import finder, natural
 from lwmecps_core.tasks.user_form import TIMEOUT_MS, to_task
 from lwmecps_core.tasks.workload import users_table
 
@@ -169,27 +169,27 @@ def _spread(load: Load, template: TaskSpec) -> tuple[Load, list[str]]:
 
 def _deployments(load: Load, names: Sequence[str]) -> NDArray[np.int64]:
     """The index of the deployment of every series, −1 where the source names none."""
-    at = {canonical(name): i for i, name in enumerate(names)}
-    wanted = sorted({one.deployment for one in load.series if one.deployment}, key=natural)
-    if missing := [name for name in wanted if canonical(name) not in at]:
+    at = {"": -1} | {one.deployment: finder(names)(one.deployment) for one in load.series if one.deployment}
+    if missing := sorted((name for name, found in at.items() if found is None), key=natural):
         reason = f"the source's deployments {listed(missing)} are none of the cluster file's: {listed(names)}"
         raise InvalidInput(str(load.source), [Violation("deployments", reason)])
-    return np.array([at.get(canonical(one.deployment), -1) if one.deployment else -1 for one in load.series])
+    return np.array([at[one.deployment] for one in load.series])
 
 
 def _columns(
     load: Load, nodes: Sequence[str], template: TaskSpec, asked: NDArray[np.int64], options: LoadOptions
 ) -> tuple[NDArray[np.int64], list[str]]:
     """The node of every series: as `--at` says, of its name, or, of a series that names a deployment only, its home."""
-    at, told = {canonical(name): i for i, name in enumerate(nodes)}, _told(load, nodes, options)
+    find, told = finder(nodes), _told(load, nodes, options)
     columns = np.full(len(load.series), -1)
     for i, one in enumerate(load.series):
         found = told.get(one.label, told.get(one.node))
         if found is None and one.node:
-            found = at.get(canonical(one.node))
+            found = find(one.node)
         elif found is None and asked[i] >= 0:
             found = home_node(template, int(asked[i]))
         columns[i] = -1 if found is None else found
+    _refuse_alike(load, columns, told)
     lost = [one.label for one, column in zip(load.series, columns, strict=True) if column < 0]
     idle = [name for i, name in enumerate(nodes) if i not in set(columns.tolist())]
     if lost or (idle and not options.idle_nodes):
@@ -201,6 +201,17 @@ def _columns(
     if any(not one.node for one in load.series):
         notes.append("the source names deployments only: their users are at the deployments' homes")
     return columns, notes
+
+
+def _refuse_alike(load: Load, columns: NDArray[np.int64], told: Mapping[str, int]) -> None:
+    """Raise `InvalidInput` for two names of nodes in the source that are one node's: nobody said that they are one."""
+    names: dict[int, str] = {}
+    for one, column in zip(load.series, columns.tolist(), strict=True):
+        if column < 0 or not one.node or {one.label, one.node} & told.keys():
+            continue
+        if (first := names.setdefault(column, one.node)) != one.node:
+            reason = f"{first!r} and {one.node!r} are one name, as case, - and _ don't count: say --at SERIES=NODE"
+            raise InvalidInput(str(load.source), [Violation("nodes", reason)])
 
 
 def _told(load: Load, nodes: Sequence[str], options: LoadOptions) -> dict[str, int]:

@@ -9,8 +9,6 @@ units, which are asked for, since the format has none; how often a user asks. Dr
 movement, access patterns, delay_slas, disks, images, power, bandwidth.
 """
 
-import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,21 +18,20 @@ import numpy as np
 from lwmecps_core.tasks.importers.graphs import reachable, round_trips, shortest
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MIB, MS, EdgeSimPyOptions, seconds
-from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import Floats, refused, whole
+from lwmecps_core.tasks.importers.places import Places, unique
+from lwmecps_core.tasks.importers.scenario import identity, number, scenario
+from lwmecps_core.tasks.importers.tables import Floats, refused
 
 CORES = {"cores": 1.0, "millicores": 1e-3}
 LEAST = {"cpu": 1e-3, "ram": 1.0}
 """Of a pod that demands nothing: cores, MiB."""
 
-Objects = Mapping[int, Mapping[str, Any]]
-
 
 def read_edgesimpy(file: Path, options: EdgeSimPyOptions) -> Places:
     """A scenario; raises `InvalidInput` naming the class and id of an object that is not as EdgeSimPy writes it."""
     world = _World(file, options)
-    servers: list[int] = []
-    off: list[int] = []
+    servers: list[str] = []
+    off: list[str] = []
     for id_, server in world.of["EdgeServer"].items():
         attributes = server["attributes"]
         usable = attributes.get("available", True) is not False and attributes.get("active", True) is not False
@@ -54,7 +51,7 @@ def read_edgesimpy(file: Path, options: EdgeSimPyOptions) -> Places:
         "pattern": "uniform",
         "base_users": users.tolist(),
         "request_interval_s": seconds(options.request_interval, "--request-interval"),
-    } | ({"share": share.tolist()} if users.any() else {})
+    } | ({"share": share.tolist()} if users.any() and deployments else {})
     notes = [
         f"{len(names)} edge servers, cpu in {options.cpu_unit}, memory in {options.memory_unit}: {listed(names)}",
         f"{len(deployments)} services, {int(users.sum())} users; delays in {options.delay_unit}, there and back",
@@ -79,23 +76,20 @@ class _World:
 
     def __init__(self, file: Path, options: EdgeSimPyOptions) -> None:
         self.file, self.options = file, options
-        try:
-            data = json.loads(whole(file))
-        except (ValueError, RecursionError) as error:
-            raise refused(file, ".", f"not readable as JSON: {error}") from None
+        data = scenario(file)
         if not isinstance(data, dict) or "EdgeServer" not in data:
             raise refused(file, ".", "is no scenario of EdgeSimPy: it has no EdgeServer")
-        self.of: dict[str, dict[int, Mapping[str, Any]]] = {}
+        self.of: dict[str, dict[str, Mapping[str, Any]]] = {}
         for kind in ("EdgeServer", "NetworkSwitch", "NetworkLink", "BaseStation", "Service", "Application", "User"):
             self.of[kind] = {}
             objects = data.get(kind) or []
             if not isinstance(objects, list):
                 raise refused(file, kind, "is no list of objects")
             for i, one in enumerate(objects):
-                try:
-                    id_ = int(one["attributes"]["id"])
-                except (KeyError, TypeError, ValueError, OverflowError):
-                    raise refused(file, f"{kind}[{i}]", "has no attributes with an id") from None
+                attributes = one.get("attributes") if isinstance(one, Mapping) else None
+                if not isinstance(attributes, Mapping) or attributes.get("id") is None:
+                    raise refused(file, f"{kind}[{i}]", "has no attributes with an id")
+                id_ = identity(file, f"{kind}[{i}].attributes.id", attributes["id"])
                 if id_ in self.of[kind]:
                     raise refused(file, f"{kind}[{i}]", f"id {id_} stands twice")
                 if not isinstance(one.get("relationships") or {}, Mapping):
@@ -103,29 +97,26 @@ class _World:
                 self.of[kind][id_] = one
         self.switches = list(self.of["NetworkSwitch"])
 
-    def number(self, kind: str, id_: int, key: str) -> float:
+    def number(self, kind: str, id_: str, key: str) -> float:
         """An attribute that must be a number of 0 or more."""
-        value = self.of[kind][id_]["attributes"].get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < np.inf:
-            raise refused(self.file, f"{kind} {id_}: {key}", f"{value!r} is no number of 0 or more")
-        return float(value)
+        return number(self.file, f"{kind} {id_}: {key}", self.of[kind][id_]["attributes"].get(key))
 
-    def related(self, kind: str, id_: int, key: str) -> list[int]:
+    def related(self, kind: str, id_: str, key: str) -> list[str]:
         """Ids of the objects that a relationship names."""
         found = (self.of[kind][id_].get("relationships") or {}).get(key) or []
-        try:
-            return [int(one["id"]) for one in (found if isinstance(found, list) else [found])]
-        except (KeyError, TypeError, ValueError, OverflowError):
-            raise refused(self.file, f"{kind} {id_}: {key}", f"{found!r} names no objects by id") from None
+        several = found if isinstance(found, list) else [found]
+        if not all(isinstance(one, Mapping) and "id" in one for one in several):
+            raise refused(self.file, f"{kind} {id_}: {key}", f"{found!r} names no objects by id")
+        return [identity(self.file, f"{kind} {id_}: {key}", one["id"]) for one in several]
 
-    def switch(self, kind: str, id_: int) -> int:
-        """The switch of a base station or a server."""
-        for key in ("network_switch", "base_station"):
-            for other in self.related(kind, id_, key):
-                if key == "network_switch" and other in self.of["NetworkSwitch"]:
-                    return other
-                if key == "base_station" and other in self.of["BaseStation"]:
-                    return self.switch("BaseStation", other)
+    def switch(self, kind: str, id_: str) -> str:
+        """The switch of a base station, or of a server: its own, or its base station's."""
+        for other in self.related(kind, id_, "network_switch"):
+            if other in self.of["NetworkSwitch"]:
+                return other
+        for other in self.related(kind, id_, "base_station") if kind != "BaseStation" else []:
+            if other in self.of["BaseStation"]:
+                return self.switch("BaseStation", other)
         raise refused(self.file, f"{kind} {id_}", "has no network_switch, so nothing is known about its links")
 
     def switch_round_trips(self) -> tuple[Floats, Any]:
@@ -137,9 +128,9 @@ class _World:
                 raise refused(self.file, f"NetworkLink {id_}: nodes", f"{ends} are no two switches")
             a, b = (self.switches.index(end) for end in ends)
             shortest(delays, a, b, MS[self.options.delay_unit] * self.number("NetworkLink", id_, "delay"))
-        return round_trips(len(self.switches), delays)
+        return round_trips(len(self.switches), delays, self.file)
 
-    def node(self, id_: int) -> dict[str, float]:
+    def node(self, id_: str) -> dict[str, float]:
         """What a server has, in the units of the users' form."""
         stations = self.related("EdgeServer", id_, "base_station")
         if unknown := [f"BaseStation {i}" for i in stations if i not in self.of["BaseStation"]]:
@@ -151,17 +142,17 @@ class _World:
             "avg_latency": 2.0 * MS[self.options.delay_unit] * wireless,
         }
 
-    def services(self, node_of: Mapping[int, str]) -> tuple[list[dict[str, Any]], list[str]]:
+    def services(self, node_of: Mapping[str, str]) -> tuple[list[dict[str, Any]], list[str]]:
         """Deployments, one per service and in their order, and those without a server that is a node."""
         found, homeless = [], []
-        labels = [str(one["attributes"].get("label") or "service") for one in self.of["Service"].values()]
-        count = Counter(labels)
-        for (id_, _), label in zip(self.of["Service"].items(), labels, strict=True):
+        ids = list(self.of["Service"])
+        labels = [str(self.of["Service"][i]["attributes"].get("label") or f"service-{i}") for i in ids]
+        for id_, name in zip(ids, unique(labels, ids), strict=True):
             home = [node_of[i] for i in self.related("Service", id_, "server") if i in node_of]
             cpu = CORES[self.options.cpu_unit] * self.number("Service", id_, "cpu_demand")
             ram = MIB[self.options.memory_unit] * self.number("Service", id_, "memory_demand")
             one: dict[str, Any] = {
-                "name": label if count[label] == 1 and label != "service" else f"{label}-{id_}",
+                "name": name,
                 "pod_usage": {"cpu": max(cpu, LEAST["cpu"]), "ram": max(ram, LEAST["ram"])},
             }
             if home:
@@ -171,7 +162,7 @@ class _World:
             found.append(one)
         return found, homeless
 
-    def users(self, servers: Sequence[int], ways: Floats, services: Sequence[str]) -> tuple[Floats, Floats, int, int]:
+    def users(self, servers: Sequence[str], ways: Floats, services: Sequence[str]) -> tuple[Floats, Floats, int, int]:
         """Users at each server, the part of them that asks each service; how many have no server of their own, and how
         many no application with a service.
         """

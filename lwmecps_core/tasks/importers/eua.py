@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
-from lwmecps_core.tasks.importers.graphs import great_circle_km, one_way_ms, said_of, with_base
+from lwmecps_core.tasks.importers.graphs import EARTH_KM, great_circle_km, one_way_ms, said_of, with_base
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import EuaOptions, seconds
 from lwmecps_core.tasks.importers.places import MOST_NODES, Places
-from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_twice, refused
+from lwmecps_core.tasks.importers.tables import Floats, Names, Rows, Table, refuse_names_twice, refuse_twice, refused
 
-PIECE = 4096
-"""Users that are held against all sites at once."""
 MOST_USERS = 2**21
 """Who are kept: many times those of the published files."""
 
@@ -28,11 +27,13 @@ MOST_USERS = 2**21
 def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
     """Sites and users; raises `InvalidInput` for other columns, places off the globe, and ids that stand twice."""
     names, spots, people = _read(files)
-    count = np.bincount(_nearest(people, spots), minlength=len(spots))
+    at, km = _nearest(people, spots)
+    count = np.bincount(at, minlength=len(spots))
     kept, said = np.arange(len(spots)), []
     if options.top and options.top < len(spots):
         kept = np.sort(np.argsort(-count, kind="stable")[: options.top])
-        count = np.bincount(_nearest(people, spots[kept]), minlength=len(kept))
+        at, km = _nearest(people, spots[kept])
+        count = np.bincount(at, minlength=len(kept))
         said.append(f"top {options.top} of {len(spots)} sites; users of the others are at the nearest of these")
     elif len(spots) > MOST_NODES:
         raise refused(files[0], ".", f"{len(spots):,} sites are too many for a task (at most {MOST_NODES}): say --top")
@@ -52,7 +53,10 @@ def read_eua(files: Sequence[Path], options: EuaOptions) -> Places:
             *said,
             said_of(options),
             *(
-                [f"{len(people):,} users, each at the nearest site, asks once per {options.request_interval}"]
+                [
+                    f"{len(people):,} users, each at the nearest site (at most {km.max():.3g} km away), asks once per "
+                    f"{options.request_interval}"
+                ]
                 if len(people)
                 else []
             ),
@@ -71,6 +75,7 @@ def _read(files: Sequence[Path]) -> tuple[Names, Floats, Floats]:
         table = Table(path)
         header = table.header()
         upper = [name.upper() for name in header]
+        refuse_names_twice(path, upper)
         columns = [table.column(upper, name, "EUA") for name in ("LATITUDE", "LONGITUDE")]
         if "SITE_ID" in upper:
             of_sites.append(path)
@@ -109,6 +114,12 @@ def _places(rows: Rows) -> Floats:
     return found
 
 
-def _nearest(people: Floats, sites: Floats) -> NDArray[np.int64]:
-    pieces = [people[i : i + PIECE] for i in range(0, len(people), PIECE)]
-    return np.concatenate([np.zeros(0, np.int64), *(great_circle_km(some, sites).argmin(axis=1) for some in pieces)])
+def _nearest(people: Floats, sites: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The index of the site that is nearest to each user, by the straight line through the globe, and the way in km."""
+    chord, at = KDTree(_on_globe(sites)).query(_on_globe(people))
+    return at.astype(np.int64), 2.0 * EARTH_KM * np.arcsin(np.minimum(chord / 2.0, 1.0))
+
+
+def _on_globe(degrees: Floats) -> Floats:
+    latitude, longitude = np.radians(degrees).T
+    return np.stack([np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], 1)

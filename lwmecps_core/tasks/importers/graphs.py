@@ -13,6 +13,8 @@ from lwmecps_core.tasks.importers.options import Distance
 from lwmecps_core.tasks.importers.tables import Floats, refused
 
 EARTH_KM = 6371.0
+MOST_POINTS = 2000
+"""Between which ways are looked for: many times those of a task."""
 NO_TIME_MS = 1e-12
 """A delay of 0: sparse matrices take 0 for no link."""
 
@@ -44,16 +46,29 @@ def said_of(distance: Distance) -> str:
     )
 
 
-def round_trips(count: int, delays_ms: Mapping[tuple[int, int], float]) -> tuple[Floats, NDArray[np.int64]]:
+def round_trips(
+    count: int, delays_ms: Mapping[tuple[int, int], float], source: Path
+) -> tuple[Floats, NDArray[np.int64]]:
     """Round trips `[N, N]` in ms over the links with least delay (one way, both ways alike), inf where there is no way;
     and the component of every node.
+
+    Raises `InvalidInput` naming `source` for more than `MOST_POINTS` nodes.
     """
+    refuse_many(count, source)
     ends = np.array(list(delays_ms)).reshape(-1, 2)
     weights = np.maximum(np.array(list(delays_ms.values()), np.float64), NO_TIME_MS)
     graph = csr_array((weights, (ends[:, 0], ends[:, 1])), shape=(count, count))
     ways: Floats = dijkstra(graph, directed=False)
     _, component = connected_components(graph, directed=False)
     return np.where(ways < 1e-6, 0.0, 2.0 * ways), component.astype(np.int64)
+
+
+def refuse_many(count: int, source: Path) -> None:
+    """Raise `InvalidInput` for more than `MOST_POINTS` nodes."""
+    if count > MOST_POINTS:
+        raise refused(
+            source, ".", f"{count:,} nodes are too many to look for ways between them (at most {MOST_POINTS:,})"
+        )
 
 
 def shortest(delays_ms: dict[tuple[int, int], float], a: int, b: int, delay_ms: float) -> None:

@@ -2,8 +2,8 @@
 
 Maps: names (of a square table's header, or first column; node-1, node-2 … where it has none) to nodes, numbers to round
 trips. Assumes: nothing about units and directions, which are asked for; of two round trips measured from both ends the
-mean, unless told max. Drops: other columns of long tables. Square tables without names are taken for such where every
-field of the first row is a number.
+mean, unless told max. Drops: other columns of long tables, and what nodes measured to themselves. Square tables without
+names are taken for such where every field of the first row is a number.
 """
 
 import csv
@@ -18,7 +18,8 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.tasks.importers.loads import listed
 from lwmecps_core.tasks.importers.options import MS, MatrixOptions, delimiter
 from lwmecps_core.tasks.importers.places import Places
-from lwmecps_core.tasks.importers.tables import MIB, Floats, Table, refused, whole
+from lwmecps_core.tasks.importers.scenario import MOST
+from lwmecps_core.tasks.importers.tables import MIB, Floats, Names, Table, refused, whole
 
 MOST_SQUARE = 16 * MIB
 """Of a square table: a thousand nodes and more, of which a task takes 200."""
@@ -40,6 +41,8 @@ def read_matrix(file: Path, options: MatrixOptions) -> Places:
         only = list(dict.fromkeys(options.only))
         keep = [names.index(name) for name in only]
         names, measured = only, measured[np.ix_(keep, keep)]
+    if (most := float(np.nanmax(measured, initial=0.0))) > MOST:
+        raise refused(file, ".", f"a latency is {most:g} {options.unit}: is its unit right?")
     rtt_ms, said = _both_ways(file, names, MS[options.unit] * measured, options)
     notes = (f"{len(names)} nodes ({listed(names)}), numbers in {options.unit}, {options.direction}", *said)
     return Places(file, tuple(names), rtt_ms, notes)
@@ -47,6 +50,7 @@ def read_matrix(file: Path, options: MatrixOptions) -> Places:
 
 def _both_ways(file: Path, names: Sequence[str], ms: Floats, options: MatrixOptions) -> tuple[Floats, list[str]]:
     """Symmetric round trips of what was measured (NaN: not), and what was assumed."""
+    own = int((np.diagonal(ms) > 0.0).sum())
     np.fill_diagonal(ms, 0.0)
     if options.direction == "one-way":
         rtt_ms = ms + ms.T
@@ -61,6 +65,8 @@ def _both_ways(file: Path, names: Sequence[str], ms: Floats, options: MatrixOpti
             if differ
             else []
         )
+    if own:
+        said.append(f"left out: what {own} nodes measured to themselves")
     missing = [f"{names[i]} to {names[j]}" for i, j in combinations(range(len(names)), 2) if np.isnan(rtt_ms[i, j])]
     if missing:
         back = ", both ways" if options.direction == "one-way" else ""
@@ -73,27 +79,27 @@ def _long(file: Path, delimiter: str, options: MatrixOptions) -> tuple[list[str]
     header = table.header()
     keys = ((options.source, "--source"), (options.target, "--target"), (options.value, "--value"))
     columns = [table.column(header, name, option) for name, option in keys]
-    names: dict[str, int] = {}
-    found: dict[tuple[int, int], float] = {}
+    names, measured = Names(), np.full((64, 64), np.nan)
     for rows in table.rows(header, columns):
         values = rows.numbers(2, 3, "a latency")[:, 0]
-        for row in range(len(rows)):
-            if empty := [k for k in (0, 1) if not rows.text(row, k)]:
-                raise rows.refused(row, empty[0], "is empty: a name must stand here")
-            a, b = (names.setdefault(rows.text(row, k), len(names)) for k in (0, 1))
-            if len(names) > MOST_NAMES:
-                raise rows.refused(row, 0, f"more than {MOST_NAMES:,} nodes: is this the right column?")
-            if np.isnan(values[row]):
-                continue
-            if (a, b) in found:
-                raise rows.refused(row, 2, f"{rows.text(row, 0)} to {rows.text(row, 1)} has a latency already")
-            found[a, b] = float(values[row])
-    if not names:
+        a, b = (names.of(rows, [k]) for k in (0, 1))
+        if (count := len(names.texts)) > MOST_NAMES:
+            raise refused(file, f"line {rows.lines[-1]}", f"more than {MOST_NAMES:,} nodes: is this the right column?")
+        if count > len(measured):
+            wider = np.full((min(2 * count, MOST_NAMES),) * 2, np.nan)
+            wider[: len(measured), : len(measured)] = measured
+            measured = wider
+        filled = np.flatnonzero(~np.isnan(values))
+        pairs, first = np.unique(a[filled] * MOST_NAMES + b[filled], return_index=True)
+        known = ~np.isnan(measured[pairs // MOST_NAMES, pairs % MOST_NAMES])
+        again = np.concatenate([filled[first[known]], np.delete(filled, first)])
+        if again.size:
+            row = int(again.min())
+            raise rows.refused(row, 2, f"{rows.text(row, 0)} to {rows.text(row, 1)} has a latency already")
+        measured[a[filled], b[filled]] = values[filled]
+    if not names.texts:
         raise refused(file, ".", "holds no value")
-    measured = np.full((len(names), len(names)), np.nan)
-    for (a, b), value in found.items():
-        measured[a, b] = value
-    return list(names), measured
+    return [name for (name,) in names.texts], measured[: len(names.texts), : len(names.texts)]
 
 
 def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
@@ -104,10 +110,12 @@ def _square(file: Path, delimiter: str) -> tuple[list[str], Floats]:
         raise refused(file, ".", f"not readable: {error}") from None
     if not rows:
         raise refused(file, ".", "is empty")
+    if len(rows[0][1]) == len(rows) + 1 and not any(row[-1] for _, row in rows):  # lines that end with a delimiter
+        rows = [(line, row[:-1]) for line, row in rows]
     corner = not rows[0][1][0] and len(rows[0][1]) == len(rows)  # names may be numbers
     named = corner or any(_value(text) is None and text for text in rows[0][1])
     header, body = (rows[0][1], rows[1:]) if named else ([], rows)
-    first = named and all(len(row) == len(body) + 1 and (corner or _value(row[0]) is None) for _, row in body)
+    first = named and (not header[0] or all(len(r) == len(body) + 1 and _value(r[0]) is None for _, r in body))
     names = [row[0] for _, row in body] if first else header or [f"node-{i + 1}" for i in range(len(body))]
     if first and header[-len(body) :] != names:
         raise refused(file, "line 1", f"names columns {listed(header[-len(body) :])}, but rows are {listed(names)}")

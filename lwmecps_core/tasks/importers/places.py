@@ -21,6 +21,8 @@ from lwmecps_core.tasks.user_form import to_task
 
 MOST_NODES = 200
 """More would take more room than a task may (nodes × deployments × replicas)."""
+MOST_MS = 3.6e6
+"""Of a round trip: an hour, which only numbers of another unit reach."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +40,36 @@ class Places:
 
 
 def unique(names: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """Names that stand once: one that doesn't, or is empty, gets its id, and where that is a name too, its number."""
-    count = Counter(names)
-    made: list[str] = []
-    for i, (name, id_) in enumerate(zip(names, ids, strict=True)):
-        one = name if name and count[name] == 1 else f"{name or 'node'}-{id_}"
-        made.append(one if one == name or not (one in count or one in made) else f"{one}-{i + 1}")
-    return made
+    """Names that stand once, in one line: one that doesn't, or is empty, gets its id, and where that is a name too, its
+    number. Case, - and _ don't count.
+    """
+    plain = [" ".join(name.split()) for name in names]
+    count = Counter(map(canonical, plain))
+    made: dict[str, str] = {}
+    for i, (name, id_) in enumerate(zip(plain, ids, strict=True)):
+        one = name if name and count[canonical(name)] == 1 else f"{name or 'node'}-{id_}"
+        while one != name and (canonical(one) in count or canonical(one) in made):
+            one += f"-{i + 1}"
+        made[canonical(one)] = one
+    return list(made.values())
 
 
 def with_places(places: Places, template: TaskSpec | None, options: PlacesOptions) -> Imported:
     """The places as a task; of a `template`, its task with these round trips.
 
-    Raises `InvalidInput` with both lists where names differ from the template's nodes.
+    Raises `InvalidInput` with both lists where names differ from the template's nodes, and for a round trip of hours.
     """
+    if not (longest := float(places.rtt_ms.max())) <= MOST_MS:
+        i, j = np.unravel_index(places.rtt_ms.argmax(), places.rtt_ms.shape)
+        reason = (
+            f"the round trip between {places.names[i]} and {places.names[j]} is {longest:.4g} ms: is its unit right?"
+        )
+        raise refused(places.source, ".", reason)
     if template is not None:
         return _between(places, template, options)
     if len(places.names) > MOST_NODES:
         raise refused(places.source, ".", f"{len(places.names):,} nodes are too many for a task (at most {MOST_NODES})")
-    said = []
+    said = _lengths(places)
     if not places.nodes:
         size = f"{NODE['cpu']:g} cores, {NODE['ram']:g} MiB, {NODE['avg_latency']:g} ms from its users"
         said.append(f"the source has no capacities: {len(places.names)} nodes of {size} each ({listed(places.names)})")
@@ -94,7 +107,7 @@ def _between(places: Places, template: TaskSpec, options: PlacesOptions) -> Impo
         if (first := at.setdefault(canonical(name), i)) != i:
             reason = f"{places.names[first]!r} and {name!r} are one name, as case, - and _ don't count"
             raise refused(places.source, "nodes", reason)
-    if set(at) != {canonical(name) for name in nodes}:
+    if set(at) != {canonical(name) for name in nodes} or len(at) != len(nodes):
         reason = (
             f"the source's places ({listed(places.names)}) and the cluster's nodes ({listed(nodes)}) must be the same"
         )
@@ -106,4 +119,10 @@ def _between(places: Places, template: TaskSpec, options: PlacesOptions) -> Impo
     changed |= {key: value for key in ("name", "env_id") if (value := getattr(options, key)) is not None}
     task: TaskSpec = parse(TaskSpec, vars(template) | changed, str(places.source))
     said = "round trips are the source's; capacities, deployments, load, and whom users ask are the cluster file's"
-    return Imported(task, (*places.notes, said))
+    return Imported(task, (*places.notes, *_lengths(places), said))
+
+
+def _lengths(places: Places) -> list[str]:
+    """How long round trips are, so that another unit than the source's is seen."""
+    between = places.rtt_ms[np.triu_indices(len(places.names), 1)]
+    return [f"round trips are {between.min():.4g} to {between.max():.4g} ms long"] if between.size else []

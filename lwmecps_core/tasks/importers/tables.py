@@ -5,6 +5,7 @@ import csv
 import gzip
 import lzma
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,10 @@ def opened(path: Path) -> IO[bytes]:
     """The bytes of a file, of a compressed one (`OPEN`) what is in it; raises `InvalidInput` where there is none."""
     if ARCHIVES & set(map(str.lower, path.suffixes)):
         raise refused(path, ".", "is an archive: unpack it, and give the files that are meant")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise refused(
+            path, ".", "is no file, but a pipe or device: save what comes from there, it is read several times"
+        )
     try:
         return cast("IO[bytes]", OPEN.get(path.suffix.lower(), open)(path, "rb"))
     except OSError as error:
@@ -91,6 +96,12 @@ def refuse_twice(files: Sequence[Path]) -> None:
         if path.resolve() in seen:
             raise refused(path, ".", "is given twice")
         seen.add(path.resolve())
+
+
+def refuse_names_twice(path: Path, names: Sequence[str]) -> None:
+    """Raise `InvalidInput` for columns of one name."""
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise refused(path, "line 1", f"columns stand twice: {', '.join(map(repr, twice))}")
 
 
 def refused(path: Path, where: str, reason: str) -> InvalidInput:
@@ -213,8 +224,7 @@ class Table:
                 raise refused(self.path, ".", f"not readable: {error}") from None
         if not any(names):
             raise refused(self.path, "line 1", "must be a header with the names of the columns")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise refused(self.path, "line 1", f"columns stand twice: {', '.join(map(repr, twice))}")
+        refuse_names_twice(self.path, names)
         return names
 
     def column(self, header: Sequence[str], name: str, option: str) -> int:

@@ -19,6 +19,7 @@ from lwmecps_core.tasks.importers.graphs import (
     great_circle_km,
     one_way_ms,
     reachable,
+    refuse_many,
     round_trips,
     said_of,
     shortest,
@@ -36,23 +37,20 @@ SPACE = "{*}"
 def read_topology_zoo(file: Path, options: Distance) -> Places:
     """Nodes and round trips of a network; raises `InvalidInput` for what is no GraphML, or has no two linked places."""
     nodes, edges = _parsed(file)
-    outside = [id_ for id_, data in nodes.items() if data.get("Internal") == "0"]
-    inside = [id_ for id_ in nodes if id_ not in outside]
+    inside = {id_: data for id_, data in nodes.items() if data.get("Internal") != "0"}
+    refuse_many(len(inside), file)
     where: dict[str, tuple[float, float]] = {}
-    for id_ in inside:
-        try:
-            at = float(nodes[id_]["Latitude"]), float(nodes[id_]["Longitude"])
-        except KeyError:
+    for id_, data in inside.items():
+        if not {"Latitude", "Longitude"} <= data.keys():
             continue
-        except ValueError:
-            at = inf, inf
+        at = _degrees(data["Latitude"]), _degrees(data["Longitude"])
         if not (abs(at[0]) <= 90.0 and abs(at[1]) <= 180.0):
-            found = f"{nodes[id_]['Latitude']!r}, {nodes[id_]['Longitude']!r}"
+            found = f"{data['Latitude']!r}, {data['Longitude']!r}"
             raise refused(file, f"node {id_}", f"Latitude and Longitude {found} are no degrees")
         where[id_] = at
     if not where:
         raise refused(file, ".", "no node of the network has Latitude and Longitude: its links have no length")
-    links = {frozenset(edge) for edge in edges if set(edge) <= set(inside) and edge[0] != edge[1]}
+    links = {frozenset(edge) for edge in edges if set(edge) <= inside.keys() and edge[0] != edge[1]}
     nowhere = [id_ for id_ in inside if id_ not in where]
     for id_ in nowhere:  # its neighbours are joined directly
         around = sorted({other for link in links if id_ in link for other in link} - {id_})
@@ -64,17 +62,25 @@ def read_topology_zoo(file: Path, options: Distance) -> Places:
     for link in links:
         a, b = (ids.index(id_) for id_ in link)
         shortest(delays_ms, a, b, float(one_way_ms(km[a, b], options)))
-    rtt_ms, component = round_trips(len(ids), delays_ms)
+    rtt_ms, component = round_trips(len(ids), delays_ms, file)
+    others = [data.get("label", id_) for id_, data in nodes.items() if id_ not in inside]
     kept, lost = reachable(component, names, file)
     notes = [
         f"{len(kept)} nodes and {len(delays_ms)} links: {listed([names[i] for i in kept])}",
-        f"{said_of(options)}, over the shortest links",
+        f"{said_of(options)}, over the shortest links, which lead both ways",
         *lost,
-        *([f"left out, of other networks: {listed([nodes[i].get('label', i) for i in outside])}"] if outside else []),
+        *([f"left out, of other networks: {listed(others)}"] if others else []),
         *([f"without coordinates, so neighbours are joined directly: {listed(nowhere)}"] if nowhere else []),
         "left out: link speeds",
     ]
     return Places(file, tuple(names[i] for i in kept), with_base(rtt_ms[np.ix_(kept, kept)], options), tuple(notes))
+
+
+def _degrees(text: str) -> float:
+    try:
+        return float(text) if "_" not in text else inf  # Python takes 1_0 for a number
+    except ValueError:
+        return inf
 
 
 def _parsed(file: Path) -> tuple[dict[str, dict[str, str]], list[tuple[str, str]]]:
@@ -83,9 +89,10 @@ def _parsed(file: Path) -> tuple[dict[str, dict[str, str]], list[tuple[str, str]
         root = ElementTree.fromstring(whole_bytes(file, MOST_WHOLE))
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise refused(file, ".", f"not readable as GraphML: {error}") from None
-    graph = root.find(f"{SPACE}graph")
-    if graph is None:
-        raise refused(file, ".", "is no GraphML: it has no graph")
+    graphs = root.findall(f"{SPACE}graph")
+    if len(graphs) != 1:
+        raise refused(file, ".", f"has {len(graphs)} graphs, not one" if graphs else "is no GraphML: it has no graph")
+    (graph,) = graphs
     keys = {key.get("id"): key.get("attr.name", "") for key in root.iterfind(f".//{SPACE}key")}
     nodes = {
         str(node.get("id")): {
@@ -95,6 +102,8 @@ def _parsed(file: Path) -> tuple[dict[str, dict[str, str]], list[tuple[str, str]
         }
         for node in graph.iterfind(f".//{SPACE}node")
     }
+    if any(not node.get("id") for node in graph.iterfind(f".//{SPACE}node")):
+        raise refused(file, "node", "has no id")
     ids = Counter(node.get("id") for node in graph.iterfind(f".//{SPACE}node"))
     if twice := [f"node {id_}" for id_, count in ids.items() if count > 1]:
         raise refused(file, twice[0], "stands twice: ids must differ")

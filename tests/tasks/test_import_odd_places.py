@@ -97,8 +97,8 @@ def yafs(folder: Path, scenario: Any = SCENARIO, applications: Any = APPLICATION
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (["EdgeServer", 0, "attributes", "cpu"], HUGE, r"EdgeServer 1: cpu: 10{59}… is over 1e\+15: .*unit"),
-        (["EdgeServer", 0, "attributes", "cpu"], 1e300, r"EdgeServer 1: cpu: 1e\+300 is over 1e\+15"),
+        (["EdgeServer", 0, "attributes", "cpu"], HUGE, r"EdgeServer 1: cpu: 10{59}… is over 1e\+18: .*unit"),
+        (["EdgeServer", 0, "attributes", "cpu"], 1e300, r"EdgeServer 1: cpu: 1e\+300 is over 1e\+18"),
         (["EdgeServer", 0, "attributes", "id"], 1.7, r"EdgeServer.0..attributes.id: 1.7 is no id"),
         (["EdgeServer", 0, "attributes", "id"], True, r"EdgeServer.0..attributes.id: True is no id"),
         (["BaseStation", 0, "relationships"], {"base_station": ref(1)}, "BaseStation 1: has no network_switch"),
@@ -132,11 +132,11 @@ def test_a_key_that_stands_twice_in_a_scenario_is_refused(tmp_path: Path, read: 
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (["entity", 0, "RAM"], HUGE, r"entity 0.RAM: 10{59}… is over 1e\+15"),
+        (["entity", 0, "RAM"], HUGE, r"entity 0.RAM: 10{59}… is over 1e\+18"),
         (["entity", 0, "id"], None, r"entity.0..id: None is no id"),
         (["entity", 0, "id"], 0.0, r"entity.0..id: 0.0 is no id"),
         (["link", 0, "BW"], 1e-300, "between node-0 and node-1 is .* ms: is its unit right"),
-        (["link", 0, "PR"], 1e308, r"link.0..PR: 1e\+308 is over 1e\+15"),
+        (["link", 0, "PR"], 1e308, r"link.0..PR: 1e\+308 is over 1e\+18"),
         (["sources", 0, "lambda"], 1e-300, "sources.0.: .* is no source"),
         (["sources", 0, "message"], "M.NO", "sources.0.: .* is no source at a linked entity, of a message to a module"),
     ],
@@ -147,12 +147,22 @@ def test_what_is_odd_in_yafs_is_named(tmp_path: Path, path: list[Any], value: An
 
 
 def test_applications_of_yafs_that_are_one_or_send_nowhere_are_named(tmp_path: Path) -> None:
-    assert "[1]: id 0 stands twice" in refusal(lambda: yafs(tmp_path, SCENARIO, APPLICATIONS * 2))
+    assert "[1]: name 0 stands twice" in refusal(lambda: yafs(tmp_path, SCENARIO, APPLICATIONS * 2))
     modules = [{"name": "m", "RAM": 1}] * 2
     twice = changed(APPLICATIONS, [0, "module"], modules)
     assert "[0].module[1]: name m stands twice" in refusal(lambda: yafs(tmp_path, SCENARIO, twice))
     nowhere = changed(APPLICATIONS, [0, "message", 0, "d"], "ghost")
     assert "sources[0]" in refusal(lambda: yafs(tmp_path, SCENARIO, nowhere))
+
+
+def test_applications_of_yafs_are_called_by_their_names_as_in_its_own_code(tmp_path: Path) -> None:
+    first, second = ({**APPLICATIONS[0], "name": name} for name in ("0", "1"))  # published files have one id for all
+    second["message"] = [{**second["message"][1], "instructions": 0}]
+    scenario = changed(SCENARIO, ["sources", 0], {"id_resource": 1, "app": "1", "message": "M.K", "lambda": 100})
+    places = yafs(tmp_path, scenario, [first, second])
+    assert made(places).workload.share[1] == (0.0, 0.0, 0.0, 1.0)
+    assert [d.cpu_time_ms for d in made(places).deployments] == [0.03, 0.03, 50.0, 0.001]
+    assert "no message reaches, so the usual CPU time per request: app-1-m" in places.notes
 
 
 @pytest.mark.parametrize(("message", "share"), [("M.M", (1.0, 0.0)), ("M.K", (0.0, 1.0))])

@@ -8,8 +8,8 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.reading import KeyTwiceError, from_json
 from lwmecps_core.tasks.importers.tables import refused, whole
 
-MOST = 1e15
-"""Of any number: nothing has more, in any unit."""
+MOST = 1e18
+"""Of any number: YAFS writes 9999999999999999 for memory without an end, and nothing has more."""
 
 
 def scenario(file: Path) -> Any:

@@ -28,6 +28,8 @@ KINDS = {"entity": "network", "initialAllocation": "allocation", "sources": "use
 BYTES_PER_BW = 1e6
 POD_CORES, POD_MIB = 1.0, 1.0
 """Of a module: it is served at the speed of one core; RAM where it says 0."""
+LEAST_MS = 1e-3
+"""Of a request whose message has no instructions."""
 
 Item = Mapping[str, Any]
 Parts = Mapping[str, tuple[Path, Any]]
@@ -82,12 +84,14 @@ def read_yafs(files: Sequence[Path], options: YafsOptions) -> Places:
     }
     modules, spread = _deployments(parts, messages, node_of, options)
     workload, asked = _workload(parts, messages, node_of, list(modules), options)
+    unasked = [str(one["name"]) for one in modules.values() if "cpu_time_ms" not in one]
     notes = (
         f"{len(node_of)} entities and {len(delays)} links: {listed(list(node_of.values()))}",
         f"time in {options.time_unit}, RAM in {options.ram_unit}, {options.ipt_per_core:g} IPT a core, BW in MB",
         f"a link costs PR and the time of {most_bytes:g} bytes, there and back",
         f"{len(modules)} modules as deployments of one core a pod; {asked}",
         *lost,
+        *([f"no message reaches, so the usual CPU time per request: {listed(unasked)}"] if unasked else []),
         *([f"allocated to several entities, of which the first counts: {listed(spread)}"] if spread else []),
         "left out: messages between modules, answers, HD, costs, MaxLatency; there is no access latency",
     )
@@ -132,15 +136,20 @@ def _messages(parts: Parts) -> list[_Message]:
     file, applications = parts.get("applications", (Path(), []))
     seen: set[str] = set()
     for i, app in enumerate(applications):
-        if (id_ := _id(file, f"[{i}]", app, "id")) in seen:
-            raise refused(file, f"[{i}]", f"id {id_} stands twice")
-        seen.add(id_)
+        if (name := _app(file, i, app)) in seen:
+            raise refused(file, f"[{i}]", f"name {name} stands twice")
+        seen.add(name)
         for k, message in enumerate(_list(file, f"[{i}].message", field(file, f"[{i}]", app, "message"))):
             where = f"[{i}].message[{k}]"
-            to, name = _id(file, where, message, "d"), str(message.get("name", ""))
+            to, called = _id(file, where, message, "d"), str(message.get("name", ""))
             sizes = (_number(file, where, message, key) for key in ("bytes", "instructions"))
-            found.append(_Message(name, (id_, to), *sizes))
+            found.append(_Message(called, (name, to), *sizes))
     return found
+
+
+def _app(file: Path, i: int, app: Any) -> str:
+    """What others call an application: its name, as in YAFS's code, and only where it has none its id."""
+    return _id(file, f"[{i}]", app, "name" if isinstance(app, Mapping) and "name" in app else "id")
 
 
 def _deployments(
@@ -154,13 +163,16 @@ def _deployments(
     for i, app in enumerate(applications):
         for k, module in enumerate(_list(file, f"[{i}].module", field(file, f"[{i}]", app, "module"))):
             where = f"[{i}].module[{k}]"
-            key = _id(file, f"[{i}]", app, "id"), _id(file, where, module, "name")
+            key = _app(file, i, app), _id(file, where, module, "name")
             if key in found:
                 raise refused(file, where, f"name {key[1]} stands twice")
             ram = MIB[options.ram_unit] * _number(file, where, module, "RAM") if "RAM" in module else POD_MIB
-            one = {"name": f"app-{key[0]}-{key[1]}", "pod_usage": {"cpu": POD_CORES, "ram": ram or POD_MIB}}
-            if instructions := cost.get(key, 0.0):
-                one["cpu_time_ms"] = instructions / options.ipt_per_core * MS[options.time_unit]
+            one: dict[str, Any] = {
+                "name": f"app-{key[0]}-{key[1]}",
+                "pod_usage": {"cpu": POD_CORES, "ram": ram or POD_MIB},
+            }
+            if key in cost:
+                one["cpu_time_ms"] = max(cost[key] / options.ipt_per_core * MS[options.time_unit], LEAST_MS)
             if home := [node for _, node in homes.get(key, ())]:
                 one |= {"node": home[0], "replicas": home.count(home[0])}
             found[key] = one

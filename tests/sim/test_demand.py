@@ -28,6 +28,14 @@ def test_a_load_that_no_number_of_replicas_serves_is_named_with_its_numbers():
         assert said in warning
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_load_or_cost_beyond_all_measure_is_said_like_any_other():
+    task = flood(1e300)
+    slow = replace(task, deployments=(replace(task.deployments[0], cpu_time_ms=1e308),))
+    for one in (task, slow):
+        assert "pods needed" in demand(one).warnings[0]
+
+
 def test_a_load_that_is_served_warns_of_nothing():
     assert demand(flood(users=400.0)).warnings == ()
     assert demand(flood(users=401.0)).warnings != ()

@@ -56,6 +56,7 @@ def test_elements_are_those_of_the_whole_file_wherever_pieces_end(
         ('{"items": [1, "2], "a": 3}', "items: is cut off"),
         ('{"items": [1]', "not readable as JSON"),
         ('{"items": [1]} {"items": [2]}', "not readable as JSON: Extra data"),
+        ('{"items": [1],\n"items": [2]}', "items: stands 2 times"),
         ('{"items": [1], "é": 1}'.encode("latin-1"), "is not UTF-8"),
     ],
 )

@@ -1,13 +1,15 @@
 """The elements of one long list in a JSON file, read one after the other: only one of them is in memory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.reading import KeyTwiceError, from_json
 from lwmecps_core.tasks.importers import scan
 from lwmecps_core.tasks.importers.tables import BOM, LONGEST_ROW, NO_TEXT, PIECE, opened, read, refused, size_of
 
@@ -21,7 +23,7 @@ UNPARSABLE = (ValueError, RecursionError)
 def around(path: Path, key: str, depth: int) -> Any:
     """The value in a JSON file without what is in the list under `key`, inside of `depth` brackets: there, it is empty.
 
-    Raises `InvalidInput` for what is no JSON, or holds much more than such a list.
+    Raises `InvalidInput` for what is no JSON, holds much more than such a list, or a key twice.
     """
     pieces, size = [], 0
     for piece, inside in _walk(path, key, depth):
@@ -31,7 +33,10 @@ def around(path: Path, key: str, depth: int) -> Any:
         if size > MOST_AROUND:
             reason = f"has over {MOST_AROUND:,} bytes outside of a list {key!r}, which is what is read in pieces"
             raise refused(path, ".", f"{reason} ({size_of(path)})")
-    return parsed(path, ".", b"".join(pieces))
+    try:
+        return parsed(path, ".", b"".join(pieces), from_json)
+    except KeyTwiceError as error:
+        raise InvalidInput(str(path), error.violations) from None
 
 
 def elements(path: Path, key: str, depth: int) -> Iterator[bytes]:
@@ -39,10 +44,10 @@ def elements(path: Path, key: str, depth: int) -> Iterator[bytes]:
     return (piece for piece, inside in _walk(path, key, depth) if inside)
 
 
-def parsed(path: Path, where: str, text: bytes) -> Any:
+def parsed(path: Path, where: str, text: bytes, load: Callable[[str], Any] = json.loads) -> Any:
     """The value that JSON text stands for; raises `InvalidInput` where there is none."""
     try:
-        return json.loads(text.decode())
+        return load(text.decode())
     except UnicodeDecodeError as error:
         raise refused(path, where, f"{NO_TEXT}: {error}") from None
     except UNPARSABLE as error:

@@ -53,6 +53,7 @@ def test_a_paused_deployment_keeps_its_replicas_while_the_others_are_placed(benc
         found = bench.replicas()
         assert (found["web-node-0"], found["web-node-1"], found["api-node-1"]) == (2, 1, 2)
         _annotate(bench, "web", None)
+        _until(lambda: not _seen(backend, "web").paused, backend)
         assert settle(backend, [[0, 4], [0, 2]]).ready.tolist() == [[0, 4], [0, 2]]
 
 

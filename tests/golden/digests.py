@@ -1,7 +1,8 @@
 """What rollouts, rules and runs come to, as SHA-256: `python -m tests.golden.digests` writes them beside this file.
 
 They are those of the commit that wrote them, so that a change of structure can be shown to change no result. Floating
-point differs between kinds of processors and releases of PyTorch and NumPy: `machine()` says where they hold.
+point differs between kinds of processors and releases of PyTorch and NumPy: `machine()` says where they hold, and each
+kind has its own. On a new kind they are recorded before anything is changed.
 """
 
 import hashlib
@@ -239,8 +240,26 @@ PARTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
+def known() -> dict[str, dict[str, dict[str, str]]]:
+    """What is recorded: kind of machine → part → name → digest."""
+    found: dict[str, dict[str, dict[str, str]]] = json.loads(FILE.read_text())
+    return found
+
+
+def record(here: str, made: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Write what was made on this kind of machine; returns what has changed, which holds nowhere else either."""
+    kinds = known()
+    before = kinds.get(here, {})
+    changed = [(part, name) for part in before for name in before[part] if made[part].get(name) != before[part][name]]
+    for digests in kinds.values():
+        for part, name in changed:
+            digests[part].pop(name, None)
+    kinds[here] = {part: dict(digests) for part, digests in made.items()}
+    FILE.write_text(json.dumps(kinds, indent=1) + "\n")
+    return [f"{part}: {name}" for part, name in changed]
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    made = {name: part() for name, part in PARTS.items()}
-    FILE.write_text(json.dumps({"machine": machine(), **made}, indent=1) + "\n")
-    print(FILE, {name: len(part) for name, part in made.items()})
+    for line in record(machine(), {name: part() for name, part in PARTS.items()}):
+        print("changed:", line)

@@ -41,8 +41,9 @@ def make_request(
     first_task: int,
     plan: CollectionPlan,
     reply_stream: str,
+    traceparent: str = "",
 ) -> tuple[CollectionRequest, bytes]:
-    """A request and its bytes; equal arguments give an equal id, in any process."""
+    """A request and its bytes; equal arguments give an equal id, in any process and any trace."""
     message = pb.CollectionRequest(
         run_id=run_id,
         tasks=[_encode_task(task) for task in tasks],
@@ -54,7 +55,10 @@ def make_request(
         reply_stream=reply_stream,
     )
     message.request_id = blake2b(message.SerializeToString(deterministic=True), digest_size=16).hexdigest()
-    request = CollectionRequest(message.request_id, run_id, tuple(tasks), snapshot, first_task, plan, reply_stream)
+    message.traceparent = traceparent
+    request = CollectionRequest(
+        message.request_id, run_id, tuple(tasks), snapshot, first_task, plan, reply_stream, traceparent
+    )
     return request, message.SerializeToString()
 
 
@@ -81,6 +85,7 @@ def decode_request(data: bytes) -> CollectionRequest:
             held=tuple(plan.held),
         ),
         reply_stream=message.reply_stream,
+        traceparent=message.traceparent,
     )
 
 

@@ -17,9 +17,10 @@ class SnapshotRef:
 
 @dataclass(frozen=True)
 class CollectionRequest:
-    """Some tasks to roll out under one snapshot; `id` is a digest of all the rest.
+    """Some tasks to roll out under one snapshot; `id` is a digest of all the rest but the trace.
 
-    `first_task` is the place of the first task on the task axis of a snapshot that has one.
+    `first_task` is the place of the first task on the task axis of a snapshot that has one; `traceparent` is the trace
+    of who asks, in W3C's form (empty: none).
     """
 
     id: str
@@ -29,6 +30,7 @@ class CollectionRequest:
     first_task: int
     plan: CollectionPlan
     reply_stream: str
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)

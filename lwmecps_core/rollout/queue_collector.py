@@ -65,7 +65,7 @@ class QueueCollector:
     """`Collector` that publishes requests and assembles the rollouts that workers send back.
 
     One run uses one collector at a time, in one thread. `stop` is asked between waits; once it is true, `collect`
-    raises `CollectionStopped`. What a former learner of the run left in the stream is used if it is asked for again.
+    raises `CollectionStopped`. `trace` gives the trace that a collection belongs to (`traceparent`). What a former learner of the run left in the stream is used if it is asked for again.
     """
 
     def __init__(
@@ -76,10 +76,11 @@ class QueueCollector:
         store: PolicyStore,
         settings: QueueCollectorConfig | None = None,
         stop: Callable[[], bool] = lambda: False,
+        trace: Callable[[], str] = lambda: "",
     ) -> None:
         self._run_id, self._requests, self._replies, self._store = run_id, requests, replies, store
         self._cfg = settings or QueueCollectorConfig()
-        self._stop = stop
+        self._stop, self._trace = stop, trace
         self._inbox = Inbox(replies, self._cfg.keep_bytes, self._cfg.max_policy_lag)
         self.wait: Wait | None = None
         """What a collection that goes on waits for; may be read by other threads."""
@@ -97,7 +98,7 @@ class QueueCollector:
         """See `Collector.collect`; also raises `CollectionFailed` with a worker's error, and `CollectionStopped`."""
         frozen = freeze(snapshot)
         made = [
-            make_request(self._run_id, part, frozen.ref, start, part_plan, self._replies.name)
+            make_request(self._run_id, part, frozen.ref, start, part_plan, self._replies.name, self._trace())
             for start, part, part_plan in chunks(tasks, plan, self._cfg.tasks_per_request)
         ]
         assembly = Assembly([request for request, _ in made])

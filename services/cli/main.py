@@ -155,6 +155,7 @@ def root(
     ] = False,
 ) -> None:
     """Meta-learnt placement and scaling of services on edge clusters."""
+    from services.common import tracing
     from services.common.settings import check_address, check_names
 
     check_names()
@@ -164,6 +165,9 @@ def root(
         except ValueError as error:
             raise InvalidInput("options", [Violation(option, f"{error}: write it as 127.0.0.1:50051")]) from None
     ctx.obj = Clients(Addresses(registry, env, learner))
+    if tracing.wanted() and ctx.invoked_subcommand != "up":  # whose processes trace themselves
+        tracing.begin("lwmecps")
+        ctx.with_resource(tracing.span(f"lwmecps {ctx.invoked_subcommand}"))
 
 
 if __name__ == "__main__":

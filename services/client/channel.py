@@ -1,10 +1,13 @@
-"""Channels to the services: retries, keepalive, TLS and token."""
+"""Channels to the services: retries, keepalive, TLS, token and traces."""
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
+
+from services.client import tracing
+from services.client.metadata import with_metadata
 
 KEEPALIVE_S, KEEPALIVE_ANSWER_S = 10.0, 5.0
 """After so long without a sign of life a server is asked for one; if it gives none, calls end as `UNAVAILABLE`."""
@@ -37,14 +40,16 @@ def open_channel(
 ) -> grpc.Channel:
     """A channel to `address` (`host:port`); connects at its first call and again whenever the connection was lost.
 
-    Without `credentials` it has no TLS; `token` is asked for the bearer token of every call.
+    Without `credentials` it has no TLS; `token` is asked for the bearer token of every call. Where the program uses
+    OpenTelemetry, calls have spans.
     """
     options = channel_options(max_message_mib)
     if credentials is not None:
         channel = grpc.secure_channel(address, credentials, options)
     else:
         channel = grpc.insecure_channel(address, options)
-    return channel if token is None else grpc.intercept_channel(channel, _Token(token))
+    interceptors = [tracing.CallSpans()] if tracing.in_use() else []
+    return grpc.intercept_channel(channel, *interceptors, *([_Token(token)] if token is not None else []))
 
 
 def channel_options(max_message_mib: int) -> list[tuple[str, int | str]]:
@@ -61,17 +66,6 @@ def channel_options(max_message_mib: int) -> list[tuple[str, int | str]]:
     ]
 
 
-class _Details(NamedTuple):
-    """A call's details with other metadata (gRPC's own type has no public constructor)."""
-
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: Any
-    wait_for_ready: bool | None
-    compression: Any
-
-
 class _Token(
     grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
     grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
@@ -84,11 +78,7 @@ class _Token(
         self._token = token
 
     def _with_token(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
-        metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._token()}")]
-        call = _Details(
-            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready, details.compression
-        )
-        return continuation(call, request)
+        return continuation(with_metadata(details, [("authorization", f"Bearer {self._token()}")]), request)
 
     intercept_unary_unary: Any = _with_token
     intercept_unary_stream: Any = _with_token

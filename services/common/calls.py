@@ -22,6 +22,8 @@ from grpc_status import rpc_status
 from prometheus_client import Counter, Gauge, Histogram
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueFull, ServiceUnavailable, Violation
+from services.client.tracing import OURS
+from services.common import call_spans
 from services.common.auth import HEALTH, AccessGuard
 from services.common.errors import code_of, from_rpc_error, to_status
 from services.common.texts import fields_with_nul
@@ -35,8 +37,6 @@ SECONDS = Histogram(
 CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
 STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
 
-OURS = ("/lwmecps.", "/externalscaler.", "/inference.")
-"""Methods that this is done for: our own, and those of others' contracts that we serve."""
 _log = structlog.get_logger(__name__)
 _validator = protovalidate.Validator()
 
@@ -107,13 +107,16 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(run.unary(handler.unary_unary), **codecs)
+            behaviour = call_spans.answering(method, run.unary(handler.unary_unary))
+            return grpc.unary_unary_rpc_method_handler(behaviour, **codecs)
         if handler.stream_unary:
-            behaviour = run.unary(self._limited(handler.stream_unary), checked=False)
+            behaviour = call_spans.answering(method, run.unary(self._limited(handler.stream_unary), checked=False))
             return grpc.stream_unary_rpc_method_handler(behaviour, **codecs)
         if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(run, handler.unary_stream, True), **codecs)
-        return grpc.stream_stream_rpc_method_handler(self._streaming(run, handler.stream_stream, False), **codecs)
+            behaviour = call_spans.streaming(method, self._streaming(run, handler.unary_stream, True))
+            return grpc.unary_stream_rpc_method_handler(behaviour, **codecs)
+        behaviour = call_spans.streaming(method, self._streaming(run, handler.stream_stream, False))
+        return grpc.stream_stream_rpc_method_handler(behaviour, **codecs)
 
     def _limited(self, behaviour: Behaviour) -> Behaviour:
         def upload(requests: Iterator[Message], context: grpc.ServicerContext) -> Any:

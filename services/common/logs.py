@@ -6,9 +6,14 @@ from typing import Literal
 
 import structlog
 
+from services.common import tracing
+
 
 def configure(log_format: Literal["console", "json"] = "console", log_level: str = "info", service: str = "") -> None:
-    """Send the process's logs to stderr as one JSON object or one readable line each; `service` goes into each."""
+    """Send the process's logs to stderr as one JSON object or one readable line each; `service` goes into each.
+
+    Lines that are written within a span say which (`trace_id`, `span_id`).
+    """
     render: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -18,6 +23,7 @@ def configure(log_format: Literal["console", "json"] = "console", log_level: str
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            *([tracing.log_ids] if tracing.is_on() else []),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([structlog.processors.format_exc_info] if log_format == "json" else []),

@@ -7,14 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, ServiceUnavailable, Violation
+from services.common import tracing
 from services.common.codes import exit_code, lines
 from services.common.settings import check_names
 
 
-def begin(main: Callable[[], None]) -> None:
-    """Run a service's main function, and end the process with a line and a code where it refuses to go on."""
+def begin(main: Callable[[], None], service: str) -> None:
+    """Run a service's main function, and end the process with a line and a code where it refuses to go on.
+
+    `service` is its name in traces.
+    """
     try:
         check_names()
+        tracing.begin(service)
         main()
     except LwmecpsError as error:
         print("\n".join(lines(error)), file=sys.stderr)

@@ -73,4 +73,4 @@ def _reap(sessions: SessionTable[OpenSession], stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    begin(main)
+    begin(main, "env-service")

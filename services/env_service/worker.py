@@ -25,7 +25,7 @@ from lwmecps_core.rollout.queue import Entry, WorkQueue
 from lwmecps_core.rollout.queue_collector import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue, check_url, connect
 from lwmecps_core.specs import TaskSpec
-from services.common import logs
+from services.common import logs, tracing
 from services.common.ending import ending
 from services.common.settings import read, without_password
 from services.common.starting import begin
@@ -90,7 +90,9 @@ class Worker:
             self._note_error(error)
             self._requests.fail(self.report.worker_id, entry, str(error), fatal=True)
             return
-        with self._working_on(entry):
+        facts = {"run_id": request.run_id, "request_id": request.id, "tasks": len(request.tasks)}
+        within = {"traceparent": request.traceparent}
+        with self._working_on(entry), tracing.span("rollout", facts, within=within, kind="consumer"):
             replies = self._open_replies(request.reply_stream)
             try:
                 self._answer(request, replies)
@@ -163,6 +165,7 @@ class Worker:
 
     def _give_back(self, entry: Entry, request: CollectionRequest, replies: WorkQueue, error: Exception) -> None:
         self._note_error(error)
+        tracing.failed(str(error))
         log.error(
             "request failed",
             request_id=request.id,
@@ -250,4 +253,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    begin(main)
+    begin(main, "collection-worker")

@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    begin(main)
+    begin(main, "gateway")

@@ -11,16 +11,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from services.common import tracing
 from services.gateway import json_forms, statuses
 from services.gateway.guarding import TooLargeBody
 from services.gateway.methods import RemoteCall, methods
 from services.gateway.streams import CallerLeft, Flow, chunks, events, first_of, unless_gone
-from services.gateway.upstream import Upstreams, metadata_of
+from services.gateway.upstream import Upstreams, metadata_of, trace_of
 
 TENSORS = "tensors"
 """Parameter of every endpoint: `lists` for answers whose tensors are nested lists."""
 FILE = "application/octet-stream"
 EVENTS = "text/event-stream; charset=utf-8"
+UNFOLLOWED = frozenset({"/", "/docs", "/health", "/openapi.json"})
+"""Paths without spans."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +35,7 @@ def routes() -> list[Route]:
 
 def route(path: str, endpoint: Endpoint, verb: str) -> Route:
     """A route of one verb, whose errors are answers."""
-    made = Route(path, answering(endpoint), methods=[verb])
+    made = Route(path, answering(endpoint if path in UNFOLLOWED else _followed(f"{verb} {path}", endpoint)), methods=[verb])
     made.methods = {verb}  # Starlette would answer HEAD where GET is
     return made
 
@@ -53,6 +56,16 @@ def answering(endpoint: Endpoint) -> Endpoint:
             return statuses.answer(statuses.of_error(error))
 
     return answered
+
+
+def _followed(name: str, endpoint: Endpoint) -> Endpoint:
+    """The endpoint in a span, where this process is traced, until its answer begins."""
+
+    async def followed(request: Request) -> Response:
+        with tracing.span(name, within=trace_of(request), kind="server"):
+            return await endpoint(request)
+
+    return followed
 
 
 def _starlette_path(method: RemoteCall) -> str:

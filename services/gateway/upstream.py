@@ -1,6 +1,7 @@
 """The services behind the gateway: asynchronous channels to them, and calls that carry the caller's token."""
 
 import asyncio
+import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import grpc
 from google.protobuf.message import Message
 from starlette.requests import Request
 
+from services.common import tracing
 from services.common.client import credentials, options
 from services.common.settings import ClientSettings, check_files
 from services.gateway.methods import UPSTREAMS, RemoteCall, methods
@@ -19,6 +21,11 @@ FAMILY = {(False, False): "unary_unary", (False, True): "unary_stream"} | {
 }
 CALLS = {method.name: method for method in methods()}
 """Every call by its name; no two services have one of the same name."""
+W3C = {
+    "traceparent": re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"),
+    "tracestate": re.compile(r"[\x20-\x7e]{1,512}"),
+}
+"""Headers that tell a trace."""
 
 
 class Upstreams:
@@ -59,9 +66,17 @@ class Upstreams:
 
 
 def metadata_of(request: Request) -> list[tuple[str, str]]:
-    """What a request brings along for the services: its token."""
+    """What a request brings along for the services: its token, and the trace that it belongs to."""
     given = request.headers.get("authorization")
-    return [("authorization", given)] if given else []
+    token = [("authorization", given)] if given else []
+    return token + list((tracing.headers() or trace_of(request)).items())
+
+
+def trace_of(request: Request) -> dict[str, str]:
+    """The trace that a request says it belongs to, in W3C's form; empty without one."""
+    given = {name: request.headers.get(name, "") for name in W3C}
+    found = {name: value for name, value in given.items() if W3C[name].fullmatch(value)}
+    return found if "traceparent" in found else {}
 
 
 class UpStream:

@@ -86,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    begin(main)
+    begin(main, "learner-service")

@@ -24,6 +24,7 @@ from lwmecps_core.rollout.queue_collector import (
 )
 from lwmecps_core.rollout.redis_queue import RedisQueue
 from lwmecps_core.specs import TaskSpec
+from services.common import tracing
 from services.common.worker_reports import read_reports
 
 TRANSITIONS = Counter(
@@ -70,7 +71,7 @@ class RedisCollectors:
         requests = RedisQueue(self._client, REQUEST_STREAM, REQUEST_LIMITS)
         replies = RedisQueue(self._client, reply_stream(run_id), REPLY_LIMITS, token)
         store = RedisPolicyStore(self._client, token=token)
-        inner = QueueCollector(run_id, requests, replies, store, self._settings, stop)
+        inner = QueueCollector(run_id, requests, replies, store, self._settings, stop, tracing.traceparent)
         return MeteredCollector(run_id, inner, lambda: len(read_reports(self._client)))
 
 

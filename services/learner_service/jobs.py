@@ -39,6 +39,8 @@ class Job:
     spec: RunSpec
     labels: Mapping[str, str] = field(default_factory=dict)
     """What its creator wrote on it."""
+    traceparent: str = ""
+    """The trace that it belongs to."""
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class RegistryClient:
             return None
         try:
             spec = convert.run_spec_from_message(answer.run.spec)
-            return Job(answer.run.id, answer.lease.token, spec, dict(answer.run.labels))
+            return Job(answer.run.id, answer.lease.token, spec, dict(answer.run.labels), answer.run.traceparent)
         except InvalidInput as error:
             log.error("run refused", run_id=answer.run.id, error=str(error))
             self._report(answer.run.id, answer.lease.token, state=run_pb2.RUN_STATE_FAILED, error=str(error))

@@ -27,6 +27,7 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tracking import Tracker
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sources import resolve_source
+from services.common import tracing
 from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
@@ -89,7 +90,8 @@ class StoppableCollector:
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """As the inner collector."""
         self._check()
-        batches = self.inner.collect(tasks, snapshot, plan)
+        with tracing.span("collect", {"tasks": len(tasks), "episodes": plan.episodes, "version": snapshot.version}):
+            batches = self.inner.collect(tasks, snapshot, plan)
         self._check()
         return batches
 
@@ -136,23 +138,27 @@ class RunSession:
         self._ledger: Ledger | None = None
         self._saved_step, self._saved_at_s = 0, time.monotonic()
         self._news = _News(job.spec.label or job.spec.kind)
-        self._log = log.bind(run_id=job.run_id, kind=job.spec.kind, token=job.token)
+        self._facts = {"run_id": job.run_id, "kind": job.spec.kind, "token": job.token}
+        self._log = log.bind(**self._facts)
+        self._began_ns = time.time_ns()
 
     def work(self) -> None:
         """Drive the run until it ends or must stop; never raises for anything that goes wrong with the run."""
-        self._log.info("run started")
-        try:
-            with (
-                CLAIMED.labels(self._job.spec.kind).track_inprogress(),
-                _heartbeats(self._beat, self._stop, self._pace.heartbeat_every_s),
-            ):
-                self._work()
-        except Conflict:
-            self._log.warning("lease lost: another learner holds the run, or it was ended")
-            self._abandon()
-        except ServiceUnavailable as error:
-            self._log.warning("run abandoned: its lease will expire", error=str(error))
-            self._abandon()
+        within = {"traceparent": self._job.traceparent}
+        with tracing.span("claim", self._facts, within=within, kind="consumer", brief=True):
+            self._log.info("run started")
+            try:
+                with (
+                    CLAIMED.labels(self._job.spec.kind).track_inprogress(),
+                    _heartbeats(self._beat, self._stop, self._pace.heartbeat_every_s),
+                ):
+                    self._work()
+            except Conflict:
+                self._log.warning("lease lost: another learner holds the run, or it was ended")
+                self._abandon()
+            except ServiceUnavailable as error:
+                self._log.warning("run abandoned: its lease will expire", error=str(error))
+                self._abandon()
 
     def _beat(self) -> Wish:
         waiting_for = self._collector.waiting_for() if self._collector is not None else ""
@@ -282,12 +288,14 @@ class RunSession:
             self._tracker.finish(end.name)
         self._tell_collector(lambda collector: collector.close(ended=end is not End.PAUSED))
         ENDS.labels(self._job.spec.kind, end.value).inc()
+        tracing.past("run", self._began_ns, self._facts | {"end": end.value}, failure=error)
         self._log.info("run let go", end=end.value, step=news.step, policy_id=policy_id)
 
     def _abandon(self) -> None:
         self._tracker.finish("LOST")
         self._tell_collector(lambda collector: collector.close(ended=False))
         ENDS.labels(self._job.spec.kind, "lost").inc()
+        tracing.past("run", self._began_ns, self._facts | {"end": "lost"}, failure="the lease was lost")
 
     def _tell_collector(self, tell: Callable[[RunCollector], None]) -> None:
         """Say something that may get lost: what is not acknowledged is recognised later, or expires in the broker."""

@@ -56,4 +56,4 @@ def _tidy(store: Store, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    begin(main)
+    begin(main, "task-registry")

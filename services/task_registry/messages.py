@@ -98,6 +98,7 @@ def run_to_message(run: Run, now: datetime) -> run_pb2.Run:
         end_time=convert.time_to_message(run.finished_at),
         etag=run.etag,
         waiting_for=lifecycle.waits_for(run, now),
+        traceparent=run.traceparent,
     )
 
 

@@ -113,6 +113,7 @@ class RunRow(Base):
     result_policy_id: Mapped[str]
     wandb_run_id: Mapped[str]
     waiting_for: Mapped[str] = mapped_column(Text, server_default="")
+    traceparent: Mapped[str] = mapped_column(server_default="")
     revision: Mapped[int] = mapped_column(BigInteger)
     latest_metrics: Mapped[dict[str, Any]]
 

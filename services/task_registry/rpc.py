@@ -13,7 +13,7 @@ from lwmecps_core.errors import NotFound
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc, run_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
-from services.common import convert
+from services.common import convert, tracing
 from services.task_registry import lifecycle
 from services.task_registry import messages as m
 from services.task_registry.artefacts import CHUNK_BYTES
@@ -72,7 +72,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
         spec = convert.run_spec_from_message(request.spec)
-        run = self._store.runs.create(spec, dict(request.labels), request.request_id, request.paused)
+        run = self._store.runs.create(spec, dict(request.labels), request.request_id, request.paused, tracing.traceparent())
         return pb.CreateRunResponse(run=self._message(run))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:

@@ -36,6 +36,7 @@ STATE_FIELDS = (
     "result_policy_id",
     "wandb_run_id",
     "waiting_for",
+    "traceparent",
     "revision",
 )
 Change = Callable[[Run, datetime], Run]
@@ -49,9 +50,15 @@ class RunStore:
         self.changed = Notifier()
 
     def create(
-        self, spec: RunSpec, labels: dict[str, str] | None = None, request_id: str = "", paused: bool = False
+        self,
+        spec: RunSpec,
+        labels: dict[str, str] | None = None,
+        request_id: str = "",
+        paused: bool = False,
+        traceparent: str = "",
     ) -> Run:
-        """Register a PENDING or PAUSED run; the same `request_id` again returns the run that the first call made.
+        """Register a PENDING or PAUSED run; the same `request_id` again returns the run that the first call made, in
+        whatever trace.
 
         Raises `InvalidInput` when the kind of run needs something that is not named, or can't use what is, `NotFound`
         when a task or the policy is not registered, `AlreadyExists` when `request_id` came with another run before.
@@ -68,7 +75,8 @@ class RunStore:
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
             state, wanted = (RunState.PAUSED,) * 2 if paused else (RunState.PENDING, RunState.RUNNING)
-            run = Run(new_id("run"), spec, labels, now, now, etag="1", state=state, desired_state=wanted)
+            began = {"etag": "1", "state": state, "desired_state": wanted, "traceparent": traceparent}
+            run = Run(new_id("run"), spec, labels, now, now, **began)
             row = RunRow(id=run.id, kind=spec.kind, spec=plain, labels=labels, created_at=now)
             _write(row, run)
             session.add(row)

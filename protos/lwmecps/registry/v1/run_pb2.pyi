@@ -80,7 +80,7 @@ class RunSpec(_message.Message):
     def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., policy_id: _Optional[str] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., train: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., meta_train: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., transfer: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., adapt: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., evaluate: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("id", "spec", "labels", "state", "desired_state", "step", "total_steps", "latest_metrics", "error", "owner", "wandb_run_id", "result_policy_id", "create_time", "update_time", "start_time", "end_time", "etag", "waiting_for")
+    __slots__ = ("id", "spec", "labels", "state", "desired_state", "step", "total_steps", "latest_metrics", "error", "owner", "wandb_run_id", "result_policy_id", "create_time", "update_time", "start_time", "end_time", "etag", "waiting_for", "traceparent")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +113,7 @@ class Run(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     id: str
     spec: RunSpec
     labels: _containers.ScalarMap[str, str]
@@ -131,7 +132,8 @@ class Run(_message.Message):
     end_time: _timestamp_pb2.Timestamp
     etag: str
     waiting_for: str
-    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[RunSpec, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[_Union[RunState, str]] = ..., desired_state: _Optional[_Union[RunState, str]] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., latest_metrics: _Optional[_Mapping[str, float]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., wandb_run_id: _Optional[str] = ..., result_policy_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., waiting_for: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, id: _Optional[str] = ..., spec: _Optional[_Union[RunSpec, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., state: _Optional[_Union[RunState, str]] = ..., desired_state: _Optional[_Union[RunState, str]] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., latest_metrics: _Optional[_Mapping[str, float]] = ..., error: _Optional[str] = ..., owner: _Optional[str] = ..., wandb_run_id: _Optional[str] = ..., result_policy_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., waiting_for: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class Lease(_message.Message):
     __slots__ = ("run_id", "token", "expire_time")

@@ -32,7 +32,7 @@ class CollectionPlan(_message.Message):
     def __init__(self, seeds: _Optional[_Iterable[int]] = ..., episodes: _Optional[int] = ..., length: _Optional[int] = ..., greedy: _Optional[bool] = ..., held: _Optional[_Iterable[bool]] = ...) -> None: ...
 
 class CollectionRequest(_message.Message):
-    __slots__ = ("run_id", "request_id", "tasks", "snapshot", "first_task", "plan", "reply_stream")
+    __slots__ = ("run_id", "request_id", "tasks", "snapshot", "first_task", "plan", "reply_stream", "traceparent")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class CollectionRequest(_message.Message):
     FIRST_TASK_FIELD_NUMBER: _ClassVar[int]
     PLAN_FIELD_NUMBER: _ClassVar[int]
     REPLY_STREAM_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     request_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[_task_pb2.TaskSpec]
@@ -47,7 +48,8 @@ class CollectionRequest(_message.Message):
     first_task: int
     plan: CollectionPlan
     reply_stream: str
-    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., snapshot: _Optional[_Union[SnapshotReference, _Mapping]] = ..., first_task: _Optional[int] = ..., plan: _Optional[_Union[CollectionPlan, _Mapping]] = ..., reply_stream: _Optional[str] = ...) -> None: ...
+    traceparent: str
+    def __init__(self, run_id: _Optional[str] = ..., request_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[_task_pb2.TaskSpec, _Mapping]]] = ..., snapshot: _Optional[_Union[SnapshotReference, _Mapping]] = ..., first_task: _Optional[int] = ..., plan: _Optional[_Union[CollectionPlan, _Mapping]] = ..., reply_stream: _Optional[str] = ..., traceparent: _Optional[str] = ...) -> None: ...
 
 class RolloutBatch(_message.Message):
     __slots__ = ("request_id", "worker", "epoch", "sequence", "error", "task", "policy_version", "seed", "first_column", "width", "obs", "mask_bits", "mask_size", "action", "reward", "terminated_bits", "truncated_bits", "valid_bits", "extra_names", "extras", "info_names", "info", "memory_names", "memory", "begun_names", "begun")

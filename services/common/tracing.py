@@ -1,0 +1,146 @@
+"""Traces by OpenTelemetry: off unless its standard variables say where to send them; until then nothing is imported.
+
+What happens is told in spans: calls, and of a run its claim, every collection, and every worker's part of one. Which
+trace a run belongs to is kept with the run, and travels in the requests to workers.
+"""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+from lwmecps_core.errors import InvalidInput, Violation
+
+TRACER = "lwmecps"
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+PROTOCOL = "http/protobuf"
+EXTRA = "needs the extra `otel`: pip install 'lwmecps[otel]', or unset it"
+_state = {"on": False}
+
+
+def wanted(environ: Mapping[str, str] = os.environ) -> str:
+    """The variable that asks for traces; empty: none does, or they are turned off."""
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
+        return ""
+    return next((name for name in ENDPOINTS if environ.get(name)), "")
+
+
+def begin(service: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Trace this process, under the name of `service`, if variables ask for it.
+
+    Spans are sent from a thread of its own, in batches, and at the process's end. To be called before channels are
+    opened. Raises `InvalidInput` naming the variable that can't be followed.
+    """
+    if not (variable := wanted(environ)) or is_on():
+        return
+    for name in PROTOCOLS:
+        if environ.get(name, PROTOCOL) != PROTOCOL:
+            raise InvalidInput("environment", [Violation(name, f"only {PROTOCOL} is spoken here")])
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError:
+        raise InvalidInput("environment", [Violation(variable, EXTRA)]) from None
+    given = OTELResourceDetector().detect()
+    resource = Resource.create({"service.name": service, "service.instance.id": str(os.getpid())}).merge(given)
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    logging.getLogger("opentelemetry").addHandler(_ToOurLogs())
+    _state["on"] = True
+
+
+def is_on() -> bool:
+    """Whether this process is traced."""
+    return _state["on"]
+
+
+@contextmanager
+def span(
+    name: str,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    within: Mapping[str, str] | None = None,
+    kind: str = "internal",
+    brief: bool = False,
+) -> Iterator[None]:
+    """A span of what is done inside, under the one that the headers `within` tell, or without them the one around it.
+
+    A `brief` one ends, and is sent, at once: what comes after hangs on a span that is known even if this process is
+    killed.
+    """
+    if not is_on():
+        yield
+        return
+    from opentelemetry import trace
+
+    around = None if within is None else _w3c().extract(within)
+    made = trace.get_tracer(TRACER).start_span(
+        name, around, kind=trace.SpanKind[kind.upper()], attributes=dict(attributes or {})
+    )
+    if brief:
+        made.end()
+    with trace.use_span(made, end_on_exit=not brief, record_exception=False):
+        yield
+
+
+def past(name: str, began_ns: int, attributes: Mapping[str, Any], failure: str = "") -> None:
+    """A span that began at `began_ns` (since 1970), and ends now; `failure` says what went wrong."""
+    if is_on():
+        from opentelemetry import trace
+
+        made = trace.get_tracer(TRACER).start_span(name, start_time=began_ns, attributes=dict(attributes))
+        if failure:
+            made.set_status(trace.StatusCode.ERROR, failure)
+        made.end()
+
+
+def failed(text: str) -> None:
+    """What is done in the span around this went wrong."""
+    if is_on():
+        from opentelemetry import trace
+
+        trace.get_current_span().set_status(trace.StatusCode.ERROR, text)
+
+
+def traceparent() -> str:
+    """The span around this, in W3C's form; empty without one."""
+    return headers().get("traceparent", "")
+
+
+def headers() -> dict[str, str]:
+    """The headers by which a request from here tells its trace, in W3C's form."""
+    carrier: dict[str, str] = {}
+    if is_on():
+        _w3c().inject(carrier)
+    return carrier
+
+
+def log_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor of logs: lines within a span say which."""
+    if is_on():
+        from opentelemetry import trace
+
+        if (context := trace.get_current_span().get_span_context()).is_valid:
+            event |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+    return event
+
+
+def _w3c() -> Any:
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    return TraceContextTextMapPropagator()
+
+
+class _ToOurLogs(logging.Handler):
+    """What OpenTelemetry says of itself, such as that nobody takes its spans, in our own form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        import structlog
+
+        structlog.get_logger(record.name).log(record.levelno, record.getMessage())

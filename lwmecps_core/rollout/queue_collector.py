@@ -65,7 +65,8 @@ class QueueCollector:
     """`Collector` that publishes requests and assembles the rollouts that workers send back.
 
     One run uses one collector at a time, in one thread. `stop` is asked between waits; once it is true, `collect`
-    raises `CollectionStopped`. `trace` gives the trace that a collection belongs to (`traceparent`). What a former learner of the run left in the stream is used if it is asked for again.
+    raises `CollectionStopped`. What a former learner of the run left in the stream is used if it is asked for again.
+    `trace` gives the trace that a collection belongs to (`traceparent`).
     """
 
     def __init__(

@@ -17,8 +17,9 @@ UNFOLLOWED = frozenset({"ClaimRun", "Heartbeat", "StepSession"})
 
 
 def in_use() -> bool:
-    """Whether this process has OpenTelemetry's API loaded, and so may have spans."""
-    return "opentelemetry.trace" in sys.modules
+    """Whether this program has set up OpenTelemetry: loaded it, as others do too, and named who takes its spans."""
+    trace = sys.modules.get("opentelemetry.trace")
+    return trace is not None and not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
 
 def followed(method: str) -> bool:
@@ -38,7 +39,7 @@ class CallSpans(
     grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
     grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
 ):
-    """Gives every call a span, from its beginning until its status is known, and tells the server which (`traceparent`)."""
+    """Gives every call a span, until its status is known, and tells the server which (`traceparent`)."""
 
     def _with_span(self, continuation: Callable[[Any, Any], Any], details: Any, request: Any) -> Any:
         method: str = details.method

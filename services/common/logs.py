@@ -33,6 +33,15 @@ def configure(log_format: Literal["console", "json"] = "console", log_level: str
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    if tracing.is_on():
+        logging.getLogger("opentelemetry").handlers = [_ToStructlog()]
     structlog.contextvars.clear_contextvars()
     if service:
         structlog.contextvars.bind_contextvars(service=service)
+
+
+class _ToStructlog(logging.Handler):
+    """What a library says of itself, such as that nobody takes our spans, in our own form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(record.name).log(record.levelno, record.getMessage())

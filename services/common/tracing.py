@@ -4,8 +4,8 @@ What happens is told in spans: calls, and of a run its claim, every collection, 
 trace a run belongs to is kept with the run, and travels in the requests to workers.
 """
 
-import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,13 +16,17 @@ TRACER = "lwmecps"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 PROTOCOL = "http/protobuf"
+EXPORTER = "OTEL_TRACES_EXPORTER"
+TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+TIMEOUT_S = 2.0
+"""How long a batch of spans is offered to a collector that doesn't answer, at a process's end too."""
 EXTRA = "needs the extra `otel`: pip install 'lwmecps[otel]', or unset it"
 _state = {"on": False}
 
 
 def wanted(environ: Mapping[str, str] = os.environ) -> str:
     """The variable that asks for traces; empty: none does, or they are turned off."""
-    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none":
+    if environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get(EXPORTER) == "none":
         return ""
     return next((name for name in ENDPOINTS if environ.get(name)), "")
 
@@ -35,24 +39,27 @@ def begin(service: str, environ: Mapping[str, str] = os.environ) -> None:
     """
     if not (variable := wanted(environ)) or is_on():
         return
-    for name in PROTOCOLS:
-        if environ.get(name, PROTOCOL) != PROTOCOL:
-            raise InvalidInput("environment", [Violation(name, f"only {PROTOCOL} is spoken here")])
+    for name, only in ((EXPORTER, "otlp"), *((name, PROTOCOL) for name in PROTOCOLS)):
+        if environ.get(name, only) != only:
+            raise InvalidInput("environment", [Violation(name, f"only {only} is spoken here")])
     try:
-        from opentelemetry import trace
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        _set_up(service, None if any(environ.get(name) for name in TIMEOUTS) else TIMEOUT_S)
     except ImportError:
         raise InvalidInput("environment", [Violation(variable, EXTRA)]) from None
-    given = OTELResourceDetector().detect()
-    resource = Resource.create({"service.name": service, "service.instance.id": str(os.getpid())}).merge(given)
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    trace.set_tracer_provider(provider)
-    logging.getLogger("opentelemetry").addHandler(_ToOurLogs())
     _state["on"] = True
+
+
+def _set_up(service: str, timeout_s: float | None) -> None:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    ours = Resource.create({"service.name": service, "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"})
+    provider = TracerProvider(resource=ours.merge(OTELResourceDetector().detect()))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=timeout_s)))
+    trace.set_tracer_provider(provider)
 
 
 def is_on() -> bool:
@@ -127,7 +134,7 @@ def log_ids(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
         from opentelemetry import trace
 
         if (context := trace.get_current_span().get_span_context()).is_valid:
-            event |= {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+            event["trace_id"], event["span_id"] = f"{context.trace_id:032x}", f"{context.span_id:016x}"
     return event
 
 
@@ -135,12 +142,3 @@ def _w3c() -> Any:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     return TraceContextTextMapPropagator()
-
-
-class _ToOurLogs(logging.Handler):
-    """What OpenTelemetry says of itself, such as that nobody takes its spans, in our own form."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        import structlog
-
-        structlog.get_logger(record.name).log(record.levelno, record.getMessage())

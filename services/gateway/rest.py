@@ -35,7 +35,9 @@ def routes() -> list[Route]:
 
 def route(path: str, endpoint: Endpoint, verb: str) -> Route:
     """A route of one verb, whose errors are answers."""
-    made = Route(path, answering(endpoint if path in UNFOLLOWED else _followed(f"{verb} {path}", endpoint)), methods=[verb])
+    made = Route(
+        path, answering(endpoint if path in UNFOLLOWED else _followed(f"{verb} {path}", endpoint)), methods=[verb]
+    )
     made.methods = {verb}  # Starlette would answer HEAD where GET is
     return made
 

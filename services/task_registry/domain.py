@@ -83,9 +83,9 @@ class Run:
     """A run, its progress, and who holds it.
 
     `token` is the fencing token of the newest claim (0: never claimed) and only grows. `desired_state` is what people
-    asked for; the learner that holds the run sees it in the answer to its reports. `traceparent` is the trace of the call
-    that created it. `etag` changes with the state and
-    the desired state, `revision` grows with everything that a watcher wants to see.
+    asked for; the learner that holds the run sees it in the answer to its reports. `etag` changes with the state and
+    the desired state, `revision` grows with everything that a watcher wants to see. `traceparent` is the trace of the
+    call that created it.
     """
 
     id: str

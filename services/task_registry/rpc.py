@@ -72,7 +72,9 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
 
     def CreateRun(self, request: pb.CreateRunRequest, context: grpc.ServicerContext) -> pb.CreateRunResponse:
         spec = convert.run_spec_from_message(request.spec)
-        run = self._store.runs.create(spec, dict(request.labels), request.request_id, request.paused, tracing.traceparent())
+        run = self._store.runs.create(
+            spec, dict(request.labels), request.request_id, request.paused, tracing.traceparent()
+        )
         return pb.CreateRunResponse(run=self._message(run))
 
     def GetRun(self, request: pb.GetRunRequest, context: grpc.ServicerContext) -> pb.GetRunResponse:

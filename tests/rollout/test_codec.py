@@ -103,7 +103,7 @@ def test_batch_whose_parts_do_not_fit_is_refused_by_name(field, change):
 
 
 def test_request_survives_the_wire():
-    request, data = codec.make_request("run", tasks(3), REF, 8, plan(3), "replies")
+    request, data = codec.make_request("run", tasks(3), REF, 8, plan(3), "replies", "00-a-b-01")
     assert codec.decode_request(data) == request
     assert request.first_task == 8
 
@@ -125,6 +125,7 @@ def test_request_id_is_a_digest_of_the_content():
     ]
     others = [request_id(**change) for change in changes]
     assert len({request_id(), *others}) == 7
+    assert request_id(traceparent="00-a-b-01") == request_id(), "asked for again, it is known, whatever the trace"
 
 
 def test_request_id_does_not_depend_on_the_process():

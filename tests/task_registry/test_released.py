@@ -40,7 +40,7 @@ def test_tasks_runs_and_what_they_reported_are_there(carried_over: Store) -> Non
     assert set(tasks) == {"city", "cities"} and tasks["city"].labels == {"who": "alice"}
     pending, paused, done = carried_over.runs.list().items  # newest first
     assert [run.state for run in (pending, paused, done)] == [RunState.PENDING, RunState.PAUSED, RunState.COMPLETED]
-    assert {run.waiting_for for run in (pending, paused, done)} == {""}
+    assert {run.waiting_for + run.traceparent for run in (pending, paused, done)} == {""}
     assert done.labels == {"team": "edge"} and (done.step, done.total_steps) == (4, 4)
     metrics = {point.name: point.value for point in carried_over.records.metrics(done.id).items}
     assert metrics["total_reward"] == -12.5 and math.isnan(metrics["actor_loss"])

@@ -31,8 +31,8 @@ def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings:
     own: dict[str, Any] = {of_kind.beside: (tasks[0],)} if of_kind.beside else {}
     own |= {"algorithm": DQNConfig(tau=0.5)} if of_kind.from_nothing else {"policy_id": make_policy(store).id}
     spec = make_run_spec(tasks[1], tasks[0], settings=settings, label="x", num_tasks=3, task_seed=4, seed=5, **own)
-    run = store.runs.create(spec, {"team": "edge"})
-    assert store.runs.get(run.id) == run
+    run = store.runs.create(spec, {"team": "edge"}, traceparent="00-a-b-01")
+    assert store.runs.get(run.id) == run and run.traceparent == "00-a-b-01"
     assert (run.spec, run.spec.kind, run.state) == (spec, kind, RunState.PENDING)
 
 

@@ -75,8 +75,7 @@ class RunStore:
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
             state, wanted = (RunState.PAUSED,) * 2 if paused else (RunState.PENDING, RunState.RUNNING)
-            began = {"etag": "1", "state": state, "desired_state": wanted, "traceparent": traceparent}
-            run = Run(new_id("run"), spec, labels, now, now, **began)
+            run = Run(new_id("run"), spec, labels, now, now, "1", state, wanted, traceparent=traceparent)
             row = RunRow(id=run.id, kind=spec.kind, spec=plain, labels=labels, created_at=now)
             _write(row, run)
             session.add(row)

@@ -26,6 +26,7 @@ BENCHMARKS = (
     "worker",
     "worker_context",
     "rollout_path",
+    "tracing",
     "step_unary",
     "step_stream",
     "keda_metrics",

@@ -91,6 +91,7 @@ class Worker:
             self._requests.fail(self.report.worker_id, entry, str(error), fatal=True)
             return
         facts = {"run_id": request.run_id, "request_id": request.id, "tasks": len(request.tasks)}
+        facts |= {"policy_version": request.snapshot.version, "delivery": entry.deliveries}
         within = {"traceparent": request.traceparent}
         with self._working_on(entry), tracing.span("rollout", facts, within=within, kind="consumer"):
             replies = self._open_replies(request.reply_stream)

@@ -90,7 +90,7 @@ class StoppableCollector:
     def collect(self, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
         """As the inner collector."""
         self._check()
-        with tracing.span("collect", {"tasks": len(tasks), "episodes": plan.episodes, "version": snapshot.version}):
+        with tracing.span("collect", {"tasks": len(tasks)}):
             batches = self.inner.collect(tasks, snapshot, plan)
         self._check()
         return batches

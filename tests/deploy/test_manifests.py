@@ -240,6 +240,16 @@ def test_the_overlay_for_keda_is_the_one_that_the_documentation_shows() -> None:
     assert shown and yaml.safe_load(moved) == yaml.safe_load(shown[1])
 
 
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_services_may_send_traces_to_a_collector_where_monitoring_is(name: str) -> None:
+    to = [{"namespaceSelector": {"matchLabels": {"lwmecps.io/monitoring": "true"}}}]
+    policies = [policy["spec"] for policy in of_kind(render(name), "NetworkPolicy")]
+    for owner in services_of_ours(render(name)):
+        labels = labels_of(pods(render(name))[owner])
+        rules = [rule for p in policies if selects(p["podSelector"], labels) for rule in p.get("egress", ())]
+        assert {"to": to, "ports": [{"port": 4318}]} in rules, owner
+
+
 def labels_of(pod: dict[str, Any]) -> dict[str, str]:
     labels: dict[str, str] = pod["metadata"]["labels"]
     return labels

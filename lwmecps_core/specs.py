@@ -208,7 +208,8 @@ class KubernetesSpec:
     max_moves_per_interval: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Most pods created and removed in one control interval."""
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Fewest replicas of each deployment over all nodes, where its limits allow so many."""
+    """Fewest replicas of each deployment over all nodes, where its limits allow so many; where a policy wants fewer, as
+    many are kept as the load that they draw needs."""
     latency_ceiling_ms: Positive | None = None
     """Mean latency beyond which the last placement that kept below it is restored for one interval."""
     other_writers: Literal["refuse", "override"] = "refuse"

@@ -168,10 +168,11 @@ def test_few_moves_create_before_they_remove() -> None:
 
 def test_min_replicas_keep_what_is_there_and_then_come_home() -> None:
     limit, most, homes = _counts([4, 4], [1, 4]), np.array([8, 8]), np.array([0, 0], np.int32)
-    kept = with_min_replicas(_counts([0, 2], [0, 0]), _counts([0, 0], [0, 0]), limit, most, homes, 3)
+    three = np.array([3, 3])
+    kept = with_min_replicas(_counts([0, 2], [0, 0]), _counts([0, 0], [0, 0]), limit, most, homes, three)
     assert kept.tolist() == [[1, 2], [1, 2]]
     enough = _counts([0, 3], [0, 3])
-    assert with_min_replicas(kept, enough, limit, most, homes, 3).tolist() == enough.tolist()
+    assert with_min_replicas(kept, enough, limit, most, homes, three).tolist() == enough.tolist()
 
 
 def test_quantities_are_read() -> None:

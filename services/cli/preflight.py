@@ -10,6 +10,7 @@ from pathlib import Path
 from lwmecps_core.errors import InvalidInput, QueueUnavailable, Violation
 from lwmecps_core.rollout.redis_queue import check_reachable, check_url, check_version, connect
 from lwmecps_core.tracking import ENVIRONMENT_VARIABLE
+from services.common import tracing
 from services.common.auth import guard
 from services.common.settings import (
     ClientSettings,
@@ -69,7 +70,8 @@ def adopted(environ: Mapping[str, str], *, kept: bool) -> list[str]:
         read(cls, cls.prefix, {name: v for name, v in environ.items() if name in given and name not in decided})
     if wrong:
         raise InvalidInput("environment", wrong)
-    return sorted(name for name in given if name in known or name == ENVIRONMENT_VARIABLE)
+    traces = [tracing.check(environ)] if tracing.wanted(environ) else []
+    return sorted([*(name for name in given if name in known or name == ENVIRONMENT_VARIABLE), *traces])
 
 
 def check_services(host: str, environments: Mapping[str, Mapping[str, str]]) -> None:

@@ -31,22 +31,30 @@ def wanted(environ: Mapping[str, str] = os.environ) -> str:
     return next((name for name in ENDPOINTS if environ.get(name)), "")
 
 
+def check(environ: Mapping[str, str] = os.environ) -> str:
+    """As `wanted`; raises `InvalidInput` naming each variable that asks for traces in a way that we don't send them."""
+    only = {EXPORTER: "otlp"} | dict.fromkeys(PROTOCOLS, PROTOCOL)
+    variable = wanted(environ)
+    wrong = [name for name, value in only.items() if variable and environ.get(name, value) != value]
+    if wrong:
+        raise InvalidInput("environment", [Violation(name, f"only {only[name]} is spoken here") for name in wrong])
+    try:
+        if variable:
+            import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401
+    except ImportError:
+        raise InvalidInput("environment", [Violation(variable, EXTRA)]) from None
+    return variable
+
+
 def begin(service: str, environ: Mapping[str, str] = os.environ) -> None:
     """Trace this process, under the name of `service`, if variables ask for it.
 
     Spans are sent from a thread of its own, in batches, and at the process's end. To be called before channels are
     opened. Raises `InvalidInput` naming the variable that can't be followed.
     """
-    if not (variable := wanted(environ)) or is_on():
-        return
-    for name, only in ((EXPORTER, "otlp"), *((name, PROTOCOL) for name in PROTOCOLS)):
-        if environ.get(name, only) != only:
-            raise InvalidInput("environment", [Violation(name, f"only {only} is spoken here")])
-    try:
+    if check(environ) and not is_on():
         _set_up(service, None if any(environ.get(name) for name in TIMEOUTS) else TIMEOUT_S)
-    except ImportError:
-        raise InvalidInput("environment", [Violation(variable, EXTRA)]) from None
-    _state["on"] = True
+        _state["on"] = True
 
 
 def _set_up(service: str, timeout_s: float | None) -> None:

@@ -146,6 +146,8 @@ def test_what_a_variable_says_about_where_things_are_kept_is_honoured_and_said(
 ) -> None:
     url = f"sqlite:///{tmp_path}/other.db"
     environ = {"LWMECPS_REGISTRY_DATABASE_URL": url, "LWMECPS_ENV_MAX_SESSIONS": "3", "PATH": "/bin"}
+    traced = environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
+    assert set(adopted(traced, kept=True)) - set(environ) == {"OTEL_EXPORTER_OTLP_ENDPOINT"}
     assert adopted(environ, kept=True) == ["LWMECPS_ENV_MAX_SESSIONS", "LWMECPS_REGISTRY_DATABASE_URL"]
     monkeypatch.setenv("LWMECPS_REGISTRY_DATABASE_URL", url)
     _, env = commands(SystemPlan(tmp_path, kept=True), Addresses(), "redis://x")["registry"]

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+from opentelemetry import trace
+
 from bench.policies import snapshot, v3
 from bench.processes import running
 from bench.report import BenchRow
@@ -41,6 +43,7 @@ def run() -> BenchRow:
         for name in to:  # what is started later is not traced
             del os.environ[name]
         usual, short = (_compared(_collecting(traced, *size), _collecting(plain, *size)) for size in (USUAL, SHORT))
+        trace.get_tracer_provider().shutdown()  # type: ignore[attr-defined]  # while somebody takes its last spans
     return BenchRow(
         name="tracing",
         value=usual.measured,

@@ -11,9 +11,13 @@ LATER = {field.name: getattr(Constrained(), field.name) for field in fields(Cons
 }
 """Settings that came after results were kept, and what they were then."""
 
+MEANT = {"entropy_coef": 0.01}
+"""Settings that were numbers where they may be left open now, and what they were then."""
+
 
 def as_before(plain: Any) -> Any:
     """Plain settings without those that came later and are as they were."""
     if isinstance(plain, dict):
-        return {k: as_before(v) for k, v in plain.items() if k not in LATER or v != LATER[k]}
+        kept = {k: v for k, v in plain.items() if k not in LATER or v != LATER[k]}
+        return {k: MEANT[k] if v is None and k in MEANT else as_before(v) for k, v in kept.items()}
     return [as_before(v) for v in plain] if isinstance(plain, list) else plain

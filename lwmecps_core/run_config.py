@@ -94,8 +94,9 @@ class PPOConfig(_WithNetworks):
     """λ of generalised advantage estimation."""
     clip_epsilon: Positive = 0.2
     """Largest relative change of an action's probability that still earns."""
-    entropy_coef: NonNegative = 0.01
-    """Weight of the entropy bonus."""
+    entropy_coef: NonNegative | None = None
+    """Weight of the entropy bonus, summed over an action's components; none given: 0.04 shared among these, and at most
+    0.01 each."""
     value_function_coef: NonNegative = 0.5
     """Weight of the value loss."""
     n_steps: Annotated[int, Field(ge=0)] = 0

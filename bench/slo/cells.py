@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.context.cells import sharper
 from bench.keys import as_before
 from lwmecps_core.config import config, dump
 from lwmecps_core.run_config import LearntContextName, PPOConfig, TrainConfig
@@ -70,7 +71,7 @@ def _of(env_id: EnvId, tasks: int, seeds: int, less: dict[str, Any]) -> Iterator
     yield SloCell(env_id=env_id, method=RULES, tasks=tasks)
     for seed in range(seeds):
         for context in LEARNT:
-            demo = remembering(DemoSettings(), context)
+            demo = remembering(DemoSettings() if env_id == "lwmecps-v3" else sharper(DemoSettings()), context)
             training = replace(demo.context_training, bound_spread=BOUND_SPREAD, **less)
             yield SloCell(
                 env_id=env_id,

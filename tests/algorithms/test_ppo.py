@@ -1,11 +1,19 @@
 """PPO's own mathematics."""
 
+import math
+
 import torch
 
+from lwmecps_core import algorithms
 from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.algorithms.returns import generalised_advantage, linear_residual
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.families import draw
 from lwmecps_core.testing.examples import make, rollout, whole
+from lwmecps_core.tree import tree_map
 
 
 def test_generalised_advantage_equals_the_brute_force_sum() -> None:
@@ -54,6 +62,21 @@ def test_ratio_is_one_at_the_sampling_parameters() -> None:
         losses = algo.losses(params, extra, {**batch, "advantage": torch.ones_like(batch["advantage"])})
         bonus = algo.losses(params, extra, {**batch, "advantage": torch.zeros_like(batch["advantage"])})
         torch.testing.assert_close(bonus["actor"] - losses["actor"], torch.ones_like(losses["actor"]))
+
+
+def test_what_entropy_earns_is_shared_by_many_components_unless_its_weight_is_given() -> None:
+    for nodes, deployments, expected in ((4, 4, 0.0025), (1, 2, 0.01)):
+        task = draw(TaskDistribution(env_id="lwmecps-v4", nodes=nodes, deployments=deployments), 0)
+        uniform = nodes * deployments * math.log(2)  # whether any replica runs; which of how many adds more
+        for given, weight in ((None, expected), (0.02, 0.02)):
+            algo = algorithms.make(PPOConfig(entropy_coef=given, network="mlp"), env_spec(task))
+            params, extra = algo.init(torch.Generator().manual_seed(0))
+            params = tree_map(lambda leaf: leaf.double(), params)
+            data = rollout(algo, params, extra, 1, tasks=1)
+            batch = whole(algo, params, extra, {k: v[0] for k, v in data.items()})
+            still = {**batch, "advantage": torch.zeros_like(batch["advantage"])}
+            bonus = -algo.losses(params, extra, still)["actor"].item() / weight
+            assert uniform < bonus < 4.0 * uniform
 
 
 def test_sampling_follows_the_probabilities() -> None:

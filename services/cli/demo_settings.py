@@ -96,6 +96,26 @@ class DemoSettings:
     """Seconds of a task on a real cluster that pass in one second."""
 
 
+SHORT_TASKS = 2
+
+
+def shortened(settings: DemoSettings) -> DemoSettings:
+    """The same demo with so little training that its figures say nothing: whether all of it runs."""
+    little = {"total_episodes": 4, "episodes_per_batch": 2, "tasks_per_batch": 1}
+    steps = {"adaptation_steps": 2, "episodes_per_step": 1}
+    return replace(
+        settings,
+        evaluation_episodes=1,
+        meta=replace(settings.meta, num_meta_epochs=2, meta_batch_size=2, **steps),
+        multi_task=replace(settings.multi_task, **little),
+        context_training=replace(settings.context_training, **little),
+        scratch=replace(settings.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
+        adaptation=replace(settings.adaptation, evaluation_episodes=1, **steps),
+        polish=replace(settings.polish, evaluation_episodes=1, **steps),
+        episodes_before=(0, 2),
+    )
+
+
 def remembering(settings: DemoSettings, context: LearntContextName) -> DemoSettings:
     """The same demo, whose policy with a memory has the context of that name.
 

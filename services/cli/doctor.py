@@ -55,7 +55,7 @@ def doctor(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Check services, dependencies, the gateway, workers, waiting runs, clocks, versions, Redis, and say what to do."""
+    """Check services, dependencies, gateway, workers, waiting runs, clocks, versions, Redis, and say what to do."""
     if redis_url:
         from services.cli.preflight import check_redis_url  # it loads what few commands need
 

@@ -22,7 +22,7 @@ PARTS: Mapping[str, LazyPart] = {
     ),
     "doctor": LazyPart(
         "services.cli.doctor",
-        "Check services, dependencies, the gateway, workers, waiting runs, clocks, versions, Redis, and say what to do.",
+        "Check services, dependencies, gateway, workers, waiting runs, clocks, versions, Redis, and say what to do.",
     ),
     "demo": LazyPart(
         "services.cli.demo",

@@ -26,6 +26,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "env": ("nonsense",),
     "learner": ("nonsense",),
     "memory": (NOWHERE,),
+    "gateway": ("nonsense", "ftp://a", "http://a:b"),
     **{name: ("nonsense",) for name in ("step", "time_format", "timezone", "interval", "request_interval", "at")},
     "delimiter": ("ab",),
 }

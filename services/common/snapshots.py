@@ -91,5 +91,5 @@ def manifest_of(files: Files) -> Manifest:
         listed = tuple(FileOfSnapshot(**each) for each in found["files"])
         rows = {str(name): int(count) for name, count in found["rows"].items()}
         return Manifest(str(found["version"]), str(found["time"]), rows, listed)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidInput("snapshot", [Violation(MANIFEST, f"no manifest of a snapshot: {error}")]) from None

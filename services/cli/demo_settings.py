@@ -101,17 +101,23 @@ SHORT_TASKS = 2
 
 def shortened(settings: DemoSettings) -> DemoSettings:
     """The same demo with so little training that its figures say nothing: whether all of it runs."""
-    little = {"total_episodes": 4, "episodes_per_batch": 2, "tasks_per_batch": 1}
-    steps = {"adaptation_steps": 2, "episodes_per_step": 1}
+
+    def trained(config: TrainConfig) -> TrainConfig:
+        return replace(config, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1)
+
+    def adapted(config: AdaptConfig) -> AdaptConfig:
+        return replace(config, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1)
+
+    meta = replace(settings.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=2, episodes_per_step=1)
     return replace(
         settings,
         evaluation_episodes=1,
-        meta=replace(settings.meta, num_meta_epochs=2, meta_batch_size=2, **steps),
-        multi_task=replace(settings.multi_task, **little),
-        context_training=replace(settings.context_training, **little),
+        meta=meta,
+        multi_task=trained(settings.multi_task),
+        context_training=trained(settings.context_training),
         scratch=replace(settings.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
-        adaptation=replace(settings.adaptation, evaluation_episodes=1, **steps),
-        polish=replace(settings.polish, evaluation_episodes=1, **steps),
+        adaptation=adapted(settings.adaptation),
+        polish=adapted(settings.polish),
         episodes_before=(0, 2),
     )
 

@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
+RELEASER := $(VENV)/.releaser
 CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
@@ -24,6 +25,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(PEERS): $(READY)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,validate,sb3]'
+	touch $@
+
+$(RELEASER): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,release]'
 	touch $@
 
 .PHONY: venv
@@ -71,6 +76,14 @@ benchmark: $(READY) ## Every method on held-out tasks; writes docs/context.*, do
 .PHONY: validate
 validate: $(PEERS) ## Known results reproduced, beside the published ones; writes docs/validation.md (ARGS="sinusoid")
 	$(BIN)/python -m bench.validation $(ARGS)
+
+.PHONY: release
+release: $(RELEASER) ## Wheel, sdist and SBOM in dist/, each tried in an empty environment (ARGS=--final)
+	$(BIN)/python scripts/release.py $(ARGS)
+
+.PHONY: audit
+audit: $(RELEASER) ## Known vulnerabilities of the pinned versions; says so where advisories can't be reached
+	$(BIN)/python scripts/audit.py $(ARGS)
 
 .PHONY: kube-up
 kube-up: $(READY) ## A real Kubernetes control plane on loopback with fake nodes (ARGS="--nodes 10"); says how to reach it

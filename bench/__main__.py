@@ -30,6 +30,7 @@ BENCHMARKS = (
     "step_unary",
     "step_stream",
     "keda_metrics",
+    "infer_memory",
     "inner_loop",
     "meta_speed",
     "meta_loop",

@@ -41,14 +41,19 @@ def demo(
         typer.Option(envvar="KUBECONFIG", help="The real cluster; default: the one that make kube-up started."),
     ] = None,
     redis_url: Annotated[str, typer.Option(envvar="REDIS_URL", help="A Redis to use; default: one of our own.")] = "",
+    short: Annotated[
+        bool, typer.Option("--short", help="Train for seconds, on 2 tasks: whether all of it runs, not how well.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start the system, train, act on clusters never seen, adapt in 5 gradient steps, and print the comparison."""
     # Imported here, because these load matplotlib, SciPy and the Kubernetes client, which no other command needs.
     from services.cli import demo_cluster, demo_run
-    from services.cli.demo_settings import DemoSettings, remembering
+    from services.cli.demo_settings import SHORT_TASKS, DemoSettings, remembering, shortened
 
     settings = remembering(DemoSettings(), context or ("statistics" if backend == "kubernetes" else "recurrent"))
+    if short:
+        settings, tasks = shortened(settings), SHORT_TASKS
     if backend == "kubernetes":
         demo_cluster.run(
             demo_cluster.ClusterDemoOrder(out, seed, env, kubeconfig or demo_cluster.KUBE_UP, redis_url),

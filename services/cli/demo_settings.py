@@ -96,6 +96,32 @@ class DemoSettings:
     """Seconds of a task on a real cluster that pass in one second."""
 
 
+SHORT_TASKS = 2
+
+
+def shortened(settings: DemoSettings) -> DemoSettings:
+    """The same demo with so little training that its figures say nothing: whether all of it runs."""
+
+    def trained(config: TrainConfig) -> TrainConfig:
+        return replace(config, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1)
+
+    def adapted(config: AdaptConfig) -> AdaptConfig:
+        return replace(config, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1)
+
+    meta = replace(settings.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=2, episodes_per_step=1)
+    return replace(
+        settings,
+        evaluation_episodes=1,
+        meta=meta,
+        multi_task=trained(settings.multi_task),
+        context_training=trained(settings.context_training),
+        scratch=replace(settings.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
+        adaptation=adapted(settings.adaptation),
+        polish=adapted(settings.polish),
+        episodes_before=(0, 2),
+    )
+
+
 def remembering(settings: DemoSettings, context: LearntContextName) -> DemoSettings:
     """The same demo, whose policy with a memory has the context of that name.
 

@@ -14,15 +14,17 @@ from lwmecps_core.errors import LwmecpsError, QueueUnavailable
 from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.cli.clients import Clients
+from services.cli.gateways import ask_gateway, check_gateway_url
 from services.cli.json_option import Json
 from services.cli.render import console, print_json
 from services.common.client import connect
 from services.common.codes import FAILED, UNREACHABLE
 from services.common.health import CLOCK_KEY, DATABASE, REGISTRY, ROLLOUTS, VERSION, VERSION_KEY, WORKERS
-from services.common.settings import ClientSettings, read, without_password
+from services.common.settings import ClientSettings, check_files, read, without_password
 
 app = typer.Typer()
 ANSWER_S = 3.0
+GATEWAY = "http://127.0.0.1:50080"
 SKEW_S = 5.0
 """How far a service's clock may be from ours: tokens expire by it."""
 REMEDIES = {
@@ -47,14 +49,20 @@ class Finding:
 def doctor(
     ctx: typer.Context,
     redis_url: Annotated[str, typer.Option(help="Also look at this Redis itself.")] = "",
+    gateway: Annotated[
+        str,
+        typer.Option(envvar="LWMECPS_CLI_GATEWAY", help=f"Where the gateway is; default {GATEWAY}, if there is one."),
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Check services, their dependencies, workers, waiting runs, clocks, versions and Redis, and say what to do."""
+    """Check services, dependencies, gateway, workers, waiting runs, clocks, versions, Redis, and say what to do."""
     if redis_url:
         from services.cli.preflight import check_redis_url  # it loads what few commands need
 
         check_redis_url(redis_url)
-    findings = list(examine(ctx.obj, redis_url))
+    if gateway:
+        check_gateway_url(gateway)
+    findings = list(examine(ctx.obj, redis_url, gateway))
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -69,7 +77,7 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def examine(clients: Clients, redis_url: str = "") -> Iterator[Finding]:
+def examine(clients: Clients, redis_url: str = "", gateway: str = "") -> Iterator[Finding]:
     """Everything that there is to look at, in the order in which it depends on one another."""
     if os.environ.get("REDIS_URL"):
         yield Finding("REDIS_URL", "set; only `up`, `demo` and a worker by itself take it, the services do not")
@@ -81,6 +89,7 @@ def examine(clients: Clients, redis_url: str = "") -> Iterator[Finding]:
         if not any(finding.unreachable for finding in found):
             answering.add(name)
         yield from found
+    yield from _of_gateway(gateway)
     if "registry" in answering:
         yield from _asked("waiting runs", lambda: _waiting(clients))
     if "env" in answering:
@@ -108,6 +117,33 @@ def _of_service(name: str, address: str) -> Iterator[Finding]:
     )
     yield Finding(name, state, draining or "; ".join(known))
     yield from _of_metadata(name, dict(about.initial_metadata() or ()), now)
+
+
+def _of_gateway(given: str) -> Iterator[Finding]:
+    """What the gateway says of itself, and of the services as it reaches them; there need be none that is not named."""
+    url, settings = given or GATEWAY, read(ClientSettings, ClientSettings.prefix)
+    check_files(settings)
+    began = time.time()
+    try:
+        _, about = ask_gateway(url, "/health/gateway", settings.tls_ca_file, ANSWER_S)
+        now = (began + time.time()) / 2
+        statuses, _ = ask_gateway(url, "/health", settings.tls_ca_file, ANSWER_S)
+    except ConnectionError as error:
+        if given:
+            remedy = "start it (`lwmecps up`), or say where it is by --gateway or LWMECPS_CLI_GATEWAY; "
+            tls = "with https, LWMECPS_CLIENT_TLS_CA_FILE must name its authority"
+            yield Finding("gateway", f"{url} does not answer: {error}", remedy + tls, True)
+        else:
+            yield Finding("gateway", f"none at {url} (--gateway says where it is)")
+        return
+    except ValueError as error:
+        yield Finding("gateway", f"{url} answers, but is no gateway of ours: {error}", "check --gateway", True)
+        return
+    away = [f"{name} ({status})" for name, status in statuses.items() if status != "SERVING"]
+    remedy = "where it looks for them: LWMECPS_GATEWAY_REGISTRY, …_ENV, …_LEARNER; and their own health" if away else ""
+    found = f"{url} serving" + (f", but it can't use {', '.join(away)}" if away else "")
+    yield Finding("gateway", found, remedy)
+    yield from _of_metadata("gateway", about, now)
 
 
 def _of_metadata(name: str, told: dict[str, Any], now: float) -> Iterator[Finding]:

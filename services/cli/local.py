@@ -21,6 +21,7 @@ from services.cli.processes import Child, ProcessFailed, drain, free_port, start
 from services.common.client import connect
 from services.common.local_redis import LocalRedis
 from services.common.settings import ClientSettings, read
+from services.task_registry.settings import RegistrySettings
 
 HOST = "127.0.0.1"
 EVERYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}
@@ -109,9 +110,12 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
     preflight.check_services(
         plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER if name in planned}
     )
+    variable = RegistrySettings.variable("database_url")
     with ExitStack() as stack:
         if plan.redis_url:
             preflight.check_redis(plan.redis_url)
+        if url := os.environ.get(variable):
+            preflight.check_database(variable, url)
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))
         children: dict[str, Child] = {}
         stack.callback(

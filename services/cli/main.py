@@ -22,7 +22,7 @@ PARTS: Mapping[str, LazyPart] = {
     ),
     "doctor": LazyPart(
         "services.cli.doctor",
-        "Check services, their dependencies, workers, waiting runs, clocks, versions and Redis, and say what to do.",
+        "Check services, dependencies, gateway, workers, waiting runs, clocks, versions, Redis, and say what to do.",
     ),
     "demo": LazyPart(
         "services.cli.demo",
@@ -71,6 +71,10 @@ PARTS: Mapping[str, LazyPart] = {
     ),
     "policies": LazyPart("services.cli.policies", "List, import, export and delete stored policies.", group=True),
     "context": LazyPart("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
+    "backup": LazyPart(
+        "services.cli.backups", "Write everything that the registry keeps to one file, while others go on writing."
+    ),
+    "restore": LazyPart("services.cli.backups", "Put a backup back into the registry, all of it or nothing."),
     "token": LazyPart("services.cli.tokens", "Make bearer tokens for the services.", group=True),
 }
 """Every command, in the order of the help. The modules are imported when they are called; a test holds the sentences

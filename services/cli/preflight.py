@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from lwmecps_core.errors import InvalidInput, QueueUnavailable, Violation
+from lwmecps_core.errors import InvalidInput, QueueUnavailable, ServiceUnavailable, Violation
 from lwmecps_core.rollout.redis_queue import check_reachable, check_url, check_version, connect
 from lwmecps_core.tracking import ENVIRONMENT_VARIABLE
 from services.common import tracing
@@ -151,6 +151,22 @@ def check_redis(url: str) -> None:
         within(REACH_S, ask)
     except (QueueUnavailable, TimeoutError) as error:
         raise QueueUnavailable(f"--redis-url {without_password(url)}: {str(error).rstrip('.')}: {remedy}") from None
+
+
+def check_database(variable: str, url: str) -> None:
+    """Raise `ServiceUnavailable` that names the variable unless the server that it names answers within `REACH_S`."""
+    if url.startswith("sqlite"):
+        return
+    from services.task_registry.database import Database  # SQLAlchemy: only where there is such a variable
+
+    database = Database(url)
+    try:
+        within(REACH_S, database.check)
+    except (ServiceUnavailable, TimeoutError) as error:
+        reason = " ".join(str(error).split())
+        raise ServiceUnavailable(f"{variable}: {reason}: start it, or unset the variable to use SQLite") from None
+    finally:
+        database.close()
 
 
 def within(seconds: float, call: Callable[[], None]) -> None:

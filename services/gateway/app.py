@@ -1,5 +1,7 @@
 """The application: calls by HTTP, the predecessor's endpoints, the document, and the page."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+from services.common.health import CLOCK_KEY, VERSION, VERSION_KEY
 from services.common.settings import ClientSettings
 from services.gateway import openapi, page, predecessor, rest, statuses
 from services.gateway.guarding import Guarding
@@ -44,6 +47,7 @@ def application(
         *page.routes(),
         rest.route("/openapi.json", _document, "GET"),
         rest.route("/health", _health, "GET"),
+        rest.route("/health/gateway", _alive, "GET"),
         rest.route("/", _file("index.html"), "GET"),
         rest.route("/docs", _file("docs.html"), "GET"),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -73,8 +77,18 @@ def _file(name: str) -> rest.Endpoint:
 async def _health(request: Request) -> Response:
     """Whether this process serves, and what the services say of themselves."""
     upstreams: Upstreams = request.app.state.upstreams
-    found = {name: await _status(upstreams.channels[name], service) for name, service in UPSTREAMS.items()}
+    asked = [_status(upstreams.channels[name], service) for name, service in UPSTREAMS.items()]
+    found = dict(zip(UPSTREAMS, await asyncio.gather(*asked), strict=True))
     return statuses.as_json({"gateway": "SERVING"} | found)
+
+
+async def _alive(request: Request) -> Response:
+    """Whether this process serves, whatever the services do: what probes ask for.
+
+    Version and clock come as headers, as the services send them with `grpc.health.v1.Health/List`.
+    """
+    about = {VERSION_KEY: VERSION, CLOCK_KEY: f"{time.time():.3f}"}
+    return statuses.as_json({"gateway": "SERVING"}, headers=about)
 
 
 async def _status(channel: grpc.aio.Channel, service: str) -> str:

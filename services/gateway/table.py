@@ -43,6 +43,8 @@ ROUTES: Mapping[str, Mapping[str, str]] = {
         "GetMemory": "GET /v1/tasks/{task_id}/memories/{name}",
         "ListMemories": "GET /v1/memories",
         "DeleteMemory": "DELETE /v1/tasks/{task_id}/memories/{name}",
+        "Backup": "GET /v1/backup",
+        "Restore": "POST /v1/restore",
     },
     ENV: {
         "ListEnvironments": "GET /v1/environments",

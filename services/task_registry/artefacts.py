@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import fsspec
@@ -23,6 +25,21 @@ class ArtefactStore:
         self._local = isinstance(self._fs, LocalFileSystem)
         if self._local:
             self._fs.makedirs(self._root, exist_ok=True)
+        self._turn, self._readers, self._deleted = threading.Lock(), 0, set[str]()
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Meanwhile whatever is deleted stays; it goes when nobody keeps it any more."""
+        with self._turn:
+            self._readers += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._readers -= 1
+                going, self._deleted = (set(), self._deleted) if self._readers else (self._deleted, set())
+            for key in going:
+                self.delete(key)
 
     def write(self, key: str, chunks: Iterable[bytes]) -> Artefact:
         """Store `chunks` under `key`; the file appears only when it is complete and durable.
@@ -43,6 +60,8 @@ class ArtefactStore:
                     file.flush()
                     os.fsync(file.fileno())
             self._publish(temporary, path)
+            with self._turn:
+                self._deleted.discard(key)
         except BaseException:
             if self._fs.exists(temporary):
                 self._fs.rm_file(temporary)
@@ -66,6 +85,10 @@ class ArtefactStore:
 
     def delete(self, key: str) -> None:
         """Remove a file; removing one that is absent does nothing."""
+        with self._turn:
+            if self._readers:
+                self._deleted.add(key)
+                return
         if self._fs.exists(self._path(key)):
             self._fs.rm_file(self._path(key))
 

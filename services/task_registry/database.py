@@ -54,6 +54,20 @@ class Database:
         except (OperationalError, PoolTimeout) as error:
             raise _unavailable(error) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sa.Connection]:
+        """A transaction that reads everything as it was at its first query, while others go on writing.
+
+        Raises `ServiceUnavailable` when the database can't be reached.
+        """
+        # On SQLite every transaction sees one instant; its write-ahead log lets others write meanwhile.
+        level = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
+        try:
+            with self.engine.execution_options(**level).connect() as connection, connection.begin():
+                yield connection
+        except (OperationalError, PoolTimeout) as error:
+            raise _unavailable(error) from error
+
     def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in a write transaction and commit; run it again when a concurrent one got in its way.
 

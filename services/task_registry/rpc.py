@@ -4,6 +4,8 @@ Errors are raised as domain errors; what is wrong with a request's fields by the
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from typing import Any, TypeVar
 
 import grpc
@@ -11,9 +13,10 @@ from google.protobuf.message import Message
 
 from lwmecps_core.errors import NotFound
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc, run_pb2
+from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc, run_pb2, snapshot_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.common import convert, tracing
+from services.common.snapshots import files_of, parts_of
 from services.task_registry import lifecycle
 from services.task_registry import messages as m
 from services.task_registry.artefacts import CHUNK_BYTES
@@ -255,6 +258,23 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
     ) -> memory_pb2.DeleteMemoryResponse:
         self._store.memories.delete(request.task_id, request.name, request.etag)
         return memory_pb2.DeleteMemoryResponse()
+
+    def Backup(
+        self, request: snapshot_pb2.BackupRequest, context: grpc.ServicerContext
+    ) -> Iterator[snapshot_pb2.BackupResponse]:
+        with closing(self._store.snapshots.take()) as files:
+            for file, content in parts_of(files):
+                if not context.is_active():
+                    return
+                yield snapshot_pb2.BackupResponse(**({"file": file} if file else {"content": content}))
+
+    def Restore(
+        self, request_iterator: Iterator[snapshot_pb2.RestoreRequest], context: grpc.ServicerContext
+    ) -> snapshot_pb2.RestoreResponse:
+        first = next(request_iterator, None)
+        parts = chain([] if first is None else [first], request_iterator)
+        done = self._store.snapshots.put_back(files_of(parts), first is not None and first.replace)
+        return snapshot_pb2.RestoreResponse(rows=done.rows, artefacts=done.artefacts)
 
     def _listed(self, task: ListedTask, view: recording_pb2.TaskView) -> pb.Task:
         if view in (recording_pb2.TASK_VIEW_UNSPECIFIED, recording_pb2.TASK_VIEW_SUMMARY):

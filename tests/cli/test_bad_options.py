@@ -11,11 +11,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lwmecps_core.errors import InvalidInput, QueueUnavailable
+from lwmecps_core.errors import InvalidInput, QueueUnavailable, ServiceUnavailable
 from services.cli.clients import Addresses
 from services.cli.local import SystemPlan, commands
 from services.cli.main import app
-from services.cli.preflight import adopted, check_ports, check_redis
+from services.cli.preflight import adopted, check_database, check_ports, check_redis
 from services.cli.processes import ProcessFailed, free_port, start_module
 
 NOWHERE = "/proc/nothing/here"
@@ -26,6 +26,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "env": ("nonsense",),
     "learner": ("nonsense",),
     "memory": (NOWHERE,),
+    "gateway": ("nonsense", "ftp://a", "http://a:b"),
     **{name: ("nonsense",) for name in ("step", "time_format", "timezone", "interval", "request_interval", "at")},
     "delimiter": ("ab",),
 }
@@ -212,3 +213,18 @@ def test_a_service_that_refuses_to_start_says_so_in_a_line_with_its_code(tmp_pat
     ) as failed:
         child.check()
     assert failed.value.exit_code == 2
+
+
+def test_a_database_that_does_not_answer_is_refused_by_its_variable_within_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.cli.preflight.REACH_S", 0.5)
+    name = "LWMECPS_REGISTRY_DATABASE_URL"
+    with pytest.raises(ServiceUnavailable, match=f"{name}: .*refused.*: start it, or unset the variable") as refused:
+        check_database(name, f"postgresql+psycopg://u:secret@127.0.0.1:{free_port()}/n")
+    assert "secret" not in str(refused.value) and "\n" not in str(refused.value)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with pytest.raises(ServiceUnavailable, match=f"{name}: no answer within 0.5 s"):
+            check_database(name, f"postgresql+psycopg://u:p@127.0.0.1:{silent.getsockname()[1]}/n")

@@ -12,10 +12,13 @@ from lwmecps_core.errors import ServiceUnavailable
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from protos.lwmecps.learner.v1 import learner_pb2, learner_pb2_grpc
 from protos.lwmecps.registry.v1 import registry_pb2, registry_pb2_grpc, run_pb2
+from services.cli.doctor import _of_gateway
 from services.cli.main import app
 from services.cli.processes import free_port
 from services.common.server import RunningServer, Service, start
-from services.common.settings import ServerSettings
+from services.common.settings import ClientSettings, ServerSettings
+from services.gateway.serving import RunningGateway
+from services.gateway.settings import GatewaySettings
 
 
 class Registry(registry_pb2_grpc.TaskRegistryServiceServicer):
@@ -54,16 +57,26 @@ def ailing() -> Iterator[dict[str, str]]:
 
 def _findings(addresses: dict[str, str], *more: str) -> tuple[int, dict[str, dict[str, Any]]]:
     where = [word for name, address in addresses.items() for word in (f"--{name}", address)]
-    result = CliRunner().invoke(app, [*where, "doctor", "--json", *more])
+    own = [] if "--gateway" in more else ["--gateway", f"http://127.0.0.1:{free_port()}"]
+    result = CliRunner().invoke(app, [*where, "doctor", "--json", *own, *more])
     printed = result.stdout[result.stdout.index("[\n") :]  # after what the servers of this process have logged
     return result.exit_code, {finding["what"]: finding for finding in json.loads(printed)}
 
 
+@pytest.fixture
+def gateway(ailing: dict[str, str]) -> Iterator[str]:
+    """The URL of a gateway to them that looks for its learner elsewhere."""
+    settings = GatewaySettings(port=0, **{**ailing, "learner": f"127.0.0.1:{free_port()}"})
+    running = RunningGateway(settings, ClientSettings())
+    yield running.url
+    running.close()
+
+
 def test_each_dependency_that_is_away_is_named_with_the_variable_to_look_at(
-    ailing: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ailing: dict[str, str], gateway: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LWMECPS_CLIENT_TOKEN", "t")
-    code, found = _findings(ailing)
+    code, found = _findings(ailing, "--gateway", gateway)
     assert code == 1
     assert "LWMECPS_REGISTRY_DATABASE_URL" in found["registry"]["remedy"]
     assert "LWMECPS_LEARNER_REDIS_URL" in found["learner"]["remedy"]
@@ -73,21 +86,25 @@ def test_each_dependency_that_is_away_is_named_with_the_variable_to_look_at(
     assert found["registry: version"]["remedy"] == "" == found["registry: clock"]["remedy"]
 
 
-def test_without_a_token_it_says_how_to_give_one(ailing: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_token_it_says_how_to_give_one(
+    ailing: dict[str, str], gateway: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("LWMECPS_CLIENT_TOKEN", raising=False)
-    code, found = _findings(ailing)
+    code, found = _findings(ailing, "--gateway", gateway)
     assert code == 1 and "LWMECPS_CLIENT_TOKEN" in found["workers"]["remedy"]
 
 
 def test_another_version_and_a_clock_that_is_off_are_said(
-    ailing: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ailing: dict[str, str], gateway: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.cli.doctor.VERSION", "99.0")
     slow = type("Clock", (), {"time": staticmethod(lambda: time.time() - 60)})
     monkeypatch.setattr("services.common.health.time", slow)
-    _, found = _findings(ailing)
-    assert "this command is of 99.0" in found["env: version"]["remedy"]
-    assert found["env: clock"]["found"].startswith("-60") and "NTP" in found["env: clock"]["remedy"]
+    monkeypatch.setattr("services.gateway.app.time", slow)
+    _, found = _findings(ailing, "--gateway", gateway)
+    for name in ("env", "gateway"):
+        assert "this command is of 99.0" in found[f"{name}: version"]["remedy"]
+        assert found[f"{name}: clock"]["found"].startswith("-60") and "NTP" in found[f"{name}: clock"]["remedy"]
 
 
 def test_a_service_that_does_not_answer_is_said_with_its_option(ailing: dict[str, str]) -> None:
@@ -96,3 +113,29 @@ def test_a_service_that_does_not_answer_is_said_with_its_option(ailing: dict[str
     assert code == 3
     assert nowhere in found["learner"]["found"] and "LWMECPS_CLI_LEARNER" in found["learner"]["remedy"]
     assert "can't be reached" in found["redis"]["found"]
+
+
+def test_a_gateway_is_asked_too_and_says_which_service_it_cannot_use(ailing: dict[str, str], gateway: str) -> None:
+    _, found = _findings(ailing, "--gateway", gateway)
+    assert f"{gateway} serving" in found["gateway"]["found"] and "learner (" in found["gateway"]["found"]
+    assert "LWMECPS_GATEWAY_REGISTRY" in found["gateway"]["remedy"]
+    assert found["gateway: version"]["remedy"] == "" == found["gateway: clock"]["remedy"]
+
+
+def test_a_gateway_that_does_not_answer_is_said_with_its_option(ailing: dict[str, str]) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    code, found = _findings(ailing, "--gateway", nowhere)
+    assert code == 3 and f"{nowhere} does not answer" in found["gateway"]["found"]
+    assert "LWMECPS_CLI_GATEWAY" in found["gateway"]["remedy"]
+
+
+def test_what_answers_in_place_of_a_gateway_is_said(ailing: dict[str, str]) -> None:
+    code, found = _findings(ailing, "--gateway", f"http://{ailing['registry']}")
+    assert code == 3 and ("no gateway of ours" in str(found) or "does not answer" in str(found))
+
+
+def test_no_gateway_is_no_fault_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setattr("services.cli.doctor.GATEWAY", nowhere)
+    (finding,) = _of_gateway("")
+    assert finding.found.startswith(f"none at {nowhere}") and not finding.remedy and not finding.unreachable

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from services.env_service import settings as env_service
+from services.gateway import settings as gateway
 from services.learner_service import settings as learner_service
 from services.task_registry import settings as task_registry
 
@@ -32,6 +33,8 @@ EVERYTHING = {
     "secrets": {"existingSecret": "lwmecps", "tokensSecret": "lwmecps-tokens"},
     "tls": {"existingSecret": "lwmecps-tls"},
     "collector": {"keda": True},
+    "learner": {"keda": True},
+    "gateway": {"ingress": {"enabled": True, "className": "nginx", "host": "mec.example.com", "tlsSecret": "mec"}},
     "wandb": {"entity": "somebody"},
 }
 OWN = {
@@ -53,12 +56,16 @@ OWN = {
     },
 }
 """Databases, nodes and annotations of one's own."""
-RENDERS = ("base", "managed", "local", "production", "keda", "tokens", "placed", "helm", "helm-everything", "helm-own")
+RENDERS = (
+    *("base", "managed", "gateway", "local", "production", "keda", "tokens", "placed"),
+    *("helm", "helm-everything", "helm-own"),
+)
 SYSTEMS = ("local", "production", "tokens", "helm", "helm-everything")
 SETTINGS = {
     "services.task_registry": (task_registry.PREFIX, task_registry.RegistrySettings),
     "services.env_service": (env_service.PREFIX, env_service.EnvServiceSettings),
     "services.learner_service": (learner_service.PREFIX, learner_service.LearnerSettings),
+    "services.gateway": (gateway.PREFIX, gateway.GatewaySettings),
 }
 
 
@@ -74,6 +81,7 @@ def render(name: str) -> tuple[Manifest, ...]:
     folder = {
         "local": "overlays/local",
         "production": "overlays/production",
+        "gateway": "../../tests/deploy/gateway",
         "keda": "../../tests/deploy/keda",
         "tokens": "../../tests/deploy/tokens",
         "placed": "../../tests/deploy/placed",
@@ -113,7 +121,7 @@ def containers(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
 
 
 def services_of_ours(manifests: tuple[Manifest, ...]) -> dict[str, Manifest]:
-    """Name → container, of those that run one of the three services."""
+    """Name → container, of those that run one of the services, or the gateway."""
     return {name: box for name, box in containers(manifests).items() if box.get("args", [""])[0] in SETTINGS}
 
 

@@ -24,20 +24,40 @@ def _plain(manifest: dict[str, Any]) -> dict[str, Any]:
     for box in plain.get("spec", {}).get("template", {}).get("spec", {}).get("containers", ()):
         if box["image"].startswith("lwmecps:"):
             box["image"] = "lwmecps"
-        ours = ("WANDB_PROJECT", "LWMECPS_REGISTRY_INSECURE", "LWMECPS_LEARNER_INSECURE")
+        ours = ("WANDB_PROJECT", *(f"LWMECPS_{name}_INSECURE" for name in ("REGISTRY", "LEARNER", "GATEWAY")))
         box["env"] = [entry for entry in box["env"] if entry["name"] not in ours]
         if box["name"] == "env":  # the collector's stands in both
             box["env"] = [entry for entry in box["env"] if entry["name"] != "LWMECPS_ENV_INSECURE"]
     return plain
 
 
-def test_the_chart_renders_what_the_kustomize_base_holds() -> None:
-    base = {(m["kind"], m["metadata"]["name"]): _plain(m) for m in render("base") if m["kind"] != "Namespace"}
+def test_the_chart_renders_what_the_kustomize_base_and_its_gateway_hold() -> None:
+    base = {(m["kind"], m["metadata"]["name"]): _plain(m) for m in render("gateway") if m["kind"] != "Namespace"}
     chart = {(m["kind"], m["metadata"]["name"]): _plain(m) for m in helm(PRODUCTION)}
     rights = {key for key in chart if key[0] in (*NAMES_OF_ITS_OWN, "Role", "RoleBinding")}
     assert chart.keys() - rights == base.keys()
     for key, manifest in base.items():
         assert chart[key] == manifest, key
+
+
+def test_without_the_gateway_the_chart_renders_the_base() -> None:
+    names = {(m["kind"], m["metadata"]["name"]) for m in helm({**PRODUCTION, "gateway": {"enabled": False}})}
+    rights = {key for key in names if key[0] in (*NAMES_OF_ITS_OWN, "Role", "RoleBinding")}
+    base = {(m["kind"], m["metadata"]["name"]) for m in render("base") if m["kind"] != "Namespace"}
+    assert names - rights == base
+
+
+def test_an_ingress_leads_to_the_gateway_and_needs_a_host() -> None:
+    manifests = render("helm-everything")
+    (ingress,) = of_kind(manifests, "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    service = path["backend"]["service"]
+    (found,) = [m for m in of_kind(manifests, "Service") if m["metadata"]["name"] == service["name"]]
+    assert service["port"]["name"] in {port["name"] for port in found["spec"]["ports"]}
+    assert rule["host"] == "mec.example.com" and ingress["spec"]["tls"][0]["secretName"] == "mec"
+    with pytest.raises(helm_python.HelmRenderError, match=r"set gateway\.ingress\.host"):
+        helm({**SECRETS, "gateway": {"ingress": {"enabled": True}}})
 
 
 def test_the_chart_grants_what_kustomize_grants() -> None:

@@ -30,6 +30,8 @@ from tests.deploy.rendering import (
 )
 
 SCHEMAS = "1.37"
+GATEWAY = ["services.gateway"]
+WITHOUT_NAMESPACE = ("Namespace", "ClusterRole", "ClusterRoleBinding")
 SERVES = {
     "services.task_registry": registry_pb2.DESCRIPTOR.services_by_name["TaskRegistryService"].full_name,
     "services.env_service": env_pb2.DESCRIPTOR.services_by_name["EnvService"].full_name,
@@ -41,6 +43,9 @@ LINKS = {
     ("learner", "redis"),
     ("learner", "registry"),
     ("learner", "env"),
+    ("gateway", "registry"),
+    ("gateway", "env"),
+    ("gateway", "learner"),
 }
 ADDRESS = re.compile(r"(?:^|@)([\w.-]+):(\d+)")
 
@@ -63,8 +68,12 @@ def test_each_service_reads_its_environment_and_listens_where_its_pod_says(name:
         prefix, cls = SETTINGS[box["args"][0]]
         settings: Any = read(cls, prefix, environment(box))
         ports = {port["name"]: port["containerPort"] for port in box["ports"]}
-        assert (settings.port, settings.metrics_port) == (ports["grpc"], ports["metrics"])
-        assert (settings.host, settings.token) == ("0.0.0.0", "secret")
+        if box["args"] == GATEWAY:  # who calls brings the token
+            assert ports == {"http": settings.port} and not hasattr(settings, "token")
+        else:
+            assert (settings.port, settings.metrics_port) == (ports["grpc"], ports["metrics"])
+            assert settings.token == "secret"
+        assert settings.host == "0.0.0.0"
         assert settings.insecure is not bool(settings.tls_cert_file)
 
 
@@ -72,7 +81,7 @@ def test_each_service_reads_its_environment_and_listens_where_its_pod_says(name:
 def test_no_variable_of_ours_is_unknown(name: str) -> None:
     for owner, box in services_of_ours(render(name)).items():
         prefixes = [SETTINGS[box["args"][0]][0]]
-        if owner.endswith("-learner"):
+        if owner.endswith(("-learner", "-gateway")):
             read(ClientSettings, CLIENT_PREFIX, environment(box))
             prefixes.append(CLIENT_PREFIX)
         ours = [variable for variable in environment(box) if variable.startswith("LWMECPS_")]
@@ -95,6 +104,11 @@ def test_probes_ask_ports_that_the_container_has(name: str) -> None:
             if owner not in services_of_ours(render(name)):
                 assert asked["exec"]["command"]
                 continue
+            if box["args"] == GATEWAY:
+                assert asked["httpGet"] == {"port": "http", "path": "/health/gateway"} | (
+                    {"scheme": "HTTPS"} if secure else {}
+                )
+                continue
             # Ready is who has all that it depends on; who lacks something is not started again.
             service = SERVES[box["args"][0]] if probe == "readinessProbe" else ""
             if secure:  # the kubelet's gRPC probes know no TLS
@@ -110,7 +124,8 @@ def test_services_lead_to_the_ports_of_pods(name: str) -> None:
     for service in of_kind(manifests, "Service"):
         spec = service["spec"]
         chosen = [pod for pod in pods(manifests).values() if selects({"matchLabels": spec["selector"]}, labels_of(pod))]
-        assert len(chosen) == 1 and spec["clusterIP"] == "None", service["metadata"]["name"]
+        headless = spec.get("clusterIP") == "None"
+        assert len(chosen) == 1 and headless is not service["metadata"]["name"].endswith("-gateway")
         ports = {port["name"]: port["containerPort"] for port in chosen[0]["spec"]["containers"][0]["ports"]}
         assert [ports[port["targetPort"]] for port in spec["ports"]] == [port["port"] for port in spec["ports"]]
 
@@ -177,7 +192,7 @@ def test_every_service_with_clients_reads_the_tokens_that_are_mounted(name: str)
         files = [value for variable, value in environment(box).items() if variable.endswith("_TOKENS_FILE")]
         folders = [mount["mountPath"] for mount in box["volumeMounts"] if mount["name"] == "tokens"]
         assert files == [f"{folder}/tokens.yaml" for folder in folders], owner
-        assert bool(files) is not owner.endswith("-collector")
+        assert bool(files) is not owner.endswith(("-collector", "-gateway"))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -233,8 +248,31 @@ def test_keda_watches_the_stream_of_requests_in_place_of_the_cpu(name: str) -> N
     assert trigger["authenticationRef"]["name"] == authentication["metadata"]["name"]
 
 
+@pytest.mark.parametrize("name", [name for name in RENDERS if not name.startswith("helm")])
+def test_every_manifest_says_its_namespace(name: str) -> None:
+    found = [m for m in render(name) if m["kind"] not in WITHOUT_NAMESPACE]
+    lost = [m["metadata"]["name"] for m in found if m["metadata"].get("namespace") not in ("lwmecps", "edge")]
+    assert not lost, "kubectl would put these into the namespace `default`"
+
+
+@pytest.mark.parametrize("name", ["keda", "helm-everything"])
+def test_keda_may_ask_learners_and_nobody_else_from_its_namespace_may(name: str) -> None:
+    manifests = render(name)
+    reached = {
+        owner
+        for owner, pod in pods(manifests).items()
+        for policy in of_kind(manifests, "NetworkPolicy")
+        if selects(policy["spec"]["podSelector"], labels_of(pod))
+        for rule in policy["spec"].get("ingress", ())
+        if {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}} in rule["from"]
+        if rule["ports"] == [{"port": pod["spec"]["containers"][0]["ports"][0]["name"]}]
+    }
+    assert reached == {"lwmecps-learner", "lwmecps-redis"}
+    assert not any("keda" in str(m["spec"]) for m in of_kind(render("production"), "NetworkPolicy"))
+
+
 def test_the_overlay_for_keda_is_the_one_that_the_documentation_shows() -> None:
-    shown = re.search(r"```yaml\n(apiVersion: kustomize[^`]*components/keda\n)```", documentation())
+    shown = re.search(r"```yaml\n(apiVersion: kustomize[^`]*components/keda\n[^`]*)```", documentation())
     tested = (ROOT / "tests" / "deploy" / "keda" / "kustomization.yaml").read_text()
     moved = tested.replace("../../../deploy/kustomize/overlays/", "../").replace("../../../deploy/kustomize/", "../../")
     assert shown and yaml.safe_load(moved) == yaml.safe_load(shown[1])

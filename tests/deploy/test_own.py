@@ -22,7 +22,7 @@ from tests.deploy.rendering import (
 )
 from tests.deploy.test_manifests import documentation, labels_of
 
-THREE = ("registry", "env", "learner")
+SERVED = ("registry", "env", "learner", "gateway")
 URLS = {"REDIS_URL": "redis://:p@h:6379/0", "DATABASE_URL": "postgresql+psycopg://u:p@h/n"}
 
 
@@ -32,7 +32,7 @@ def test_databases_of_ones_own_take_the_place_of_ours_and_can_be_reached(name: s
     names = {m["metadata"]["name"] for m in manifests}
     assert not names & {"lwmecps-redis", "lwmecps-postgres"} or name == "helm-own"
     assert not of_kind(manifests, "StatefulSet")
-    assert {m["metadata"]["name"] for m in of_kind(manifests, "Service")} == {f"lwmecps-{n}" for n in THREE}
+    assert {m["metadata"]["name"] for m in of_kind(manifests, "Service")} == {f"lwmecps-{n}" for n in SERVED}
     for owner, box in services_of_ours(manifests).items():
         prefix, cls = SETTINGS[box["args"][0]]
         given = environment(box)
@@ -58,7 +58,7 @@ def test_pods_go_where_one_wants_them_and_carry_what_one_adds(name: str) -> None
         assert spec["nodeSelector"] == {"example.com/pool": "gpu" if own else "mec"}
         assert spec["tolerations"] == [{"key": "example.com/mec", "operator": "Exists"}]
         assert annotations["example.com/team"] == ("learning" if own else "edge")
-        assert annotations["prometheus.io/port"] == "9100"
+        assert annotations.get("prometheus.io/port") == (None if owner.endswith("-gateway") else "9100")
         if name == "helm-own":
             assert spec["affinity"] == {"podAntiAffinity": {}}
             assert environment(spec["containers"][0])["HTTPS_PROXY"] == "http://proxy:3128"
@@ -80,7 +80,7 @@ def test_the_prometheus_operator_finds_every_metrics_port_once(name: str) -> Non
     for owner, pod in pods(manifests).items():
         if selects(by_pod["spec"]["selector"], labels_of(pod)):
             found.append(owner)
-    assert sorted(found) == sorted(services_of_ours(manifests))
+    assert sorted(found) == sorted(owner for owner in services_of_ours(manifests) if not owner.endswith("-gateway"))
 
 
 def test_our_databases_may_be_placed_and_kept_too() -> None:
@@ -110,6 +110,9 @@ def test_our_databases_may_be_placed_and_kept_too() -> None:
         {"redis": {"external": {"url": "redis://h"}}},
         {"postgres": {"external": {"host": "h", "sslmode": "on"}}},
         {"learner": {"nodeselector": {}}},
+        {"learner": {"keda": "yes"}},
+        {"gateway": {"ingress": {"host": "http://mec.example.com"}}},
+        {"gateway": {"ingres": {}}},
     ],
     ids=str,
 )

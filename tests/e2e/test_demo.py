@@ -2,37 +2,21 @@
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.cli import demo_run
-from services.cli.demo_settings import BASELINES, DemoSettings
+from services.cli.demo_settings import BASELINES, DemoSettings, shortened
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 PROFILES = Path(__file__).resolve().parents[3] / "shared/data/profile_a"
 
 
-def _small() -> DemoSettings:
-    usual = DemoSettings()
-    return replace(
-        usual,
-        evaluation_episodes=1,
-        meta=replace(usual.meta, num_meta_epochs=2, meta_batch_size=2, adaptation_steps=2, episodes_per_step=1),
-        multi_task=replace(usual.multi_task, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
-        context_training=replace(usual.context_training, total_episodes=4, episodes_per_batch=2, tasks_per_batch=1),
-        scratch=replace(usual.scratch, total_episodes=4, episodes_per_batch=2, evaluation_episodes=1),
-        adaptation=replace(usual.adaptation, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
-        polish=replace(usual.polish, adaptation_steps=2, episodes_per_step=1, evaluation_episodes=1),
-        episodes_before=(0, 2),
-    )
-
-
 def _demo(out: Path, profile: Path | None) -> list[dict[str, float | str]]:
     order = demo_run.DemoOrder(out, seed=3, env="lwmecps-v3", tasks=2, profile=profile, redis_url="")
-    demo_run.run(order, as_json=True, settings=_small())
+    demo_run.run(order, as_json=True, settings=shortened(DemoSettings()))
     result = json.loads((out / "results.json").read_text())
     assert (result["seed"], result["tasks"]) == (3, 2)
     rows: list[dict[str, float | str]] = result["rows"]

@@ -146,9 +146,11 @@ def test_a_controller_that_is_killed_goes_on_with_what_it_knew(
 
 @pytest.mark.timeout(60)
 def test_doctor_finds_nothing_wrong_with_a_system_that_up_calls_ready(system: dict[str, str]) -> None:
-    findings = _json(system, "doctor", "--redis-url", system["redis"])
+    findings = _json(system, "doctor", "--redis-url", system["redis"], "--gateway", system["gateway"])
     assert not [finding for finding in findings if finding["remedy"]]
-    assert {"redis", "registry", "env", "learner", "workers", "waiting runs"} <= {f["what"] for f in findings}
+    assert {"redis", "registry", "env", "learner", "gateway", "workers", "waiting runs"} <= {
+        f["what"] for f in findings
+    }
 
 
 @pytest.mark.timeout(60)

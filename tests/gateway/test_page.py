@@ -147,7 +147,13 @@ def test_a_run_that_waits_is_resumed_and_cancelled_by_click(filled: InProcess, w
     page.shows("paused")
     page.click("Resume")
     wait_until(lambda: filled.store.runs.get(run).desired_state is RunState.RUNNING, PATIENCE_S)
+    held = filled.store.runs.claim("somebody")
+    assert held is not None and held.id == run
+    filled.store.runs.heartbeat(run, held.token, waiting_for="a worker: none has reported for 20 s")
+    page.shows("waits for", "a worker: none has reported for 20 s")
     page.click("Cancel")
+    wait_until(lambda: filled.store.runs.get(run).desired_state is RunState.CANCELLED, PATIENCE_S)
+    filled.store.runs.report(run, held.token, Report(RunState.CANCELLED))
     page.shows("cancelled")
     assert filled.store.runs.get(run).state is RunState.CANCELLED
     assert not page.errors()

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from services.task_registry.artefacts import ArtefactStore
 from services.task_registry.database import Database
 from services.task_registry.models import CheckpointRow, IdempotencyRow, PolicyRow
+from services.task_registry.snapshots import Snapshots
 from services.task_registry.store.common import Clock, StoreContext, utc_now
 from services.task_registry.store.memories import MemoryStore
 from services.task_registry.store.policies import CheckpointStore, Expected, StoredPolicies
@@ -32,7 +33,9 @@ REMEMBERED = timedelta(days=7)
 
 
 class Store:
-    """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`, `memories`."""
+    """Everything that the registry keeps: `tasks`, `runs`, `records`, `policies`, `checkpoints`, `memories`;
+    and `snapshots` of all of it.
+    """
 
     def __init__(self, database: Database, artefacts: ArtefactStore, clock: Clock = utc_now) -> None:
         self._database, self._artefacts, self._clock = database, artefacts, clock
@@ -43,6 +46,7 @@ class Store:
         self.policies = StoredPolicies(context, artefacts, self.runs)
         self.checkpoints = CheckpointStore(context, artefacts, self.runs)
         self.memories = MemoryStore(context)
+        self.snapshots = Snapshots(database, artefacts, clock)
 
     def forget_request_ids(self) -> None:
         """Forget the `request_id`s of creations older than a week: nobody repeats those."""

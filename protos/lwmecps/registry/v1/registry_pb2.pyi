@@ -8,6 +8,7 @@ from protos.lwmecps.registry.v1 import memory_pb2 as _memory_pb2
 from protos.lwmecps.registry.v1 import policy_pb2 as _policy_pb2
 from protos.lwmecps.registry.v1 import recording_pb2 as _recording_pb2
 from protos.lwmecps.registry.v1 import run_pb2 as _run_pb2
+from protos.lwmecps.registry.v1 import snapshot_pb2 as _snapshot_pb2
 from protos.lwmecps.task.v1 import task_pb2 as _task_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor

@@ -8,6 +8,7 @@ from protos.lwmecps.registry.v1 import policy_pb2 as lwmecps_dot_registry_dot_v1
 from protos.lwmecps.registry.v1 import recording_pb2 as lwmecps_dot_registry_dot_v1_dot_recording__pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as lwmecps_dot_registry_dot_v1_dot_registry__pb2
 from protos.lwmecps.registry.v1 import run_pb2 as lwmecps_dot_registry_dot_v1_dot_run__pb2
+from protos.lwmecps.registry.v1 import snapshot_pb2 as lwmecps_dot_registry_dot_v1_dot_snapshot__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -193,6 +194,16 @@ class TaskRegistryServiceStub:
                 '/lwmecps.registry.v1.TaskRegistryService/DeleteMemory',
                 request_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.FromString,
+                _registered_method=True)
+        self.Backup = channel.unary_stream(
+                '/lwmecps.registry.v1.TaskRegistryService/Backup',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupResponse.FromString,
+                _registered_method=True)
+        self.Restore = channel.stream_unary(
+                '/lwmecps.registry.v1.TaskRegistryService/Restore',
+                request_serializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreResponse.FromString,
                 _registered_method=True)
 
 
@@ -418,6 +429,20 @@ class TaskRegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Backup(self, request, context):
+        """Copies all that the registry keeps, as it is at one instant, while others go on writing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Restore(self, request_iterator, context):
+        """Puts a copy of this or an earlier version back, all of it or nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskRegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -575,6 +600,16 @@ def add_TaskRegistryServiceServicer_to_server(servicer, server):
                     servicer.DeleteMemory,
                     request_deserializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.FromString,
                     response_serializer=lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.SerializeToString,
+            ),
+            'Backup': grpc.unary_stream_rpc_method_handler(
+                    servicer.Backup,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupResponse.SerializeToString,
+            ),
+            'Restore': grpc.stream_unary_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreRequest.FromString,
+                    response_serializer=lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1415,6 +1450,60 @@ class TaskRegistryService:
             '/lwmecps.registry.v1.TaskRegistryService/DeleteMemory',
             lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryRequest.SerializeToString,
             lwmecps_dot_registry_dot_v1_dot_memory__pb2.DeleteMemoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Backup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/Backup',
+            lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.BackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/lwmecps.registry.v1.TaskRegistryService/Restore',
+            lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreRequest.SerializeToString,
+            lwmecps_dot_registry_dot_v1_dot_snapshot__pb2.RestoreResponse.FromString,
             options,
             channel_credentials,
             insecure,

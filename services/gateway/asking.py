@@ -47,6 +47,11 @@ class Asking:
                 break
         return found
 
+    async def parts(self, message: Any) -> list[Any]:
+        """All messages that a stream answers a request with."""
+        name = message.DESCRIPTOR.name.removesuffix("Request")
+        return [part async for part in self._upstreams.call(CALLS[name], [message], self._metadata)]
+
     async def ended(self, run_id: str) -> run_pb2.Run:
         """A run once it has ended."""
         call = self._upstreams.call(CALLS["WatchRun"], [registry_pb2.WatchRunRequest(run_id=run_id)], self._metadata)

@@ -19,7 +19,7 @@ class Asking:
         self._upstreams: Upstreams = request.app.state.upstreams
         self._metadata = metadata_of(request)
 
-    async def __call__(self, name: str, message: Any = None, **fields: Any) -> Any:
+    async def __call__(self, name: str, message: Any = None, /, **fields: Any) -> Any:
         """The answer of a call, asked with a message or with its fields."""
         asked = CALLS[name].request_class(**fields) if message is None else message
         return await self._upstreams.ask(name, asked, self._metadata)

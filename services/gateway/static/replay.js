@@ -48,7 +48,7 @@ export async function showReplay(place, signal, _, query) {
           said.textContent = `${days[i].name}: interval ${days[i].frames.length}${live ? "" : ` of ${spec.horizon}`}`;
           screen.more();
         };
-        await (live && !policy ? watch(spec, over, add) : day(spec, policy, live, Number(seed.value), over, add));
+        await day(spec, policy, live, Number(seed.value), over, add);
       }
       said.textContent = "";
     } catch (error) {
@@ -59,9 +59,11 @@ export async function showReplay(place, signal, _, query) {
   }
 }
 
-// One episode: what the cluster showed in every interval. Without a policy the placement stays as it was deployed.
+// One episode: what the cluster showed in every interval. Without a policy the placement stays as it was deployed, and a
+// real cluster is only watched, whoever controls it.
 async function day(spec, policy, live, seed, signal, add) {
-  const task = live ? { ...spec, horizon: LONGEST } : spec;
+  const kubernetes = policy ? spec.kubernetes : { ...spec.kubernetes, manage: false };
+  const task = live ? { ...spec, horizon: LONGEST, kubernetes } : spec;
   const session = await send("POST", "/v1/sessions", { task, seed, backend: live ? LIVE : "BACKEND_SIMULATED" });
   const where = `/v1/sessions/${session.sessionId}`;
   try {
@@ -88,27 +90,6 @@ async function day(spec, policy, live, seed, signal, add) {
     await send("DELETE", where).catch(() => null);
   }
 }
-
-// A real cluster as it is, whoever controls it: nothing is set there.
-async function watch(spec, signal, add) {
-  const session = await send("POST", "/v1/sessions", { task: spec, backend: LIVE });
-  const where = `/v1/sessions/${session.sessionId}`;
-  try {
-    while (!signal.aborted) {
-      const { state } = await get(`${where}/cluster`, { tensors: "lists" });
-      const latency = state.latencyMs.values, ready = state.readyReplicas.values.flat();
-      add({ state, info: { latency_ms: latency.reduce((a, b) => a + b, 0) / latency.length, replicas: ready.reduce((a, b) => a + b, 0) } });
-      await until(1000 * Math.max(1, spec.intervalS ?? 10), signal);
-    }
-  } finally {
-    await send("DELETE", where).catch(() => null);
-  }
-}
-
-const until = (ms, signal) => new Promise((done) => {
-  const timer = setTimeout(done, ms);
-  signal.addEventListener("abort", () => { clearTimeout(timer); done(); }, { once: true });
-});
 
 // The action that keeps what is desired: replicas by deployment (v3) or by deployment and node (v4), else none.
 async function staying(where, envSpec) {

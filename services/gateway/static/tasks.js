@@ -71,7 +71,7 @@ export async function showTask(place, signal, id) {
     ["id", task.id], ["kind", kind(task)], ["environment", task.summary.envId], ["family", task.summary.family],
     ["nodes", String(task.summary.nodes)], ["deployments", String(task.summary.deployments)], ["horizon", String(task.summary.horizon)], ["created", time(task.createTime)],
   ]), h("div", { class: "row" }, h("a", { href: `#/replay?task=${id}` }, "Act on it for a day")),
-  memories.map((m) => remembered(id, m)),
+  ...memories.map((m) => remembered(id, m)),
   h("h2", {}, "All of it"), h("pre", { tabindex: "0" }, JSON.stringify(task.spec || task.distribution, null, 1)));
 }
 

@@ -54,6 +54,8 @@ function creation(created) {
 const FAMILIES = ["mec_city", "kubernetes_scaling", "load_balancing", "resource_optimization"];
 const ENVS = [1, 2, 3, 4].flatMap((n) => [`lwmecps-v${n}`, `lwmecps-v${n}-continuous`]);
 
+const NAMES = { env_id: "environment", max_replicas: "most replicas" };
+
 function form(text) {
   const choice = (values, value) => h("select", {}, values.map((v) => h("option", { selected: v === value }, v)));
   const count = (value, most) => h("input", { type: "number", min: 1, max: most, value, size: 6 });
@@ -61,7 +63,7 @@ function form(text) {
   const write = () => { text.value = Object.entries(fields).map(([name, field]) => `${name}: ${field.value}\n`).join(""); };
   write();
   return h("fieldset", { class: "row", onchange: write }, h("legend", {}, "Tasks drawn from a family"),
-    Object.entries(fields).map(([name, field]) => h("label", {}, `${name.replace("_", " ")} `, field)));
+    Object.entries(fields).map(([name, field]) => h("label", {}, `${NAMES[name] || name} `, field)));
 }
 
 export async function showTask(place, signal, id) {

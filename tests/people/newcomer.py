@@ -1,4 +1,4 @@
-"""What a newcomer has: a fresh clone, an empty home, the commands of the README, and a system that `lwmecps up` started."""
+"""What a newcomer has: a fresh clone, an empty home, the commands of the README, a system that `lwmecps up` started."""
 
 import json
 import os

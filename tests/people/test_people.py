@@ -1,7 +1,6 @@
 """Three kinds of people, in a hurry; `make people` gives them their time."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

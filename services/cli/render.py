@@ -72,8 +72,8 @@ def _with_numbers(message: Message, data: Any) -> Any:
 
 
 def print_json(data: Any) -> None:
-    """Write data as JSON to standard output, and nothing else."""
-    print(json.dumps(data, indent=1))
+    """Write data as JSON to standard output, at once, and nothing else."""
+    print(json.dumps(data, indent=1), flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -14,9 +14,11 @@ PEOPLE = {"researcher": researcher.work, "platform_engineer": platform_engineer.
 def main() -> None:
     """Say what each does, and how long it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("people", nargs="*", choices=[*PEOPLE, []], default=[*PEOPLE], metavar="PERSON")
+    parser.add_argument("people", nargs="*", default=[*PEOPLE], metavar="PERSON", help=", ".join(PEOPLE))
     parser.add_argument("--short", action="store_true", help="smaller numbers everywhere")
     asked = parser.parse_args()
+    if unknown := set(asked.people) - set(PEOPLE):
+        parser.error(f"nobody is called {', '.join(sorted(unknown))}")
     with tempfile.TemporaryDirectory() as folder, newcomer(Path(folder), asked.short) as person:
         for name in asked.people:
             began_s = time.monotonic()

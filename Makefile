@@ -61,6 +61,10 @@ buf-lint: $(READY) ## Lint the contracts
 .PHONY: check
 check: lint test ## Everything that must hold before a change goes in
 
+.PHONY: people
+people: $(READY) ## What three kinds of people do, on a fresh clone with an empty home (ARGS="researcher --short")
+	$(BIN)/python -m tests.people $(ARGS)
+
 .PHONY: chaos
 chaos: $(READY) ## The system under kills and hostile requests; writes out/chaos (ARGS="--load 1 --postgres")
 	$(BIN)/python -m tests.chaos $(ARGS)

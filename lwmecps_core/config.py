@@ -1,7 +1,12 @@
 """Frozen, strict configuration dataclasses, the one way to read them from plain data, and what their fields are for."""
 
+import ast
+import inspect
+import sys
 from dataclasses import MISSING, dataclass, fields
 from datetime import date
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -23,7 +28,7 @@ def config(cls: type[T]) -> type[T]:
 
     The string below a field is its description; `settings_of` reads it back.
     """
-    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    strict = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
     made: type[Any] = _pydantic_dataclass(cls, frozen=True, kw_only=True, config=strict)
     return made
 
@@ -60,7 +65,7 @@ def settings_of(cls: Any) -> list[Setting]:
     schema = pydantic.TypeAdapter(cls).json_schema()
     found = []
     for field in fields(cls):
-        described = (c.__pydantic_fields__[field.name].description for c in cls.__mro__ if _has(c, field.name))
+        described = (_sentences(c.__module__).get(c.__name__, {}).get(field.name) for c in cls.__mro__)
         sentence = " ".join(next((text for text in described if text), "").split())
         own = schema.get("properties", {}).get(field.name, {})
         options = [own, *own.get("anyOf", [])]
@@ -83,8 +88,23 @@ def default_text(default: Any) -> str:
     return str(getattr(default, "name", default))  # of a union of config classes, the chosen one's name
 
 
-def _has(cls: type, name: str) -> bool:
-    return name in getattr(cls, "__pydantic_fields__", {})
+@cache
+def _sentences(module: str) -> dict[str, dict[str, str]]:
+    """Class → field → the string below it. Pydantic reads them too, but of every class when it is made."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (OSError, TypeError):  # a built-in class, or one without source
+        return {}
+    return {node.name: _strings_below(node) for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+
+
+def _strings_below(node: ast.ClassDef) -> dict[str, str]:
+    found = {}
+    for field, below in pairwise(node.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = text
+    return found
 
 
 def _bounds(schema: dict[str, Any]) -> str:

@@ -16,6 +16,10 @@ from lwmecps_core.config import NonNegative as NonNegative
 from lwmecps_core.config import Positive as Positive
 from lwmecps_core.config import Share as Share
 from lwmecps_core.config import config
+from lwmecps_core.env_ids import ALL_ENV_IDS as ALL_ENV_IDS
+from lwmecps_core.env_ids import CONTINUOUS_SUFFIX as CONTINUOUS_SUFFIX
+from lwmecps_core.env_ids import ENV_IDS as ENV_IDS
+from lwmecps_core.env_ids import EnvId as EnvId
 from lwmecps_core.objective import ObjectiveSpec as ObjectiveSpec
 from lwmecps_core.objective import PricesSpec as PricesSpec
 from lwmecps_core.objective import SloSpec as SloSpec
@@ -23,19 +27,6 @@ from lwmecps_core.sizes import MAX_NUMBERS, refuse_too_large
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
 
-ENV_IDS = ("lwmecps-v1", "lwmecps-v2", "lwmecps-v3", "lwmecps-v4")
-CONTINUOUS_SUFFIX = "-continuous"
-ALL_ENV_IDS = ENV_IDS + tuple(e + CONTINUOUS_SUFFIX for e in ENV_IDS)
-EnvId = Literal[
-    "lwmecps-v1",
-    "lwmecps-v2",
-    "lwmecps-v3",
-    "lwmecps-v4",
-    "lwmecps-v1-continuous",
-    "lwmecps-v2-continuous",
-    "lwmecps-v3-continuous",
-    "lwmecps-v4-continuous",
-]
 FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
 FAMILY_PARAMETERS = {
     "kubernetes_scaling": ("max_pods", "cpu_requirement", "memory_requirement"),

@@ -41,6 +41,7 @@ class TrackedRun:
     """What a tracker is told about a run; every metric is filed under `prefix/name`.
 
     `settings` decide its result, seed and tasks included. Runs of one `group` (empty: `prefix`) are to be compared.
+    `sweep` is the W&B sweep that it belongs to, and `sweep_run` its id there (empty: none).
     """
 
     id: str
@@ -50,6 +51,8 @@ class TrackedRun:
     group: str = ""
     job_type: str = ""
     tags: tuple[str, ...] = ()
+    sweep: str = ""
+    sweep_run: str = ""
 
 
 class Tracker(Protocol):
@@ -158,7 +161,8 @@ class _Behind:
 
 
 class WandbTracker:
-    """Sends metrics to Weights & Biases from a thread of its own; the W&B id is the run's id, so a resumed run goes on.
+    """Sends metrics to Weights & Biases from a thread of its own; the W&B id is the run's id (in a sweep, the one
+    that its agent gave), so a resumed run goes on.
 
     Offline, every claim of a run writes a folder of its own under that id: `wandb sync` of all of them joins them.
     Importing and starting `wandb` takes seconds, which the run does not wait for. `finish` waits at most
@@ -212,11 +216,12 @@ class WandbTracker:
             x_disable_stats=True,
             x_disable_meta=True,
             init_timeout=30,
+            sweep_id=run.sweep or None,
         )
         mode: Any = os.environ.get("WANDB_MODE") or ("online" if os.environ.get("WANDB_API_KEY") else "offline")
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT") or self._project,
-            id=run.id,
+            id=run.sweep_run or run.id,
             name=run.name,
             group=run.group or run.prefix,
             job_type=run.job_type or None,

@@ -1,8 +1,11 @@
-"""The rules of fields, `buf/validate/validate.proto`, from the descriptor that the wheel of protovalidate carries.
+"""The rules of fields, `buf/validate/validate.proto`, as protovalidate checks them.
 
 Generated modules import this one where protoc writes `buf.validate.validate_pb2`: a contract can be loaded only when
-the files that it imports are in the pool.
+the files that it imports are in the pool. `scripts/generate_protos.py` takes the descriptor from the wheel of
+protovalidate, whose import takes longer than those of all contracts, and which clients don't need.
 """
+
+from pathlib import Path
 
 # The four files that validate.proto imports; importing them puts them into the pool.
 from google.protobuf import (
@@ -13,16 +16,17 @@ from google.protobuf import (
     timestamp_pb2,  # noqa: F401
 )
 from google.protobuf.descriptor import FileDescriptor
-from protovalidate import ViolationPb
+
+RULES = Path(__file__).with_suffix(".binpb")
 
 
 def _loaded() -> FileDescriptor:
-    file, pool = ViolationPb.desc().file, descriptor_pool.Default()
+    pool = descriptor_pool.Default()
     try:
         # Another package may have brought its own copy: a pool takes one file of a name.
-        return pool.FindFileByName(file.name)
+        return pool.FindFileByName("buf/validate/validate.proto")
     except KeyError:
-        return pool.AddSerializedFile(file.proto.to_binary())
+        return pool.AddSerializedFile(RULES.read_bytes())
 
 
 DESCRIPTOR = _loaded()

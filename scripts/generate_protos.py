@@ -5,7 +5,8 @@ itself, where stale modules are removed). They are imported as `protos.lwmecps.<
 imports relative to the include folder, so they get the prefix `protos.` here. With `--image FILE` it writes the
 contracts, and what they import, as one set of descriptors instead: what `buf lint` reads.
 
-`buf/validate/validate.proto` lies in no folder: protoc gets its descriptor from the wheel of protovalidate.
+`buf/validate/validate.proto` lies in no folder: protoc gets its descriptor from the wheel of protovalidate, and the
+messages from `protos/validate.binpb`, which is written here too.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from protovalidate import ViolationPb
 PROTOS = Path(__file__).resolve().parent.parent / "protos"
 OURS = re.compile(r"^(from|import) (lwmecps|keda|oip)\b", re.MULTILINE)
 RULES = re.compile(r"^from buf\.validate import validate_pb2\b", re.MULTILINE)
+RULES_FILE = "validate.binpb"
 
 
 def generate(out: Path) -> None:
@@ -36,6 +38,7 @@ def generate(out: Path) -> None:
     for path in sources:
         for parent in path.relative_to(PROTOS).parents:
             (out / parent / "__init__.py").touch()
+    (out / RULES_FILE).write_bytes(rules())
 
 
 def write_image(out: Path) -> None:
@@ -50,11 +53,15 @@ def generated(folder: Path) -> list[Path]:
     return sorted([*folder.rglob("*_pb2.py"), *folder.rglob("*_pb2.pyi"), *folder.rglob("*_pb2_grpc.py")])
 
 
+def rules() -> bytes:
+    """The descriptor of `buf/validate/validate.proto`, from the wheel of protovalidate."""
+    return bytes(ViolationPb.desc().file.proto.to_binary())
+
+
 def run_protoc(options: list[str], sources: list[Path]) -> None:
     """Call protoc; exits with its code when it fails or warns, as of an unused import (its message is on stderr)."""
-    rules = FileDescriptorProto.FromString(ViolationPb.desc().file.proto.to_binary())
     with tempfile.NamedTemporaryFile(suffix=".binpb") as known:
-        known.write(FileDescriptorSet(file=[rules]).SerializeToString())
+        known.write(FileDescriptorSet(file=[FileDescriptorProto.FromString(rules())]).SerializeToString())
         known.flush()
         include = [
             f"-I{PROTOS}",

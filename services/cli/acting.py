@@ -27,7 +27,8 @@ from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.json_option import Json
-from services.cli.memory import WHERE, Keeper, Unforgetting, keeper_of
+from services.cli.memory import Keeper, Unforgetting, keeper_of
+from services.cli.places import WHERE
 from services.cli.tasks import drawn
 from services.common import convert
 from services.common.sessions import SessionEnv

@@ -6,13 +6,11 @@ from typing import Annotated
 
 import typer
 
-from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from protos.lwmecps.registry.v1 import memory_pb2 as pb
 from services.cli import render
 from services.cli.json_option import Json
-from services.cli.memory import IN_REGISTRY, WHERE, InFile, InRegistry, place
-from services.cli.tasks import drawn
+from services.cli.places import IN_REGISTRY, WHERE, InFile, InRegistry, place
 
 app = typer.Typer(help="Show, save and load what policies remember of clusters.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name among the memories of the task.", metavar="NAME")]
@@ -28,7 +26,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Say in words and units what a policy believes about a cluster."""
-    from lwmecps_core.context import artefact, described  # PyTorch, which reads the files, takes long to import
+    # PyTorch, which reads the files, and the environments take long to import.
+    from lwmecps_core.context import artefact, described
+    from lwmecps_core.envs.actions import env_spec
+    from services.cli.tasks import drawn
 
     at = place(ctx.obj, memory, task)
     known = artefact.from_bytes(_content(at), str(at))
@@ -70,6 +71,8 @@ def load(
 ) -> None:
     """Load a file into the registry, in place of what is kept there under the name."""
     from lwmecps_core.context import artefact
+    from lwmecps_core.envs.actions import env_spec
+    from services.cli.tasks import drawn
 
     at = place(ctx.obj, IN_REGISTRY + (name or file.stem), task)
     content, spec = _content(InFile(file)), drawn(ctx.obj, task, 0)

@@ -12,6 +12,7 @@ from services.cli.clients import Clients
 from services.cli.files import write_whole
 from services.cli.json_option import Json
 from services.cli.render import STATES, console, print_json
+from services.common import run_kinds
 
 if TYPE_CHECKING:
     from lwmecps_core.reporting.page import Reported
@@ -39,9 +40,9 @@ def plot(
     as_json: Json = False,
 ) -> None:
     """Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."""
-    from lwmecps_core.reporting import pictures
-
     found = gather(ctx.obj, run_ids)
+    from lwmecps_core.reporting import pictures  # Matplotlib, which takes long to import
+
     rows = [row for one in found for row in one.rows]
     drawn = {"curves": pictures.curves({x.label: x.metrics for x in found})} if any(x.metrics for x in found) else {}
     if rows:
@@ -64,9 +65,9 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one HTML file about runs: settings, results with intervals, pictures; it needs nothing beside it."""
-    from lwmecps_core.reporting.page import page
-
     found = gather(ctx.obj, run_ids)
+    from lwmecps_core.reporting.page import page  # Matplotlib, which takes long to import
+
     title = f"lwmecps: {', '.join(one.label for one in found[:3])}{' and others' if len(found) > 3 else ''}"
     write_whole(to, page(title, [_reported(one) for one in found]).encode())
     _tell([str(to)], as_json)
@@ -86,7 +87,7 @@ def gather(clients: Clients, run_ids: Sequence[str]) -> list[RunWithResults]:
         metrics: dict[str, list[tuple[int, float]]] = {}
         for point in clients.registry.pages("ListRunMetrics", asked, "metrics"):
             metrics.setdefault(point.name, []).append((point.step, point.value))
-        label = run.spec.label or convert.kind_from_message(run.spec.kind)
+        label = run.spec.label or run_kinds.kind_from_message(run.spec.kind)
         labels[label] = labels.get(label, 0) + 1
         found.append(RunWithResults(run, label, tuple(convert.row_from_message(row) for row in rows), metrics))
     return [_told_apart(one) if labels[one.label] > 1 else one for one in found]
@@ -101,12 +102,11 @@ def _told_apart(one: RunWithResults) -> RunWithResults:
 
 def _reported(one: RunWithResults) -> "Reported":
     from lwmecps_core.reporting.page import Reported
-    from services.common import convert
 
     run, spec = one.run, one.run.spec
     facts = {
         "id": run.id,
-        "kind": convert.kind_from_message(spec.kind),
+        "kind": run_kinds.kind_from_message(spec.kind),
         "state": STATES[run.state].lower(),
         "steps": f"{run.step}/{run.total_steps or '?'}",
         "seed": str(spec.seed),

@@ -11,7 +11,6 @@ from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli import render
 from services.cli.files import write_whole
 from services.cli.json_option import Json
-from services.common import weights
 
 app = typer.Typer(help="List, import, export and delete stored policies.", no_args_is_help=True)
 
@@ -53,6 +52,7 @@ def import_(
 ) -> None:
     """Store a policy that was made elsewhere; nothing is unpickled, and what doesn't fit its own record is refused."""
     from lwmecps_core import fits, policy  # PyTorch, which few commands need
+    from services.common import weights
 
     data = file.read_bytes()
     made = policy.from_bytes(data, str(file))
@@ -73,6 +73,8 @@ def download(
     as_json: Json = False,
 ) -> None:
     """Write a policy's file (safetensors); its SHA-256 is checked."""
+    from services.common import weights
+
     path = to or Path(f"{policy_id}.safetensors")
     data = weights.download(ctx.obj.registry, policy_id)
     digest = hashlib.sha256(data).hexdigest()

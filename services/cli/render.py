@@ -16,6 +16,7 @@ from rich.table import Table
 
 from protos.lwmecps.common.v1 import tensor_pb2
 from protos.lwmecps.registry.v1 import run_pb2
+from services.common import run_kinds
 
 STATES = {number: name.removeprefix("RUN_STATE_") for name, number in run_pb2.RunState.items()}
 ENDED = frozenset({run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED})
@@ -71,8 +72,8 @@ def _with_numbers(message: Message, data: Any) -> Any:
 
 
 def print_json(data: Any) -> None:
-    """Write data as JSON to standard output, and nothing else."""
-    print(json.dumps(data, indent=1))
+    """Write data as JSON to standard output, at once, and nothing else."""
+    print(json.dumps(data, indent=1), flush=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -87,8 +88,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
     """Runs, one line each."""
-    from services.common import convert
-
     columns = ("id", "kind", "label", "state", "step", "policy", "created")
     return table(
         "runs",
@@ -96,7 +95,7 @@ def runs_table(runs: Iterable[run_pb2.Run]) -> Table:
         (
             [
                 run.id,
-                convert.kind_from_message(run.spec.kind),
+                run_kinds.kind_from_message(run.spec.kind),
                 run.spec.label,
                 STATES[run.state],
                 f"{run.step}/{run.total_steps or '?'}",
@@ -151,14 +150,12 @@ class RunBars:
 
     def update(self, run: run_pb2.Run, name: str = "") -> None:
         """Show where `run` is now."""
-        from services.common import convert
-
         running = run.state == run_pb2.RUN_STATE_RUNNING
         (self._running.add if running else self._running.discard)(run.id)
         if self._lines and not (run.state == run_pb2.RUN_STATE_PENDING and self._running):
             self._tell_waiting(run)
         if run.id not in self._bars:
-            text = name or f"{convert.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
+            text = name or f"{run_kinds.kind_from_message(run.spec.kind)} {run.spec.label}".strip()
             self._bars[run.id] = self._progress.add_task(text, total=None, steps="?", note="")
         self._progress.update(
             self._bars[run.id],

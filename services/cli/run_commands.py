@@ -1,5 +1,6 @@
 """`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, by_known_names, with_options
 from services.cli.tasks import register, resolve
 from services.common import convert
+from services.common.run_labels import of_sweep
 
 app = typer.Typer()
 
@@ -169,6 +171,7 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
         _add_tasks(clients, request, body, source)
+    request.labels.update(of_sweep(os.environ))
     if options.profile:
         profiles.ask(request, options.detach)
     run = start(clients, request)

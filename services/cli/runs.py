@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.kinds import KINDS
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
-from services.cli.following import follow, report
 from services.cli.json_option import Json
-from services.common import convert
+from services.common import run_kinds
 
 app = typer.Typer()
 if TYPE_CHECKING:
     Kind = str
 else:
-    Kind = Literal[tuple(KINDS)]
+    Kind = Literal[run_kinds.NAMES]
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 
 
@@ -36,7 +34,7 @@ def runs(
     if ctx.invoked_subcommand:
         return
     request = pb.ListRunsRequest(
-        state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=convert.kind_to_message(kind) if kind else None
+        state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=run_kinds.kind_to_message(kind) if kind else None
     )
     found = ctx.obj.registry.pages("ListRuns", request, "runs")
     if as_json:
@@ -77,6 +75,8 @@ def export(
 @app.command()
 def watch(ctx: typer.Context, run_id: str, as_json: Json = False) -> None:
     """Follow a run until it ends: a live progress bar and its newest metrics, then its results."""
+    from services.cli.following import follow, report
+
     report(ctx.obj, follow(ctx.obj, run_id, bars=not as_json), as_json)
 
 

@@ -4,23 +4,21 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lwmecps_core.config import parse
+from lwmecps_core.env_ids import EnvId
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.specs import EnvId, KubernetesSpec, TaskDistribution, TaskSpec
-from lwmecps_core.tasks.families import draw
-from lwmecps_core.tasks.files import read_task_file, task_to_yaml
 from protos.lwmecps.registry.v1 import recording_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from services.cli.again import same_as
 from services.cli.clients import Clients
 from services.cli.json_option import Json
-from services.cli.loads import checked, only
 from services.cli.render import console, errors, plain, print_json, table, tell
-from services.common import convert, recordings
+
+if TYPE_CHECKING:  # the library's part of tasks is imported where it is needed: lists need none of it
+    from lwmecps_core.specs import TaskDistribution, TaskSpec
 
 app = typer.Typer(help="Register tasks and task distributions, and look at them.", no_args_is_help=True)
 DISCOVERED = """\
@@ -67,6 +65,9 @@ def discover(
 ) -> None:
     """Write a task file of a real cluster's nodes and Deployments; what no cluster knows is left to be filled in."""
     from lwmecps_core.cluster.kubernetes_api import Api  # the Kubernetes client takes long to import
+    from lwmecps_core.config import parse
+    from lwmecps_core.specs import KubernetesSpec
+    from lwmecps_core.tasks.files import task_to_yaml
     from services.cli import discovery
 
     where = parse(KubernetesSpec, {"namespace": namespace, "label_selector": selector}, "options")
@@ -114,6 +115,8 @@ def show(
         view = recording_pb2.TASK_VIEW_SUMMARY
         print_json(plain(ctx.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id, view=view)).task))
         return
+    from lwmecps_core.tasks.files import task_to_yaml
+
     task = ctx.obj.registry("GetTask", pb.GetTaskRequest(task_id=task_id)).task
     value = _value(ctx.obj, task)  # puts a recording that is kept beside the task into it
     if as_json:
@@ -122,8 +125,11 @@ def show(
         console.print(task_to_yaml(value), highlight=False, markup=False, soft_wrap=True)
 
 
-def register(clients: Clients, task: TaskSpec | TaskDistribution, name: str = "") -> pb.Task:
+def register(clients: Clients, task: "TaskSpec | TaskDistribution", name: str = "") -> pb.Task:
     """Register a task or distribution."""
+    from lwmecps_core.specs import TaskDistribution
+    from services.common import convert
+
     request = pb.CreateTaskRequest()
     if isinstance(task, TaskDistribution):
         request.name = name
@@ -143,6 +149,9 @@ def create_from(
 
     Raises `InvalidInput` for a file that holds and names none, and, if `strict`, for load that can't be served.
     """
+    from lwmecps_core.tasks.files import read_task_file
+    from services.cli.loads import checked
+
     file = read_task_file(path)
     items = checked(file, str(path), scale_to, strict)
     named = file.request.named_ids if file.request else ()
@@ -160,15 +169,20 @@ def resolve(clients: Clients, ids_or_files: list[str]) -> list[str]:
     return found
 
 
-def fetch(clients: Clients, id_or_file: str) -> TaskSpec | TaskDistribution:
+def fetch(clients: Clients, id_or_file: str) -> "TaskSpec | TaskDistribution":
     """A registered task, or the one in a file."""
     if is_file(id_or_file):
+        from services.cli.loads import only
+
         return only(id_or_file)
     return _value(clients, clients.registry("GetTask", pb.GetTaskRequest(task_id=id_or_file)).task)
 
 
-def drawn(clients: Clients, id_or_file: str, seed: int) -> TaskSpec:
+def drawn(clients: Clients, id_or_file: str, seed: int) -> "TaskSpec":
     """That task, or the one of that seed where it is a distribution."""
+    from lwmecps_core.specs import TaskDistribution
+    from lwmecps_core.tasks.families import draw
+
     value = fetch(clients, id_or_file)
     return draw(value, seed) if isinstance(value, TaskDistribution) else value
 
@@ -178,7 +192,9 @@ def is_file(text: str) -> bool:
     return Path(text).suffix in (".yaml", ".yml", ".json")
 
 
-def _value(clients: Clients, task: pb.Task) -> TaskSpec | TaskDistribution:
+def _value(clients: Clients, task: pb.Task) -> "TaskSpec | TaskDistribution":
+    from services.common import recordings
+
     return recordings.value_of(task, partial(clients.registry.stream, "DownloadRecording"))
 
 

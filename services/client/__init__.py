@@ -6,33 +6,47 @@
         for run in client.runs(state="running"):
             print(run.id, run.step)
 
-It imports gRPC, NumPy and the generated messages in `protos`, and no other part of lwmecps.
+It imports gRPC, NumPy and the generated messages in `protos`, and no other part of lwmecps. Each name is loaded at its
+first use: the services share channels and errors with it, and need no more.
 """
 
-from services.client.client import Client
-from services.client.errors import (
-    BadInput,
-    CallFailed,
-    CallRefused,
-    FieldViolation,
-    NothingThere,
-    NotPermitted,
-    Unreachable,
-)
-from services.client.session import ClientSession, SessionShown
-from services.client.tensors import array_of, tensor_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "BadInput",
-    "CallFailed",
-    "CallRefused",
-    "Client",
-    "ClientSession",
-    "FieldViolation",
-    "NotPermitted",
-    "NothingThere",
-    "SessionShown",
-    "Unreachable",
-    "array_of",
-    "tensor_of",
-]
+if TYPE_CHECKING:
+    from services.client.client import Client as Client
+    from services.client.errors import BadInput as BadInput
+    from services.client.errors import CallFailed as CallFailed
+    from services.client.errors import CallRefused as CallRefused
+    from services.client.errors import FieldViolation as FieldViolation
+    from services.client.errors import NothingThere as NothingThere
+    from services.client.errors import NotPermitted as NotPermitted
+    from services.client.errors import Unreachable as Unreachable
+    from services.client.session import ClientSession as ClientSession
+    from services.client.session import SessionShown as SessionShown
+    from services.client.tensors import array_of as array_of
+    from services.client.tensors import tensor_of as tensor_of
+
+_HOMES = {
+    "BadInput": "errors",
+    "CallFailed": "errors",
+    "CallRefused": "errors",
+    "Client": "client",
+    "ClientSession": "session",
+    "FieldViolation": "errors",
+    "NotPermitted": "errors",
+    "NothingThere": "errors",
+    "SessionShown": "session",
+    "Unreachable": "errors",
+    "array_of": "tensors",
+    "tensor_of": "tensors",
+}
+"""Name → the module of this package that has it."""
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found

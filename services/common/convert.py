@@ -20,12 +20,12 @@ from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from protos.lwmecps.common.v1 import backend_pb2, settings_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from protos.lwmecps.task.v1 import task_pb2
+from services.common.run_kinds import kind_to_message
 from services.common.run_spec import RunSpec
 
 C = TypeVar("C")
 M = TypeVar("M", bound=Message)
 
-_KIND_PREFIX = "RUN_KIND_"
 _BACKENDS = spec_codec.numbers_of(backend_pb2.Backend.DESCRIPTOR)
 BACKENDS = tuple(_BACKENDS)
 """The names of all backends, in the contract's order."""
@@ -114,16 +114,6 @@ def backend_to_message(backend: Backend) -> backend_pb2.Backend:
 def backend_from_message(backend: backend_pb2.Backend) -> Backend:
     """The backend of an enum value: the simulator where it is not set."""
     return BACKENDS[list(_BACKENDS.values()).index(backend)] if backend else SIMULATED
-
-
-def kind_to_message(kind: str) -> run_pb2.RunKind:
-    """The enum value of a kind of run."""
-    return cast(run_pb2.RunKind, run_pb2.RunKind.Value(_KIND_PREFIX + kind.upper()))
-
-
-def kind_from_message(kind: run_pb2.RunKind) -> str:
-    """The kind of run of an enum value; empty when it is not set."""
-    return run_pb2.RunKind.Name(kind).removeprefix(_KIND_PREFIX).lower() if kind else ""
 
 
 def kind_of_request(request: Any) -> str:

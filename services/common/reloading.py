@@ -6,12 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
-import structlog
-
 CHECK_S = 1.0
 """Files are looked at no more often than that, because calls are frequent and changes are rare."""
 
-_log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Stamp = tuple[int, int, int] | None
 
@@ -44,13 +41,16 @@ class Reloaded(Generic[T]):
         if stamps == self._stamps:
             return
         self._stamps = stamps
+        import structlog  # here, because every command has such values, and hardly any sees a change
+
+        log = structlog.get_logger(__name__)
         try:
             self._value = self._load()
         except Exception as error:
             # Its message alone, because a traceback or what a parser quotes may hold what the file holds.
-            _log.error("changed files not taken, the former ones stay", files=self._files, error=str(error))
+            log.error("changed files not taken, the former ones stay", files=self._files, error=str(error))
         else:
-            _log.info("changed files taken", files=self._files)
+            log.info("changed files taken", files=self._files)
 
 
 def _stamp(file: str) -> Stamp:

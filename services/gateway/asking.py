@@ -19,7 +19,7 @@ class Asking:
         self._upstreams: Upstreams = request.app.state.upstreams
         self._metadata = metadata_of(request)
 
-    async def __call__(self, name: str, message: Any = None, **fields: Any) -> Any:
+    async def __call__(self, name: str, message: Any = None, /, **fields: Any) -> Any:
         """The answer of a call, asked with a message or with its fields."""
         asked = CALLS[name].request_class(**fields) if message is None else message
         return await self._upstreams.ask(name, asked, self._metadata)
@@ -46,6 +46,11 @@ class Asking:
             if not token:
                 break
         return found
+
+    async def parts(self, message: Any) -> list[Any]:
+        """All messages that a stream answers a request with."""
+        name = message.DESCRIPTOR.name.removesuffix("Request")
+        return [part async for part in self._upstreams.call(CALLS[name], [message], self._metadata)]
 
     async def ended(self, run_id: str) -> run_pb2.Run:
         """A run once it has ended."""

@@ -22,6 +22,7 @@ from protos.lwmecps.registry.v1 import registry_pb2
 from services.common import convert
 from services.gateway import json_forms, statuses
 from services.gateway.asking import Asking
+from services.gateway.beliefs import beliefs
 from services.gateway.rest import route
 
 MOST_RUNS = 16
@@ -34,6 +35,7 @@ def routes() -> list[Route]:
         route("/page/summary", _summary, "GET"),
         route("/page/tasks", _task, "POST"),
         route("/page/tasks/{task_id}/draw", _draw, "GET"),
+        route("/page/tasks/{task_id}/memories/{name:path}", beliefs, "GET"),
     ]
 
 

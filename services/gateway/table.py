@@ -66,6 +66,7 @@ ROUTES: Mapping[str, Mapping[str, str]] = {
         "WatchProgress": "GET /v1/runs/{run_id}/progress",
         "GetResults": "GET /v1/runs/{run_id}/results",
         "GetProfile": "GET /v1/runs/{run_id}/profile",
+        "GetRunLog": "GET /v1/runs/{run_id}/log",
         "Act": "POST /v1/policies/{policy_id}/act",
     },
 }

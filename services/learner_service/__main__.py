@@ -31,6 +31,7 @@ from services.learner_service.loops import LOOPS
 from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
+from services.learner_service.run_logs import RunLogs
 from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, Workshop
 from services.learner_service.settings import CLIENT_PREFIX, PREFIX, LearnerSettings
@@ -52,7 +53,7 @@ def main() -> None:
         sessions=Caller(settings.env, EnvServiceStub(env_channel)),  # type: ignore[no-untyped-call]
     )
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
-    profiles = Profiles(settings.work_directory / "profiles")
+    profiles, logs = Profiles(settings.work_directory / "profiles"), RunLogs()
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
@@ -65,7 +66,7 @@ def main() -> None:
     )
     pool = RunPool(workshop, settings.slots)
     policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
-    servicer = LearnerRpc(registry, policies, pool.nudge, profiles)
+    servicer = LearnerRpc(registry, policies, pool.nudge, profiles, logs)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server
     )
@@ -82,7 +83,9 @@ def main() -> None:
         checks[ROLLOUTS] = lambda: check_reachable(probe)
     # Runs are claimed once others can see that this learner is there, and not where its port is taken.
     services = [service, keda_service(followers), inference_service(policies, registry.check)]
-    serve(settings, services, name="learner-service", on_start=[pool.start], on_stop=[let_go], checks=checks)
+    serve(
+        settings, services, name="learner-service", on_start=[logs.attach, pool.start], on_stop=[let_go], checks=checks
+    )
 
 
 if __name__ == "__main__":

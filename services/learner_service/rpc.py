@@ -32,6 +32,7 @@ from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import backend_of, check_backend
 from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
+from services.learner_service.run_logs import RunLogs
 
 NO_DEADLINE_S = 1e8
 WAITING = 16
@@ -46,9 +47,10 @@ class LearnerRpc(LearnerServiceServicer):
         policies: LoadedPolicies,
         run_created: Callable[[], None],
         profiles: Profiles | None = None,
+        logs: RunLogs | None = None,
     ) -> None:
         self._registry, self._policies, self._run_created = registry, policies, run_created
-        self._profiles = profiles
+        self._profiles, self._logs = profiles, logs or RunLogs()
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start training from nothing."""
@@ -106,6 +108,10 @@ class LearnerRpc(LearnerServiceServicer):
         file, content, lines = self._profiles.read(request.run_id)
         told = [pb.ProfileLine(function=x.function, calls=x.calls, own_s=x.own_s, total_s=x.total_s) for x in lines]
         return pb.GetProfileResponse(file=file, content=content, lines=told)
+
+    def GetRunLog(self, request: pb.GetRunLogRequest, context: grpc.ServicerContext) -> pb.GetRunLogResponse:
+        """The last lines that this learner has logged about a run."""
+        return pb.GetRunLogResponse(lines=self._logs.read(request.run_id))
 
     def Act(self, request: pb.ActRequest, context: grpc.ServicerContext) -> pb.ActResponse:
         """Choose actions."""

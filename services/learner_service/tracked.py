@@ -8,6 +8,7 @@ from lwmecps_core.config import dump
 from lwmecps_core.kinds import metric_prefix
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tracking import TrackedRun
+from services.common.run_labels import SWEEP, SWEEP_RUN
 from services.learner_service.jobs import Job
 
 PACKAGES = ("lwmecps", "torch", "numpy", "numba", "gymnasium")
@@ -45,4 +46,6 @@ def tracked_run(job: Job, tasks: Sequence[TaskSpec | TaskDistribution]) -> Track
         group=spec.label or prefix,
         job_type=spec.kind,
         tags=tuple(dict.fromkeys((prefix, *by, *environments, *families))),
+        sweep=job.labels.get(SWEEP, ""),
+        sweep_run=job.labels.get(SWEEP_RUN, ""),
     )

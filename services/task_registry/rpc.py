@@ -15,7 +15,7 @@ from lwmecps_core.errors import NotFound
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, recording_pb2, registry_pb2_grpc, run_pb2, snapshot_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
-from services.common import convert, tracing
+from services.common import convert, run_kinds, tracing
 from services.common.snapshots import files_of, parts_of
 from services.task_registry import lifecycle
 from services.task_registry import messages as m
@@ -84,7 +84,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return pb.GetRunResponse(run=self._message(self._store.runs.get(request.run_id)))
 
     def ListRuns(self, request: pb.ListRunsRequest, context: grpc.ServicerContext) -> pb.ListRunsResponse:
-        state, kind = m.state_from_message(request.state), convert.kind_from_message(request.kind)
+        state, kind = m.state_from_message(request.state), run_kinds.kind_from_message(request.kind)
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),

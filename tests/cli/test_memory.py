@@ -12,7 +12,8 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import Conflict, InvalidInput, ServiceUnavailable
 from services.cli import memory as module
 from services.cli.clients import Addresses, Clients
-from services.cli.memory import InFile, InRegistry, Keeper, place
+from services.cli.memory import Keeper
+from services.cli.places import InFile, InRegistry, place
 from tests.sim.random_tasks import random_task
 
 TASK = random_task(2, nodes=3, deployments=2)

@@ -23,7 +23,7 @@ from lwmecps_core.run_config import TransferConfig as Transfer
 from lwmecps_core.specs import ALL_ENV_IDS, FAMILY_PARAMETERS, EnvSpec, TaskDistribution
 from protos.lwmecps.common.v1 import settings_pb2, tensor_pb2
 from protos.lwmecps.registry.v1 import run_pb2
-from services.common import convert
+from services.common import convert, run_kinds
 
 positive = st.floats(1e-6, 1e9)
 share = st.floats(0, 1)
@@ -71,7 +71,7 @@ def test_settings_of_a_run_survive_the_journey_and_decide_its_kind(settings) -> 
     kind, again = convert.run_settings(arrived)
     assert again == settings
     assert KINDS[kind].settings is type(settings)
-    assert arrived.kind == convert.kind_to_message(kind)
+    assert arrived.kind == run_kinds.kind_to_message(kind)
 
 
 @given(ALGORITHMS)

@@ -26,6 +26,8 @@ def test_generating_again_leaves_the_tree_as_it_is(tmp_path: Path) -> None:
     assert set(fresh) == set(committed)
     stale = [name for name in fresh if fresh[name] != committed[name]]
     assert not stale, f"run `make protos`: {stale}"
+    rules = "validate.binpb"
+    assert (tmp_path / rules).read_bytes() == (PROTOS / rules).read_bytes(), "run `make protos`"
 
 
 @pytest.fixture(scope="module")

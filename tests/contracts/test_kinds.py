@@ -15,7 +15,7 @@ from lwmecps_core.run_config import FOMAMLConfig, MetaConfig, TransferConfig
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli.main import app
-from services.common import convert
+from services.common import convert, run_kinds
 from services.learner_service.loops import LOOPS
 from services.learner_service.rpc import LearnerRpc, run_spec
 
@@ -37,8 +37,8 @@ def test_the_contract_of_runs_has_the_kinds_of_the_table() -> None:
     settings = run_pb2.RunSpec.DESCRIPTOR.oneofs_by_name["settings"].fields
     assert {f.name: f.message_type.name for f in settings} == {n: k.settings.__name__ for n, k in KINDS.items()}
     numbers = [number for number in run_pb2.RunKind.values() if number]
-    assert {convert.kind_from_message(number) for number in numbers} == set(KINDS)
-    assert {convert.kind_to_message(kind) for kind in KINDS} == set(numbers)
+    assert {run_kinds.kind_from_message(number) for number in numbers} == set(KINDS)
+    assert {run_kinds.kind_to_message(kind) for kind in KINDS} == set(numbers)
     assert {name for name in run_pb2.RunSpec.DESCRIPTOR.fields_by_name if name.endswith("_task_ids")} == set(BESIDE)
 
 

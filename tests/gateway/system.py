@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from lwmecps_core.run_config import SIMULATED
 from lwmecps_core.tracking import Trackers
 from protos.lwmecps.env.v1 import env_pb2
@@ -23,6 +25,7 @@ from services.learner_service.acting import LoadedPolicies
 from services.learner_service.loops import LOOPS
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.rpc import LearnerRpc
+from services.learner_service.run_logs import RunLogs
 from services.learner_service.run_pool import RunPool
 from services.learner_service.runs import Pace, Workshop
 from services.task_registry.__main__ import registry_service
@@ -71,7 +74,11 @@ def running(
         pace = Pace(report_every_s=0.0, heartbeat_every_s=0.2, checkpoint_every_s=1e9, checkpoint_every_steps=10**9)
         workshop = Workshop(client, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]), pace)
         pool = RunPool(workshop, count=slots, poll_every_s=0.1)
-        rpc = LearnerRpc(client, LoadedPolicies(client.get_weights), pool.nudge)
+        logs = RunLogs()
+        before = structlog.get_config()
+        logs.attach()
+        stack.callback(structlog.configure, **before)
+        rpc = LearnerRpc(client, LoadedPolicies(client.get_weights), pool.nudge, logs=logs)
         descriptor = learner_pb2.DESCRIPTOR.services_by_name["LearnerService"]
         learner = serve(Service(descriptor, rpc, add_LearnerServiceServicer_to_server))
         pool.start()

@@ -3,15 +3,23 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import EvaluateConfig, TrainConfig
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from services.cli.main import app
+from services.common import convert
+from services.env_service import backends
+from services.gateway import json_forms
 from services.task_registry.domain import MetricPoint, Report, RunState
 from services.task_registry.store import utc_now
 from tests.gateway.system import InProcess, running
@@ -21,6 +29,8 @@ from tests.task_registry.making import make_run_spec
 selenium = pytest.importorskip("selenium", reason="pip install selenium brings the browser's remote control")
 from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+from selenium.webdriver.support.ui import Select  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -28,6 +38,8 @@ pytestmark = [
     pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Debian's chromium and chromium-driver are not installed"),
 ]
 PATIENCE_S = 60.0
+CITY = TaskDistribution(nodes=3, deployments=2, horizon=6)
+BYTES = {"Accept": "application/octet-stream"}
 SHOTS = os.environ.get("SCREENSHOTS", "")
 """Folder that screenshots are kept in; empty: nowhere."""
 
@@ -54,7 +66,19 @@ class Page:
 
     def click(self, words: str) -> None:
         found = f"//*[self::a or self::button][normalize-space()='{words}']"
+        wait_until(lambda: bool(self.driver.find_elements(By.XPATH, found)), PATIENCE_S)
         self.driver.find_element(By.XPATH, found).click()
+
+    def button(self, words: str) -> Any:
+        return self.driver.find_element(By.XPATH, f"//button[normalize-space()='{words}']")
+
+    def choose(self, label: str, words: str) -> None:
+        """Choose in the list that has this label, once it has such an entry."""
+        found = f"//label[starts-with(normalize-space(), '{label}')]/select | //select[@aria-label='{label}']"
+        chooser = self.driver.find_element(By.XPATH, found)
+        chooser.click()  # some fill themselves when they are gone to
+        wait_until(lambda: words in chooser.text, PATIENCE_S)
+        Select(chooser).select_by_visible_text(words)
 
     def shot(self, name: str) -> None:
         if SHOTS:
@@ -88,6 +112,34 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
             runs.report(run.id, held.token, Report(RunState.COMPLETED, 8, 8, metrics=points, rows=rows))
         runs.create(make_run_spec(task, settings=TrainConfig(total_episodes=3), label="waits"), paused=True)
         yield made
+
+
+@dataclass
+class Learnt:
+    """A system with a learner, a task of one cluster, the run that trained a policy on it, and the policy."""
+
+    system: InProcess
+    task: str
+    run: str
+    policy: str
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learnt]:
+    """A policy that remembers, and what it remembers of a task, kept in the registry as `known`."""
+    with running(tmp_path_factory.mktemp("learnt")) as made, httpx.Client(base_url=made.url, timeout=120) as http:
+        spec = json_forms.show(convert.task_to_message(replace(draw(CITY, 0), interval_s=1.0)), lists=True)
+        task = http.post("/v1/tasks", json={"spec": spec}).json()["task"]["id"]
+        ppo = {"ppo": {"context": "CONTEXT_STATISTICS"}}
+        asked = {"taskIds": [task], "settings": {"totalEpisodes": 4}, "algorithm": ppo}
+        run = http.post("/v1/train", json=asked).json()["run"]["id"]
+        wait_until(lambda: made.store.runs.get(run).state is RunState.COMPLETED, PATIENCE_S)
+        policy = made.store.runs.get(run).result_policy_id
+        where = [x for name in ("registry", "env", "learner") for x in (f"--{name}", made.addresses[name])]
+        acting = ["act", policy, "--task", task, "--steps", "3", "--memory", "registry:known"]
+        acted = CliRunner().invoke(app, [*where, *acting])
+        assert acted.exit_code == 0, acted.output
+        yield Learnt(made, task, run, policy)
 
 
 @pytest.fixture
@@ -159,6 +211,79 @@ def test_a_run_that_waits_is_resumed_and_cancelled_by_click(filled: InProcess, w
     assert not page.errors()
 
 
+def test_a_policy_is_found_from_its_run_downloaded_and_acts_for_a_day(
+    learnt: Learnt, window: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = window(learnt.system.url)
+    page.driver.execute_cdp_cmd("Page.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.open(f"/#/runs/{learnt.run}")
+    page.shows("completed", "info run started kind=train", "info run let go")
+    page.shot("run-with-log")
+    page.click(learnt.policy)
+    page.shows("it decides", "Settings of its algorithm")
+    page.click("Download weights")
+    file = tmp_path / f"{learnt.policy}.safetensors"
+    wait_until(file.exists, PATIENCE_S)
+    assert (
+        file.read_bytes()
+        == httpx.get(f"{learnt.system.url}/v1/policies/{learnt.policy}/weights", headers=BYTES).content
+    )
+    page.click("Act on a task for a day")
+    page.click("Act")
+    wait_until(lambda: page.button("Act").is_enabled(), PATIENCE_S)
+    page.shows("interval 6 of 6", "of the day", "failed share")
+    assert [x.text for x in page.driver.find_elements(By.CSS_SELECTOR, "section h3")] == [learnt.policy, "as deployed"]
+    page.shot("replay")
+    slider = page.driver.find_element(By.CSS_SELECTOR, "input[type=range]")
+    slider.send_keys(Keys.HOME)
+    page.shows("interval 1 of 6")
+    assert not page.errors()
+
+
+def test_a_live_cluster_is_followed_until_it_is_stopped(
+    learnt: Learnt, window: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[TaskSpec] = []
+    monkeypatch.setitem(backends.CLUSTERS, "kubernetes", lambda task: (opened.append(task), SimulatedCluster(task))[1])
+    page = window(learnt.system.url)
+    page.open(f"/#/replay?task={learnt.task}")
+    page.shows("the real cluster, live")
+    page.choose("on", "the real cluster, live")
+    page.choose("Policy", "nobody: as deployed")
+    page.click("Act")
+    page.shows("interval 12 of")  # the task's own day has 6: the episode of a real cluster has no end
+    page.click("Stop")
+    wait_until(lambda: not page.button("Stop").is_enabled(), PATIENCE_S)
+    assert opened[0].kubernetes is not None and not opened[0].kubernetes.manage, "who only watches sets nothing"
+    assert not page.errors()
+
+
+def test_what_a_policy_believes_stands_beside_what_is_written(learnt: Learnt, window: Callable[..., Page]) -> None:
+    page = window(learnt.system.url)
+    page.open(f"/#/tasks/{learnt.task}")
+    page.shows("What a policy believes about it: known")
+    page.driver.find_element(By.TAG_NAME, "summary").click()
+    page.shows("statistics of policy-", "a replica costs", "reward per interval", "in the task", "service time")
+    page.shot("task-beliefs")
+    assert not page.errors()
+
+
+def test_adaptation_is_drawn_of_a_single_task_and_a_run_to_compare_with_is_chosen(
+    filled: InProcess, window: Callable[..., Page]
+) -> None:
+    page = window(filled.url)
+    runs = {run.spec.label: run.id for run in filled.store.runs.list().items}
+    page.open(f"/#/runs/{runs['first']}")
+    page.shows("reward by inner steps")
+    page.choose("Task", "t3")
+    assert page.driver.find_element(
+        By.CSS_SELECTOR, 'svg[aria-label^="reward by inner steps: mean"][aria-label*="t3 "]'
+    )
+    page.choose("a run to compare with", f"second · completed · {runs['second']}")
+    page.shows("this run minus it, paired", "+1.")
+    assert not page.errors()
+
+
 def test_a_task_is_checked_and_created(filled: InProcess, window: Callable[..., Page]) -> None:
     page = window(filled.url, 1200)
     page.open("/#/tasks")
@@ -170,14 +295,18 @@ def test_a_task_is_checked_and_created(filled: InProcess, window: Callable[..., 
     page.driver.execute_script("arguments[0].value = 'family: mec_city\\nnodes: 5\\n'", area)
     page.click("Create")
     page.shows("created task-", "5 nodes, 4 deployments")
+    nodes = page.driver.find_element(By.XPATH, "//label[starts-with(., 'nodes')]/input")
+    nodes.clear()
+    nodes.send_keys("7")
+    page.choose("family", "load_balancing")
+    page.click("Create")
+    page.shows("distribution load_balancing: 7 nodes, 4 deployments")
     page.shot("tasks")
     # The refused check is a 400, which Chromium logs as such.
     assert not [error for error in page.errors() if "400 (Bad Request)" not in error]
 
 
 def test_the_list_and_its_links_are_used_by_keyboard(filled: InProcess, window: Callable[..., Page]) -> None:
-    from selenium.webdriver.common.keys import Keys
-
     page = window(filled.url)
     page.open("/")
     page.shows("first")

@@ -8,6 +8,7 @@ import pytest
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
+from services.common.run_labels import of_sweep
 from services.common.run_spec import RunSpec
 from services.learner_service.jobs import Job
 from services.learner_service.tracked import tracked_run
@@ -39,6 +40,13 @@ def test_a_run_is_told_with_all_that_decides_its_result() -> None:
 def test_runs_without_a_label_are_grouped_by_kind_and_name_their_policy() -> None:
     run = tracked_run(Job("run-2", 1, RunSpec(settings=AdaptConfig(), policy_id="policy-1")), CITIES[:1])
     assert (run.group, run.name, run.settings["policy"]) == ("adapt", "run-2", "policy-1")
+
+
+def test_a_run_that_a_sweep_asked_for_is_told_with_what_the_agent_said_of_it() -> None:
+    labels = of_sweep({"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "abc", "HOME": "/"})
+    run = tracked_run(Job("run-3", 1, RunSpec(settings=TrainConfig()), labels=labels), [])
+    assert (run.id, run.sweep, run.sweep_run) == ("run-3", "s1", "abc")
+    assert of_sweep({"WANDB_RUN_ID": "abc"}) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def claim(folder: Path, steps: Iterable[int], outcome: str) -> Path:
+def claim(folder: Path, steps: Iterable[int], outcome: str, run: TrackedRun = RUN) -> Path:
     """What one claim of the run writes: a folder of its own."""
     before = set(folder.glob("wandb/offline-run-*"))
     tracker = WandbTracker(folder, patience_s=60)
-    tracker.start(RUN)
+    tracker.start(run)
     for step in steps:
         tracker.log({"meta_loss": 1 / step}, step=step)
     tracker.finish(outcome)
@@ -86,3 +87,11 @@ def test_steps_that_were_made_again_after_a_crash_arrive_twice_and_lose_nothing(
     of_wandb = [line["_step"] for line in run.history]
     assert of_wandb == sorted(set(of_wandb)), "its own steps only grow, so they are not the axis"
     assert run.config["_wandb"]["value"]["m"], "the axis is told"
+
+
+def test_a_run_of_a_sweep_arrives_in_it_under_the_id_that_the_agent_gave(tmp_path: Path) -> None:
+    folder = claim(tmp_path, (1, 2), "COMPLETED", replace(RUN, sweep="s1", sweep_run="abc"))
+    with serving() as (address, runs):
+        sync(address, folder)
+    assert list(runs) == ["abc"] and runs["abc"].about["sweep"] == "s1"
+    assert steps_of(runs["abc"]) == [1, 2]

@@ -28,6 +28,16 @@ export async function get(path, parameters = {}) {
   return (await checked(answer)).json();
 }
 
+// All entries of a paged list.
+export async function all(path, field, parameters = {}) {
+  const found = [];
+  for (let token = ""; ;) {
+    const page = await get(path, { page_size: 1000, ...parameters, page_token: token });
+    found.push(...page[field]);
+    if (!(token = page.nextPageToken)) return found;
+  }
+}
+
 export async function send(verb, path, body) {
   const text = typeof body === "string" ? body : JSON.stringify(body ?? {});
   const answer = await fetch(path, { method: verb, headers: headers({ "Content-Type": "application/json" }), body: text });

@@ -12,7 +12,7 @@ export function svg(name, attributes = {}, ...children) {
 }
 
 export function lines(series, label, options = {}) {
-  const W = 340, H = 130, left = 46, bottom = 18;
+  const W = 340, H = 130, left = 54, bottom = 18;
   const known = series.map((s) => s.points.filter(([, y]) => Number.isFinite(y)));
   const all = known.flat();
   if (!all.length) return svg("svg", { viewBox: `0 0 ${W} 30`, role: "img", "aria-label": `${label}: no values` }, svg("text", { x: 4, y: 18 }, "no values"));

@@ -5,43 +5,67 @@ import { failure, h, number } from "./dom.js";
 
 const LISTS = "?tensors=lists";
 
+const LIVE = "BACKEND_KUBERNETES";
+const LONGEST = 100000; // another episode would bring the initial replicas back
+const DRAW_EVERY_MS = 100;
+
 export async function showReplay(place, signal, _, query) {
   const [{ policies }, { tasks }] = await Promise.all([get("/v1/policies", { page_size: 200 }), get("/v1/tasks", { page_size: 200 })]);
   if (signal.aborted) return;
   const option = (one, chosen) => h("option", { value: one.id, selected: one.id === chosen }, `${one.name} · ${one.id}`);
-  const first = h("select", {}, policies.map((p) => option(p, query.get("policy"))));
-  const second = h("select", {}, h("option", { value: "" }, "nobody: as deployed"), policies.map((p) => option(p, "")));
+  const nobody = (text) => h("option", { value: "" }, text);
+  const asked = query.get("policy") || policies[0]?.id;
+  const first = h("select", {}, nobody("nobody: as deployed"), policies.map((p) => option(p, asked)));
+  const second = h("select", {}, nobody("nobody: as deployed"), policies.map((p) => option(p, "")));
   const task = h("select", {}, tasks.map((t) => option(t, query.get("task"))));
   const seed = h("input", { type: "number", min: 0, value: 0, size: 6 });
-  const go = h("button", {}, "Act"), shown = h("div"), said = h("p", { class: "dim", role: "status" });
+  const where = h("select", {}, h("option", { value: "BACKEND_SIMULATED" }, "the simulator"), h("option", { value: LIVE }, "the real cluster, live"));
+  const go = h("button", {}, "Act"), stop = h("button", { type: "button", disabled: true }, "Stop");
+  const shown = h("div"), said = h("p", { class: "dim", role: "status" });
+  where.addEventListener("change", () => { second.disabled = seed.disabled = where.value === LIVE; });
   place.append(h("h1", {}, "Replay"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); play(); } },
-    h("label", {}, "Task ", task), h("label", {}, "Seed ", seed), h("label", {}, "Policy ", first), h("label", {}, "beside ", second), go), said, shown);
-  if (!policies.length || !tasks.length) {
-    said.textContent = "A policy and a task are needed.";
+    h("label", {}, "Task ", task), h("label", {}, "Seed ", seed), h("label", {}, "on ", where), h("label", {}, "Policy ", first), h("label", {}, "beside ", second), go, stop), said, shown);
+  if (!tasks.length) {
+    said.textContent = "A task is needed.";
     go.disabled = true;
   }
 
   async function play() {
+    const ended = new AbortController(), over = AbortSignal.any([signal, ended.signal]), live = where.value === LIVE;
+    stop.onclick = () => ended.abort();
     go.disabled = true;
+    stop.disabled = false;
     shown.replaceChildren();
     try {
       const spec = await get(`/page/tasks/${task.value}/draw`, { seed: seed.value });
-      const told = (name) => (at, all) => { said.textContent = `${name}: interval ${at} of ${all}`; };
-      const days = [];
-      for (const id of [first.value, second.value]) days.push(await day(spec, id, Number(seed.value), signal, told(id || "as deployed")));
+      const chosen = live ? [first.value] : [first.value, second.value];
+      const days = chosen.map((id) => ({ name: id || (live ? "as it is" : "as deployed"), frames: [] }));
+      const screen = view(spec, days);
+      shown.append(screen.element);
+      for (const [i, policy] of chosen.entries()) {
+        const add = (frame) => {
+          days[i].frames.push(frame);
+          said.textContent = `${days[i].name}: interval ${days[i].frames.length}${live ? "" : ` of ${spec.horizon}`}`;
+          screen.more();
+        };
+        await day(spec, policy, live, Number(seed.value), over, add);
+      }
       said.textContent = "";
-      shown.append(view(spec, days));
     } catch (error) {
-      if (!signal.aborted) shown.replaceChildren(failure(error));
+      if (!signal.aborted) shown.append(failure(error));
     }
     go.disabled = false;
+    stop.disabled = true;
   }
 }
 
-// One episode: what the cluster showed in every interval. Without a policy the placement stays as it was deployed.
-async function day(spec, policy, seed, signal, told) {
-  const session = await send("POST", "/v1/sessions", { task: spec, seed });
-  const where = `/v1/sessions/${session.sessionId}`, frames = [];
+// One episode: what the cluster showed in every interval. Without a policy the placement stays as it was deployed, and a
+// real cluster is only watched, whoever controls it.
+async function day(spec, policy, live, seed, signal, add) {
+  const kubernetes = policy ? spec.kubernetes : { ...spec.kubernetes, manage: false };
+  const task = live ? { ...spec, horizon: LONGEST, kubernetes } : spec;
+  const session = await send("POST", "/v1/sessions", { task, seed, backend: live ? LIVE : "BACKEND_SIMULATED" });
+  const where = `/v1/sessions/${session.sessionId}`;
   try {
     let seen = (await send("POST", `${where}/reset${LISTS}`, { seed })).transition, asked = {};
     for (let at = 1; at <= session.envSpec.horizon && !signal.aborted; at++) {
@@ -56,18 +80,15 @@ async function day(spec, policy, seed, signal, told) {
         action = await staying(where, session.envSpec);
       }
       seen = (await send("POST", `${where}/step${LISTS}`, { action, withInfo: true })).transition;
-      const info = Object.fromEntries(session.infoKeys.map((key, i) => [key, seen.info.values[i][0]]));
-      const terms = session.infoKeys.map((key, i) => [key, seen.info.values[i][0]]).filter(([key]) => key.startsWith("reward_"));
-      if (asked.memory) asked.rewardTerms = [terms.map(([, value]) => value)];
+      const told = session.infoKeys.map((key, i) => [key, seen.info.values[i][0]]);
+      if (asked.memory) asked.rewardTerms = [told.filter(([key]) => key.startsWith("reward_")).map(([, value]) => value)];
       const { state } = await get(`${where}/cluster`, { tensors: "lists" });
-      frames.push({ info, state, reward: seen.reward.values[0] });
-      told(at, session.envSpec.horizon);
+      add({ info: Object.fromEntries(told), state, reward: seen.reward.values[0] });
       if (seen.terminated.values[0] || seen.truncated.values[0]) break;
     }
   } finally {
     await send("DELETE", where).catch(() => null);
   }
-  return { name: policy || "as deployed", frames };
 }
 
 // The action that keeps what is desired: replicas by deployment (v3) or by deployment and node (v4), else none.
@@ -80,34 +101,43 @@ async function staying(where, envSpec) {
   return { dtype: "DTYPE_INT32", values: [flat.map((x, i) => Math.min(x, envSpec.nvec[i] - 1))] };
 }
 
+// Days side by side: `element`, and `more()` to be called after a frame was added; the newest is followed until the slider is moved.
 function view(spec, days) {
-  const last = Math.max(...days.map((d) => d.frames.length));
-  const slider = h("input", { type: "range", min: 1, max: last, value: 1, "aria-label": "interval" });
+  const slider = h("input", { type: "range", min: 1, max: 1, value: 1, "aria-label": "interval" });
   const at = h("output", {}), sides = h("div", { class: "cards" }), curves = h("div", { class: "cards" });
   const target = spec.objective?.targetLatencyMs ?? 100;
+  let follows = true, due = null;
   const chart = (title, key, now, options = {}) => h("div", { class: "card" }, h("h3", {}, title),
     lines(days.map((d) => ({ name: d.name, points: d.frames.map((f, i) => [i + 1, key(f)]) })), title, { now, ...options }));
   const show = () => {
     const now = Number(slider.value);
-    at.textContent = `interval ${now} of ${last}`;
-    sides.replaceChildren(...days.map((d, i) => side(spec, d, d.frames[Math.min(now, d.frames.length) - 1], i)));
+    at.textContent = `interval ${now} of ${slider.max}`;
+    sides.replaceChildren(...days.map((d, i) => d.frames.length ? side(spec, d, d.frames[Math.min(now, d.frames.length) - 1], i) : null).filter(Boolean));
     curves.replaceChildren(chart(`latency in ms (target ${number(target)})`, (f) => f.info.latency_ms, now, { line: target }), chart("failed share", (f) => f.info.failed_share, now),
       chart("replicas", (f) => f.info.replicas, now), chart("users", (f) => f.info.users, now), chart("reward", (f) => f.reward, now));
   };
-  slider.addEventListener("input", show);
-  show();
-  return h("div", {}, h("div", { class: "row" }, slider, at), sides, curves);
+  const more = () => {
+    due ??= setTimeout(() => {
+      due = null;
+      slider.max = Math.max(...days.map((d) => d.frames.length));
+      if (follows) slider.value = slider.max;
+      show();
+    }, DRAW_EVERY_MS);
+  };
+  slider.addEventListener("input", () => { follows = slider.value === slider.max; show(); });
+  return { element: h("div", {}, h("div", { class: "row" }, slider, at), sides, curves), more };
 }
 
 function side(spec, day, frame, i) {
-  const earned = day.frames.reduce((sum, f) => sum + f.reward, 0), { state } = frame;
+  const earned = day.frames.reduce((sum, f) => sum + f.reward, 0), { state, info } = frame;
+  const said = [["reward", frame.reward, 3], ["of the day", earned], ["latency ms", info.latency_ms, 3], ["failed %", 100 * info.failed_share, 2], ["users", info.users, 3]];
   const ready = state.readyReplicas.values, cpu = state.cpuUtilisation.values;
   const cells = state.deployments.map((name, d) => h("tr", {}, h("th", { scope: "row" }, name), ready[d].map((n, k) => {
     const wanted = state.desired.replicas.values[d][k];
     return h("td", {}, wanted === n ? String(n) : `${n} → ${wanted}`);
   }), h("td", { class: "number" }, number(state.latencyMs.values[d], 3))));
   return h("section", { class: "card" }, h("h3", {}, svg("svg", { viewBox: "0 0 24 8", width: 24, style: "display:inline;width:24px" }, svg("path", { class: `s${i + 1}`, d: "M0 4H24" })), ` ${day.name}`),
-    h("p", {}, `reward ${number(frame.reward, 3)}, of the day ${number(earned)}; latency ${number(frame.info.latency_ms, 3)} ms, failed ${number(100 * frame.info.failed_share, 2)} %, users ${number(frame.info.users, 3)}`),
+    h("p", {}, said.filter(([, value]) => Number.isFinite(value)).map(([name, value, digits]) => `${name} ${number(value, digits)}`).join(", ")),
     graph(spec, state, ready, cpu),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "replicas" }, h("table", { class: "heat" }, h("thead", {}, h("tr", {}, h("th", {}, "ready replicas"), state.nodes.map((n) => h("th", { scope: "col" }, n)), h("th", {}, "ms"))), h("tbody", {}, cells))));
 }

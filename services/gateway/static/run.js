@@ -1,26 +1,50 @@
 // One run: where it is, its curves, its result rows, and what it is compared with.
-import { follow, get, send } from "./api.js";
+import { all, follow, get, send } from "./api.js";
 import { lines } from "./charts.js";
 import { facts, failure, h, number, table, time } from "./dom.js";
 import { kind, progress, state } from "./runs.js";
 
+const LOG_EVERY_MS = 2000;
+
 export async function showRun(place, signal, id, query) {
   const head = h("div"), buttons = h("div", { class: "row" }), curves = h("div", { class: "cards" });
   const results = h("div"), settings = h("pre", { tabindex: "0" }), said = h("div");
+  const log = h("pre", { tabindex: "0", "aria-label": "log" }), recent = h("select", { "aria-label": "a run to compare with" }, h("option", { value: "" }, "choose one …"));
   const others = h("input", { size: 26, placeholder: "run-…", "aria-label": "runs to compare with", value: query.get("with") || "" });
   place.append(h("h1", {}, id), head, buttons, said, h("h2", {}, "Curves"), curves, h("h2", {}, "Results"),
-    h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); showResults(); } }, h("label", {}, "Compare with ", others), h("button", {}, "Compare")),
-    results, h("h2", {}, "Settings"), settings);
+    h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); showResults(); } }, h("label", {}, "Compare with ", others), recent, h("button", {}, "Compare")),
+    results, h("h2", {}, "Log"), log, h("h2", {}, "Settings"), settings);
+  recent.addEventListener("focus", async () => {
+    if (recent.length > 1) return;
+    const { runs } = await get("/v1/runs", { page_size: 50 });
+    recent.append(...runs.filter((r) => r.id !== id).map((r) => h("option", { value: r.id }, `${r.spec.label || kind(r)} · ${state(r).toLowerCase()} · ${r.id}`)));
+  });
+  recent.addEventListener("change", () => {
+    others.value = `${others.value} ${recent.value}`.trim();
+    recent.value = "";
+    showResults();
+  });
   const series = new Map();
-  let run = null, drawn = false, seen = false;
+  let run = null, drawn = false, seen = false, logged = 0;
 
   async function showResults() {
     try {
       const wanted = [id, ...others.value.split(/[\s,]+/).filter(Boolean)];
       const { rows } = await get("/page/summary", wanted.map((one) => ["run", one]));
-      results.replaceChildren(...(rows.length ? [summary(rows, wanted.length > 1), adaptation(rows)] : [h("p", { class: "dim" }, "No result rows yet.")]).filter(Boolean));
+      results.replaceChildren(...(rows.length ? [summary(rows, wanted.length > 1), adaptation(id, rows)] : [h("p", { class: "dim" }, "No result rows yet.")]).filter(Boolean));
     } catch (error) {
       results.replaceChildren(failure(error));
+    }
+  }
+
+  async function showLog() {
+    logged = Date.now();
+    try {
+      const { lines: said } = await get(`/v1/runs/${encodeURIComponent(id)}/log`);
+      log.textContent = said.join("\n") || "This learner has logged nothing about it.";
+      log.scrollTop = log.scrollHeight;
+    } catch (error) {
+      log.textContent = error.message;
     }
   }
 
@@ -75,10 +99,11 @@ export async function showRun(place, signal, id, query) {
       setTimeout(draw, 250);
     }
     if (news.rows.length && seen) showResults();
+    if (Date.now() - logged > LOG_EVERY_MS) showLog();
     seen = true;
   }, signal);
   await shown;
-  showResults();
+  await Promise.all([showResults(), showLog()]);
 }
 
 function summary(rows, compared) {
@@ -99,9 +124,24 @@ function summary(rows, compared) {
   return table(columns, rows, "results");
 }
 
-function adaptation(rows) {
-  const steps = rows.filter((r) => r.method === rows[0].method);
+// What adaptation earns by inner steps: the mean, and beside it a task that is chosen.
+function adaptation(id, rows) {
+  const steps = rows.filter((r) => r.method === rows[0].method), title = "reward by inner steps";
   if (new Set(steps.map((r) => r.inner_steps)).size < 2) return null;
-  const curve = lines([{ points: steps.map((r) => [r.inner_steps, r.reward_mean]) }], "reward by inner steps");
-  return h("div", { class: "cards" }, h("div", { class: "card" }, h("h3", {}, "reward by inner steps"), curve));
+  const mean = { name: "mean", points: steps.map((r) => [r.inner_steps, r.reward_mean]) };
+  const chart = h("div", {}, lines([mean], title)), tasks = new Map();
+  const chosen = h("select", { "aria-label": "task" }, h("option", { value: "" }, "mean of all tasks"));
+  chosen.addEventListener("focus", async () => {
+    if (tasks.size) return;
+    for (const row of await all(`/v1/runs/${encodeURIComponent(id)}/rows`, "rows")) {
+      if (!tasks.has(row.task)) tasks.set(row.task, []);
+      tasks.get(row.task).push([row.innerSteps, row.reward]);
+    }
+    chosen.append(...[...tasks.keys()].map((name) => h("option", {}, name)));
+  });
+  chosen.addEventListener("change", () => {
+    const points = tasks.get(chosen.value);
+    chart.replaceChildren(lines(points ? [mean, { name: chosen.value, points }] : [mean], title));
+  });
+  return h("div", { class: "cards" }, h("div", { class: "card" }, h("h3", {}, title), h("label", { class: "row" }, "Task ", chosen), chart));
 }

@@ -271,6 +271,18 @@ class GetProfileResponse(_message.Message):
     lines: _containers.RepeatedCompositeFieldContainer[ProfileLine]
     def __init__(self, file: _Optional[str] = ..., content: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[ProfileLine, _Mapping]]] = ...) -> None: ...
 
+class GetRunLogRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetRunLogResponse(_message.Message):
+    __slots__ = ("lines",)
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class ActRequest(_message.Message):
     __slots__ = ("policy_id", "observation", "mask", "sample", "seed", "env_spec", "memory", "reward_terms", "previous_action", "first")
     class MemoryEntry(_message.Message):

@@ -75,6 +75,11 @@ class LearnerServiceStub:
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.FromString,
                 _registered_method=True)
+        self.GetRunLog = channel.unary_unary(
+                '/lwmecps.learner.v1.LearnerService/GetRunLog',
+                request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogResponse.FromString,
+                _registered_method=True)
         self.Act = channel.unary_unary(
                 '/lwmecps.learner.v1.LearnerService/Act',
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActRequest.SerializeToString,
@@ -142,6 +147,13 @@ class LearnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRunLog(self, request, context):
+        """Returns the last lines that this learner has logged about a run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Act(self, request, context):
         """Chooses actions with a stored policy.
         """
@@ -191,6 +203,11 @@ def add_LearnerServiceServicer_to_server(servicer, server):
                     servicer.GetProfile,
                     request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.FromString,
                     response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.SerializeToString,
+            ),
+            'GetRunLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRunLog,
+                    request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogRequest.FromString,
+                    response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogResponse.SerializeToString,
             ),
             'Act': grpc.unary_unary_rpc_method_handler(
                     servicer.Act,
@@ -415,6 +432,33 @@ class LearnerService:
             '/lwmecps.learner.v1.LearnerService/GetProfile',
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileRequest.SerializeToString,
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRunLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.learner.v1.LearnerService/GetRunLog',
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogRequest.SerializeToString,
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetRunLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

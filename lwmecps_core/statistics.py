@@ -56,6 +56,8 @@ class Summary:
     moves_per_hour_steady: float | None = None
     decision_us: float | None = None
     decision_us_steady: float | None = None
+    power_w: float | None = None
+    power_w_steady: float | None = None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class NodeSpec:
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.idle_watts > self.busy_watts:
-            raise ValueError(f"idle_watts {self.idle_watts:g} must not exceed busy_watts {self.busy_watts:g}")
+            watts = f"idle_watts {self.idle_watts:g} must not exceed busy_watts {self.busy_watts:g}"
+            raise ValueError(f"node {self.name!r}: {watts}")
         return self
 
 

@@ -284,6 +284,8 @@ class TaskDistribution:
         for name in ("recorded_failover", "recorded_request_interval_s"):
             if getattr(self, name) and not self.recorded_users:
                 raise ValueError(f"{name} says how recorded users send requests, but there are no recorded_users")
+        if self.prices and self.prices.kwh > 0.0:
+            raise ValueError("prices.kwh is for nodes with busy_watts, which families don't draw")
         if (numbers := self.nodes * self.deployments * (self.max_replicas + 1)) > MAX_NUMBERS:
             raise ValueError(f"nodes x deployments x (max_replicas + 1) is {numbers}, at most {MAX_NUMBERS}")
         for family, names in FAMILY_PARAMETERS.items():

@@ -231,7 +231,8 @@ def spend(p: Params, s: State, k: int, b: int) -> float:
         if pods > 0:
             watts += node.idle_watts + (node.busy_watts - node.idle_watts) * s.nodes[b, n].cpu_used
     env.priced, env.watts = priced / task.most_priced, watts / task.most_watts
-    return -task.w_replicas * priced / task.max_replicas - task.w_energy * env.watts
+    term: float = -task.w_replicas * priced / task.max_replicas - task.w_energy * env.watts
+    return term
 
 
 @compiled

@@ -194,7 +194,7 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
     problems = _problems(user, deployments)
     if problems:
         raise InvalidInput(source, problems)
-    nodes = tuple(_node(name, user) for name in user.node_name)
+    nodes = tuple(_node(name, user, source) for name in user.node_name)
     access_ms = [node.access_latency_ms for node in nodes]
     rtt_ms, assumed = round_trips(user.node_name, access_ms, user.links, user.symmetrise, source)
     anywhere = user.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
@@ -277,20 +277,22 @@ def _names_that_stand_twice(names: Sequence[str], field: str) -> list[Violation]
     return [Violation(field, f"{name!r} stands {count} times") for name, count in Counter(names).items() if count > 1]
 
 
-def _node(name: str, user: UserTask) -> NodeSpec:
+def _node(name: str, user: UserTask, source: str) -> NodeSpec:
     has = {key: getattr(user.max_hardware, key) for key in user.max_hardware.__dataclass_fields__}
     for _, info, names in _infos(user):
         if name in names:
             has |= {key: v for key in NODE_KEYS if (v := getattr(info, key)) is not None}
-    return NodeSpec(
-        name=name,
-        cpu_millicores=1e3 * has["cpu"],
-        ram_mib=has["ram"],
-        tx_mbps=has["tx_bandwidth"],
-        rx_mbps=has["rx_bandwidth"],
-        access_latency_ms=has["avg_latency"],
-        **{key: has[key] for key in ("replica_hour", "idle_watts", "busy_watts") if key in has},
-    )
+    fields = {
+        "name": name,
+        "cpu_millicores": 1e3 * has["cpu"],
+        "ram_mib": has["ram"],
+        "tx_mbps": has["tx_bandwidth"],
+        "rx_mbps": has["rx_bandwidth"],
+        "access_latency_ms": has["avg_latency"],
+    }
+    same = {key: has[key] for key in ("replica_hour", "idle_watts", "busy_watts") if key in has}
+    node: NodeSpec = parse(NodeSpec, fields | same, source)
+    return node
 
 
 def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms: float) -> DeploymentSpec:

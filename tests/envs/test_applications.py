@@ -104,7 +104,7 @@ def test_the_weight_of_energy_is_refused_where_no_node_has_power():
     for change in ({"objective": ObjectiveSpec(energy=1.0)}, {"prices": PricesSpec(kwh=0.1)}):
         with pytest.raises(ValueError, match="nodes with busy_watts, and there are none"):
             replace(task, **change)
-    with pytest.raises(ValueError, match="idle_watts 5 must not exceed busy_watts 2"):
+    with pytest.raises(ValueError, match=r"node 'node-0': idle_watts 5 must not exceed busy_watts 2"):
         replace(task.cluster.nodes[0], idle_watts=5.0, busy_watts=2.0)
 
 

@@ -125,7 +125,7 @@ def test_a_link_that_is_listed_has_its_own_round_trip(tmp_path):
         ("pod_usage.cpu", 6, "deployments[1]", "fits no node"),
         ("node_info.node3", {"cpu": 1}, "node_info.node3", "not in node_name"),
         ("node_info.node2.cpu", 16, "node_info.node2.cpu", "more than max_hardware"),
-        ("node_info.node2.idle_watts", 5, "cluster.nodes[1]", "idle_watts 5 must not exceed busy_watts 0"),
+        ("node_info.node2.idle_watts", 5, ".", "node 'node2': idle_watts 5 must not exceed busy_watts 0"),
         ("tiers.cloud", {"nodes": ["node3"]}, "tiers.cloud", "'node3' is not in node_name"),
         ("tiers.cloud", {"nodes": ["node1"], "cpu": 16}, "tiers.cloud.cpu", "more than max_hardware"),
         ("tiers", {"a": {"nodes": ["node1"]}, "b": {"nodes": ["node1"]}}, "tiers", "'node1' stands 2 times"),

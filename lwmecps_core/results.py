@@ -53,7 +53,7 @@ SIGNED = (
     "moves_per_hour_steady",
     "decision_us",
     "decision_us_steady",
-    "power_w",
-    "power_w_steady",
 )
 """The fields of a row that an operator who signs bounds asks for."""
+POWER = ("power_w", "power_w_steady")
+"""Those of tasks whose nodes have power."""

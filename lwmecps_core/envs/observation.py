@@ -168,12 +168,7 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
     if task.expense > 0:
         at = observe_expense(version, p, s, k, b, out, at)
     if task.calls > 0:
-        for d in range(n_deps):
-            made, got = 0.0, 0.0
-            for other in range(n_deps):
-                made, got = made + p.calls[k, d, other], got + p.calls[k, other, d]
-            out[at], out[at + 1] = clip(log(1.0 + made)), clip(log(1.0 + got))
-            at += CALL_FEATURES
+        observe_calls(p, k, out, at)
 
 
 @compiled
@@ -191,6 +186,18 @@ def observe_expense(version: int, p: Params, s: State, k: int, b: int, out: Any,
         out[at + 2] = node.busy_watts / most if most > 0.0 else 0.0
         at += TARIFF_FEATURES
     return at
+
+
+@compiled
+def observe_calls(p: Params, k: int, out: Any, at: int) -> None:
+    """Write the block `calls` at `out[at:]`."""
+    count = p.calls.shape[1]
+    for d in range(count):
+        made, got = 0.0, 0.0
+        for other in range(count):
+            made, got = made + p.calls[k, d, other], got + p.calls[k, other, d]
+        out[at], out[at + 1] = clip(log(1.0 + made)), clip(log(1.0 + got))
+        at += CALL_FEATURES
 
 
 @compiled

@@ -15,6 +15,8 @@ class PricesSpec:
     """Of a replica for an hour, from when it is scheduled on."""
     move: NonNegative = 0.0
     """Of every replica that is created or removed."""
+    kwh: NonNegative = 0.0
+    """Of a kilowatt-hour that the nodes draw."""
 
 
 @config
@@ -60,6 +62,8 @@ class ObjectiveSpec:
     imbalance: NonNegative = 0.1
     sla: NonNegative = 1.0
     moves: NonNegative = 0.01
+    energy: NonNegative = 0.0
+    """Of the power that the nodes draw, as a share of the most that they can draw (`NodeSpec.busy_watts`)."""
     target_latency_ms: Positive = 100.0
     slo: SloSpec | None = None
 

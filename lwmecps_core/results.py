@@ -12,10 +12,10 @@ class Row:
     `episode` is which one on the cluster, from 1; `support_reward_mean` what those before it earned on average (None:
     there were none, or nobody noted it).
 
-    `cost_per_hour` is money for replicas and moves, `violation_share` that of the windows which missed a bound,
-    `decision_us` the time of a decision for one cluster in µs, its first ones included. `…_steady` are the same without
-    the first sixth of each episode, and of decisions the median. None: the task has no prices, no bounds, or nobody
-    measured it.
+    `cost_per_hour` is money for replicas, moves and energy, `violation_share` that of the windows which missed a bound,
+    `decision_us` the time of a decision for one cluster in µs, its first ones included, `power_w` what nodes drew in
+    watts. `…_steady` are the same without the first sixth of each episode, and of decisions the median. None: the task
+    has no prices, no bounds, no power, or nobody measured it.
     """
 
     task: str
@@ -40,6 +40,8 @@ class Row:
     moves_per_hour_steady: float | None = None
     decision_us: float | None = None
     decision_us_steady: float | None = None
+    power_w: float | None = None
+    power_w_steady: float | None = None
 
 
 SIGNED = (
@@ -53,3 +55,5 @@ SIGNED = (
     "decision_us_steady",
 )
 """The fields of a row that an operator who signs bounds asks for."""
+POWER = ("power_w", "power_w_steady")
+"""Those of tasks whose nodes have power."""

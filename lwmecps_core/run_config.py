@@ -23,8 +23,8 @@ LearntContextName = Literal[ContextName, "recurrent"]
 HeadName = Literal["ordered", "categorical"]
 CellName = Literal["gru", "lstm"]
 Count = Annotated[int, Field(ge=1)]
-BlockName = Literal["deployment", "node", "pair", "objective", "limits"]
-"""Blocks that a policy can do without; the time is in `global`."""
+BlockName = Literal["deployment", "node", "pair", "objective", "limits", "expense", "tariff", "home_tariff", "calls"]
+"""Blocks that a policy can do without; the time is in `global`, and the last four are of tasks that use them."""
 Backend = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
 """Where clusters are; the contract's enum of that name says which there are."""
 SIMULATED, RECORDED = "simulated", "load_profile"

@@ -23,9 +23,13 @@ from lwmecps_core.env_ids import EnvId as EnvId
 from lwmecps_core.objective import ObjectiveSpec as ObjectiveSpec
 from lwmecps_core.objective import PricesSpec as PricesSpec
 from lwmecps_core.objective import SloSpec as SloSpec
+from lwmecps_core.parts import CallSpec as CallSpec
+from lwmecps_core.parts import ClusterSpec as ClusterSpec
+from lwmecps_core.parts import DeploymentSpec as DeploymentSpec
+from lwmecps_core.parts import Name as Name
+from lwmecps_core.parts import NodeSpec as NodeSpec
+from lwmecps_core.parts import in_calling_order
 from lwmecps_core.sizes import MAX_NUMBERS, refuse_too_large
-
-Name = Annotated[str, Field(min_length=1, max_length=253)]
 
 FAMILIES = ("kubernetes_scaling", "load_balancing", "resource_optimization", "mec_city", "load_profile")
 FAMILY_PARAMETERS = {
@@ -39,70 +43,22 @@ Resample = Literal["mean", "max", "sample"]
 
 
 @config
-class NodeSpec:
-    """A worker node next to a base station."""
+class MobilitySpec:
+    """How users move between stations: they leave the one where the workload has them for near ones, and come back.
 
-    name: Name
-    cpu_millicores: Positive
-    ram_mib: Positive
-    tx_mbps: Positive = 1000.0
-    rx_mbps: Positive = 1000.0
-    access_latency_ms: NonNegative = 2.0
+    In every control interval a part of those at their own station leaves for one of the nearest by round trip, those
+    away move on as often, and a part of those away comes home. Whereto, and how many, is drawn for every interval and
+    station from `seed`, so that crowds move together.
+    """
 
-
-@config
-class ClusterSpec:
-    """Nodes and the round-trip latency between them: `rtt_ms[n][m]`, symmetric, zero diagonal."""
-
-    nodes: Annotated[tuple[NodeSpec, ...], Field(min_length=1)]
-    rtt_ms: tuple[tuple[NonNegative, ...], ...]
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        n = len(self.nodes)
-        if len({node.name for node in self.nodes}) != n:
-            raise ValueError("node names must be unique")
-        if len(self.rtt_ms) != n or any(len(row) != n for row in self.rtt_ms):
-            raise ValueError(f"rtt_ms must be {n} x {n}, one row and column per node")
-        for i in range(n):
-            if self.rtt_ms[i][i] != 0:
-                raise ValueError(f"rtt_ms[{i}][{i}] must be 0")
-            for j in range(i):
-                if abs(self.rtt_ms[i][j] - self.rtt_ms[j][i]) > 1e-6:
-                    pair = f"[{i}][{j}] is {self.rtt_ms[i][j]:g}, [{j}][{i}] is {self.rtt_ms[j][i]:g}"
-                    raise ValueError(f"rtt_ms must be symmetric: {pair} (files: symmetrise: mean or max, beside it)")
-        return self
-
-
-@config
-class DeploymentSpec:
-    """A Kubernetes Deployment: what one pod uses, what one request costs, and where pods may run."""
-
-    name: Name
-    cpu_millicores: Positive = 500.0
-    ram_mib: Positive = 256.0
-    tx_mbps: NonNegative = 0.0
-    rx_mbps: NonNegative = 0.0
-    cpu_time_ms: Positive = 50.0
-    cpu_time_cv: NonNegative = 1.0
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    """Requests that a pod serves at once; they share its CPU, and the others wait in order."""
-    usable_cores: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    """CPUs that a pod's process can keep busy (1: an interpreter with a global lock); 0: one for every request."""
-    startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
-    timeout_ms: Positive = 1000.0
-    abandon: bool = False
-    """Whether requests whose clients have stopped waiting leave the queue; else they are served for nobody."""
-    max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
-    initial_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    allowed_nodes: tuple[Name, ...] = ()
-    """Names of the nodes where pods may run, the first being home (v1, v3); empty: everywhere."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.initial_replicas > self.max_replicas:
-            raise ValueError("initial_replicas must not exceed max_replicas")
-        return self
+    leave: Share = 0.05
+    """Part of the users at a station that leaves it in a control interval, on average."""
+    come_back: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Part of those away that is back home after a control interval."""
+    neighbours: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Stations that users go on to from one: the nearest by round trip, nearer ones more often."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """What the moves are drawn from: the same in every episode."""
 
 
 @config
@@ -135,6 +91,8 @@ class WorkloadSpec:
     """How many seconds of the pattern pass in one second of the environment."""
     random_start: bool = True
     """Whether an episode starts at a random moment of the pattern (drawn from its seed) or at its beginning."""
+    mobility: MobilitySpec | None = None
+    """How users move between stations; none: they stay where the pattern has them."""
 
 
 DnsLabel = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
@@ -249,6 +207,10 @@ class TaskSpec:
             for name in d.allowed_nodes:
                 if name not in nodes:
                     raise ValueError(f"deployment {d.name!r}: allowed_nodes names an unknown node {name!r}")
+        in_calling_order(self.deployments)
+        powered = any(node.busy_watts > 0.0 for node in self.cluster.nodes)
+        if not powered and (self.objective.energy > 0.0 or (self.prices and self.prices.kwh > 0.0)):
+            raise ValueError("objective.energy and prices.kwh are for nodes with busy_watts, and there are none")
         w, n = self.workload, len(nodes)
         if w.pattern == "recorded":
             if not w.recorded_users:
@@ -322,6 +284,8 @@ class TaskDistribution:
         for name in ("recorded_failover", "recorded_request_interval_s"):
             if getattr(self, name) and not self.recorded_users:
                 raise ValueError(f"{name} says how recorded users send requests, but there are no recorded_users")
+        if self.prices and self.prices.kwh > 0.0:
+            raise ValueError("prices.kwh is for nodes with busy_watts, which families don't draw")
         if (numbers := self.nodes * self.deployments * (self.max_replicas + 1)) > MAX_NUMBERS:
             raise ValueError(f"nodes x deployments x (max_replicas + 1) is {numbers}, at most {MAX_NUMBERS}")
         for family, names in FAMILY_PARAMETERS.items():
@@ -370,7 +334,14 @@ class EnvSpec:
 
 
 Entity = Literal["global", "deployment", "node", "pair"]
-_ENTITIES: dict[str, Entity] = {"objective": "global", "limits": "deployment"}
+_ENTITIES: dict[str, Entity] = {
+    "objective": "global",
+    "limits": "deployment",
+    "expense": "global",
+    "tariff": "node",
+    "home_tariff": "deployment",
+    "calls": "deployment",
+}
 
 
 CONTEXT = "_context"

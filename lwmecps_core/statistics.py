@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lwmecps_core.results import SIGNED, Row
+from lwmecps_core.results import POWER, SIGNED, Row
 
 Key = tuple[str, int] | tuple[str, int, int]
 """Method, inner steps, and perhaps the episode on the cluster."""
@@ -31,7 +31,7 @@ class Summary:
 
     `reward_*` is per episode; `env_steps` is the data that the method used per task; `wall_s` its time per task;
     `support_reward_mean` what the episodes before earned (None where there were none, or a task doesn't say). The last
-    fields are means of the rows' (`results.SIGNED`), None where a task doesn't have them.
+    fields are means of the rows' (`results.SIGNED`, `POWER`), None where a task doesn't have them.
     """
 
     method: str
@@ -56,6 +56,8 @@ class Summary:
     moves_per_hour_steady: float | None = None
     decision_us: float | None = None
     decision_us_steady: float | None = None
+    power_w: float | None = None
+    power_w_steady: float | None = None
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def _summary(group: Sequence[Row]) -> Summary:
         wall_s=mean("wall_s"),
         episode=group[0].episode,
         support_reward_mean=mean_of_all("support_reward_mean"),
-        **{name: mean_of_all(name) for name in SIGNED},
+        **{name: mean_of_all(name) for name in (*SIGNED, *POWER)},
     )
 
 

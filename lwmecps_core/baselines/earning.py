@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lwmecps_core.baselines.rule import Rule
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.envs.observation import OBJECTIVE_FEATURES, split
+from lwmecps_core.envs.observation import OBJECTIVE_FEATURES, expense, split
 from lwmecps_core.envs.scene import Ints, Scene, scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.play import Interval, Seeds, play
@@ -50,12 +50,17 @@ class Signed:
         self._whole = np.array(whole)[task_of]
         self._allowed = np.array([slo.allowed if slo else 1.0 for slo in slos])[task_of]
         self._seen, self._windows = 0, np.zeros(len(task_of))
-        self._missed, self._replicas, self._moves = (np.zeros(len(task_of)) for _ in range(3))
+        self._missed, self._replicas, self._moves, self._watts = (np.zeros(len(task_of)) for _ in range(4))
 
     def see(self, interval: Interval) -> None:
         """Take in the next interval of every episode."""
         self._seen += 1
-        self._replicas += interval.info["replicas"]
+        replicas = interval.info["replicas"].astype(np.float64)
+        for k, task in enumerate(self._tasks):
+            where = self._task_of == k
+            priced, watts = expense(task, interval.obs[where], replicas[where])
+            self._replicas[where] += priced
+            self._watts[where] += watts
         self._moves += interval.info["moves"]
         whole = self._seen >= self._whole
         missed = (split(interval.obs, self._spec)["objective"][..., OBJECTIVE_FEATURES + 2 :] > 0).any(-1)
@@ -71,8 +76,8 @@ class Signed:
     @property
     def cost(self) -> NDArray[np.float64]:
         """Money per hour `[B]`."""
-        means = zip(self._task_of, self._replicas / self._seen, self._moves / self._seen, strict=True)
-        return np.array([cost_per_hour(self._tasks[k], replicas, moves) for k, replicas, moves in means])
+        sums = zip(self._task_of, self._replicas, self._moves, self._watts, strict=True)
+        return np.array([cost_per_hour(self._tasks[k], *(np.array(each) / self._seen)) for k, *each in sums])
 
     @property
     def worth(self) -> NDArray[np.float64]:

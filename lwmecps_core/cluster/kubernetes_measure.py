@@ -13,6 +13,7 @@ from lwmecps_core.cluster.kubernetes_objects import Node, Place, Pod, Whereabout
 from lwmecps_core.cluster.kubernetes_sources import Requests, Twin, Usage, read_usage, request_source
 from lwmecps_core.errors import SourceUnavailable
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
+from lwmecps_core.tasks.calls import of_users
 from lwmecps_core.tasks.workload import DAY_S
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Measurement:
             simulated.add("latency_ms_p95")
         else:
             state = replace(state, latency_ms_p95=measured.latency_p95_ms)
-        return _totals(replace(state, simulated=tuple(sorted(simulated))))
+        return _totals(self._task, replace(state, simulated=tuple(sorted(simulated))))
 
     def _simulate(self, ready: Counts) -> ClusterState:
         first, self._first = self._first, None
@@ -104,11 +105,12 @@ class Measurement:
         _log.warning("simulated instead: %s", error)
 
 
-def _totals(state: ClusterState) -> ClusterState:
-    """The state with pending pods counted as failures, and what follows for all requests."""
+def _totals(task: TaskSpec, state: ClusterState) -> ClusterState:
+    """The state with pending pods counted as failures, and what follows for all requests of users."""
     wanted = np.maximum(state.desired.sum(axis=1), 1)
     failed: Floats = np.maximum(state.failed_share, state.pending.sum(axis=1) / wanted)
-    rate = state.request_rate if state.request_rate.any() else np.ones_like(state.request_rate)
+    rate = of_users(task, state.request_rate, state.users_rate)
+    rate = rate if rate.any() else np.ones_like(rate)
     mean_ms = float(np.average(state.latency_ms, weights=rate))
     return replace(
         state,

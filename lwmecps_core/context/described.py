@@ -19,6 +19,7 @@ from lwmecps_core.context.statistics import (
 )
 from lwmecps_core.sim.state import busy_ms
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.calls import with_calls
 from lwmecps_core.tasks.money import weights
 
 REWARD = "reward per interval"
@@ -140,7 +141,7 @@ def written_load(task: TaskSpec, d: int) -> float:
     """Requests per second for a deployment by the pattern's base, or the mean of what was recorded."""
     w = task.workload
     users = np.mean(w.recorded_users, axis=0) if w.pattern == "recorded" else np.array(w.base_users)
-    return float(users @ np.array(w.share)[:, d] / w.request_interval_s)
+    return float(with_calls(task, users @ np.array(w.share))[d] / w.request_interval_s)
 
 
 def _finite(value: float | None) -> float | None:

@@ -16,6 +16,7 @@ from lwmecps_core.context.statistics import AHEAD, COSINE, SCALE_SERVICE_MS, SIN
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.state import busy_ms, home_node
 from lwmecps_core.specs import EnvSpec, TaskSpec
+from lwmecps_core.tasks.calls import with_calls
 from lwmecps_core.tasks.workload import turn_per_interval, users_in_a_turn
 
 Floats = NDArray[np.float64]
@@ -90,7 +91,7 @@ def _facts(task: TaskSpec) -> dict[str, Floats]:
     service = np.array([busy_ms(d) for d in pods])
     maximum = np.array([d.max_replicas for d in pods])
     users = users_in_a_turn(task, POINTS)
-    rates = users @ share / w.request_interval_s
+    rates = with_calls(task, users @ share) / w.request_interval_s
     load = rates * service / 1000.0 / maximum
     links = np.array([n.access_latency_ms for n in task.cluster.nodes])[:, None] + np.array(task.cluster.rtt_ms)
     homes = [home_node(task, d) for d in range(len(pods))]

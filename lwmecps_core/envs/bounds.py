@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from lwmecps_core.cluster.base import ClusterState
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.calls import of_users
 
 Floats = NDArray[np.float64]
 MET = (0.0, 0.0)
@@ -38,7 +39,11 @@ class Windows:
         if slo is None:
             return MET
         each = slo.scope == "each"
-        requests = state.request_rate if each else state.request_rate.sum(keepdims=True)
+        requests = (
+            state.request_rate
+            if each
+            else of_users(self._task, state.request_rate, state.users_rate).sum(keepdims=True)
+        )
         failed = state.failed_share if each else np.array([state.failed_share_total])
         p95: Floats | None = state.p95_ms if each else np.array([state.latency_ms_p95])
         if p95 is None:

@@ -18,9 +18,10 @@ from lwmecps_core.envs.observation import (
     version_of,
 )
 from lwmecps_core.sim.formulas import BOUND
-from lwmecps_core.sim.state import timeout_ms
+from lwmecps_core.sim.state import home_node, timeout_ms
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tasks.money import weights
+from lwmecps_core.tasks.calls import times_called
+from lwmecps_core.tasks.money import has_expense, most_priced, most_watts, price_shares, weights
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,10 @@ def measured_info(task: TaskSpec, state: ClusterState, excess: tuple[float, floa
     failed, latency = state.failed_share_total, state.latency_ms_mean / task.objective.target_latency_ms
     if task.objective.slo:
         failed, latency = excess
+    replicas, energy = float(state.replicas), 0.0
+    if has_expense(task):
+        replicas, watts = spent(task, state)
+        energy = w.energy * watts / (most_watts(task) or 1.0)
     return {
         "latency_ms": state.latency_ms_mean,
         "latency_p95_ms": state.latency_ms_p95,
@@ -48,11 +53,19 @@ def measured_info(task: TaskSpec, state: ClusterState, excess: tuple[float, floa
         "users": state.users,
         "resource_usage": float(np.mean(state.cpu_used)),
         "reward_latency": -w.latency * latency,
-        "reward_replicas": -w.replicas * state.replicas / capacity,
+        "reward_replicas": -w.replicas * replicas / capacity - energy,
         "reward_imbalance": -w.imbalance * imbalance,
         "reward_sla": -w.sla * failed,
         "reward_moves": -w.moves * state.moves,
     }
+
+
+def spent(task: TaskSpec, state: ClusterState) -> tuple[float, float]:
+    """What the replicas cost, in replicas at the task's price, and the watts that their nodes draw."""
+    pods = (state.ready + state.starting).sum(axis=0)
+    idle, busy = np.array([(node.idle_watts, node.busy_watts) for node in task.cluster.nodes]).T
+    watts = np.where(pods > 0, idle + (busy - idle) * state.cpu_used, 0.0)
+    return float(pods @ np.array(price_shares(task))), float(watts.sum())
 
 
 def observation(
@@ -80,6 +93,12 @@ def observation(
                 mark[pod[axis]] = 1.0
             blocks[name] = np.concatenate([blocks[name], mark], axis=1)
     blocks["objective"], blocks["limits"] = _objective(task, excess), _limits(task)
+    if has_expense(task):
+        blocks["expense"] = _expense(task, state)
+        blocks |= {"tariff": _tariff(task)} if version in (V2, V4) else {"home_tariff": _tariff(task)[_homes(task)]}
+    if any(d.calls for d in task.deployments):
+        times = times_called(task)
+        blocks["calls"] = np.log1p(np.stack([times.sum(axis=1), times.sum(axis=0)], axis=1))
     return {name: np.clip(block, -BOUND, BOUND).astype(np.float32) for name, block in blocks.items()}
 
 
@@ -134,6 +153,21 @@ def _objective(task: TaskSpec, excess: tuple[float, float]) -> Floats:
 def _limits(task: TaskSpec) -> Floats:
     timeouts = np.array([timeout_ms(task, d) for d in task.deployments])
     return np.log(np.stack([timeouts / SCALE_TIMEOUT_MS, _max_replicas(task) / SCALE_REPLICAS], axis=1))
+
+
+def _expense(task: TaskSpec, state: ClusterState) -> Floats:
+    replicas, watts = spent(task, state)
+    weight = 0.5 * log(0.01 + weights(task).energy)
+    return np.array([weight, replicas / most_priced(task), watts / (most_watts(task) or 1.0)])
+
+
+def _tariff(task: TaskSpec) -> Floats:
+    watts = np.array([(node.idle_watts, node.busy_watts) for node in task.cluster.nodes])
+    return np.column_stack([np.log(price_shares(task)), watts / (watts.max() or 1.0)])
+
+
+def _homes(task: TaskSpec) -> list[int]:
+    return [home_node(task, d) for d in range(len(task.deployments))]
 
 
 def _nodes(task: TaskSpec, state: ClusterState) -> Floats:

@@ -20,6 +20,15 @@ An observation is these blocks one after another, each flattened in C order:
   of the bound, 0 where it holds.
 * `limits` `[D, 2]`, as written: log(timeout / 1 s), log(max_replicas / 8).
 
+Three more are there only where the task has what they are about:
+
+* `expense` `[3]` (nodes with prices of their own, or power): the weight of energy as other weights, then what replicas
+  cost at their nodes' prices as a share of the most that they can cost, and the power that nodes draw, of the most.
+* `tariff` `[N, 3]` (the same; v1 and v3 `home_tariff` `[D, 3]`, of the deployments' homes), as written: log(price of a
+  replica / the task's), idle and busy power as shares of the largest that a node has.
+* `calls` `[D, 2]` (deployments that call others), as written: log(1 + calls that a request makes), log(1 + calls that a
+  request to each of the others makes to it, together).
+
 A latency without requests is shown as 0. Everything that is not written is about the interval that just passed.
 """
 
@@ -32,12 +41,16 @@ from numpy.typing import NDArray
 from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
 from lwmecps_core.sim.state import Params, State
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, WRITTEN, EnvSpec, TaskSpec
+from lwmecps_core.tasks.money import has_expense, most_priced, most_watts
+
+Floats = NDArray[np.float64]
 
 SCALE_LATENCY_MS = 100.0
 SCALE_TIMEOUT_MS = 1000.0
 SCALE_REPLICAS = 8.0
 GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 11, 6, 4
 OBJECTIVE_FEATURES, SLO_FEATURES, LIMIT_FEATURES = 6, 4, 2
+EXPENSE_FEATURES, TARIFF_FEATURES, CALL_FEATURES = 3, 3, 2
 SCALE_FAILED = 0.01
 V1, V2, V3, V4 = 1, 2, 3, 4
 
@@ -60,7 +73,13 @@ def observation_blocks(task: TaskSpec) -> tuple[tuple[str, tuple[int, ...]], ...
     if version == V4:
         blocks.append(("pair", (d, n, PAIR_FEATURES)))
     objective = OBJECTIVE_FEATURES + (SLO_FEATURES if task.objective.slo else 0)
-    return (*blocks, *zip(WRITTEN, ((objective,), (d, LIMIT_FEATURES)), strict=True))
+    blocks += zip(WRITTEN, ((objective,), (d, LIMIT_FEATURES)), strict=True)
+    if has_expense(task):
+        tariff = ("tariff", (n, TARIFF_FEATURES)) if version in (V2, V4) else ("home_tariff", (d, TARIFF_FEATURES))
+        blocks += [("expense", (EXPENSE_FEATURES,)), tariff]
+    if any(deployment.calls for deployment in task.deployments):
+        blocks.append(("calls", (d, CALL_FEATURES)))
+    return tuple(blocks)
 
 
 def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float32]]:
@@ -71,6 +90,19 @@ def split(obs: NDArray[np.float32], spec: EnvSpec) -> dict[str, NDArray[np.float
         out[name] = obs[..., at : at + size].reshape(*obs.shape[:-1], *shape)
         at += size
     return out
+
+
+def expense(task: TaskSpec, obs: NDArray[Any], replicas: Floats) -> tuple[Floats, Floats]:
+    """What is shown of costs in observations `[..., O]` of `replicas` `[...]`: these at their nodes' prices, in
+    replicas at the task's price, and the watts that their nodes draw; `[...]` each. An observation may go on with what
+    a context knows.
+    """
+    if not has_expense(task):
+        return replicas, np.zeros_like(replicas)
+    blocks = observation_blocks(task)
+    begin = sum(prod(shape) for _, shape in blocks[: [name for name, _ in blocks].index("expense")])
+    shown = np.asarray(obs[..., begin : begin + EXPENSE_FEATURES], np.float64)
+    return shown[..., 1] * most_priced(task), shown[..., 2] * most_watts(task)
 
 
 @compiled
@@ -133,6 +165,39 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
         out[at] = clip(log(deployment.timeout_ms / SCALE_TIMEOUT_MS))
         out[at + 1] = log(deployment.max_replicas / SCALE_REPLICAS)
         at += LIMIT_FEATURES
+    if task.expense > 0:
+        at = observe_expense(version, p, s, k, b, out, at)
+    if task.calls > 0:
+        observe_calls(p, k, out, at)
+
+
+@compiled
+def observe_expense(version: int, p: Params, s: State, k: int, b: int, out: Any, at: int) -> int:
+    """Write the blocks `expense` and `tariff` at `out[at:]`; returns where the next block begins."""
+    out[at], out[at + 1], out[at + 2] = log_weight(p.tasks[k].w_energy), s.envs[b].priced, s.envs[b].watts
+    at += EXPENSE_FEATURES
+    most, nodes = 0.0, p.nodes[k]
+    for n in range(nodes.shape[0]):
+        most = max(most, nodes[n].busy_watts)
+    for i in range(nodes.shape[0] if version in (V2, V4) else s.pools.shape[1]):
+        node = nodes[i if version in (V2, V4) else p.deployments[k, i].home]
+        out[at] = clip(log(node.price))
+        out[at + 1] = node.idle_watts / most if most > 0.0 else 0.0
+        out[at + 2] = node.busy_watts / most if most > 0.0 else 0.0
+        at += TARIFF_FEATURES
+    return at
+
+
+@compiled
+def observe_calls(p: Params, k: int, out: Any, at: int) -> None:
+    """Write the block `calls` at `out[at:]`."""
+    count = p.calls.shape[1]
+    for d in range(count):
+        made, got = 0.0, 0.0
+        for other in range(count):
+            made, got = made + p.calls[k, d, other], got + p.calls[k, other, d]
+        out[at], out[at + 1] = clip(log(1.0 + made)), clip(log(1.0 + got))
+        at += CALL_FEATURES
 
 
 @compiled

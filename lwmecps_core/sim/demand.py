@@ -13,6 +13,7 @@ from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.sim.state import cores, home_node, initial_replicas, pod_limits, service_ms
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, DeploymentSpec, TaskSpec
+from lwmecps_core.tasks.calls import with_calls
 from lwmecps_core.tasks.workload import users_table
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,7 @@ def demand(task: TaskSpec) -> Demand:
     """What the load of `task` needs."""
     arriving = np.minimum(users_table(task).astype(np.float64) / task.workload.request_interval_s, MOST)
     share = np.array(task.workload.share)
-    rates, names = arriving @ share, [node.name for node in task.cluster.nodes]
+    rates, names = np.minimum(with_calls(task, arriving @ share), MOST), [node.name for node in task.cluster.nodes]
     stations = [
         StationLoad(name, float(column.mean()), float(column.max()))
         for name, column in zip(names, arriving.T, strict=True)
@@ -150,6 +151,7 @@ def _crowded(task: TaskSpec, rates: Floats) -> tuple[float, list[str]]:
 
 def _short(service: ServiceLoad) -> str:
     where = f"at {service.stations[0]}" if len(service.stations) == 1 else f"from {len(service.stations)} nodes"
+    where = where if service.stations else "by calls"
     return (
         f"{service.name}: {number(service.peak)} req/s {where} at the peak against {number(service.capacity)} that "
         f"{service.fit} replicas serve ({service.needed:,} pods needed, {service.fit} fit)"

@@ -22,10 +22,10 @@ from lwmecps_core.sim.formulas import (
     waiting,
 )
 from lwmecps_core.sim.scheduling import schedule
+from lwmecps_core.sim.serving import call, keep_users, serve, serve_callers
 from lwmecps_core.sim.state import EACH, LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
 from lwmecps_core.sim.windows import MISSED, forget, judge, take_in_deployment
 
-MAX_CONGESTION = 0.95
 AT_CAPACITY = 1e-3
 """A utilisation so near to 1 is this far below it, where formulas for queues that people leave divide 0 by 0."""
 SPILL_UTILISATION = 0.8
@@ -220,39 +220,47 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
 
 
 @compiled
-def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, ready: float) -> Any:
-    """Latency and failures of one deployment's requests over stations and pools.
+def spend(p: Params, s: State, k: int, b: int) -> float:
+    """What the replicas cost at their nodes' prices, and the power that these draw: their term of the reward."""
+    task, env, priced, watts = p.tasks[k], s.envs[b], 0.0, 0.0
+    for n in range(s.pools.shape[2]):
+        node, pods = p.nodes[k, n], 0
+        for d in range(s.pools.shape[1]):
+            pods += s.pools[b, d, n].ready + s.pools[b, d, n].starting
+        priced += node.price * pods
+        if pods > 0:
+            watts += node.idle_watts + (node.busy_watts - node.idle_watts) * s.nodes[b, n].cpu_used
+    env.priced, env.watts = priced / task.most_priced, watts / task.most_watts
+    term: float = -task.w_replicas * priced / task.max_replicas - task.w_energy * env.watts
+    return term
 
-    Returns the sums over requests of latency (ms), failures, 95th percentile (ms) and timeout (ms), and the requests.
-    """
-    task, dep, n_nodes = p.tasks[k], p.deployments[k, d], w.arrivals.shape[2]
-    requests, latency, failed, p95 = 0.0, 0.0, 0.0, 0.0
-    for m in range(n_nodes):
-        requests += w.arrivals[worker, d, m]
-    if w.active[worker, d] == 0:
-        latency, failed, p95 = requests * dep.timeout_ms, requests, requests * dep.timeout_ms
-    for i in range(w.active[worker, d]):
-        flow = w.flows[worker, d, i]
-        n, part = flow.node, flow.ready / ready
-        load = min(max(s.nodes[b, n].tx_used, s.nodes[b, n].rx_used), MAX_CONGESTION)
-        here_ms = flow.base_ms + p.nodes[k, n].access_ms * load / (1.0 - load)
-        kept = 1.0 - flow.dropped
-        for m in range(n_nodes):
-            amount = w.sent[worker, d, i, m] if task.routing == LOCAL_FIRST else w.arrivals[worker, d, m] * part
-            base_ms = here_ms + p.nodes[k, m].access_ms + p.rtt_ms[k, n, m]
-            mean_ms, fails = outcome(
-                base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst, flow.leaving
-            )
-            latency += amount * (flow.dropped * dep.timeout_ms + kept * mean_ms)
-            failed += amount * (flow.dropped + kept * fails)
-            p95 += amount * min(dep.timeout_ms, base_ms + flow.more_p95_ms)
-    row = s.deployments[b, d]
-    log_rate = log(1.0 + requests / task.interval_s)
-    row.log_rate_change = log_rate - row.log_rate if s.envs[b].t > 0 else 0.0
-    row.rate, row.log_rate = requests / task.interval_s, log_rate
-    row.latency_ms = latency / requests if requests > 0.0 else 0.0
-    row.failed_share = failed / requests if requests > 0.0 else 0.0
-    return latency, failed, p95, requests * dep.timeout_ms, requests
+
+@compiled
+def load_pools(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> None:
+    """Send what has arrived to pools and queue it there, that of callers first; what that uses of every node."""
+    task = p.tasks[k]
+    n_deps, n_nodes = w.arrivals.shape[1:]
+    if task.calls > 0:
+        keep_users(w, worker)
+    for n in range(n_nodes):
+        s.nodes[b, n].cpu_used = 0.0
+        s.nodes[b, n].tx_used = 0.0
+        s.nodes[b, n].rx_used = 0.0
+    for turn in range(n_deps):
+        d, ready = p.order[k, turn], 0.0
+        for i in range(w.active[worker, d]):
+            ready += w.flows[worker, d, i].ready
+        if task.routing == LOCAL_FIRST:
+            send_local_first(p, w, k, worker, d, ready)
+        elif ready > 0.0:
+            spread(w, worker, d, ready)
+        queue(p, s, w, k, b, worker, d, ready)
+        if task.calls > 0:
+            call(p, s, w, k, b, worker, d)
+    for n in range(n_nodes):
+        s.nodes[b, n].cpu_used /= p.nodes[k, n].cpu
+        s.nodes[b, n].tx_used /= p.nodes[k, n].tx
+        s.nodes[b, n].rx_used /= p.nodes[k, n].rx
 
 
 @compiled
@@ -267,32 +275,19 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     moves = schedule(p, s, k, b)
     find_pools(p, s, w, k, b, worker)
     users = arrive(p, s, w, k, b, worker)
-    for n in range(n_nodes):
-        s.nodes[b, n].cpu_used = 0.0
-        s.nodes[b, n].tx_used = 0.0
-        s.nodes[b, n].rx_used = 0.0
-    for d in range(n_deps):
-        ready = 0.0
-        for i in range(w.active[worker, d]):
-            ready += w.flows[worker, d, i].ready
-        if task.routing == LOCAL_FIRST:
-            send_local_first(p, w, k, worker, d, ready)
-        elif ready > 0.0:
-            spread(w, worker, d, ready)
-        queue(p, s, w, k, b, worker, d, ready)
-    for n in range(n_nodes):
-        s.nodes[b, n].cpu_used /= p.nodes[k, n].cpu
-        s.nodes[b, n].tx_used /= p.nodes[k, n].tx
-        s.nodes[b, n].rx_used /= p.nodes[k, n].rx
+    load_pools(p, s, w, k, b, worker)
     requests, latency, failed, p95, timeouts, replicas = 0.0, 0.0, 0.0, 0.0, 0.0, 0
-    for d in range(n_deps):
-        ready = 0.0
+    for turn in range(n_deps):
+        d, ready = p.order[k, n_deps - 1 - turn] if task.calls > 0 else turn, 0.0
         for n in range(n_nodes):
             ready += s.pools[b, d, n].ready
             replicas += s.pools[b, d, n].ready + s.pools[b, d, n].starting
-        sums = serve(p, s, w, k, b, worker, d, ready)
-        if task.slo == EACH:
-            take_in_deployment(p, s, k, b, d, sums)
+        if task.calls > 0:
+            sums = serve_callers(p, s, w, k, b, worker, d, ready)
+        else:
+            sums = serve(p, s, w, k, b, worker, d, ready)
+            if task.slo == EACH:
+                take_in_deployment(p, s, k, b, d, sums)
         latency, failed, p95 = latency + sums[0], failed + sums[1], p95 + sums[2]
         timeouts, requests = timeouts + sums[3], requests + sums[4]
     if requests > 0.0:
@@ -309,6 +304,8 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     info[5, b], info[6, b], info[7, b] = moves, users, used
     r_latency = -task.w_latency * latency / task.target_latency_ms
     r_replicas = -task.w_replicas * replicas / task.max_replicas
+    if task.expense > 0:
+        r_replicas = spend(p, s, k, b)
     r_imbalance, r_sla, r_moves = -task.w_imbalance * imbalance, -task.w_sla * failed, -task.w_moves * moves
     if task.slo > 0:
         judge(p, s, k, b, requests, failed, p95)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.compiling import KeptLoop, kept
-from lwmecps_core.sim import formulas, kernel, scheduling, state, windows
+from lwmecps_core.sim import formulas, kernel, records, scheduling, serving, state, windows
 from lwmecps_core.sim.kernel import begin_episode, run_interval
 from lwmecps_core.sim.state import make_params, make_state, make_work
 from lwmecps_core.specs import TaskSpec
@@ -23,7 +23,9 @@ def sources_digest(*files: str) -> int:
     Numba caches by the file of the outermost function only; the digest, being part of that function's closure, makes
     the cache notice changes in what it calls.
     """
-    sources = [str(module.__file__) for module in (formulas, kernel, scheduling, state, windows)] + list(files)
+    sources = [
+        str(module.__file__) for module in (formulas, kernel, records, scheduling, serving, state, windows)
+    ] + list(files)
     return crc32(b"".join(Path(source).read_bytes() for source in sources))
 
 

@@ -10,9 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.parts import in_calling_order
+from lwmecps_core.sim.records import DEPLOYMENT, DEPLOYMENT_STATE, ENV, FLOW, NODE, NODE_STATE, POOL, TASK, WINDOW
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
+from lwmecps_core.tasks.calls import times_called
 from lwmecps_core.tasks.homes import home_node as home_node
-from lwmecps_core.tasks.money import weights
+from lwmecps_core.tasks.money import has_expense, most_priced, most_watts, price_shares, weights
 from lwmecps_core.tasks.workload import clock_table, users_table
 
 Records = NDArray[Any]
@@ -24,125 +27,6 @@ SCOPES = ("", "overall", "each")
 OVERALL, EACH = 1, 2
 NO_BOUND = inf
 
-TASK = np.dtype(
-    [
-        ("table_start", "i8"),
-        ("table_length", "i8"),
-        ("horizon", "i8"),
-        ("pods", "i8"),
-        ("random_start", "i8"),
-        ("burst", "i8"),
-        ("routing", "i8"),
-        ("testapp", "i8"),
-        ("slo", "i8"),
-        ("window", "i8"),
-        ("interval_s", "f8"),
-        ("request_interval_s", "f8"),
-        ("noise", "f8"),
-        ("max_replicas", "f8"),
-        ("mean_pod_cpu", "f8"),
-        ("target_latency_ms", "f8"),
-        ("w_latency", "f8"),
-        ("w_replicas", "f8"),
-        ("w_imbalance", "f8"),
-        ("w_sla", "f8"),
-        ("w_moves", "f8"),
-        ("bound_failed", "f8"),
-        ("bound_p95_ms", "f8"),
-    ],
-    align=True,
-)
-NODE = np.dtype([("cpu", "f8"), ("ram", "f8"), ("tx", "f8"), ("rx", "f8"), ("access_ms", "f8")], align=True)
-DEPLOYMENT = np.dtype(
-    [
-        ("home", "i8"),
-        ("max_replicas", "i8"),
-        ("startup", "i8"),
-        ("cores", "f8"),
-        ("slots", "f8"),
-        ("cpu", "f8"),
-        ("ram", "f8"),
-        ("tx", "f8"),
-        ("rx", "f8"),
-        ("busy_cpu", "f8"),
-        ("service_ms", "f8"),
-        ("pod_rate", "f8"),
-        ("variability", "f8"),
-        ("cv2", "f8"),
-        ("abandon", "i8"),
-        ("timeout_ms", "f8"),
-    ],
-    align=True,
-)
-
-ENV = np.dtype(
-    [
-        ("seed", "u8"),
-        ("t", "i8"),
-        ("start", "i8"),
-        ("pod", "i8"),
-        ("pod_node", "i8"),
-        ("replicas", "f8"),
-        ("latency_ms", "f8"),
-        ("failed_share", "f8"),
-        ("excess_failed", "f8"),
-        ("excess_p95", "f8"),
-    ],
-    align=True,
-)
-POOL = np.dtype(
-    [
-        ("desired", "i4"),
-        ("ready", "i4"),
-        ("starting", "i4"),
-        ("pending", "i4"),
-        ("backlog", "f8"),
-        ("backlog_ram", "f8"),
-        ("utilisation", "f8"),
-    ],
-    align=True,
-)
-DEPLOYMENT_STATE = np.dtype(
-    [
-        ("rate", "f8"),
-        ("log_rate", "f8"),
-        ("log_rate_change", "f8"),
-        ("latency_ms", "f8"),
-        ("failed_share", "f8"),
-        ("p95_ms", "f8"),
-    ],
-    align=True,
-)
-NODE_STATE = np.dtype(
-    [
-        ("rate", "f8"),
-        ("cpu_used", "f8"),
-        ("cpu_requested", "f8"),
-        ("ram_requested", "f8"),
-        ("tx_used", "f8"),
-        ("rx_used", "f8"),
-    ],
-    align=True,
-)
-FLOW = np.dtype(
-    [
-        ("ready", "f8"),
-        ("requests", "f8"),
-        ("base_ms", "f8"),
-        ("wait_ms", "f8"),
-        ("p_wait", "f8"),
-        ("decay", "f8"),
-        ("more_p95_ms", "f8"),
-        ("leaving", "f8"),
-        ("dropped", "f8"),
-        ("spare", "f8"),
-        ("node", "i8"),
-    ],
-    align=True,
-)
-WINDOW = np.dtype([("requests", "f8"), ("failed", "f8"), ("p95", "f8")], align=True)
-"""Of the requests of a window, or of an interval of one: how many, how many failed, the sum of 95th percentiles."""
-
 
 class Params(NamedTuple):
     """What the tasks fix.
@@ -150,7 +34,9 @@ class Params(NamedTuple):
     tasks `[K]`; nodes `[K, N]`; deployments `[K, D]`; limit `[K, D, N]` i32 (pods that fit an empty node, at most
     max_replicas, 0 where not allowed); rtt_ms `[K, N, N]` f64; nearest `[K, N, N]` i32 (nodes by round trip);
     share `[K, N, D]` f64; failover `[K, N, D]` i32 (-1: end); users `[sum L, N]` f32; clock `[sum L, 2]` f32;
-    initial `[K, D]` i32 (replicas at home when an episode starts); pods `[K, P]` i32 (deployment of each initial pod).
+    initial `[K, D]` i32 (replicas at home when an episode starts); pods `[K, P]` i32 (deployment of each initial pod);
+    order `[K, D]` i32 (callers before whom they call); calls `[K, D, D]` f64 (how often a request to the one calls the
+    other; `[K, 0, 0]` where no task has calls).
     """
 
     tasks: Records
@@ -165,6 +51,8 @@ class Params(NamedTuple):
     clock: NDArray[np.float32]
     initial: NDArray[np.int32]
     pods: NDArray[np.int32]
+    order: NDArray[np.int32]
+    calls: NDArray[np.float64]
 
 
 class State(NamedTuple):
@@ -194,16 +82,20 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch memory per worker: arrivals `[W, D, N]`, flows `[W, D, N]`, active `[W, D]`, sent `[W, D, N, N]`.
+    """Scratch memory per worker: arrivals `[W, D, N]`, flows `[W, D, N]`, active `[W, D]`, sent `[W, D, N, N]`, users
+    `[W, D, N]`, answers `[W, 3, D, N]`.
 
     `flows[w, d, :active[w, d]]` are the deployment's pools with ready replicas; `sent[w, d, i, m]` (local_first only)
-    are the requests of station m to pool i.
+    are the requests of station m to pool i. With calls only: `users` are those of the arrivals that are users', and
+    `answers` how node m's calls of deployment d fare: mean latency (ms), failed share, 95th percentile (ms).
     """
 
     arrivals: NDArray[np.float64]
     flows: Records
     active: NDArray[np.int64]
     sent: NDArray[np.float64]
+    users: NDArray[np.float64]
+    answers: NDArray[np.float64]
 
 
 def pod_limits(task: TaskSpec) -> NDArray[np.int32]:
@@ -250,6 +142,8 @@ def make_params(tasks: Sequence[TaskSpec]) -> Params:
         clock=np.concatenate([clock_table(t) for t in tasks]),
         initial=initial,
         pods=pods,
+        order=np.array([in_calling_order(t.deployments) for t in tasks], np.int32),
+        calls=_calls(tasks),
     )
 
 
@@ -273,11 +167,14 @@ def make_work(params: Params, workers: int) -> Work:
     """Scratch memory for `workers` workers."""
     d, n = params.limit.shape[1:]
     stations = n if (params.tasks["routing"] == LOCAL_FIRST).any() else 0
+    called = len(params.calls[0])
     return Work(
         np.zeros((workers, d, n)),
         np.zeros((workers, d, n), FLOW),
         np.zeros((workers, d), np.int64),
         np.zeros((workers, d, n if stations else 0, stations)),
+        np.zeros((workers, called, n)),
+        np.zeros((workers, 3, called, n)),
     )
 
 
@@ -294,6 +191,8 @@ def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
         int(t.latency_model == "testapp"),
         SCOPES.index(slo.scope if slo else ""),
         slo.window if slo and slo.window < t.horizon else 0,
+        int(has_expense(t)),
+        int(any(d.calls for d in t.deployments)),
         t.interval_s,
         w.request_interval_s,
         w.noise,
@@ -307,11 +206,17 @@ def _task(t: TaskSpec, end: int, length: int, pods: int) -> tuple[Any, ...]:
         o.moves,
         slo.failed_share or NO_BOUND if slo else NO_BOUND,
         slo.latency_p95_ms or NO_BOUND if slo else NO_BOUND,
+        o.energy,
+        most_priced(t),
+        most_watts(t) or 1.0,
     )
 
 
 def _nodes(t: TaskSpec) -> list[tuple[float, ...]]:
-    return [(n.cpu_millicores, n.ram_mib, n.tx_mbps, n.rx_mbps, n.access_latency_ms) for n in t.cluster.nodes]
+    return [
+        (n.cpu_millicores, n.ram_mib, n.tx_mbps, n.rx_mbps, n.access_latency_ms, price, n.idle_watts, n.busy_watts)
+        for n, price in zip(t.cluster.nodes, price_shares(t), strict=True)
+    ]
 
 
 def busy_millicores(d: DeploymentSpec) -> float:
@@ -363,6 +268,12 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
         )
         for i, d in enumerate(t.deployments)
     ]
+
+
+def _calls(tasks: Sequence[TaskSpec]) -> NDArray[np.float64]:
+    if not any(d.calls for t in tasks for d in t.deployments):
+        return np.zeros((len(tasks), 0, 0))
+    return np.stack([times_called(t) for t in tasks])
 
 
 def _failover(t: TaskSpec) -> NDArray[np.int32]:

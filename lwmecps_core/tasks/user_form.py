@@ -15,12 +15,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.parts import Calls
 from lwmecps_core.specs import (
     CONTINUOUS_SUFFIX,
     ClusterSpec,
     DeploymentSpec,
     EnvId,
     KubernetesSpec,
+    MobilitySpec,
     Name,
     NodeSpec,
     NonNegative,
@@ -64,6 +66,19 @@ class NodeInfo:
     read_disks_bandwidth: Positive | None = None
     write_disks_bandwidth: Positive | None = None
     avg_latency: NonNegative | None = None
+    replica_hour: Positive | None = None
+    idle_watts: NonNegative | None = None
+    busy_watts: NonNegative | None = None
+
+
+@config
+class Tier(NodeInfo):
+    """What nodes of one kind have, such as those of the cloud, where `node_info` says nothing else; `users` at each of
+    them where no workload says how many.
+    """
+
+    nodes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    users: NonNegative | None = None
 
 
 @config
@@ -94,12 +109,14 @@ class UserDeployment:
     startup_s: Annotated[float, Field(ge=0, le=80)] = 5.0
     timeout_ms: Positive | None = None
     abandon: bool = False
+    calls: Calls = ()
 
 
 def _named(deployment: Any) -> Any:
     return {"name": deployment} if not isinstance(deployment, dict | UserDeployment) else deployment
 
 
+NODE_KEYS = tuple(NodeInfo.__dataclass_fields__)
 Deployment = Annotated[UserDeployment, BeforeValidator(_named)]
 """A deployment, or no more than its name."""
 
@@ -123,6 +140,7 @@ class UserWorkload:
     failover: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] | None = None
     speedup: Positive = 1.0
     random_start: bool = True
+    mobility: MobilitySpec | None = None
 
 
 @config
@@ -135,6 +153,7 @@ class UserTask:
     max_hardware: Hardware
     pod_usage: PodUsage = PodUsage()
     node_info: dict[Name, NodeInfo] = field(default_factory=dict)
+    tiers: dict[Name, Tier] = field(default_factory=dict)
     num_nodes: int | None = None
     deployments: Annotated[tuple[Deployment, ...], Field(min_length=1)] | None = None
     max_pods: Annotated[int, Field(ge=1, le=1000)] = 10
@@ -175,7 +194,7 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
     problems = _problems(user, deployments)
     if problems:
         raise InvalidInput(source, problems)
-    nodes = tuple(_node(name, user) for name in user.node_name)
+    nodes = tuple(_node(name, user, source) for name in user.node_name)
     access_ms = [node.access_latency_ms for node in nodes]
     rtt_ms, assumed = round_trips(user.node_name, access_ms, user.links, user.symmetrise, source)
     anywhere = user.env_id.removesuffix(CONTINUOUS_SUFFIX) in ("lwmecps-v2", "lwmecps-v4")
@@ -202,7 +221,7 @@ def to_task(data: dict[str, Any], source: str, timeout_ms: float = TIMEOUT_MS) -
             _deployment(d, user, user.node_name[home] if pin else None, timeout_ms)
             for d, home, pin in zip(deployments, homes, pinned, strict=True)
         ),
-        "workload": _workload(user.workload, rtt_ms, homes, anywhere),
+        "workload": _workload(user, rtt_ms, homes, anywhere),
     }
     task: TaskSpec = parse(TaskSpec, fields, source)
     return task, notes
@@ -225,13 +244,13 @@ def _homes(deployments: Sequence[UserDeployment], nodes: Sequence[str]) -> tuple
 def _problems(user: UserTask, deployments: Sequence[UserDeployment]) -> list[Violation]:
     found = _names_that_stand_twice(user.node_name, "node_name")
     found += _names_that_stand_twice([d.name for d in deployments], "deployments")
-    for name, info in user.node_info.items():
-        if name not in user.node_name:
-            found.append(Violation(f"node_info.{name}", "is not in node_name"))
-        for key in info.__dataclass_fields__:
+    found += _names_that_stand_twice([name for tier in user.tiers.values() for name in tier.nodes], "tiers")
+    for where, info, names in _infos(user):
+        found += [Violation(where, f"{name!r} is not in node_name") for name in names if name not in user.node_name]
+        for key in user.max_hardware.__dataclass_fields__:
             value, limit = getattr(info, key), getattr(user.max_hardware, key)
             if value is not None and value > limit:
-                found.append(Violation(f"node_info.{name}.{key}", f"{value:g} is more than max_hardware's {limit:g}"))
+                found.append(Violation(f"{where}.{key}", f"{value:g} is more than max_hardware's {limit:g}"))
     for i, d in enumerate(deployments):
         if d.node is not None and d.node not in user.node_name:
             found.append(Violation(f"deployments[{i}].node", f"{d.node!r} is not in node_name"))
@@ -245,23 +264,35 @@ def _problems(user: UserTask, deployments: Sequence[UserDeployment]) -> list[Vio
     return list(dict.fromkeys(found))
 
 
+def _infos(user: UserTask) -> list[tuple[str, NodeInfo, Sequence[str]]]:
+    """Where something is said of nodes, what, and of which."""
+    of_nodes = [(f"node_info.{name}", info, (name,)) for name, info in user.node_info.items()]
+    of_tiers: list[tuple[str, NodeInfo, Sequence[str]]] = [
+        (f"tiers.{name}", tier, tier.nodes) for name, tier in user.tiers.items()
+    ]
+    return [*of_tiers, *of_nodes]
+
+
 def _names_that_stand_twice(names: Sequence[str], field: str) -> list[Violation]:
     return [Violation(field, f"{name!r} stands {count} times") for name, count in Counter(names).items() if count > 1]
 
 
-def _node(name: str, user: UserTask) -> NodeSpec:
+def _node(name: str, user: UserTask, source: str) -> NodeSpec:
     has = {key: getattr(user.max_hardware, key) for key in user.max_hardware.__dataclass_fields__}
-    if name in user.node_info:
-        info = user.node_info[name]
-        has |= {key: v for key in info.__dataclass_fields__ if (v := getattr(info, key)) is not None}
-    return NodeSpec(
-        name=name,
-        cpu_millicores=1e3 * has["cpu"],
-        ram_mib=has["ram"],
-        tx_mbps=has["tx_bandwidth"],
-        rx_mbps=has["rx_bandwidth"],
-        access_latency_ms=has["avg_latency"],
-    )
+    for _, info, names in _infos(user):
+        if name in names:
+            has |= {key: v for key in NODE_KEYS if (v := getattr(info, key)) is not None}
+    fields = {
+        "name": name,
+        "cpu_millicores": 1e3 * has["cpu"],
+        "ram_mib": has["ram"],
+        "tx_mbps": has["tx_bandwidth"],
+        "rx_mbps": has["rx_bandwidth"],
+        "access_latency_ms": has["avg_latency"],
+    }
+    same = {key: has[key] for key in ("replica_hour", "idle_watts", "busy_watts") if key in has}
+    node: NodeSpec = parse(NodeSpec, fields | same, source)
+    return node
 
 
 def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms: float) -> DeploymentSpec:
@@ -279,18 +310,19 @@ def _deployment(d: UserDeployment, user: UserTask, home: str | None, timeout_ms:
         startup_s=d.startup_s,
         timeout_ms=d.timeout_ms or timeout_ms,
         abandon=d.abandon,
+        calls=d.calls,
         max_replicas=d.max_replicas or user.max_pods,
         initial_replicas=d.replicas,
         allowed_nodes=(home,) if home else (),
     )
 
 
-def _workload(w: UserWorkload, rtt_ms: NDArray[np.float64], homes: list[int], anywhere: bool) -> dict[str, Any]:
+def _workload(user: UserTask, rtt_ms: NDArray[np.float64], homes: list[int], anywhere: bool) -> dict[str, Any]:
     """The workload with its gaps filled: users ask the nearest deployment first, and then the next nearest.
 
     Where pods may run anywhere, deployments are different services: users ask all of them alike.
     """
-    n, count = len(rtt_ms), len(homes)
+    w, n, count = user.workload, len(rtt_ms), len(homes)
     nearest = np.argsort(rtt_ms[:, homes], axis=1, kind="stable")
     fields = {name: getattr(w, name) for name in w.__dataclass_fields__}
     if w.share is None:
@@ -299,5 +331,6 @@ def _workload(w: UserWorkload, rtt_ms: NDArray[np.float64], homes: list[int], an
     if w.failover is None:
         fields["failover"] = () if anywhere else tuple(tuple(row) for row in nearest.tolist())
     if not w.base_users and w.pattern != "recorded":
-        fields["base_users"] = (BASE_USERS,) * n
+        few = {name: tier.users for tier in user.tiers.values() for name in tier.nodes if tier.users is not None}
+        fields["base_users"] = tuple(few.get(name, BASE_USERS) for name in user.node_name)
     return fields

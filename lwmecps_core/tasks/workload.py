@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.specs import Resample, TaskSpec, WorkloadSpec
+from lwmecps_core.tasks.mobility import moved
+
+Links = tuple[tuple[float, ...], ...]
 
 DAY_S = 86_400.0
 BURSTS_PER_PERIOD = 6
@@ -19,12 +22,12 @@ def users_table(task: TaskSpec) -> NDArray[np.float32]:
 
     What an interval takes of the recorded steps that it covers is the workload's `resample`.
     """
-    return _tables(task.workload, task.interval_s)[0]
+    return _tables(task.workload, task.interval_s, _links(task))[0]
 
 
 def clock_table(task: TaskSpec) -> NDArray[np.float32]:
     """Sine and cosine of the time within the pattern's period (recorded: the day): f32 `[L, 2]`, read-only."""
-    return _tables(task.workload, task.interval_s)[1]
+    return _tables(task.workload, task.interval_s, _links(task))[1]
 
 
 def turn_per_interval(task: TaskSpec) -> float:
@@ -36,14 +39,24 @@ def users_in_a_turn(task: TaskSpec, points: int) -> NDArray[np.float32]:
     """Mean users at each node at so many moments of one turn of the clock: float32 `[points, N]`."""
     w = task.workload
     every_s = _cycle_s(w) / points
+    if w.mobility is not None:
+        table = users_table(task)
+        moments = np.arange(points) * every_s / (task.interval_s * w.speedup)
+        found: NDArray[np.float32] = table[moments.astype(np.int64) % len(table)]
+        return found
     if w.pattern != "recorded":
         return _generated(w, np.arange(points) * np.float64(every_s))
     windows = resampled(np.asarray(w.recorded_users, np.float64), w.recorded_step_s, every_s, w.resample)
     return windows[np.arange(points) % len(windows)].astype(np.float32)
 
 
+def _links(task: TaskSpec) -> Links:
+    """What users move along; none where they stay."""
+    return task.cluster.rtt_ms if task.workload.mobility else ()
+
+
 @lru_cache(maxsize=256)
-def _tables(w: WorkloadSpec, interval_s: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _tables(w: WorkloadSpec, interval_s: float, rtt_ms: Links) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     total_s = len(w.recorded_users) * w.recorded_step_s if w.pattern == "recorded" else w.period_s
     length = max(1, ceil(total_s / (interval_s * w.speedup) - 1e-9))
     moments_s: NDArray[np.float64] = np.arange(length) * np.float64(interval_s * w.speedup)
@@ -52,6 +65,8 @@ def _tables(w: WorkloadSpec, interval_s: float) -> tuple[NDArray[np.float32], ND
         users = resampled(recorded, w.recorded_step_s, interval_s * w.speedup, w.resample).astype(np.float32)
     else:
         users = _generated(w, moments_s)
+    if w.mobility is not None:
+        users = moved(users.astype(np.float64), np.array(rtt_ms), w.mobility).astype(np.float32)
     angle = 2.0 * np.pi * moments_s / _cycle_s(w)
     clock = np.stack([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32)
     users.flags.writeable = clock.flags.writeable = False

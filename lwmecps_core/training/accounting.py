@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
-from lwmecps_core.envs.observation import OBJECTIVE_FEATURES, split
+from lwmecps_core.envs.observation import OBJECTIVE_FEATURES, expense, split
 from lwmecps_core.specs import TaskSpec
-from lwmecps_core.tasks.money import HOUR_S, cost_per_hour
+from lwmecps_core.tasks.money import HOUR_S, cost_per_hour, most_watts
 
 Bools = NDArray[np.bool_]
 SETTLING = 6
@@ -19,8 +19,8 @@ SETTLING = 6
 
 @dataclass(frozen=True)
 class Bill:
-    """Of one task: money per hour, share of the windows that missed a bound, and moves per hour; a second time without
-    the first sixth of each episode. None: the task has no prices, or no bounds.
+    """Of one task: money per hour, share of the windows that missed a bound, moves per hour, and power in watts; a
+    second time without the first sixth of each episode. None: the task has no prices, no bounds, or no power.
     """
 
     cost_per_hour: float | None
@@ -29,20 +29,25 @@ class Bill:
     violation_share_steady: float | None
     moves_per_hour: float
     moves_per_hour_steady: float
+    power_w: float | None = None
+    power_w_steady: float | None = None
 
 
 def bill(batch: RolloutBatch, task: TaskSpec) -> Bill:
     """What the rollout of a task came to."""
     valid = batch.valid.astype(np.bool_)
     steady = valid & (_elapsed(batch) > max(1, task.horizon // SETTLING))
-    replicas, moves = batch.info["replicas"].astype(np.float64), batch.info["moves"].astype(np.float64)
+    replicas, watts = expense(task, batch.obs[1:], batch.info["replicas"].astype(np.float64))
+    moves = batch.info["moves"].astype(np.float64)
     priced = task.prices is not None or task.objective.slo is not None
 
     def mean(x: NDArray[np.float64], where: Bools) -> float:
         return float(x[where].mean()) if where.any() else 0.0
 
     def cost(where: Bools) -> float | None:
-        return cost_per_hour(task, mean(replicas, where), mean(moves, where)) if priced else None
+        return cost_per_hour(task, mean(replicas, where), mean(moves, where), mean(watts, where)) if priced else None
+
+    powered = most_watts(task) > 0.0
 
     per_hour = HOUR_S / task.interval_s
     return Bill(
@@ -52,6 +57,8 @@ def bill(batch: RolloutBatch, task: TaskSpec) -> Bill:
         violation_share(batch, task, steady),
         mean(moves, valid) * per_hour,
         mean(moves, steady) * per_hour,
+        mean(watts, valid) if powered else None,
+        mean(watts, steady) if powered else None,
     )
 
 

@@ -12,6 +12,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import SCALE_LATENCY_MS, split
 from lwmecps_core.results import Row
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.tasks.money import has_expense
 from lwmecps_core.training.accounting import bill
 
 Floats = NDArray[np.float64]
@@ -49,18 +50,19 @@ def rows(
 
 def signed(batches: Sequence[RolloutBatch], tasks: Sequence[TaskSpec]) -> dict[str, float]:
     """The metrics of one collection that an operator signs, where tasks have prices or bounds: `cost_per_hour`,
-    `violation_share` and `moves_per_hour`, means over tasks.
+    `violation_share`, `moves_per_hour` and `power_w`, means over tasks.
     """
     if not any(map(_priced, tasks)):
         return {}
     bills = [bill(batch, task) for batch, task in zip(batches, tasks, strict=True)]
-    found = {name: [getattr(b, name) for b in bills] for name in ("cost_per_hour", "violation_share", "moves_per_hour")}
+    names = ("cost_per_hour", "violation_share", "moves_per_hour", "power_w")
+    found = {name: [getattr(b, name) for b in bills] for name in names}
     return {name: float(np.mean(values)) for name, values in found.items() if None not in values}
 
 
 def _priced(task: TaskSpec) -> bool:
-    """Whether a task has prices or bounds; tasks of other environments than ours have neither."""
-    return isinstance(task, TaskSpec) and bool(task.prices or task.objective.slo)
+    """Whether a task has prices, bounds or power; tasks of other environments than ours have none of them."""
+    return isinstance(task, TaskSpec) and bool(task.prices or task.objective.slo or has_expense(task))
 
 
 def summary(batches: Sequence[RolloutBatch]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from lwmecps_core.results import SIGNED, Row
+from lwmecps_core.results import POWER, SIGNED, Row
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.statistics import interval, paired_difference, summarise
 from lwmecps_core.tasks.families import draw
@@ -31,6 +31,7 @@ KEYS = {
     "episode",
     "support_reward_mean",
     *SIGNED,
+    *POWER,
 }
 
 

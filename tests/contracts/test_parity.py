@@ -22,7 +22,9 @@ from services.common.calls import check
 PAIRS = [
     (specs.NodeSpec, cluster_pb2.NodeSpec),
     (specs.ClusterSpec, cluster_pb2.ClusterSpec),
+    (specs.CallSpec, cluster_pb2.CallSpec),
     (specs.DeploymentSpec, cluster_pb2.DeploymentSpec),
+    (specs.MobilitySpec, task_pb2.MobilitySpec),
     (specs.WorkloadSpec, task_pb2.WorkloadSpec),
     (specs.ObjectiveSpec, task_pb2.ObjectiveSpec),
     (specs.SloSpec, task_pb2.SloSpec),

@@ -5,7 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from lwmecps_core.specs import ClusterSpec, DeploymentSpec, NodeSpec, ObjectiveSpec, TaskSpec, WorkloadSpec
+from lwmecps_core.specs import (
+    CallSpec,
+    ClusterSpec,
+    DeploymentSpec,
+    MobilitySpec,
+    NodeSpec,
+    ObjectiveSpec,
+    PricesSpec,
+    TaskSpec,
+    WorkloadSpec,
+)
 
 PATTERNS = ("uniform", "diurnal", "burst", "gradual", "recorded")
 
@@ -62,6 +72,30 @@ def random_task(
         latency_model="testapp" if rng.random() < 0.2 else "queue",
     )
     return replace(task, **changes)
+
+
+def with_applications(task: TaskSpec, seed: int) -> TaskSpec:
+    """The task with all that tasks have of applications: calls, tiers of nodes, power, users who move."""
+    rng = np.random.default_rng(seed)
+    names = [task.deployments[i].name for i in rng.permutation(len(task.deployments))]
+
+    def calls(name: str) -> tuple[CallSpec, ...]:
+        later = names[names.index(name) + 1 :]
+        return tuple(CallSpec(deployment=n, times=float(rng.uniform(0.3, 2.5))) for n in later if rng.random() < 0.7)
+
+    def node(spec: NodeSpec) -> NodeSpec:
+        price = float(rng.uniform(0.1, 3.0)) if rng.random() < 0.7 else None
+        watts = sorted(rng.uniform(0, 200, 2).tolist())
+        return replace(spec, replica_hour=price, idle_watts=watts[0], busy_watts=watts[1])
+
+    return replace(
+        task,
+        cluster=replace(task.cluster, nodes=tuple(map(node, task.cluster.nodes))),
+        deployments=tuple(replace(d, calls=calls(d.name)) for d in task.deployments),
+        workload=replace(task.workload, mobility=MobilitySpec(leave=0.2, seed=seed) if rng.random() < 0.5 else None),
+        objective=replace(task.objective, energy=float(rng.uniform(0, 2))),
+        prices=PricesSpec(replica_hour=float(rng.uniform(0.2, 2.0))) if rng.random() < 0.5 else None,
+    )
 
 
 def _deployment(rng: np.random.Generator, i: int, names: list[str]) -> DeploymentSpec:

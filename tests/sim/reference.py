@@ -10,20 +10,7 @@ import numpy as np
 
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.workload import users_table
-
-MASK = 2**64 - 1
-GOLDEN = 0x9E3779B97F4A7C15
-
-
-def scramble(z: int) -> int:
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def draw(seed: int, step: int, node: int, number: int) -> float:
-    key = scramble((scramble((seed + GOLDEN) & MASK) + step * GOLDEN) & MASK)
-    return (scramble((key + (2 * node + number + 1) * GOLDEN) & MASK) >> 11) / 2**53
+from tests.sim.draws import draw
 
 
 @dataclass
@@ -75,6 +62,11 @@ class ReferenceCluster:
         names = [n.name for n in nodes]
         self.home = [names.index(d.allowed_nodes[0]) if d.allowed_nodes else i % self.n for i, d in enumerate(deps)]
         self.limit = np.array([[self._limit(d, n) for n in nodes] for d in deps])
+        self.calls = [{[o.name for o in deps].index(c.deployment): c.times for c in d.calls} for d in deps]
+        self.order: list[int] = []  # callers first
+        while len(self.order) < self.d:
+            left = [d for d in range(self.d) if d not in self.order]
+            self.order.append(next(d for d in left if not any(d in self.calls[caller] for caller in left)))
 
     @staticmethod
     def _limit(d, n) -> int:
@@ -168,29 +160,42 @@ class ReferenceCluster:
                 out[target, m] += requests[m] * self.share[m, d]
         return out
 
-    def _route(self, arrivals: np.ndarray, ready: np.ndarray) -> np.ndarray:
-        """Requests `[D, N, M]` from station M served on node N."""
-        fractions = ready / np.maximum(ready.sum(axis=1, keepdims=True), 1)
+    def _route(self, d: int, arrivals: np.ndarray, ready: np.ndarray) -> np.ndarray:
+        """Requests `[N, M]` to deployment d from station M served on node N."""
+        fractions = ready / max(ready.sum(), 1)
         if self.task.routing != "local_first":
-            return fractions[:, :, None] * arrivals[:, None, :]
-        flows = np.zeros((self.d, self.n, self.n))
-        for d in range(self.d):
-            spare = 0.8 * ready[d] * self.cores[d] / self.service[d] * self.task.interval_s * 1000
-            own = np.minimum(arrivals[d], spare)
-            flows[d] = np.diag(own)
-            spare, left = spare - own, arrivals[d] - own
-            for m in range(self.n):
-                for n in np.argsort(self.rtt[m], kind="stable"):
-                    if n != m:
-                        part = min(left[m], spare[n])
-                        flows[d, n, m] += part
-                        spare[n] -= part
-                        left[m] -= part
-                flows[d, :, m] += left[m] * fractions[d]
+            return fractions[:, None] * arrivals[None, :]
+        spare = 0.8 * ready * self.cores[d] / self.service[d] * self.task.interval_s * 1000
+        own = np.minimum(arrivals, spare)
+        flows = np.diag(own)
+        spare, left = spare - own, arrivals - own
+        for m in range(self.n):
+            for n in np.argsort(self.rtt[m], kind="stable"):
+                if n != m:
+                    part = min(left[m], spare[n])
+                    flows[n, m] += part
+                    spare[n] -= part
+                    left[m] -= part
+            flows[:, m] += left[m] * fractions
         return flows
 
-    def _queues(self, flows: np.ndarray, ready: np.ndarray) -> dict[str, np.ndarray]:
-        """Waiting at every pool `[D, N]`."""
+    def _in_turn(self, arrivals: np.ndarray, flows: np.ndarray, ready: np.ndarray, busy: np.ndarray):
+        """Pools `(d, n)` with ready replicas, callers first: what a pool has served when the next one's turn comes has
+        called others from its node, and a deployment is routed when all have called it.
+        """
+        for d in self.order:
+            flows[d] = self._route(d, arrivals[d], ready[d])
+            for n in np.flatnonzero(ready[d]):
+                yield d, n
+                rate = ready[d, n] * self.cores[d] / self.service[d]
+                served = busy[d, n] * rate * self.task.interval_s * 1000
+                if self.task.latency_model == "testapp":
+                    served = flows[d, n].sum()
+                for called, times in self.calls[d].items():
+                    arrivals[called, n] += served * times
+
+    def _queues(self, arrivals: np.ndarray, flows: np.ndarray, ready: np.ndarray) -> dict[str, np.ndarray]:
+        """Waiting at every pool `[D, N]`; fills `flows`, and adds what deployments call to `arrivals`."""
         task, dt_ms = self.task, self.task.interval_s * 1000
         keys = ("certain", "wait", "p", "decay", "p95", "dropped", "busy", "leaving")
         out = {key: np.zeros((self.d, self.n)) for key in keys}
@@ -200,7 +205,7 @@ class ReferenceCluster:
             self.backlog_ram = self.backlog_ram.sum(axis=1, keepdims=True) * share
         self.backlog = np.where(ready > 0, self.backlog, 0.0)
         self.backlog_ram = np.where(ready > 0, self.backlog_ram, 0.0)
-        for d, n in zip(*np.nonzero(ready), strict=True):
+        for d, n in self._in_turn(arrivals, flows, ready, out["busy"]):
             amount = flows[d, n].sum()
             if task.latency_model == "testapp":
                 self._test_application(out, d, n, amount / ready[d, n])
@@ -295,6 +300,40 @@ class ReferenceCluster:
             latency, failed = base + (waits - gone * left) / (1 - gone), (failed - gone) / (1 - gone)
         return dropped * timeout + (1 - dropped) * latency, dropped + (1 - dropped) * failed, p95
 
+    def _answers(self, q: dict, flows: np.ndarray, total: np.ndarray, users: np.ndarray, congestion: np.ndarray):
+        """Sums over requests of latency, failures and 95th percentile `[3, D]`: of all, and of those of users.
+
+        What calls answer is as certain as a mean can be; their percentiles beyond it add up as of independent normals.
+        """
+        every, own = np.zeros((3, self.d)), np.zeros((3, self.d))
+        answer = np.zeros((self.d, self.n, 3))  # to calls from a node: latency, failed share, 95th percentile
+        for d in reversed(self.order):
+            timeout = self.task.deployments[d].timeout_ms
+            if not flows[d].any():
+                lost = np.array([timeout, 1.0, timeout])
+                every[:, d], own[:, d], answer[d] = total[d].sum() * lost, users[d].sum() * lost, lost
+            for n, m in zip(*np.nonzero(flows[d]), strict=True):
+                part = flows[d, n, m] / total[d, m]
+                calls = [(times, *answer[other, n]) for other, times in self.calls[d].items()]
+                more, beyond = q["p95"][d, n], sum(times * max(0.0, p95 - ms) ** 2 for times, ms, _, p95 in calls)
+                waits = min(max(q["wait"][d, n], 0.0), more)
+                for sender, amount in (("user", users[d, m]), ("pod", total[d, m] - users[d, m])):
+                    if amount <= 0:
+                        continue
+                    base = q["certain"][d, n] + congestion[n] + self.rtt[n, m] + sum(c[0] * c[1] for c in calls)
+                    base += self.access[m] if sender == "user" else 0.0
+                    latency, failed, p95 = self._outcome(q, d, n, base)
+                    failed = 1 - (1 - failed) * math.prod((1 - c[2]) ** c[0] for c in calls)
+                    if calls:
+                        p95 = min(timeout, base + waits + math.sqrt((more - waits) ** 2 + beyond))
+                    sums = np.array([latency, failed, p95])
+                    every[:, d] += part * amount * sums
+                    if sender == "user":
+                        own[:, d] += part * amount * sums
+                    else:
+                        answer[d, m] += part * sums
+        return every, own
+
     def _interval(self) -> dict:
         task, deps, nodes = self.task, self.task.deployments, self.task.cluster.nodes
         moves = self._schedule()
@@ -302,8 +341,8 @@ class ReferenceCluster:
         scheduled = np.array([[pods.scheduled for pods in row] for row in self.pods])
         requests, users = self._requests()
         arrivals = self._arrivals(requests, ready)
-        flows = self._route(arrivals, ready)
-        q = self._queues(flows, ready)
+        of_users, flows = arrivals.copy(), np.zeros((self.d, self.n, self.n))
+        q = self._queues(arrivals, flows, ready)
         busy = q["busy"] * ready
         per_pod = lambda name: np.array([getattr(d, name) for d in deps])[:, None]  # noqa: E731
         per_node = lambda name: np.array([getattr(n, name) for n in nodes])  # noqa: E731
@@ -313,21 +352,11 @@ class ReferenceCluster:
         network = np.maximum(tx, rx)
         load = np.minimum(network, 0.95)
         congestion = self.access * load / (1 - load)
-        latency, failed, p95 = np.zeros(self.d), np.zeros(self.d), np.zeros(self.d)
-        for d, dep in enumerate(deps):
-            if not ready[d].any():
-                latency[d] = p95[d] = arrivals[d].sum() * dep.timeout_ms
-                failed[d] = arrivals[d].sum()
-            for n, m in zip(*np.nonzero(flows[d]), strict=True):
-                base = q["certain"][d, n] + congestion[n] + self.access[m] + self.rtt[n, m]
-                sums = self._outcome(q, d, n, base)
-                latency[d] += flows[d, n, m] * sums[0]
-                failed[d] += flows[d, n, m] * sums[1]
-                p95[d] += flows[d, n, m] * sums[2]
-        total = arrivals.sum()
+        (each_ms, each_failed, _), (latency, failed, p95) = self._answers(q, flows, arrivals, of_users, congestion)
+        total = of_users.sum()
         mean = lambda amounts: amounts / total if total > 0 else 0.0  # noqa: E731
         failed_share = mean(failed.sum())
-        timeouts = mean(sum(arrivals[d].sum() * dep.timeout_ms for d, dep in enumerate(deps)))
+        timeouts = mean(sum(of_users[d].sum() * dep.timeout_ms for d, dep in enumerate(deps)))
         o, own = task.objective, arrivals.sum(axis=1)
         info = {
             "latency_ms": mean(latency.sum()),
@@ -340,7 +369,13 @@ class ReferenceCluster:
             "resource_usage": float(cpu_used.mean()),
         }
         info["reward_latency"] = -o.latency * info["latency_ms"] / o.target_latency_ms
-        info["reward_replicas"] = -o.replicas * info["replicas"] / sum(d.max_replicas for d in deps)
+        usual = task.prices.replica_hour if task.prices else 1.0
+        prices = np.array([n.replica_hour or usual for n in nodes]) / usual
+        priced = float((scheduled.sum(axis=0) * prices).sum())
+        idle, most = per_node("idle_watts"), per_node("busy_watts")
+        watts = np.where(scheduled.any(axis=0), idle + (most - idle) * cpu_used, 0.0).sum()
+        info["reward_replicas"] = -o.replicas * priced / sum(d.max_replicas for d in deps)
+        info["reward_replicas"] -= o.energy * watts / most.sum() if most.any() else 0.0
         info["reward_imbalance"] = -o.imbalance * info["imbalance"]
         info["reward_sla"] = -o.sla * failed_share
         info["reward_moves"] = -o.moves * moves
@@ -350,8 +385,8 @@ class ReferenceCluster:
             "pending": np.array([[pods.pending for pods in row] for row in self.pods]),
             "utilisation": q["busy"],
             "request_rate": own / task.interval_s,
-            "latency_ms": np.divide(latency, own, out=np.zeros(self.d), where=own > 0),
-            "failed_share": np.divide(failed, own, out=np.zeros(self.d), where=own > 0),
+            "latency_ms": np.divide(each_ms, own, out=np.zeros(self.d), where=own > 0),
+            "failed_share": np.divide(each_failed, own, out=np.zeros(self.d), where=own > 0),
             "users_rate": requests / task.interval_s,
             "cpu_used": cpu_used,
             "cpu_requested": self.cpu_requested / per_node("cpu_millicores"),

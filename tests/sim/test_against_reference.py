@@ -4,7 +4,7 @@ import pytest
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.envs.vector import BatchEnv
-from tests.sim.random_tasks import random_placements, random_task
+from tests.sim.random_tasks import random_placements, random_task, with_applications
 from tests.sim.reference import ReferenceCluster
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -34,6 +34,11 @@ def compare(task, seed):
 @pytest.mark.parametrize("seed", range(60))
 def test_kernel_agrees_with_the_reference_on_random_tasks(seed):
     compare(random_task(seed), seed=seed * 7919 + 1)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_kernel_agrees_with_the_reference_on_random_applications(seed):
+    compare(with_applications(random_task(seed), seed), seed=seed * 104729 + 1)
 
 
 @pytest.mark.parametrize("routing", ["cluster", "least_connections", "local_first"])

@@ -7,7 +7,7 @@ import yaml
 
 from lwmecps_core.config import dump
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.specs import CallSpec, MobilitySpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.tasks.files import load_task, read_task_file, task_to_yaml
 from services.common import convert
@@ -89,6 +89,25 @@ def test_deployments_of_v4_run_anywhere_unless_the_file_names_their_node(tmp_pat
     assert [d.allowed_nodes for d in task.deployments] == [(), ("node1",)]
 
 
+def test_the_users_form_has_tiers_calls_power_and_users_who_move(tmp_path):
+    cloud = {"nodes": ["node2"], "avg_latency": 25, "replica_hour": 0.02, "busy_watts": 300, "users": 0}
+    data = change(USER_TASK, "tiers.cloud", cloud)
+    data = change(data, "node_info.node2", {"cpu": 4, "idle_watts": 100})
+    data = change(data, "deployments.0", {"name": "app-1", "calls": {"app-2": 2.5}})
+    data = change(data, "workload.mobility", {"leave": 0.1})
+    task = load_task(write(tmp_path, data))
+    one, two = task.cluster.nodes
+    assert (one.replica_hour, one.idle_watts, one.busy_watts) == (None, 0.0, 0.0)
+    assert (two.cpu_millicores, two.access_latency_ms, two.replica_hour) == (4000, 25, 0.02)
+    assert (two.idle_watts, two.busy_watts) == (100, 300)
+    assert task.workload.base_users == (17.0, 0.0) and task.workload.mobility == MobilitySpec(leave=0.1)
+    assert [d.calls for d in task.deployments] == [(CallSpec(deployment="app-2", times=2.5),), ()]
+    (tmp_path / "native.yaml").write_text(task_to_yaml(task))
+    assert load_task(tmp_path / "native.yaml") == task
+    named = load_task(write(tmp_path, change(data, "deployments.0.calls", ["app-2"]), "names.yaml"))
+    assert named.deployments[0].calls == (CallSpec(deployment="app-2"),)
+
+
 def test_a_link_that_is_listed_has_its_own_round_trip(tmp_path):
     data = change(USER_TASK, "links", [{"between": ["node2", "node1"], "rtt_ms": 7}])
     assert load_task(write(tmp_path, data)).cluster.rtt_ms == ((0, 7), (7, 0))
@@ -106,6 +125,14 @@ def test_a_link_that_is_listed_has_its_own_round_trip(tmp_path):
         ("pod_usage.cpu", 6, "deployments[1]", "fits no node"),
         ("node_info.node3", {"cpu": 1}, "node_info.node3", "not in node_name"),
         ("node_info.node2.cpu", 16, "node_info.node2.cpu", "more than max_hardware"),
+        ("node_info.node2.idle_watts", 5, ".", "node 'node2': idle_watts 5 must not exceed busy_watts 0"),
+        ("tiers.cloud", {"nodes": ["node3"]}, "tiers.cloud", "'node3' is not in node_name"),
+        ("tiers.cloud", {"nodes": ["node1"], "cpu": 16}, "tiers.cloud.cpu", "more than max_hardware"),
+        ("tiers", {"a": {"nodes": ["node1"]}, "b": {"nodes": ["node1"]}}, "tiers", "'node1' stands 2 times"),
+        ("deployments.1.calls", ["app-9"], ".", "calls names an unknown deployment 'app-9'"),
+        ("deployments.1.calls", {"app-1": 0}, "deployments[1].calls[0].times", "greater than 0"),
+        ("objective.energy", 1, ".", "nodes with busy_watts"),
+        ("workload.mobility.leave", 2, "workload.mobility.leave", "less than or equal to 1"),
         ("deployments.1.node", "node9", "deployments[1].node", "not in node_name"),
         ("deployments.1.replicas", 7, "deployments[1].replicas", "more than its maximum 6"),
         ("deployments", [], "deployments", "at least 1"),

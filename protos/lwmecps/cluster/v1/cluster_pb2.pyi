@@ -9,20 +9,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class NodeSpec(_message.Message):
-    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "access_latency_ms")
+    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "access_latency_ms", "replica_hour", "idle_watts", "busy_watts")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLICORES_FIELD_NUMBER: _ClassVar[int]
     RAM_MIB_FIELD_NUMBER: _ClassVar[int]
     TX_MBPS_FIELD_NUMBER: _ClassVar[int]
     RX_MBPS_FIELD_NUMBER: _ClassVar[int]
     ACCESS_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_HOUR_FIELD_NUMBER: _ClassVar[int]
+    IDLE_WATTS_FIELD_NUMBER: _ClassVar[int]
+    BUSY_WATTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_millicores: float
     ram_mib: float
     tx_mbps: float
     rx_mbps: float
     access_latency_ms: float
-    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., access_latency_ms: _Optional[float] = ...) -> None: ...
+    replica_hour: float
+    idle_watts: float
+    busy_watts: float
+    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., access_latency_ms: _Optional[float] = ..., replica_hour: _Optional[float] = ..., idle_watts: _Optional[float] = ..., busy_watts: _Optional[float] = ...) -> None: ...
 
 class ClusterSpec(_message.Message):
     __slots__ = ("nodes", "rtt_ms")
@@ -32,8 +38,16 @@ class ClusterSpec(_message.Message):
     rtt_ms: _tensor_pb2.Tensor
     def __init__(self, nodes: _Optional[_Iterable[_Union[NodeSpec, _Mapping]]] = ..., rtt_ms: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ...) -> None: ...
 
+class CallSpec(_message.Message):
+    __slots__ = ("deployment", "times")
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    deployment: str
+    times: float
+    def __init__(self, deployment: _Optional[str] = ..., times: _Optional[float] = ...) -> None: ...
+
 class DeploymentSpec(_message.Message):
-    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores", "abandon")
+    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores", "abandon", "calls")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLICORES_FIELD_NUMBER: _ClassVar[int]
     RAM_MIB_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +63,7 @@ class DeploymentSpec(_message.Message):
     ALLOWED_NODES_FIELD_NUMBER: _ClassVar[int]
     USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
     ABANDON_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_millicores: float
     ram_mib: float
@@ -64,7 +79,8 @@ class DeploymentSpec(_message.Message):
     allowed_nodes: _containers.RepeatedScalarFieldContainer[str]
     usable_cores: float
     abandon: bool
-    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ..., abandon: _Optional[bool] = ...) -> None: ...
+    calls: _containers.RepeatedCompositeFieldContainer[CallSpec]
+    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ..., abandon: _Optional[bool] = ..., calls: _Optional[_Iterable[_Union[CallSpec, _Mapping]]] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("replicas",)

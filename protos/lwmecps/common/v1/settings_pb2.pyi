@@ -30,6 +30,10 @@ class Block(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BLOCK_PAIR: _ClassVar[Block]
     BLOCK_OBJECTIVE: _ClassVar[Block]
     BLOCK_LIMITS: _ClassVar[Block]
+    BLOCK_EXPENSE: _ClassVar[Block]
+    BLOCK_TARIFF: _ClassVar[Block]
+    BLOCK_HOME_TARIFF: _ClassVar[Block]
+    BLOCK_CALLS: _ClassVar[Block]
 
 class Context(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -80,6 +84,10 @@ BLOCK_NODE: Block
 BLOCK_PAIR: Block
 BLOCK_OBJECTIVE: Block
 BLOCK_LIMITS: Block
+BLOCK_EXPENSE: Block
+BLOCK_TARIFF: Block
+BLOCK_HOME_TARIFF: Block
+BLOCK_CALLS: Block
 CONTEXT_UNSPECIFIED: Context
 CONTEXT_NONE: Context
 CONTEXT_STATISTICS: Context

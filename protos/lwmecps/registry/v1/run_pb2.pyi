@@ -158,7 +158,7 @@ class MetricPoint(_message.Message):
     def __init__(self, name: _Optional[str] = ..., step: _Optional[int] = ..., value: _Optional[float] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Row(_message.Message):
-    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s", "episode", "support_reward_mean", "cost_per_hour", "cost_per_hour_steady", "violation_share", "violation_share_steady", "moves_per_hour", "moves_per_hour_steady", "decision_us", "decision_us_steady")
+    __slots__ = ("task", "method", "inner_steps", "reward", "latency_mean_ms", "latency_p95_ms", "replicas_mean", "sla_miss_share", "moves_mean", "load_correlation", "env_steps", "wall_s", "episode", "support_reward_mean", "cost_per_hour", "cost_per_hour_steady", "violation_share", "violation_share_steady", "moves_per_hour", "moves_per_hour_steady", "decision_us", "decision_us_steady", "power_w", "power_w_steady")
     TASK_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     INNER_STEPS_FIELD_NUMBER: _ClassVar[int]
@@ -181,6 +181,8 @@ class Row(_message.Message):
     MOVES_PER_HOUR_STEADY_FIELD_NUMBER: _ClassVar[int]
     DECISION_US_FIELD_NUMBER: _ClassVar[int]
     DECISION_US_STEADY_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_FIELD_NUMBER: _ClassVar[int]
+    POWER_W_STEADY_FIELD_NUMBER: _ClassVar[int]
     task: str
     method: str
     inner_steps: int
@@ -203,7 +205,9 @@ class Row(_message.Message):
     moves_per_hour_steady: float
     decision_us: float
     decision_us_steady: float
-    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ..., episode: _Optional[int] = ..., support_reward_mean: _Optional[float] = ..., cost_per_hour: _Optional[float] = ..., cost_per_hour_steady: _Optional[float] = ..., violation_share: _Optional[float] = ..., violation_share_steady: _Optional[float] = ..., moves_per_hour: _Optional[float] = ..., moves_per_hour_steady: _Optional[float] = ..., decision_us: _Optional[float] = ..., decision_us_steady: _Optional[float] = ...) -> None: ...
+    power_w: float
+    power_w_steady: float
+    def __init__(self, task: _Optional[str] = ..., method: _Optional[str] = ..., inner_steps: _Optional[int] = ..., reward: _Optional[float] = ..., latency_mean_ms: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., replicas_mean: _Optional[float] = ..., sla_miss_share: _Optional[float] = ..., moves_mean: _Optional[float] = ..., load_correlation: _Optional[float] = ..., env_steps: _Optional[int] = ..., wall_s: _Optional[float] = ..., episode: _Optional[int] = ..., support_reward_mean: _Optional[float] = ..., cost_per_hour: _Optional[float] = ..., cost_per_hour_steady: _Optional[float] = ..., violation_share: _Optional[float] = ..., violation_share_steady: _Optional[float] = ..., moves_per_hour: _Optional[float] = ..., moves_per_hour_steady: _Optional[float] = ..., decision_us: _Optional[float] = ..., decision_us_steady: _Optional[float] = ..., power_w: _Optional[float] = ..., power_w_steady: _Optional[float] = ...) -> None: ...
 
 class Trace(_message.Message):
     __slots__ = ("step", "series")

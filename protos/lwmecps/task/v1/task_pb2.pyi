@@ -150,8 +150,20 @@ class Servers(_message.Message):
     stations: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, stations: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class MobilitySpec(_message.Message):
+    __slots__ = ("leave", "come_back", "neighbours", "seed")
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
+    COME_BACK_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    leave: float
+    come_back: float
+    neighbours: int
+    seed: int
+    def __init__(self, leave: _Optional[float] = ..., come_back: _Optional[float] = ..., neighbours: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+
 class WorkloadSpec(_message.Message):
-    __slots__ = ("pattern", "base_users", "amplitude", "period_s", "phase", "recorded_users", "recorded_step_s", "request_interval_s", "arrivals", "noise", "share", "failover", "speedup", "random_start", "resample")
+    __slots__ = ("pattern", "base_users", "amplitude", "period_s", "phase", "recorded_users", "recorded_step_s", "request_interval_s", "arrivals", "noise", "share", "failover", "speedup", "random_start", "resample", "mobility")
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     BASE_USERS_FIELD_NUMBER: _ClassVar[int]
     AMPLITUDE_FIELD_NUMBER: _ClassVar[int]
@@ -167,6 +179,7 @@ class WorkloadSpec(_message.Message):
     SPEEDUP_FIELD_NUMBER: _ClassVar[int]
     RANDOM_START_FIELD_NUMBER: _ClassVar[int]
     RESAMPLE_FIELD_NUMBER: _ClassVar[int]
+    MOBILITY_FIELD_NUMBER: _ClassVar[int]
     pattern: Pattern
     base_users: _tensor_pb2.Tensor
     amplitude: float
@@ -182,15 +195,18 @@ class WorkloadSpec(_message.Message):
     speedup: float
     random_start: bool
     resample: Resample
-    def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ..., resample: _Optional[_Union[Resample, str]] = ...) -> None: ...
+    mobility: MobilitySpec
+    def __init__(self, pattern: _Optional[_Union[Pattern, str]] = ..., base_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., amplitude: _Optional[float] = ..., period_s: _Optional[float] = ..., phase: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., request_interval_s: _Optional[float] = ..., arrivals: _Optional[_Union[Arrivals, str]] = ..., noise: _Optional[float] = ..., share: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., failover: _Optional[_Iterable[_Union[Failover, _Mapping]]] = ..., speedup: _Optional[float] = ..., random_start: _Optional[bool] = ..., resample: _Optional[_Union[Resample, str]] = ..., mobility: _Optional[_Union[MobilitySpec, _Mapping]] = ...) -> None: ...
 
 class PricesSpec(_message.Message):
-    __slots__ = ("replica_hour", "move")
+    __slots__ = ("replica_hour", "move", "kwh")
     REPLICA_HOUR_FIELD_NUMBER: _ClassVar[int]
     MOVE_FIELD_NUMBER: _ClassVar[int]
+    KWH_FIELD_NUMBER: _ClassVar[int]
     replica_hour: float
     move: float
-    def __init__(self, replica_hour: _Optional[float] = ..., move: _Optional[float] = ...) -> None: ...
+    kwh: float
+    def __init__(self, replica_hour: _Optional[float] = ..., move: _Optional[float] = ..., kwh: _Optional[float] = ...) -> None: ...
 
 class SloSpec(_message.Message):
     __slots__ = ("failed_share", "latency_p95_ms", "window", "scope", "allowed", "failed_share_multiplier", "latency_p95_multiplier")
@@ -211,7 +227,7 @@ class SloSpec(_message.Message):
     def __init__(self, failed_share: _Optional[float] = ..., latency_p95_ms: _Optional[float] = ..., window: _Optional[int] = ..., scope: _Optional[_Union[SloScope, str]] = ..., allowed: _Optional[float] = ..., failed_share_multiplier: _Optional[float] = ..., latency_p95_multiplier: _Optional[float] = ...) -> None: ...
 
 class ObjectiveSpec(_message.Message):
-    __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms", "slo")
+    __slots__ = ("latency", "replicas", "imbalance", "sla", "moves", "target_latency_ms", "slo", "energy")
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     IMBALANCE_FIELD_NUMBER: _ClassVar[int]
@@ -219,6 +235,7 @@ class ObjectiveSpec(_message.Message):
     MOVES_FIELD_NUMBER: _ClassVar[int]
     TARGET_LATENCY_MS_FIELD_NUMBER: _ClassVar[int]
     SLO_FIELD_NUMBER: _ClassVar[int]
+    ENERGY_FIELD_NUMBER: _ClassVar[int]
     latency: float
     replicas: float
     imbalance: float
@@ -226,7 +243,8 @@ class ObjectiveSpec(_message.Message):
     moves: float
     target_latency_ms: float
     slo: SloSpec
-    def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ...) -> None: ...
+    energy: float
+    def __init__(self, latency: _Optional[float] = ..., replicas: _Optional[float] = ..., imbalance: _Optional[float] = ..., sla: _Optional[float] = ..., moves: _Optional[float] = ..., target_latency_ms: _Optional[float] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ..., energy: _Optional[float] = ...) -> None: ...
 
 class PrometheusSpec(_message.Message):
     __slots__ = ("base_url", "label", "rate_query", "latency_ms_query", "latency_p95_ms_query", "failed_share_query")

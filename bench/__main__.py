@@ -23,6 +23,7 @@ BENCHMARKS = (
     "simulator_batch",
     "simulator_single",
     "simulator_scaling",
+    "gym_single",
     "worker",
     "worker_context",
     "rollout_path",

@@ -24,7 +24,8 @@ ALL = np.ones(1, np.bool_)
 
 class Interval(NamedTuple):
     """What one interval came to; its arrays are the caller's to keep. `info` has `INFO_KEYS`; see `ClusterState`
-    for `simulated`."""
+    for `simulated`.
+    """
 
     obs: Observation
     info: dict[str, Any]

@@ -9,7 +9,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterBackend
-from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.envs import rendering
 from lwmecps_core.envs.actions import action_masks, checked, discrete_nvec, env_spec, to_discrete
 from lwmecps_core.envs.driven import Driven, DrivenCluster, DrivenSimulator, Interval, Observation

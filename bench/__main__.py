@@ -30,6 +30,7 @@ BENCHMARKS = (
     "tracing",
     "step_unary",
     "step_stream",
+    "create_run",
     "keda_metrics",
     "infer_memory",
     "inner_loop",

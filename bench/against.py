@@ -61,6 +61,15 @@ def work():
     return task.horizon
 measure = lambda: rate(work, 0.5)
 """
+CREATE_RUN = """
+import importlib.util
+from bench.timing import wall_rate
+found = importlib.util.spec_from_file_location("create_run", {!r})
+module = importlib.util.module_from_spec(found)
+found.loader.exec_module(module)
+work = stack.enter_context(module.creating())
+measure = lambda: wall_rate(work, 2.0)
+"""
 TASK_LIST = """
 import tempfile, time
 import numpy as np
@@ -105,6 +114,7 @@ PARTS = {
     "step_unary": STEP_UNARY,
     "gym_single_v3": GYM_SINGLE.format("v3"),
     "gym_single_v4": GYM_SINGLE.format("v4"),
+    "create_run": CREATE_RUN.format(str(HERE / "bench" / "create_run.py")),
     "task_list": TASK_LIST,
 }
 """What makes `measure`, which returns a rate (higher is better), in either checkout; `stack` closes what it opens."""

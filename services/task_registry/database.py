@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,7 +114,7 @@ class Database:
         try:
             if self._committed(_joined(called, group), "rollback_only"):
                 return
-            if not self._committed(group, "create_savepoint"):
+            if not self._committed(chain(tuple(group), _joined(called, group)), "create_savepoint"):
                 for each in group:
                     self._settle(each, self._alone)
         except Exception as error:

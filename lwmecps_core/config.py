@@ -51,7 +51,8 @@ def parse(cls: Any, data: Any, source: str) -> Any:
 
 def dump(value: Any) -> Any:
     """Plain data (dicts, lists, numbers, strings) from a config; `parse` reads it back equal."""
-    return _adapter(type(value)).dump_python(value, mode="json")
+    cls: Any = type(value)
+    return _adapter(cls).dump_python(value, mode="json")
 
 
 @dataclass(frozen=True)

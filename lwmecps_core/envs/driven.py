@@ -22,7 +22,7 @@ Observation = dict[str, NDArray[np.float32]] | NDArray[np.float32]
 ALL = np.ones(1, np.bool_)
 
 
-class Interval(NamedTuple):
+class DrivenInterval(NamedTuple):
     """What one interval came to; its arrays are the caller's to keep. `info` has `INFO_KEYS`; see `ClusterState`
     for `simulated`.
     """
@@ -40,9 +40,9 @@ class Driven(Protocol):
 
     backend: ClusterBackend
 
-    def reset(self, seed: int) -> Interval: ...
+    def reset(self, seed: int) -> DrivenInterval: ...
 
-    def step(self, action: NDArray[np.int64]) -> Interval: ...
+    def step(self, action: NDArray[np.int64]) -> DrivenInterval: ...
 
     def place(self, desired: NDArray[np.int32]) -> None:
         """State the desired replicas `[D, N]` beside the actions: the next action goes on from them."""
@@ -71,13 +71,13 @@ class DrivenSimulator:
             (name, slice(end - prod(shape), end), shape) for (name, shape), end in zip(spec.blocks, ends, strict=True)
         ]
 
-    def reset(self, seed: int) -> Interval:
+    def reset(self, seed: int) -> DrivenInterval:
         self._cluster.reset(seed)
         sim = self._sim
         observe_loop()(self._version, sim.params, sim.state, sim.task_of, ALL, self._obs)
-        return Interval(self._shown(), self._info())
+        return DrivenInterval(self._shown(), self._info())
 
-    def step(self, action: NDArray[np.int64]) -> Interval:
+    def step(self, action: NDArray[np.int64]) -> DrivenInterval:
         self._cluster.check_open()
         sim = self._sim
         step_loop(False)(
@@ -94,7 +94,7 @@ class DrivenSimulator:
             sim.info,
         )
         ends = bool(self._terminated[0]), bool(self._truncated[0])
-        return Interval(self._shown(), self._info(), float(self._reward[0]), *ends)
+        return DrivenInterval(self._shown(), self._info(), float(self._reward[0]), *ends)
 
     def place(self, desired: NDArray[np.int32]) -> None:
         self._cluster.apply(desired)
@@ -106,7 +106,7 @@ class DrivenSimulator:
         return self._cluster.observe()
 
     def _shown(self) -> Observation:
-        flat = self._obs[0].copy()
+        flat: NDArray[np.float32] = self._obs[0].copy()
         if self._version <= V2:
             return flat
         return {name: flat[part].reshape(shape) for name, part, shape in self._blocks}
@@ -129,16 +129,16 @@ class DrivenCluster:
         self._desired = np.zeros_like(self._limit)
         self._windows, self._excess = Windows(task), MET
 
-    def reset(self, seed: int) -> Interval:
+    def reset(self, seed: int) -> DrivenInterval:
         self._state = state = self.backend.reset(seed)
         self._desired = state.desired
         self._elapsed = self._next_pod = 0
         self._windows.forget()
         self._excess = MET
         info = measured_info(self._task, state)
-        return Interval(self._observe(state, None), info, simulated=state.simulated)
+        return DrivenInterval(self._observe(state, None), info, simulated=state.simulated)
 
-    def step(self, action: NDArray[np.int64]) -> Interval:
+    def step(self, action: NDArray[np.int64]) -> DrivenInterval:
         last = self._state
         self._desired = limit_placement(self._decide(action), self._limit, self._max_replicas)
         self.backend.apply(self._desired)
@@ -148,7 +148,7 @@ class DrivenCluster:
         truncated = self._elapsed >= self._task.horizon and not terminated
         self._excess = self._windows.take_in(state)
         info = measured_info(self._task, state, self._excess)
-        return Interval(self._observe(state, last), info, reward(info), terminated, truncated, state.simulated)
+        return DrivenInterval(self._observe(state, last), info, reward(info), terminated, truncated, state.simulated)
 
     def place(self, desired: NDArray[np.int32]) -> None:
         self._desired = desired.copy()

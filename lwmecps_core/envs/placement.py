@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lwmecps_core.cluster.base import ClusterBackend
 from lwmecps_core.envs import rendering
 from lwmecps_core.envs.actions import action_masks, checked, discrete_nvec, env_spec, to_discrete
-from lwmecps_core.envs.driven import Driven, DrivenCluster, DrivenSimulator, Interval, Observation
+from lwmecps_core.envs.driven import Driven, DrivenCluster, DrivenInterval, DrivenSimulator, Observation
 from lwmecps_core.envs.observation import V2, version_of
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.seeding import whole_seed
@@ -133,7 +133,7 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         if not self._begun:
             raise gymnasium.error.ResetNeeded("reset the environment before its first step or picture")
 
-    def _info(self, seen: Interval) -> dict[str, Any]:
+    def _info(self, seen: DrivenInterval) -> dict[str, Any]:
         seen.info["action_mask"] = self.action_mask()
         seen.info["simulated"] = seen.simulated
         return seen.info

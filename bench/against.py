@@ -46,6 +46,30 @@ queues = (r.RedisQueue(client, name, limits) for name, limits in
 work = r._collecting(r.QueueCollector(r.RUN_ID, *queues, r.RedisPolicyStore(client)))
 measure = lambda: wall_rate(work, 2.0)
 """
+GYM_SINGLE = """
+import gymnasium
+import lwmecps_core.envs
+from bench.cases import square_task
+from bench.simulator import actions
+from bench.timing import rate
+task = square_task(4, "lwmecps-{}")
+env, drawn = gymnasium.make(task.env_id, task=task), [a[0] for a in actions(task, 1)]
+def work():
+    env.reset(seed=1)
+    for t in range(task.horizon):
+        env.step(drawn[t % len(drawn)])
+    return task.horizon
+measure = lambda: rate(work, 0.5)
+"""
+CREATE_RUN = """
+import importlib.util
+from bench.timing import wall_rate
+found = importlib.util.spec_from_file_location("create_run", {!r})
+module = importlib.util.module_from_spec(found)
+found.loader.exec_module(module)
+work = stack.enter_context(module.creating())
+measure = lambda: wall_rate(work, 2.0)
+"""
 TASK_LIST = """
 import tempfile, time
 import numpy as np
@@ -84,7 +108,15 @@ def measure():
     assert found == 39
     return 1 / (time.perf_counter() - began)
 """
-PARTS = {"worker": WORKER, "rollout_path": ROLLOUT_PATH, "step_unary": STEP_UNARY, "task_list": TASK_LIST}
+PARTS = {
+    "worker": WORKER,
+    "rollout_path": ROLLOUT_PATH,
+    "step_unary": STEP_UNARY,
+    "gym_single_v3": GYM_SINGLE.format("v3"),
+    "gym_single_v4": GYM_SINGLE.format("v4"),
+    "create_run": CREATE_RUN.format(str(HERE / "bench" / "create_run.py")),
+    "task_list": TASK_LIST,
+}
 """What makes `measure`, which returns a rate (higher is better), in either checkout; `stack` closes what it opens."""
 
 CHILD = """

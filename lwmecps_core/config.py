@@ -33,20 +33,26 @@ def config(cls: type[T]) -> type[T]:
     return made
 
 
+@cache
+def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(cls)
+
+
 def parse(cls: Any, data: Any, source: str) -> Any:
     """Build `cls` (a config class or a union of them) from plain data.
 
     Raises `InvalidInput` that names `source` and, for every problem, the path inside the data and the reason.
     """
     try:
-        return pydantic.TypeAdapter(cls).validate_python(data)
+        return _adapter(cls).validate_python(data)
     except pydantic.ValidationError as error:
         raise InvalidInput(source, [Violation(_path(e["loc"]), _reason(e)) for e in _true(error.errors())]) from None
 
 
 def dump(value: Any) -> Any:
     """Plain data (dicts, lists, numbers, strings) from a config; `parse` reads it back equal."""
-    return pydantic.TypeAdapter(type(value)).dump_python(value, mode="json")
+    cls: Any = type(value)
+    return _adapter(cls).dump_python(value, mode="json")
 
 
 @dataclass(frozen=True)

@@ -15,37 +15,38 @@ class SimulatedCluster:
 
     def __init__(self, task: TaskSpec) -> None:
         self.task = task
-        self._simulator = Simulator([task], [0])
-        self._placement: Counts | None = None
-        self._closed = False
+        self.simulator = Simulator([task], [0])
+        self._begun = self._closed = False
 
     def reset(self, seed: int) -> ClusterState:
         if self._closed:
             raise WrongState("the cluster is closed")
-        self._simulator.begin([seed])
-        self._placement = self._simulator.state.pools["desired"][0].copy()
+        self.simulator.begin([seed])
+        self._begun = True
         return self.observe()
 
     def apply(self, placement: Counts) -> None:
-        self._check_open()
-        params = self._simulator.params
-        self._placement = allowed_placement(placement, params.limit[0], params.deployments["max_replicas"][0])
+        self.check_open()
+        params = self.simulator.params
+        self.simulator.state.pools["desired"][0] = allowed_placement(
+            placement, params.limit[0], params.deployments["max_replicas"][0]
+        )
 
     def advance(self) -> ClusterState:
-        self._check_open()
-        assert self._placement is not None
-        self._simulator.advance(self._placement[None])
+        self.check_open()
+        self.simulator.advance(self.simulator.state.pools["desired"])
         return self.observe()
 
     def observe(self) -> ClusterState:
-        self._check_open()
-        return simulated_state(self.task, self._simulator)
+        self.check_open()
+        return simulated_state(self.task, self.simulator)
 
     def close(self) -> None:
         self._closed = True
 
-    def _check_open(self) -> None:
-        if self._closed or self._placement is None:
+    def check_open(self) -> None:
+        """Raise `WrongState` before the first reset and after `close`."""
+        if self._closed or not self._begun:
             raise WrongState("the cluster is closed" if self._closed else "the cluster was not reset yet")
 
 

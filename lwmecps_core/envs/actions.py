@@ -15,7 +15,7 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lwmecps_core.envs.observation import V1, V2, V3, V4, observation_blocks, version_of
 from lwmecps_core.errors import InvalidInput, Violation
@@ -52,20 +52,20 @@ def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDA
     return rounded
 
 
-def checked(action: Any, nvec: tuple[int, ...], shape: tuple[int, ...]) -> NDArray[np.int64]:
+def checked(action: Any, nvec: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Choices as integers of `shape` `[..., A]`, each in `[0, nvec)`; raises `InvalidInput` for anything else."""
     given = np.asarray(action)
     if given.dtype.kind not in "iu":
         raise InvalidInput("step", [Violation("action", f"must be integers, not {given.dtype}")])
     if given.size != prod(shape):
         raise InvalidInput("step", [Violation("action", f"must be of shape {shape}, not {given.shape}")])
-    chosen = given.reshape(shape)
-    outside = (chosen < 0) | (chosen >= np.array(nvec))
+    chosen = given.reshape(shape).astype(np.int64)
+    outside = chosen.view(np.uint64) >= np.asarray(nvec, np.uint64)  # what is negative is large then
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
-        reason = f"{chosen[at]} is not in [0, {nvec[at[-1]] - 1}]"
+        reason = f"{given.reshape(shape)[at]} is not in [0, {np.asarray(nvec)[at[-1]] - 1}]"
         raise InvalidInput("step", [Violation(f"action[{', '.join(map(str, at))}]", reason)])
-    return chosen.astype(np.int64)
+    return chosen
 
 
 def action_masks(task: TaskSpec) -> NDArray[np.bool_]:

@@ -10,8 +10,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from lwmecps_core.envs.actions import checked
+from lwmecps_core.envs.driven import Observation
 from lwmecps_core.envs.observation import V2, split, version_of
-from lwmecps_core.envs.placement import Observation, action_space, default_task, observation_space, with_env_id
+from lwmecps_core.envs.placement import action_space, default_task, observation_space, with_env_id
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.seeding import SEEDS, whole_seed

@@ -13,8 +13,9 @@ from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.context.base import AnyArray, Memory
 from lwmecps_core.context.kept import Bools, Kept, check_memory, terms_of
 from lwmecps_core.envs.batched import PlacementVectorEnv, VectorStep
+from lwmecps_core.envs.driven import Observation
 from lwmecps_core.envs.observation import split
-from lwmecps_core.envs.placement import Observation, PlacementEnv, observation_space
+from lwmecps_core.envs.placement import PlacementEnv, observation_space
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import EnvSpec
 

@@ -8,21 +8,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from lwmecps_core.cluster.base import ClusterBackend, ClusterState
-from lwmecps_core.cluster.simulated import SimulatedCluster
+from lwmecps_core.cluster.base import ClusterBackend
 from lwmecps_core.envs import rendering
 from lwmecps_core.envs.actions import action_masks, checked, discrete_nvec, env_spec, to_discrete
-from lwmecps_core.envs.bounds import MET, Windows
-from lwmecps_core.envs.measured import measured_info, observation, reward
-from lwmecps_core.envs.observation import V1, V2, V4, version_of
+from lwmecps_core.envs.driven import Driven, DrivenCluster, DrivenInterval, DrivenSimulator, Observation
+from lwmecps_core.envs.observation import V2, version_of
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.seeding import whole_seed
 from lwmecps_core.sim.formulas import BOUND
-from lwmecps_core.sim.simulator import limit_placement
-from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, ClusterSpec, DeploymentSpec, EnvSpec, NodeSpec, TaskSpec, WorkloadSpec
-
-Observation = dict[str, NDArray[np.float32]] | NDArray[np.float32]
 
 
 def default_task(env_id: str = "lwmecps-v3") -> TaskSpec:
@@ -90,107 +84,59 @@ class PlacementEnv(gymnasium.Env[Any, Any]):
         task = task or (backend.task if backend else default_task())
         self.task = with_env_id(task, f"lwmecps-v{self.version}")
         self.spec_of_env = env_spec(self.task)
-        self.backend: ClusterBackend = backend or SimulatedCluster(self.task)
         self.observation_space = observation_space(self.spec_of_env)
         self.action_space = action_space(self.task)
-        self._limit = pod_limits(self.task)
-        self._masks = action_masks(self.task)
-        self._max_replicas = np.array([d.max_replicas for d in self.task.deployments])
-        self._homes = np.array([home_node(self.task, d) for d in range(len(self.task.deployments))])
-        self._pods = np.repeat(np.arange(len(self.task.deployments)), initial_replicas(self.task))
-        self._next_pod = 0
-        self._elapsed = 0
-        self._desired = np.zeros_like(self._limit)
-        self._state: ClusterState | None = None
-        self._windows, self._excess = Windows(self.task), MET
+        self._nvec, self._masks = np.array(discrete_nvec(self.task), np.uint64), action_masks(self.task)
+        self._driven: Driven = DrivenSimulator(self.task) if backend is None else DrivenCluster(self.task, backend)
+        self.backend = self._driven.backend
+        self._begun = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         seed = None if seed is None else whole_seed(seed)
         super().reset(seed=seed)
-        episode_seed = int(self.np_random.integers(2**63)) if seed is None else seed
-        state = self.backend.reset(episode_seed)
-        self._desired = state.desired
-        self._elapsed = self._next_pod = 0
-        self._state = state
-        self._windows.forget()
-        self._excess = MET
-        return self._observe(state, None), self._info(state, measured_info(self.task, state))
+        begun = self._driven.reset(int(self.np_random.integers(2**63)) if seed is None else seed)
+        self._begun = True
+        return begun.obs, self._info(begun)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        last = self._begun()
-        nvec = discrete_nvec(self.task)
-        desired = self._decide(checked(action, nvec, (len(nvec),)))
-        self._desired = limit_placement(desired, self._limit, self._max_replicas)
-        self.backend.apply(self._desired)
-        self._state = state = self.backend.advance()
-        self._elapsed += 1
-        terminated = self.version == V2 and self._next_pod >= len(self._pods)
-        truncated = self._elapsed >= self.task.horizon and not terminated
-        self._excess = self._windows.take_in(state)
-        info = measured_info(self.task, state, self._excess)
-        return self._observe(state, last), reward(info), terminated, truncated, self._info(state, info)
+        self._require_begun()
+        seen = self._driven.step(checked(action, self._nvec, self._nvec.shape))
+        return seen.obs, seen.reward, seen.terminated, seen.truncated, self._info(seen)
 
     def render(self) -> Any:
         """The last interval: text (`ansi`) or uint8 `[H, W, 3]` (`rgb_array`); nothing without a `render_mode`."""
         if self.render_mode is None:
             return None
+        self._require_begun()
         drawn = rendering.text if self.render_mode == "ansi" else rendering.picture
-        return drawn(self.task, self._begun())
+        return drawn(self.task, self._driven.state())
 
     def place(self, desired: NDArray[np.int32]) -> None:
         """State the desired replicas `[D, N]` beside the actions: the next action goes on from them."""
-        self._desired = desired.copy()
-        self.backend.apply(self._desired)
+        self._driven.place(desired)
 
     def close(self) -> None:
         self.backend.close()
 
     def action_mask(self) -> NDArray[np.bool_]:
         """Allowed choices, those of the first action component first."""
-        mask: NDArray[np.bool_] = self._masks[self._next_pod if self.version == V2 else 0].copy()
+        mask: NDArray[np.bool_] = self._masks[self._driven.pod() if self.version == V2 else 0].copy()
         return mask
 
     def action_masks(self) -> NDArray[np.bool_]:
         """The same, by the name that sb3-contrib looks for."""
         return self.action_mask()
 
-    def _begun(self) -> ClusterState:
-        if self._state is None:
+    def _require_begun(self) -> None:
+        if not self._begun:
             raise gymnasium.error.ResetNeeded("reset the environment before its first step or picture")
-        return self._state
 
-    def _info(self, state: ClusterState, measured: dict[str, float]) -> dict[str, Any]:
-        return {**measured, "action_mask": self.action_mask(), "simulated": state.simulated}
-
-    def _decide(self, action: NDArray[np.int64]) -> NDArray[np.int32]:
-        """The placement `[D, N]` that an action asks for (see `lwmecps_core.envs.actions`)."""
-        desired, limit = self._desired.copy(), self._limit
-        if self.version == V1:
-            home = self._homes[0]
-            desired[0, home] = np.clip(desired[0, home] + action[0] - 1, 0, limit[0, home])
-        elif self.version == V2:
-            if self._next_pod < len(self._pods):
-                d, n = self._pods[self._next_pod], action[0]
-                if desired[d, n] < limit[d, n]:
-                    desired[d, self._homes[d]] -= 1
-                    desired[d, n] += 1
-                self._next_pod += 1
-        elif self.version == V4:
-            desired = action.reshape(limit.shape).astype(np.int32)
-        else:
-            desired = np.zeros_like(limit)
-            desired[np.arange(len(limit)), self._homes] = action
-        return desired
-
-    def _observe(self, state: ClusterState, last: ClusterState | None) -> Observation:
-        pod = None
-        if self.version == V2 and self._next_pod < len(self._pods):
-            d = int(self._pods[self._next_pod])
-            pod = (d, int(self._homes[d]))
-        blocks = observation(self.task, state, last, pod, self._excess)
-        return blocks if self.version > V2 else np.concatenate([block.reshape(-1) for block in blocks.values()])
+    def _info(self, seen: DrivenInterval) -> dict[str, Any]:
+        seen.info["action_mask"] = self.action_mask()
+        seen.info["simulated"] = seen.simulated
+        return seen.info
 
 
 class LWMECPSEnv(PlacementEnv):

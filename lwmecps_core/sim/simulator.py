@@ -68,7 +68,7 @@ def as_seeds(seeds: ArrayLike, size: int) -> NDArray[np.uint64]:
 class Simulator:
     """B simulated clusters, cluster b that of `tasks[task_of[b]]` (equal numbers of nodes and deployments).
 
-    `state` and `info` `[len(INFO_KEYS), B]` are overwritten by every call.
+    `state`, `work` and `info` `[len(INFO_KEYS), B]` are overwritten by every call.
     """
 
     def __init__(self, tasks: Sequence[TaskSpec], task_of: ArrayLike) -> None:
@@ -76,20 +76,20 @@ class Simulator:
         self.params = make_params(tasks)
         self.state = make_state(self.params, len(self.task_of))
         self.info = np.zeros((len(INFO_KEYS), len(self.task_of)), np.float32)
-        self._work = make_work(self.params, 1)
+        self.work = make_work(self.params, 1)
 
     def begin(self, seeds: ArrayLike) -> None:
         """Begin an episode in every cluster: seeds `[B]`."""
         size = len(self.task_of)
         begin_loop()(
-            self.params, self.state, self._work, self.task_of, as_seeds(seeds, size), np.ones(size, np.bool_), self.info
+            self.params, self.state, self.work, self.task_of, as_seeds(seeds, size), np.ones(size, np.bool_), self.info
         )
 
     def advance(self, placement: NDArray[np.int32]) -> NDArray[np.float32]:
         """One interval with the desired replicas `[B, D, N]` (within limits: `limit_placement`); the rewards `[B]`."""
         reward = np.zeros(len(self.task_of), np.float32)
         placement = np.require(placement, np.int32, ["C", "W"])  # for a read-only array numba would compile once more
-        advance_loop()(self.params, self.state, self._work, self.task_of, placement, reward, self.info)
+        advance_loop()(self.params, self.state, self.work, self.task_of, placement, reward, self.info)
         return reward
 
 

@@ -1,8 +1,9 @@
 """SQLite or PostgreSQL behind one pair of transactions, `read` and `write`, and the migrations that prepare it."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,11 +12,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import event
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.session import JoinTransactionMode
 
 from lwmecps_core.errors import ServiceUnavailable
+from services.task_registry.turns import Turns, Waiting
 
 T = TypeVar("T")
 BUSY_TIMEOUT_MS = 10_000
@@ -30,8 +33,9 @@ ATTEMPTS = 4
 class Database:
     """A database by SQLAlchemy URL; the same code and the same promises on SQLite and on PostgreSQL.
 
-    A write transaction is durable once it has ended, and is serialised with others: by `BEGIN IMMEDIATE` on SQLite, by
-    the row locks that its queries take (`with_for_update`) on PostgreSQL.
+    A write is durable once `write` returns, and is serialised with others: by `BEGIN IMMEDIATE` on SQLite, where those
+    that wait for their turn share a transaction, by the row locks that its queries take (`with_for_update`) on
+    PostgreSQL.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,7 +46,7 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
-        self._turn = threading.Lock()
+        self._turns = Turns(self._together)
         self._writing = self.engine.execution_options(lwmecps_write=True)
 
     @contextmanager
@@ -73,9 +77,20 @@ class Database:
 
         Raises what `work` raises (and commits nothing), and `ServiceUnavailable` when the database can't be reached.
         """
+        if self.engine.dialect.name != "sqlite":
+            return self._alone(work)
+        try:
+            found: T = self._turns.run(work, BUSY_TIMEOUT_MS / 1000)
+        except TimeoutError as error:
+            reason = "the registry's database is busy: others have been writing for too long"
+            raise ServiceUnavailable(reason) from error
+        return found
+
+    def _alone(self, work: Callable[[Session], T]) -> T:
+        """Run `work` in a transaction of its own."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                with self._writers_turn(), Session(self._writing, expire_on_commit=False) as session, session.begin():
+                with Session(self._writing, expire_on_commit=False) as session, session.begin():
                     return work(session)
             except IntegrityError:
                 # A concurrent transaction inserted the same key first; the next attempt sees what it wrote.
@@ -88,18 +103,44 @@ class Database:
                 raise _unavailable(error) from error
         raise AssertionError("unreachable")
 
-    @contextmanager
-    def _writers_turn(self) -> Iterator[None]:
-        """One writer at a time on SQLite: those that meet in the file sleep and try again, some for seconds."""
-        if self.engine.dialect.name != "sqlite":
-            yield
-            return
-        if not self._turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
-            raise ServiceUnavailable("the registry's database is busy: others have been writing for too long")
+    def _together(self, called: Iterator[Waiting]) -> None:
+        """Run the work of a group in one transaction, which is synced once.
+
+        Where one raises, all is undone and done again, each in a savepoint of its own: who raises has changed nothing,
+        and the others go on. Where the database itself fails, each is run alone; where it fails to begin or to commit,
+        nobody's work counts.
+        """
+        group: list[Waiting] = []
         try:
-            yield
-        finally:
-            self._turn.release()
+            if self._committed(_joined(called, group), "rollback_only"):
+                return
+            if not self._committed(chain(tuple(group), _joined(called, group)), "create_savepoint"):
+                for each in group:
+                    self._settle(each, self._alone)
+        except Exception as error:
+            known = isinstance(error, OperationalError | PoolTimeout)
+            for each in group or tuple(_joined(called, group)):
+                each.found, each.error = None, _unavailable(error) if known else error  # type: ignore[arg-type]
+
+    def _committed(self, group: Iterable[Waiting], mode: JoinTransactionMode) -> bool:
+        """Whether the group's work could be done in one transaction, and is there to stay."""
+        try:
+            with self._writing.begin() as connection:
+                for each in group:
+                    self._settle(each, partial(_within, connection, mode))
+                    if each.error is not None and (mode == "rollback_only" or _is_fatal(each.error)):
+                        raise _Undone
+        except _Undone:
+            return False
+        return True
+
+    @staticmethod
+    def _settle(one: Waiting, run: Callable[[Callable[[Session], Any]], Any]) -> None:
+        one.found = one.error = None
+        try:
+            one.found = run(one.work)
+        except BaseException as error:  # it is raised where the caller waits
+            one.error = error
 
     def check(self) -> None:
         """Raise `ServiceUnavailable` when the database can't be reached."""
@@ -144,6 +185,33 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             run(config, revision)
+
+
+class _Undone(Exception):
+    """The transaction of a group can't go on."""
+
+
+def _joined(called: Iterator[Waiting], group: list[Waiting]) -> Iterator[Waiting]:
+    for each in called:
+        group.append(each)
+        yield each
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Whether the database may have undone more than the statement that failed."""
+    return isinstance(error, DBAPIError) and not isinstance(error, IntegrityError)
+
+
+def _within(connection: sa.Connection, mode: JoinTransactionMode, work: Callable[[Session], T]) -> T:
+    """Run `work` in the connection's transaction; in a savepoint, again where it inserted what is there already."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            with Session(connection, expire_on_commit=False, join_transaction_mode=mode) as session, session.begin():
+                return work(session)
+        except IntegrityError:
+            if attempt == ATTEMPTS or mode == "rollback_only":
+                raise
+    raise AssertionError("unreachable")
 
 
 def _unavailable(error: OperationalError | PoolTimeout) -> ServiceUnavailable:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.cluster.simulated import SimulatedCluster
 from lwmecps_core.config import dump, parse
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.placement import make_env
@@ -41,7 +42,7 @@ def actions(task: TaskSpec, seed: int = 1) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize("window", [0, 1, 5, 100])
 def test_one_environment_and_many_say_the_same_of_bounds(scope: str, window: int) -> None:
     task = signed(3, scope=scope, window=window, failed_share=0.3)
-    one, many = make_env("lwmecps-v3", task), BatchEnv([task], [0])
+    one, many = make_env("lwmecps-v3", task, SimulatedCluster(task)), BatchEnv([task], [0])
     shown, _ = one.reset(seed=7)
     obs, _ = many.reset([7])
     missed = 0

@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import gymnasium
@@ -11,7 +12,8 @@ from lwmecps_core.envs.batched import PlacementVectorEnv
 from lwmecps_core.envs.knowing import VectorKnowing
 from lwmecps_core.envs.placement import LWMECPSEnv, LWMECPSEnv2, LWMECPSEnv3, LWMECPSEnv4, make_env, with_env_id
 from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.errors import InvalidInput
+from lwmecps_core.errors import InvalidInput, WrongState
+from lwmecps_core.sim.state import pod_limits
 from lwmecps_core.specs import ALL_ENV_IDS, ENV_IDS
 from tests.sim.random_tasks import random_task
 
@@ -174,25 +176,67 @@ def test_a_reset_of_some_leaves_the_others_as_they_are(knowing):
 
 
 @pytest.mark.parametrize("cls", [LWMECPSEnv, LWMECPSEnv2, LWMECPSEnv3, LWMECPSEnv4])
-def test_the_scalar_environment_agrees_with_the_batched_one(cls):
+@pytest.mark.parametrize("given", [False, True])
+def test_one_environment_agrees_with_a_batch_of_one_to_the_bit_and_over_a_backend_nearly(cls, given):
+    near = {"rtol": 1e-5, "atol": 1e-5} if given else {"rtol": 0.0, "atol": 0.0}
     for seed in range(8):
         task = with_env_id(random_task(seed), f"lwmecps-v{cls.version}")
-        env, batch = cls(task), BatchEnv([task], [0])
+        env, batch = cls(task, SimulatedCluster(task) if given else None), BatchEnv([task], [0])
         obs, info = env.reset(seed=seed)
         expected, mask = batch.reset([seed])
         env.action_space.seed(seed)
         done = False
         while not done:
-            np.testing.assert_allclose(flat(obs), expected[0], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(flat(obs), expected[0], **near)
             np.testing.assert_array_equal(info["action_mask"], mask[0])
             for key, value in batch.info().items():
-                np.testing.assert_allclose(info[key], value[0], rtol=1e-5, atol=1e-5, err_msg=key)
+                np.testing.assert_allclose(info[key], value[0], **near, err_msg=key)
             action = env.action_space.sample()
             obs, reward, terminated, truncated, info = env.step(action)
             expected, mask, *ends, _ = batch.step(np.reshape(action, (1, -1)).astype(np.int32))
-            np.testing.assert_allclose(reward, ends[0][0], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(reward, ends[0][0], **near)
             assert (terminated, truncated) == (bool(ends[1][0]), bool(ends[2][0]))
             done = terminated or truncated
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_an_action_goes_on_from_what_was_placed_beside_it(env_id):
+    task = with_env_id(random_task(2, nodes=3, deployments=2), env_id)
+    one, other = make_env(env_id, task), make_env(env_id, task, SimulatedCluster(task))
+    seen = []
+    for env in (one, other):
+        env.reset(seed=1)
+        env.action_space.seed(0)
+        env.step(env.action_space.sample())
+        env.unwrapped.place(pod_limits(task) // 2)
+        seen.append(env.step(env.action_space.sample()))
+    np.testing.assert_allclose(flat(seen[0][0]), flat(seen[1][0]), rtol=1e-5, atol=1e-5)
+    assert seen[0][4]["moves"] == seen[1][4]["moves"]
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
+def test_what_one_environment_returns_is_the_callers_to_keep_and_a_copy_goes_its_own_way(env_id):
+    env = make_env(env_id, random_task(2, nodes=3, deployments=2))
+    env.action_space.seed(0)
+    returned = [env.reset(seed=1)]
+    for _ in range(3):
+        obs, *_, info = env.step(env.action_space.sample())
+        returned.append((obs, info))
+    kept = copy.deepcopy(returned)
+    action = env.action_space.sample()
+    other = copy.deepcopy(env)
+    expected = env.step(action)
+    env.step(env.action_space.sample())
+    env.reset(seed=2)
+    for (obs, info), (obs_kept, info_kept) in zip(returned, kept, strict=True):
+        np.testing.assert_array_equal(flat(obs), flat(obs_kept))
+        np.testing.assert_array_equal(info.pop("action_mask"), info_kept.pop("action_mask"))
+        assert info == info_kept
+    again = other.step(action)
+    np.testing.assert_array_equal(flat(again[0]), flat(expected[0]))
+    assert again[1:4] == expected[1:4]
+    again[4]["action_mask"][:] = False
+    assert other.action_mask().any()
 
 
 def test_the_same_seed_repeats_an_episode_and_another_does_not():
@@ -226,6 +270,14 @@ def test_an_environment_runs_over_a_given_backend_and_closes_it():
     assert backend.observe().desired.sum() > 0
     env.close()
     assert backend.closed == 1
+
+
+def test_a_closed_environment_steps_no_more():
+    env = LWMECPSEnv3()
+    env.reset(seed=1)
+    env.close()
+    with pytest.raises(WrongState, match="closed"):
+        env.step(env.action_space.sample())
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.errors import AlreadyExists, Conflict, NotFound
@@ -16,6 +16,11 @@ from services.task_registry.models import IdempotencyRow, PolicyRow, RunRow, Tas
 R = TypeVar("R", TaskRow, RunRow, PolicyRow)
 
 Clock = Callable[[], datetime]
+
+_MADE = select(IdempotencyRow.digest, IdempotencyRow.resource_id).where(
+    IdempotencyRow.scope == bindparam("scope_"), IdempotencyRow.request_id == bindparam("request_id_")
+)
+_MAKE = insert(IdempotencyRow.__table__)  # type: ignore[arg-type]
 
 
 def utc_now() -> datetime:
@@ -55,25 +60,18 @@ class Creation:
         """Id of what this creation made earlier; raises `AlreadyExists` if `request_id` asked for something else."""
         if not self.request_id:
             return None
-        row = session.get(IdempotencyRow, (self.scope, self.request_id))
+        asked = {"scope_": self.scope, "request_id_": self.request_id}
+        row = session.connection().execute(_MADE, asked).one_or_none()
         if row is None:
             return None
         if row.digest != self.digest:
             raise AlreadyExists(f"request_id {self.request_id!r} was used for another {self.scope}")
-        return row.resource_id
+        return str(row.resource_id)
 
     def record(self, session: Session, resource_id: str, now: datetime) -> None:
         """Remember what was made; a concurrent twin fails on the primary key and is run again."""
         if self.request_id:
-            session.add(
-                IdempotencyRow(
-                    scope=self.scope,
-                    request_id=self.request_id,
-                    digest=self.digest,
-                    resource_id=resource_id,
-                    created_at=now,
-                )
-            )
+            session.connection().execute(_MAKE, vars(self) | {"resource_id": resource_id, "created_at": now})
 
 
 @dataclass(frozen=True)

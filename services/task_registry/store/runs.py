@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, insert, or_, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
@@ -40,6 +40,8 @@ STATE_FIELDS = (
     "revision",
 )
 Change = Callable[[Run, datetime], Run]
+_MAKE_RUN, _MAKE_RUN_TASKS = insert(RunRow.__table__), insert(RunTaskRow.__table__)  # type: ignore[arg-type]
+"""Made once, and not by the unit of work, which takes three times as long."""
 
 
 class RunStore:
@@ -68,19 +70,20 @@ class RunStore:
         creation = Creation("run", request_id, digest(plain, labels, *["paused"] * paused))
 
         def work(session: Session) -> Run:
-            if made := creation.replay(session):
-                return _run(find(session, RunRow, "run", made))
+            if before := creation.replay(session):
+                return _run(find(session, RunRow, "run", before))
             task_ids = {*spec.task_ids, *spec.calibration_task_ids, *spec.source_task_ids}
             lock_tasks(session, task_ids)
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
             state, wanted = (RunState.PAUSED,) * 2 if paused else (RunState.PENDING, RunState.RUNNING)
             run = Run(new_id("run"), spec, labels, now, now, "1", state, wanted, traceparent=traceparent)
-            row = RunRow(id=run.id, kind=spec.kind, spec=plain, labels=labels, created_at=now)
-            _write(row, run)
-            session.add(row)
-            session.flush()
-            session.add_all(RunTaskRow(run_id=run.id, task_id=task_id) for task_id in sorted(task_ids))
+            made = {"id": run.id, "kind": spec.kind, "spec": plain, "labels": labels, "created_at": now}
+            connection = session.connection()
+            connection.execute(_MAKE_RUN, made | _changing(run))
+            if task_ids:
+                of_tasks = [{"run_id": run.id, "task_id": task_id} for task_id in sorted(task_ids)]
+                connection.execute(_MAKE_RUN_TASKS, of_tasks)
             creation.record(session, run.id, now)
             return run
 
@@ -286,7 +289,14 @@ def _run(row: RunRow) -> Run:
 
 
 def _write(row: RunRow, run: Run) -> None:
-    for name in STATE_FIELDS:
-        setattr(row, name, getattr(run, name))
-    row.state, row.desired_state = run.state.value, run.desired_state.value
-    row.latest_metrics = to_plain(run.latest_metrics)
+    for name, value in _changing(run).items():
+        setattr(row, name, value)
+
+
+def _changing(run: Run) -> dict[str, Any]:
+    """The columns that a run's life changes."""
+    return {name: getattr(run, name) for name in STATE_FIELDS} | {
+        "state": run.state.value,
+        "desired_state": run.desired_state.value,
+        "latest_metrics": to_plain(run.latest_metrics),
+    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.config import dump, parse
@@ -14,6 +14,7 @@ from services.task_registry.store.common import Creation, StoreContext, check_et
 from services.task_registry.store.paging import digest, newest_page
 from services.task_registry.store.recordings import put_in, summary_from_plain, summary_of, summary_to_plain, take_out
 
+_LOCKED = select(TaskRow.id).where(TaskRow.id.in_(bindparam("ids", expanding=True))).with_for_update(read=True)
 KINDS: Mapping[str, type[TaskSpec] | type[TaskDistribution]] = {"task": TaskSpec, "distribution": TaskDistribution}
 
 
@@ -118,7 +119,7 @@ class TaskStore:
 
 def lock_tasks(session: Session, task_ids: Collection[str]) -> None:
     """Keep tasks from being deleted until the transaction ends; raises `NotFound` for one that isn't there."""
-    found = session.scalars(select(TaskRow.id).where(TaskRow.id.in_(list(task_ids))).with_for_update(read=True)).all()
+    found = session.connection().execute(_LOCKED, {"ids": list(task_ids)}).scalars().all()
     for missing in sorted(set(task_ids) - set(found)):
         raise NotFound("task", missing)
 

@@ -97,6 +97,7 @@ class ActingPolicy:
     def save(self, path: str | Path) -> Path:
         """Write the policy as one file (safetensors), which `load_policy` and `lwmecps policies import` read."""
         path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(policy_file.to_bytes(self.data))
         return path
 

@@ -18,13 +18,15 @@ NAMES = tuple(field.name for field in fields(Row))
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Write rows in the form that the file's ending names.
+    """Write rows in the form that the file's ending names, and folders that are missing.
 
     Raises `InvalidInput` for an ending that is none of `ENDINGS`, and for one whose library is not installed.
     """
     if path.suffix not in ENDINGS:
         raise InvalidInput(str(path), [Violation(".", f"ending {path.suffix!r} is none of {', '.join(ENDINGS)}")])
-    path.write_bytes(ENDINGS[path.suffix](rows))
+    written = ENDINGS[path.suffix](rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(written)
 
 
 def frame(rows: Sequence[Row]) -> Any:

@@ -37,7 +37,7 @@ class Picture:
         self.figure = figure
 
     def save(self, path: str | Path) -> Path:
-        """Write the file; the ending says which kind, a path without one becomes a PNG and an SVG beside it.
+        """Write the file, and folders that are missing; the ending says which kind, none means a PNG and an SVG.
 
         Raises `InvalidInput` for an ending that Matplotlib knows no kind of picture for.
         """
@@ -46,6 +46,7 @@ class Picture:
         known = self.figure.canvas.get_supported_filetypes()
         if wrong := [kind for kind in kinds if kind[1:].lower() not in known]:
             raise InvalidInput(str(path), [Violation(".", f"{wrong[0]} is none of {', '.join(sorted(known))}")])
+        path.parent.mkdir(parents=True, exist_ok=True)
         for kind in kinds:
             with matplotlib.rc_context({"svg.hashsalt": "lwmecps"}):  # the same results, the same file
                 metadata = {"Date": None} if kind == SVG else None

@@ -117,7 +117,7 @@ def test_actions_are_drawn_with_a_seed() -> None:
 
 def test_a_policy_is_loaded_from_its_file_its_bytes_and_itself(trained: RunOutcome, tmp_path: Path) -> None:
     assert trained.policy is not None
-    file = trained.policy.save(tmp_path / "mine.safetensors")
+    file = trained.policy.save(tmp_path / "new" / "mine.safetensors")
     obs, info = lwmecps_core.make_env("lwmecps-v3").reset(seed=0)
     loaded = [load_policy(x) for x in (file, str(file), file.read_bytes(), trained.policy.data)]
     actions = [policy.act(obs, info).tolist() for policy in loaded]

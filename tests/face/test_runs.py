@@ -89,7 +89,7 @@ def test_runs_on_real_clusters_are_left_to_the_services(trained: RunOutcome) -> 
     ("ending", "begins"), [(".csv", b"task,method,"), (".json", b"["), (".tex", b"\\begin{tabular}")]
 )
 def test_rows_are_written_as_the_ending_says(measured: RunOutcome, tmp_path: Path, ending: str, begins: bytes) -> None:
-    assert measured.save(tmp_path / f"rows{ending}").read_bytes().startswith(begins)
+    assert measured.save(tmp_path / "new" / f"rows{ending}").read_bytes().startswith(begins)
 
 
 def test_parquet_holds_the_frame(measured: RunOutcome, tmp_path: Path) -> None:
@@ -106,9 +106,9 @@ def test_an_unknown_ending_is_refused_with_those_that_are_known(measured: RunOut
 
 @pytest.mark.parametrize("what", ["", "rewards", "adaptation", "curves", "day"])
 def test_every_picture_is_drawn_and_saved_twice(measured: RunOutcome, tmp_path: Path, what: str) -> None:
-    measured.plot(what).save(tmp_path / "picture")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "picture.svg").read_text()
+    measured.plot(what).save(tmp_path / "new" / "picture")
+    assert (tmp_path / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "new" / "picture.svg").read_text()
 
 
 def test_the_same_results_make_the_same_picture(measured: RunOutcome) -> None:

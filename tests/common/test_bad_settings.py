@@ -139,7 +139,7 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
     if hasattr(module, "worker_supervisor"):
         monkeypatch.setattr(module, "worker_supervisor", lambda settings: _NoWorkers())
     with pytest.raises(SystemExit) as ended:
-        begin(module.main)
+        begin(module.main, "of-the-test")
     said = capsys.readouterr().err.splitlines()
     lines = [line for line in said if cls.variable(name) in line]
     assert ended.value.code in (BAD_INPUT, UNREACHABLE)

@@ -62,6 +62,8 @@ export async function showRun(place, signal, id, query) {
   buttons.append(...Object.values(controls));
 
   function update(now) {
+    // An answer to a click may come after the news of what followed it.
+    if (run && Date.parse(now.updateTime) < Date.parse(run.updateTime)) return;
     run = now;
     const ended = ["COMPLETED", "FAILED", "CANCELLED"].includes(state(run));
     controls.pause.disabled = state(run) !== "RUNNING" || run.desiredState !== "RUN_STATE_RUNNING";

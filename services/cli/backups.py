@@ -51,7 +51,7 @@ def restore(
 ) -> None:
     """Put a backup back into the registry, all of it or nothing."""
     try:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, "r:") as tar:  # a plain one, as backups are
             manifest, others = _opened(tar)
             first, text = manifest.file()
             with rpc_errors(ctx.obj.registry.address):

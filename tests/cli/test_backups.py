@@ -1,5 +1,6 @@
 """`lwmecps backup` and `restore`, on registries that run."""
 
+import gzip
 import json
 import tarfile
 from collections.abc import Iterator
@@ -76,7 +77,10 @@ def test_what_is_no_backup_is_told_by_what_it_lacks(stores: dict[str, Store], tm
     other = _call(new, "restore", str(tmp_path / "other.tar"))
     assert other.exit_code == 2 and "manifest.json: is missing: this is no backup" in other.stderr
     (tmp_path / "text").write_text("no tar at all")
-    assert _call(new, "restore", str(tmp_path / "text")).exit_code == 2
+    (tmp_path / "cut.gz").write_bytes(gzip.compress((tmp_path / "other.tar").read_bytes())[:-20])
+    for name in ("text", "cut.gz"):
+        told = _call(new, "restore", str(tmp_path / name))
+        assert told.exit_code == 2 and f"{name}: tar: can't be read" in told.stderr and told.stderr.count("\n") == 1
     assert _call(new, "restore", str(tmp_path / "nothing")).exit_code == 2
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_what_is_no_backup_is_told_by_what_it_lacks(stores: dict[str, Store], tm
         told = _call(new, "restore", str(tmp_path / name))
         assert told.exit_code == 2 and f"{name}: tar: can't be read" in told.stderr and told.stderr.count("\n") == 1
     assert _call(new, "restore", str(tmp_path / "nothing")).exit_code == 2
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe" in _call(new, "restore", str(tmp_path / "pipe")).stderr
 
 
 def test_a_backup_that_fails_leaves_no_file(stores: dict[str, Store], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""What would take all of a machine's memory is refused."""
+"""What would take all of a machine's memory, or can't be computed with, is refused."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lwmecps_core.specs import TaskSpec
@@ -8,9 +8,12 @@ if TYPE_CHECKING:
 MAX_NUMBERS = 2**22
 """Most numbers of one kind (users in every interval, pods that start, choices of an action) that a task may need."""
 
+MAX_VALUE = 1e15
+"""Largest weight, price, power, count of users, … of a task: products of a few are finite."""
+
 
 def refuse_too_large(task: "TaskSpec") -> None:
-    """Raise `ValueError` for a task that needs more than `MAX_NUMBERS` of one kind."""
+    """Raise `ValueError` for a task that needs more than `MAX_NUMBERS` of one kind, or has one over `MAX_VALUE`."""
     w, nodes, pools = task.workload, len(task.cluster.nodes), len(task.cluster.nodes) * len(task.deployments)
     recorded = w.pattern == "recorded"
     pattern_s = len(w.recorded_users) * w.recorded_step_s if recorded else w.period_s
@@ -30,3 +33,10 @@ def refuse_too_large(task: "TaskSpec") -> None:
     ):
         if numbers > MAX_NUMBERS:
             raise ValueError(f"{text} are too many: {numbers:.3g} numbers, at most {MAX_NUMBERS}")
+    parts: dict[str, Any] = {"objective": task.objective, "objective.slo": slo, "prices": task.prices}
+    parts |= {f"node {node.name!r}": node for node in task.cluster.nodes}
+    parts |= {f"deployment {d.name!r}": d for d in task.deployments}
+    found = [(f"{of}: {name}", value) for of, part in parts.items() if part for name, value in vars(part).items()]
+    for name, value in (*found, ("workload.base_users", max(w.base_users, default=0.0))):
+        if isinstance(value, float) and value > MAX_VALUE:
+            raise ValueError(f"{name} {value:g} must not exceed {MAX_VALUE:g}")

@@ -117,10 +117,10 @@ def holm(chances: Sequence[float], level: float = 0.05) -> list[bool]:
 
 
 def interval(values: ArrayLike) -> Estimate:
-    """Mean and 95 % half-width of independent values (infinite for fewer than two)."""
+    """Mean (NaN of no values) and 95 % half-width of independent values (infinite for fewer than two)."""
     x = np.asarray(values, dtype=np.float64)
     if x.size < 2:
-        return Estimate(float(x.mean()), float("inf"))
+        return Estimate(float(x[0]) if x.size else float("nan"), float("inf"))
     from scipy.special import stdtrit  # here: half a second of every command that only lists
 
     half = stdtrit(x.size - 1, 0.975) * x.std(ddof=1) / np.sqrt(x.size)

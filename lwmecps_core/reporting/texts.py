@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 
 from lwmecps_core.statistics import Estimate, Summary
 
@@ -61,7 +61,9 @@ def cells(s: Summary) -> tuple[str, ...]:
 
 
 def signed(difference: Estimate) -> str:
-    """A paired difference; a star where its interval excludes 0."""
+    """A paired difference; a star where its interval excludes 0. Empty where there was no pair."""
+    if isnan(difference.mean):
+        return ""
     star = "*" if difference.excludes_zero else " "
     ci95 = f" ± {difference.ci95:.2f}" if isfinite(difference.ci95) else ""
     return f"{difference.mean:+.2f}{ci95}{star if ci95 else ' '}"

@@ -107,7 +107,11 @@ def _show(lines: Lines, as_json: bool) -> None:
 
 
 def _cells(line: Line) -> list[str]:
-    return [str(v) if isinstance(v, list | int) else f"{v:.3g}" for v in line.values()]
+    return [str(v) if isinstance(v, list | int) else _number(v) for v in line.values()]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,10 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """Put a backup back into the registry, all of it or nothing."""
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise InvalidInput(str(file), [Violation(".", "is a pipe or a device, and a backup is read from a file")])
     try:
-        with tarfile.open(file) as tar:
+        with tarfile.open(file, "r:") as tar:  # a plain one, as backups are
             manifest, others = _opened(tar)
             first, text = manifest.file()
             with rpc_errors(ctx.obj.registry.address):

@@ -193,7 +193,7 @@ def _workers(clients: Clients) -> Iterator[Finding]:
     workers = clients.env("GetWorkerStatus", env_pb2.GetWorkerStatusRequest()).workers
     stopped = [worker for worker in workers if worker.state == env_pb2.WORKER_STATE_STOPPED]
     found = f"{len(workers) - len(stopped)} of the {len(workers)} of this env-service report"
-    why = "; ".join(f"{w.worker_id}: {w.last_error or 'has not reported yet'}" for w in stopped)
+    why = "; ".join(f"{w.worker_id}: {w.last_error or 'does not report'}" for w in stopped)
     yield Finding("workers", found, f"{why}: see the env-service's log" if stopped else "")
 
 

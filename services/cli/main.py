@@ -5,6 +5,7 @@ refused (not found, wrong state, changed meanwhile, full) · 130 interrupted.
 """
 
 from collections.abc import Mapping
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from typing import Annotated, Any
 
 import typer
@@ -112,9 +113,9 @@ class ExplainedErrors(TyperGroup):
             _tell([str(error)])
             raise typer.Exit(error.exit_code) from None
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None and error.errno not in (ENOSPC, EDQUOT, EFBIG, EIO):
                 raise
-            _tell([f"{error.filename}: {error.strerror}"])
+            _tell([f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)])
             raise typer.Exit(BAD_INPUT) from None
 
 

@@ -2,19 +2,20 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Group
 from rich.table import Table
 
 from lwmecps_core.reporting.texts import COLUMNS, cells, signed
 from lwmecps_core.results import Row
 from lwmecps_core.statistics import Key, Summary, paired_difference, share_of_gap, summarise
 
-SIGNED_COLUMNS = ("cost/h", "violations", "moves/h", "µs", "steady: cost/h", "violations", "moves/h", "µs")
-"""Of tasks that have prices or bounds; steady: without the first sixth of each episode."""
+SIGNED_COLUMNS = ("cost/h", "violations", "moves/h", "µs", "W")
+"""Of tasks that have prices, bounds or nodes with a power."""
 FLAGSHIP = ("context", 0, 1)
 """What the demo's table compares everything with: a policy in its first episode on a cluster."""
 
@@ -37,25 +38,23 @@ def key_of(s: Summary) -> Key:
     return s.method, s.inner_steps, s.episode
 
 
-def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Table:
+def comparison_table(rows: Sequence[Row], summaries: Sequence[Summary]) -> Group:
     """The table that the demo prints; the fifth column is the paired advantage of `FLAGSHIP`."""
-    columns, cells_of = _shown(summaries)
-    table = _table("held-out tasks", rows, (*columns[:3], "context(1) −", *columns[3:]))
+    table = _table(_title("held-out tasks", rows), (*COLUMNS[:3], "context(1) −", *COLUMNS[3:]))
     for s in summaries:
-        line = cells_of(s)
+        line = cells(s)
         style = "bold green" if key_of(s) == FLAGSHIP else ""
         table.add_row(*line[:4], _advantage(rows, s), *line[4:], style=style)
-    return table
+    return Group(table, *_signed_table(summaries))
 
 
-def summary_table(rows: Sequence[Row]) -> Table:
+def summary_table(rows: Sequence[Row]) -> Group:
     """Means over the tasks of a run, one line per method and number of inner steps."""
     summaries = summarise(rows)
-    columns, cells_of = _shown(summaries)
-    table = _table("tasks", rows, columns)
+    table = _table(_title("tasks", rows), COLUMNS)
     for s in summaries:
-        table.add_row(*cells_of(s))
-    return table
+        table.add_row(*cells(s))
+    return Group(table, *_signed_table(summaries))
 
 
 def write_results(out: Path, seed: int, rows: Sequence[Row], summaries: Sequence[Summary]) -> None:
@@ -69,9 +68,11 @@ def write_results(out: Path, seed: int, rows: Sequence[Row], summaries: Sequence
         writer.writerows(entries)
 
 
-def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
-    tasks = len({row.task for row in rows})
-    title = f"{tasks} {what}, mean ± 95 % interval"
+def _title(what: str, rows: Sequence[Row]) -> str:
+    return f"{len({row.task for row in rows})} {what}, mean ± 95 % interval"
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
     for name in columns:
@@ -79,29 +80,29 @@ def _table(what: str, rows: Sequence[Row], columns: Sequence[str]) -> Table:
     return table
 
 
-def _shown(summaries: Sequence[Summary]) -> tuple[tuple[str, ...], Callable[[Summary], tuple[str, ...]]]:
-    """The columns of a table, and what makes a summary's cells: with what operators sign where any summary has it."""
-    if not any(s.moves_per_hour is not None for s in summaries):
-        return COLUMNS, cells
-    return (*COLUMNS[:4], *SIGNED_COLUMNS, *COLUMNS[4:]), _signed_cells
+def _signed_table(summaries: Sequence[Summary]) -> list[Table]:
+    """What operators sign, and power, where any summary has it."""
+    lines = [(_signed_cells(s, ""), _signed_cells(s, "_steady")) for s in summaries]
+    if not any(any(whole) for whole, _ in lines):
+        return []
+    columns = (*COLUMNS[:2], *SIGNED_COLUMNS, *(f"steady {name}" for name in SIGNED_COLUMNS))
+    table = _table("what running it takes; steady: without the first sixth of each episode", columns)
+    for s, (whole, steady) in zip(summaries, lines, strict=True):
+        table.add_row(*cells(s)[:3], *whole, *steady)
+    return [table]
 
 
-def _signed_cells(s: Summary) -> tuple[str, ...]:
-    """`cells`, with a cell for each of `SIGNED_COLUMNS` behind those of rewards."""
-    line = cells(s)
-    found = []
-    for kind in ("", "_steady"):
-        cost, missed, moves, us = (
-            getattr(s, f"{name}{kind}")
-            for name in ("cost_per_hour", "violation_share", "moves_per_hour", "decision_us")
-        )
-        found += [
-            "" if cost is None else f"{cost:.3g}",
-            "" if missed is None else f"{100 * missed:.1f} %",
-            "" if moves is None else f"{moves:.0f}",
-            "" if us is None else f"{us:.0f}",
-        ]
-    return (*line[:5], *found, *line[5:])
+def _signed_cells(s: Summary, kind: str) -> tuple[str, ...]:
+    """A cell for each of `SIGNED_COLUMNS`."""
+    names = ("cost_per_hour", "violation_share", "moves_per_hour", "decision_us", "power_w")
+    cost, missed, moves, us, power = (getattr(s, name + kind) for name in names)
+    return (
+        "" if cost is None else f"{cost:.3g}",
+        "" if missed is None else f"{100 * missed:.1f} %",
+        "" if moves is None else f"{moves:.0f}",
+        "" if us is None else f"{us:.0f}",
+        "" if power is None else f"{power:.0f}",
+    )
 
 
 def _advantage(rows: Sequence[Row], s: Summary) -> str:

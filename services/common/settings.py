@@ -19,7 +19,7 @@ T = TypeVar("T")
 CLI = "LWMECPS_CLI_"
 PREFIXES = tuple(f"LWMECPS_{part}_" for part in ("REGISTRY", "ENV", "LEARNER", "GATEWAY", "CLIENT", "WORKER", "CLI"))
 """What variables of settings begin with."""
-OTHERS = ("LWMECPS_TRACKING", *(CLI + name for name in ("REGISTRY", "ENV", "LEARNER")))
+OTHERS = ("LWMECPS_TRACKING", *(CLI + name for name in ("REGISTRY", "ENV", "LEARNER", "GATEWAY")))
 """Variables that belong to no class of settings."""
 UNSET = "no such setting: unset it"
 Port = Annotated[int, Field(ge=0, le=65_535)]

@@ -4,11 +4,13 @@ What happens is told in spans: calls, and of a run its claim, every collection, 
 trace a run belongs to is kept with the run, and travels in the requests to workers.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from lwmecps_core.errors import InvalidInput, Violation
 
@@ -20,6 +22,7 @@ EXPORTER = "OTEL_TRACES_EXPORTER"
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
 TIMEOUT_S = 2.0
 """How long a batch of spans is offered to a collector that doesn't answer, at a process's end too."""
+SENDER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 EXTRA = "needs the extra `otel`: pip install 'lwmecps[otel]', or unset it"
 _state = {"on": False}
 
@@ -38,6 +41,9 @@ def check(environ: Mapping[str, str] = os.environ) -> str:
     wrong = [name for name, value in only.items() if variable and environ.get(name, value) != value]
     if wrong:
         raise InvalidInput("environment", [Violation(name, f"only {only[name]} is spoken here") for name in wrong])
+    if variable and not _is_url(environ[variable]):
+        reason = f"{environ[variable]!r} is no URL such as http://127.0.0.1:4318"
+        raise InvalidInput("environment", [Violation(variable, reason)])
     try:
         if variable:
             import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401
@@ -46,15 +52,36 @@ def check(environ: Mapping[str, str] = os.environ) -> str:
     return variable
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+
+
 def begin(service: str, environ: Mapping[str, str] = os.environ) -> None:
     """Trace this process, under the name of `service`, if variables ask for it.
 
     Spans are sent from a thread of its own, in batches, and at the process's end. To be called before channels are
     opened. Raises `InvalidInput` naming the variable that can't be followed.
     """
-    if check(environ) and not is_on():
-        _set_up(service, None if any(environ.get(name) for name in TIMEOUTS) else TIMEOUT_S)
+    variable = check(environ)
+    if variable and not is_on():
+        try:
+            _set_up(service, None if any(environ.get(name) for name in TIMEOUTS) else TIMEOUT_S)
+        except (ValueError, OSError) as error:
+            raise InvalidInput("environment", [Violation("OTEL_…", f"can't be followed: {error}")]) from None
+        logging.getLogger(SENDER).addFilter(_Lost(variable))
         _state["on"] = True
+
+
+class _Lost(logging.Filter):
+    """Of what is logged about sending spans, one line when a batch is lost, with the variable that says where to."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = f"traces can't be sent to {self.name}: {record.getMessage()}", ()
+        return record.levelno >= logging.ERROR
 
 
 def _set_up(service: str, timeout_s: float | None) -> None:

@@ -1,6 +1,8 @@
 """`lwmecps backup` and `restore`, on registries that run."""
 
+import gzip
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,8 +78,13 @@ def test_what_is_no_backup_is_told_by_what_it_lacks(stores: dict[str, Store], tm
     other = _call(new, "restore", str(tmp_path / "other.tar"))
     assert other.exit_code == 2 and "manifest.json: is missing: this is no backup" in other.stderr
     (tmp_path / "text").write_text("no tar at all")
-    assert _call(new, "restore", str(tmp_path / "text")).exit_code == 2
+    (tmp_path / "cut.gz").write_bytes(gzip.compress((tmp_path / "other.tar").read_bytes())[:-20])
+    for name in ("text", "cut.gz"):
+        told = _call(new, "restore", str(tmp_path / name))
+        assert told.exit_code == 2 and f"{name}: tar: can't be read" in told.stderr and told.stderr.count("\n") == 1
     assert _call(new, "restore", str(tmp_path / "nothing")).exit_code == 2
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe" in _call(new, "restore", str(tmp_path / "pipe")).stderr
 
 
 def test_a_backup_that_fails_leaves_no_file(stores: dict[str, Store], tmp_path: Path) -> None:

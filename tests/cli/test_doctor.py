@@ -1,6 +1,7 @@
 """`lwmecps doctor` names what is wrong and what to do about it."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -57,7 +58,8 @@ def ailing() -> Iterator[dict[str, str]]:
 
 def _findings(addresses: dict[str, str], *more: str) -> tuple[int, dict[str, dict[str, Any]]]:
     where = [word for name, address in addresses.items() for word in (f"--{name}", address)]
-    own = [] if "--gateway" in more else ["--gateway", f"http://127.0.0.1:{free_port()}"]
+    named = "--gateway" in more or "LWMECPS_CLI_GATEWAY" in os.environ
+    own = [] if named else ["--gateway", f"http://127.0.0.1:{free_port()}"]
     result = CliRunner().invoke(app, [*where, "doctor", "--json", *own, *more])
     printed = result.stdout[result.stdout.index("[\n") :]  # after what the servers of this process have logged
     return result.exit_code, {finding["what"]: finding for finding in json.loads(printed)}
@@ -127,6 +129,12 @@ def test_a_gateway_that_does_not_answer_is_said_with_its_option(ailing: dict[str
     code, found = _findings(ailing, "--gateway", nowhere)
     assert code == 3 and f"{nowhere} does not answer" in found["gateway"]["found"]
     assert "LWMECPS_CLI_GATEWAY" in found["gateway"]["remedy"]
+
+
+def test_a_gateway_is_named_by_its_variable_too(ailing: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LWMECPS_CLI_GATEWAY", nowhere := f"http://127.0.0.1:{free_port()}")
+    code, found = _findings(ailing)
+    assert code == 3 and f"{nowhere} does not answer" in found["gateway"]["found"]
 
 
 def test_what_answers_in_place_of_a_gateway_is_said(ailing: dict[str, str]) -> None:

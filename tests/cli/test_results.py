@@ -3,17 +3,23 @@
 import csv
 import json
 from dataclasses import replace
+from io import StringIO
+from math import isnan
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 from scipy import stats
 
+from lwmecps_core.reporting.texts import signed
 from lwmecps_core.results import POWER, SIGNED, Row
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.statistics import interval, paired_difference, summarise
 from lwmecps_core.tasks.families import draw
 from services.cli.demo_plots import plot_adaptation, plot_placement
-from services.cli.results import comparison_table, gap_closed, write_results
+from services.cli.render import WIDE
+from services.cli.results import comparison_table, gap_closed, summary_table, write_results
 
 KEYS = {
     "method",
@@ -77,6 +83,13 @@ def test_one_task_gives_no_finite_interval() -> None:
     assert interval([3.0]).ci95 == float("inf")
 
 
+@pytest.mark.filterwarnings("error")
+def test_methods_without_a_task_in_common_differ_by_nothing(rows: list[Row]) -> None:
+    apart = [replace(row, task=row.task + row.method) for row in rows]
+    found = paired_difference(apart, ("context", 0, 1), ("oracle", 0, 1))
+    assert isnan(found.mean) and signed(found) == ""
+
+
 def test_pairing_over_tasks_finds_what_means_alone_would_hide(rows: list[Row]) -> None:
     knowing = next(s for s in summarise(rows) if s.method == "context")
     paired = paired_difference(rows, ("context", 0), ("multi_task", 0))
@@ -100,10 +113,20 @@ def test_results_have_exactly_the_agreed_keys(rows: list[Row], tmp_path: Path) -
 
 
 def test_table_marks_differences_that_exclude_zero(rows: list[Row]) -> None:
-    table = comparison_table(rows, summarise(rows))
+    (table,) = comparison_table(rows, summarise(rows)).renderables
+    assert isinstance(table, Table)
     advantage = list(table.columns[4].cells)
     assert advantage[0].startswith("+20.0") and advantage[0].endswith("*")
     assert advantage[1] == ""
+
+
+def test_what_operators_sign_is_cut_nowhere(rows: list[Row]) -> None:
+    dear = [replace(row, **dict.fromkeys((*SIGNED, *POWER), 1234.5)) for row in rows]
+    printed = Console(file=StringIO(), width=WIDE)
+    printed.print(summary_table(dear))
+    text = printed.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text and "steady cost/h" in text and text.count("123450.0 %") == 8
+    assert len(summary_table(rows).renderables) == 1
 
 
 def test_both_pictures_are_written(rows: list[Row], tmp_path: Path) -> None:

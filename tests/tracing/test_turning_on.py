@@ -74,12 +74,26 @@ def test_a_place_to_send_traces_to_turns_them_on(environ: dict[str, str], on: bo
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_EXPORTER", "zipkin")]
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "127.0.0.1:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:99999"),
+    ],
 )
 def test_what_cannot_be_followed_is_refused_by_name(name: str, value: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         tracing.begin("a service", {"OTEL_EXPORTER_OTLP_ENDPOINT": URL, name: value})
     assert [v.field for v in caught.value.violations] == [name]
+
+
+def test_what_the_sdk_refuses_is_a_line() -> None:
+    code = "from services.common.starting import begin\nbegin(lambda: None, 'a service')"
+    done = _python(code, OTEL_EXPORTER_OTLP_ENDPOINT=URL, OTEL_BSP_SCHEDULE_DELAY="-1")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "OTEL_" in line and "schedule_delay_millis" in line
 
 
 def test_without_the_packages_a_service_says_in_a_line_what_it_needs() -> None:
@@ -111,7 +125,8 @@ def test_a_process_sends_its_spans_when_it_ends_under_its_name(given: dict[str, 
 def test_a_collector_that_is_away_holds_no_process_up() -> None:
     began = time.monotonic()
     done = _python(SPAN, OTEL_EXPORTER_OTLP_ENDPOINT=URL)
-    assert done.returncode == 0 and "Failed to export" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 0 and "traces can't be sent to OTEL_EXPORTER_OTLP_ENDPOINT: Failed to export" in line
     assert time.monotonic() - began < 8, "the SDK's own patience"
 
 

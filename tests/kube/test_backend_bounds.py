@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.utils import parse_quantity
 
 from lwmecps_core.cluster.kubernetes_api import APPLY, Api
 from lwmecps_core.errors import InvalidInput
@@ -59,8 +60,23 @@ def test_a_home_that_takes_no_pods_is_refused_before_anything_changes(bench: Ben
 
 
 def _quota(bench: Bench, **hard: str) -> None:
+    """A quota that counts the pods that are there: its controller misses those that are created beside it."""
+    until(lambda: len(_pods(bench)) >= sum(bench.replicas().values()), "the pods that are asked for")
     body = {"metadata": {"name": "q"}, "spec": {"hard": {k.replace("_", "."): v for k, v in hard.items()}}}
     bench.core.create_namespaced_resource_quota(bench.namespace, body)
+    until(lambda: _counted(bench), "the quota to count the pods")
+
+
+def _pods(bench: Bench) -> list[Any]:
+    return list(bench.core.list_namespaced_pod(bench.namespace).items)
+
+
+def _counted(bench: Bench) -> bool:
+    (quota,) = bench.core.list_namespaced_resource_quota(bench.namespace).items
+    used, count = quota.status.used or {}, len(_pods(bench))
+    expected = {"pods": count, "requests.cpu": 0.5 * count}
+    known = used.keys() & expected.keys()
+    return set(used) == set(quota.spec.hard) and all(parse_quantity(used[name]) == expected[name] for name in known)
 
 
 def test_a_quota_bounds_what_is_placed_over_all_deployments(bench: Bench) -> None:

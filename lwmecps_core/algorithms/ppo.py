@@ -21,9 +21,10 @@ from lwmecps_core.algorithms.returns import (
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import CONTEXT, EnvSpec
 
-ENTROPY, MOST_ENTROPY = 0.04, 0.01
-"""Weight of the entropy bonus where none is given: of all components together, and at most of each. Each one's bonus is
-held against the same reward, so that sixteen of a weight that is right for four keep a policy from ever deciding."""
+ENTROPY, FEW = 0.01, 4
+"""Weight of each component's entropy bonus where none is given, for so few components; beyond, it falls with the square
+of their number. Each one's bonus is held against the same reward, of which each has a smaller part to decide: sixteen of
+a weight that is right for four keep a policy from ever deciding."""
 INITIAL_LOG_STD = -0.7
 """Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
 
@@ -43,8 +44,8 @@ class PPO(Forgetful):
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        shared = min(MOST_ENTROPY, ENTROPY / spec.action_size)
-        self._entropy = shared if cfg.entropy_coef is None else cfg.entropy_coef
+        usual = ENTROPY * min(1.0, FEW / spec.action_size) ** 2
+        self._entropy = usual if cfg.entropy_coef is None else cfg.entropy_coef
         own = self.spec.without([name for name, _ in spec.blocks if name.endswith(CONTEXT)])
         self._momentary = own.obs_size  # a context's blocks come last
         self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)

@@ -64,8 +64,8 @@ def test_ratio_is_one_at_the_sampling_parameters() -> None:
         torch.testing.assert_close(bonus["actor"] - losses["actor"], torch.ones_like(losses["actor"]))
 
 
-def test_what_entropy_earns_is_shared_by_many_components_unless_its_weight_is_given() -> None:
-    for nodes, deployments, expected in ((4, 4, 0.0025), (1, 2, 0.01)):
+def test_entropy_earns_less_where_there_are_many_components_unless_its_weight_is_given() -> None:
+    for nodes, deployments, expected in ((4, 4, 0.01 / 16), (2, 4, 0.01 / 4), (1, 2, 0.01)):
         task = draw(TaskDistribution(env_id="lwmecps-v4", nodes=nodes, deployments=deployments), 0)
         uniform = nodes * deployments * math.log(2)  # whether any replica runs; which of how many adds more
         for given, weight in ((None, expected), (0.02, 0.02)):

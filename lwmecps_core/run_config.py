@@ -95,8 +95,8 @@ class PPOConfig(_WithNetworks):
     clip_epsilon: Positive = 0.2
     """Largest relative change of an action's probability that still earns."""
     entropy_coef: NonNegative | None = None
-    """Weight of the entropy bonus, summed over an action's components; none given: 0.01 for up to four of these, and less
-    with the square of their number."""
+    """Weight of the entropy bonus, summed over an action's components; none given: 0.01 for up to four of these, and
+    less with the square of their number."""
     value_function_coef: NonNegative = 0.5
     """Weight of the value loss."""
     n_steps: Annotated[int, Field(ge=0)] = 0

@@ -23,8 +23,8 @@ from lwmecps_core.specs import CONTEXT, EnvSpec
 
 ENTROPY, FEW = 0.01, 4
 """Weight of each component's entropy bonus where none is given, for so few components; beyond, it falls with the square
-of their number. Each one's bonus is held against the same reward, of which each has a smaller part to decide: sixteen of
-a weight that is right for four keep a policy from ever deciding."""
+of their number. Each one's bonus is held against the same reward, of which each decides a smaller part: sixteen of a
+weight that is right for four keep a policy from ever deciding."""
 INITIAL_LOG_STD = -0.7
 """Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
 

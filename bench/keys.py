@@ -1,23 +1,16 @@
-"""What tells results apart that are kept from before some settings existed."""
+"""By which name a cell's results are kept."""
 
-from dataclasses import fields
+import hashlib
+import json
 from typing import Any
 
-from lwmecps_core.objective import Constrained
-from lwmecps_core.run_config import PPOConfig
+from lwmecps_core.config import dump
 
-LATER = {field.name: getattr(Constrained(), field.name) for field in fields(Constrained)} | {  # type: ignore[arg-type]
-    name: getattr(PPOConfig(), name) for name in ("head", "cell", "cell_size")
-}
-"""Settings that came after results were kept, and what they were then."""
-
-MEANT = {"entropy_coef": 0.01}
-"""Settings that were numbers where they may be left open now, and what they were then."""
+TASKS = "0014"
+"""The decision that last changed which tasks a seed draws, or what they show: results from before are of others."""
 
 
-def as_before(plain: Any) -> Any:
-    """Plain settings without those that came later and are as they were."""
-    if isinstance(plain, dict):
-        kept = {k: v for k, v in plain.items() if k not in LATER or v != LATER[k]}
-        return {k: MEANT[k] if v is None and k in MEANT else as_before(v) for k, v in kept.items()}
-    return [as_before(v) for v in plain] if isinstance(plain, list) else plain
+def key(cell: Any, *seeds: int) -> str:
+    """A digest of all settings of a cell (a configuration) and of the seeds that all cells share."""
+    text = json.dumps([dump(cell), *seeds, TASKS], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -174,7 +174,8 @@ _INTRODUCTION = """# The simulator against servers
 
 Made by `python -m bench.simulated`. The model is what a simulated cluster of one node reports; beside it stand
 servers that are played event by event (`tests/sim/events.py`), with a mean service time of 100 ms, Poisson
-arrivals and service that always takes the same (cv 0) or varies like a gamma distribution."""
+arrivals and service that always takes the same (cv 0) or varies like a gamma distribution. In these tables
+utilisation is the share of what pods can use; observations show, as a cluster does, CPU used over CPU requested."""
 
 _MEASURED = """A single-process HTTP server with 5 ms of CPU per request, measured on loopback; the model has
 the measured service time, its variation and its utilisation, and half a millisecond for client and loopback is

@@ -1,13 +1,11 @@
 """The cells that the benchmark consists of: a method on a kind of cluster, with a training seed."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from bench.keys import as_before
-from lwmecps_core.config import config, dump
+from bench.keys import key
+from lwmecps_core.config import config
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import EnvId
 from services.cli.demo_settings import BASELINES, DemoSettings, remembering
@@ -68,8 +66,7 @@ class Cell:
     @property
     def key(self) -> str:
         """A digest of all settings."""
-        text = json.dumps([as_before(dump(self)), HELD_OUT_SEED, EVALUATION_SEED], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self, HELD_OUT_SEED, EVALUATION_SEED)
 
     @property
     def family(self) -> str:

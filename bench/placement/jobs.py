@@ -1,13 +1,11 @@
 """Which jobs the benchmark consists of, which go on from which, and the key under which a result is kept."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bench.keys import as_before
+from bench.keys import key
 from bench.placement import settings as s
-from lwmecps_core.config import config, dump
+from lwmecps_core.config import config
 from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
 from lwmecps_core.specs import EnvId
 
@@ -35,10 +33,7 @@ class BenchmarkJob:
     @property
     def key(self) -> str:
         """A digest of all settings, those of the jobs before it included."""
-        text = json.dumps(
-            [as_before(dump(self)), s.TRAINING_SEED, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED], sort_keys=True
-        )
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self, s.TRAINING_SEED, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED)
 
     def row_name(self, name: str) -> str:
         """What a row of this job is called: results of lwmecps-v1 must not be taken for those of v3."""

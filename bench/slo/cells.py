@@ -1,14 +1,12 @@
 """The cells that the benchmark consists of: the rules of a version, or a policy with a training seed."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.context.cells import sharper
-from bench.keys import as_before
-from lwmecps_core.config import config, dump
+from bench.keys import key
+from lwmecps_core.config import config
 from lwmecps_core.run_config import LearntContextName, PPOConfig, TrainConfig
 from lwmecps_core.specs import EnvId
 from services.cli.demo_settings import DemoSettings, remembering
@@ -52,8 +50,7 @@ class SloCell:
     @property
     def key(self) -> str:
         """A digest of all settings."""
-        text = json.dumps([as_before(dump(self)), HELD_OUT_SEED, EVALUATION_SEED], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self, HELD_OUT_SEED, EVALUATION_SEED)
 
     @property
     def name(self) -> str:

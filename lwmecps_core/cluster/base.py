@@ -19,10 +19,11 @@ class ClusterState:
     """What a cluster shows about the control interval that just passed.
 
     Pods `[D, N]` i32: ready; starting (scheduled, not yet ready); pending (wanted, but no room); their sum is desired.
-    utilisation `[D, N]`: busy share of the ready pods. Deployments `[D]`: request_rate (1/s), latency_ms (mean over the
-    requests that came; 0 without any), failed_share. Nodes `[N]`: users_rate (1/s, requests of the node's users),
-    cpu_used, cpu_requested, ram_requested, network (shares of the node). Over all: latency_ms_mean, latency_ms_p95,
-    failed_share_total, users, moves (pods created and removed), and turn, the time as a share of the daily cycle.
+    utilisation `[D, N]`: CPU that the ready pods use, of what they request. Deployments `[D]`: request_rate (1/s),
+    latency_ms (mean over the requests that came; 0 without any), failed_share. Nodes `[N]`: users_rate (1/s, requests
+    of the node's users), cpu_used, cpu_requested, ram_requested, network (shares of the node). Over all:
+    latency_ms_mean, latency_ms_p95, failed_share_total, users, moves (pods created and removed), and turn, the time as
+    a share of the daily cycle.
     p95_ms `[D]`, the deployments' own 95th percentiles, is there only where they are measured.
     `simulated` names the quantities that a real cluster's state takes from the simulator.
     """

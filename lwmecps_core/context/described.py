@@ -118,7 +118,7 @@ def _deployment(known: Knowledge, said: Known, task: TaskSpec | None, d: int) ->
     else:
         yield Belief(name, "latency", "ms", None)
     yield Belief(name, "failed requests", "%", *_mean_and_most(said.failed[0, d]))
-    yield Belief(name, "busy share of ready replicas", "%", *_mean_and_most(said.utilisation[0, d]))
+    yield Belief(name, "CPU used of what ready replicas request", "%", *_mean_and_most(said.utilisation[0, d]))
 
 
 def _nodes(known: Knowledge, said: Known) -> Iterator[Belief]:

@@ -217,6 +217,7 @@ def queue(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
         node.cpu_used += busy * dep.busy_cpu
         node.tx_used += busy * dep.tx
         node.rx_used += busy * dep.rx
+        pool.utilisation *= dep.busy_share
 
 
 @compiled

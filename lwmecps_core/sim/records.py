@@ -60,6 +60,7 @@ DEPLOYMENT = np.dtype(
         ("tx", "f8"),
         ("rx", "f8"),
         ("busy_cpu", "f8"),
+        ("busy_share", "f8"),
         ("service_ms", "f8"),
         ("pod_rate", "f8"),
         ("variability", "f8"),

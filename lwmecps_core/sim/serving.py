@@ -74,7 +74,8 @@ def call(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int) -> N
         flow = w.flows[worker, d, i]
         served = flow.requests
         if p.tasks[k].testapp == 0:
-            served = s.pools[b, d, flow.node].utilisation * flow.ready * p.deployments[k, d].pod_rate * interval_ms
+            busy = s.pools[b, d, flow.node].utilisation / p.deployments[k, d].busy_share
+            served = busy * flow.ready * p.deployments[k, d].pod_rate * interval_ms
         for other in range(w.active.shape[1]):
             w.arrivals[worker, other, flow.node] += served * p.calls[k, d, other]
 

@@ -226,14 +226,19 @@ def busy_millicores(d: DeploymentSpec) -> float:
     return min(d.cpu_millicores, 1000.0 * min(d.concurrency, d.usable_cores or inf))
 
 
+def busy_share(d: DeploymentSpec) -> float:
+    """Utilisation of a pod that has more to do than it can: what it uses then, of the CPU that it requests."""
+    return busy_millicores(d) / d.cpu_millicores
+
+
 def service_ms(d: DeploymentSpec) -> float:
     """How long a lone request is served: it uses one CPU, or the part of one that a pod has."""
     return d.cpu_time_ms * 1000.0 / min(1000.0, busy_millicores(d))
 
 
 def busy_ms(d: DeploymentSpec) -> float:
-    """How long a request keeps a pod busy, of those that it serves at once as quickly as a lone one its share."""
-    return service_ms(d) / cores(d)
+    """How long a request takes up what a pod requests: its CPU time at that rate."""
+    return d.cpu_time_ms * 1000.0 / d.cpu_millicores
 
 
 def cores(d: DeploymentSpec) -> float:
@@ -259,6 +264,7 @@ def _deployments(t: TaskSpec) -> list[tuple[float, ...]]:
             d.tx_mbps,
             d.rx_mbps,
             busy_millicores(d),
+            busy_share(d),
             service_ms(d),
             cores(d) / service_ms(d),
             (1.0 + d.cpu_time_cv**2) / 2.0,

@@ -57,7 +57,7 @@ class Ranges:
     burst_service_ms: tuple[Positive, Positive] = (10.0, 80.0)
     burst_timeout_batches: Range = (1.0, 2.5)
 
-    pod_cpu_millicores: tuple[Positive, Positive] = (250.0, 2000.0)  # log-uniform
+    pod_cpu_millicores: tuple[Positive, Positive] = (250.0, 1000.0)  # log-uniform; a request uses one CPU at most
     pod_ram_mib: tuple[Positive, Positive] = (128.0, 1024.0)  # log-uniform
     pod_mbps: tuple[Positive, Positive] = (1.0, 20.0)
     node_room: Range = (0.9, 1.6)  # of what a node must hold when its deployments are at their maximum

@@ -383,7 +383,7 @@ class ReferenceCluster:
             "ready": ready,
             "starting": scheduled - ready,
             "pending": np.array([[pods.pending for pods in row] for row in self.pods]),
-            "utilisation": q["busy"],
+            "utilisation": q["busy"] * (1000 * self.cpu / per_pod("cpu_millicores")[:, 0])[:, None],
             "request_rate": own / task.interval_s,
             "latency_ms": np.divide(each_ms, own, out=np.zeros(self.d), where=own > 0),
             "failed_share": np.divide(each_failed, own, out=np.zeros(self.d), where=own > 0),

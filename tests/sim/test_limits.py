@@ -75,6 +75,23 @@ def test_overload_fails_and_leaves_a_bounded_backlog():
     assert states[-1].latency_ms_mean <= 1000.0
 
 
+@pytest.mark.parametrize(
+    ("pod", "most"),
+    [
+        ({}, 1.0),
+        ({"cpu_millicores": 2000.0}, 0.5),  # one request at a time uses one CPU
+        ({"cpu_millicores": 2000.0, "concurrency": 2}, 1.0),
+        ({"cpu_millicores": 2000.0, "concurrency": 8, "usable_cores": 1.5}, 0.75),
+    ],
+)
+def test_a_saturated_pod_shows_what_it_can_use_of_its_request(pod, most):
+    *_, last = run(small_task(users=900.0, deployment=pod), *[[[1, 0]]] * 3)
+    assert last.failed_share_total > 0.5
+    assert last.utilisation[0, 0] == pytest.approx(most)
+    used = most * last.ready[0, 0] * pod.get("cpu_millicores", 1000.0)
+    assert last.cpu_used[0] * small_task().cluster.nodes[0].cpu_millicores == pytest.approx(used)
+
+
 def test_a_backlog_delays_the_next_interval_and_drains():
     busy = small_task(
         users=1.0,

@@ -79,6 +79,8 @@ class _WithReplay(_WithNetworks):
     """Transitions that the replay memory keeps."""
     updates_per_batch: Count = 64
     """Updates after each collected batch."""
+    return_steps: Count = 1
+    """Control intervals whose rewards are counted before a critic says what follows."""
     tau: Share = 0.005
     """Share of the online networks that moves into the target networks whenever these move."""
 

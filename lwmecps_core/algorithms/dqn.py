@@ -50,7 +50,7 @@ class DQN(replay.FromMemory[DQNConfig]):
         online = self._q(params["critic"], batch["next_obs"], batch["next_mask"])
         target = self._q(extra, batch["next_obs"], batch["next_mask"])
         best = target.gather(-1, online.argmax(-1, keepdim=True)).squeeze(-1).mean(-1)
-        goal = batch["reward"] + self.cfg.discount_factor * batch["alive"] * best
+        goal = batch["reward"] + batch["discount"] * best
         q = self._q(params["critic"], batch["obs"], batch["mask"])
         taken = q.gather(-1, batch["action"].long().unsqueeze(-1)).squeeze(-1)
         error = F.smooth_l1_loss(taken, goal.unsqueeze(-1).expand_as(taken), reduction="none").mean(-1)

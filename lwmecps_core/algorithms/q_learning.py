@@ -68,7 +68,7 @@ class QLearning(Forgetful):
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to."""
-        return replay.transitions(data)
+        return replay.transitions(data, self.cfg.discount_factor)
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """One pass over shuffled chunks."""
@@ -78,7 +78,7 @@ class QLearning(Forgetful):
         """Half the squared error, averaged over the visits of each (row, action) and summed over those visited."""
         table, weight = params["critic"]["table"], batch["weight"]
         best = self._values(extra["table"], batch["next_obs"], batch["next_mask"]).amax(-1)
-        goal = batch["reward"] + self.cfg.discount_factor * batch["alive"] * best
+        goal = batch["reward"] + batch["discount"] * best
         cell = self.rows(batch["obs"]) * table.shape[-1] + batch["action"].squeeze(-1)
         visits = weight.new_zeros(table.flatten(-2).shape).scatter_add(-1, cell, weight).gather(-1, cell)
         error = table.flatten(-2).gather(-1, cell) - goal

@@ -5,6 +5,7 @@ from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
@@ -32,7 +33,7 @@ class FromMemory(Forgetful, Generic[C]):
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """Transitions with the frame that each led to, and the noise that the losses need."""
-        return self._with_noise(transitions(data), generator)
+        return self._with_noise(transitions(data, self.cfg.discount_factor, self.cfg.return_steps), generator)
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """`updates_per_batch` uniform samples of `batch_size` transitions from memory, with new noise."""
@@ -62,23 +63,52 @@ def _remembered(batches: Sequence[RolloutBatch]) -> Batch:
     return prefixed(begun, "begun/") | {"reward_terms": torch.as_tensor(np.stack(terms))}
 
 
-def transitions(data: Batch) -> Batch:
-    """The transitions of a stacked rollout, each with the frame that it led to: `[..., T, B, ...]` → `[..., T·B, ...]`.
+def transitions(data: Batch, discount: float, steps: int = 1) -> Batch:
+    """The transitions of a stacked rollout, each with the frame that `steps` intervals led to and what these earned,
+    discounted: `[..., T, B, ...]` → `[..., T·B, ...]`.
 
-    `alive` is 0 where the environment terminated, so that truncated transitions bootstrap; `weight` is 0 where a
-    transition only carried a reset.
+    Fewer intervals where an episode or the rollout ends before. `discount` is what the value of that frame counts: 0
+    where the environment terminated, so that truncated transitions bootstrap. `weight` is 0 where a transition only
+    carried a reset. Actions of older policies are not corrected for.
+
+    Source: Sutton and Barto 2018, equation 7.1; Hessel et al. 2018, arXiv:1710.02298.
     """
-    lead, dtype = data["reward"].dim() - 2, data["reward"].dtype
+    lead = data["reward"].dim() - 2
+    reward, reached, left = _returns(data, discount, steps)
     return {
         "obs": flat_samples(data["obs"][..., :-1, :, :], lead),
         "mask": flat_samples(data["mask"][..., :-1, :, :], lead),
-        "next_obs": flat_samples(data["obs"][..., 1:, :, :], lead),
-        "next_mask": flat_samples(data["mask"][..., 1:, :, :], lead),
+        "next_obs": flat_samples(_at(data["obs"], reached), lead),
+        "next_mask": flat_samples(_at(data["mask"], reached), lead),
         "action": flat_samples(data["action"], lead),
-        "reward": flat_samples(data["reward"], lead),
-        "alive": 1.0 - flat_samples(data["terminated"], lead).to(dtype),
-        "weight": flat_samples(data["valid"], lead).to(dtype),
+        "reward": flat_samples(reward, lead),
+        "discount": flat_samples(left, lead),
+        "weight": flat_samples(data["valid"], lead).to(data["reward"].dtype),
     }
+
+
+def _returns(data: Batch, discount: float, steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What up to `steps` intervals earn, the index of the frame that they lead to, and what its value counts, all
+    `[..., T, B]`.
+    """
+    earned, terminated = data["reward"], data["terminated"]
+    length = earned.shape[-2]
+    ended = terminated | data["truncated"]
+    reward, goes_on = torch.zeros_like(earned), torch.ones_like(ended)
+    reached, left = torch.arange(length).unsqueeze(-1).expand(earned.shape).clone(), torch.ones_like(earned)
+    for ahead in range(min(steps, length)):
+        here = torch.zeros_like(goes_on)
+        here[..., : length - ahead, :] = goes_on[..., : length - ahead, :]
+        last, goes_on = terminated.roll(-ahead, -2), here & ~ended.roll(-ahead, -2)
+        reward = torch.where(here, reward + left * earned.roll(-ahead, -2), reward)
+        left = torch.where(here, torch.where(last, 0.0, discount * left), left)
+        reached = reached + here
+    return reward, reached, left
+
+
+def _at(frames: Tensor, index: Tensor) -> Tensor:
+    """`[..., T+1, B, F]` at `index` `[..., T, B]`."""
+    return frames.gather(-3, index.unsqueeze(-1).expand(*index.shape, frames.shape[-1]))
 
 
 def minibatches(batch: Batch, size: int, number: int, generator: torch.Generator) -> Iterator[Batch]:

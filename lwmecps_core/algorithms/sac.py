@@ -73,7 +73,7 @@ class SAC(replay.FromMemory[SACConfig]):
         weight = batch["weight"]
         value, entropy = self._soft_value(params, params["critic"], batch, "")
         next_value, _ = self._soft_value(params, extra, batch, "next_")
-        goal = batch["reward"] + self.cfg.discount_factor * batch["alive"] * next_value
+        goal = batch["reward"] + batch["discount"] * next_value
         losses = {"actor": -weighted_mean(value, weight)}
         critic, obs = params["critic"], batch["obs"].unsqueeze(-3)
         if self.spec.discrete:

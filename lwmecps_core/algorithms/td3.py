@@ -71,7 +71,7 @@ class TD3(replay.FromMemory[TD3Config]):
         smoothing = (cfg.target_noise * HALF_RANGE * batch["target_noise"]).clamp(-limit, limit)
         next_action = (self._action(under(extra, "actor."), batch["next_obs"]) + smoothing).clamp(0.0, 1.0)
         next_q = self._twin_values(under(extra, "critic."), batch["next_obs"], next_action).amin(-2)
-        goal = batch["reward"] + cfg.discount_factor * batch["alive"] * next_q
+        goal = batch["reward"] + batch["discount"] * next_q
         error = (self._twin_values(params["critic"], obs, batch["action"]) - goal.unsqueeze(-2)).square().sum(-2)
         losses = {"critic": weighted_mean(error, weight)}
         if "delayed" not in batch or bool(self._moving(extra).any()):

@@ -29,7 +29,7 @@ def memory(number: int = 2000) -> Batch:
         "next_mask": none,
         "action": a,
         "reward": MEAN_COST - cost.squeeze(-1),
-        "alive": torch.ones(1, number),
+        "discount": torch.full((1, number), GAMMA),
         "weight": torch.ones(1, number),
     }
 

@@ -35,7 +35,7 @@ def test_values_converge_to_those_of_value_iteration() -> None:
         "next_mask": torch.ones(4, 2, dtype=torch.bool),
         "action": torch.tensor([[a] for _, a in states]),
         "reward": torch.tensor([REWARD[s][a] for s, a in states]),
-        "alive": torch.tensor([0.0 if NEXT[s][a] == 2 else 1.0 for s, a in states]),
+        "discount": torch.tensor([0.0 if NEXT[s][a] == 2 else GAMMA for s, a in states]),
         "weight": torch.ones(4),
     }
     batch = {k: v.unsqueeze(0) for k, v in batch.items()}

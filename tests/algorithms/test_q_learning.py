@@ -42,7 +42,9 @@ def _batch(visits: list[tuple[int, int]], allowed: Tensor) -> Batch:
         "next_mask": torch.stack([allowed[NEXT[s][a]] for s, a in visits]),
         "action": torch.tensor([[a] for _, a in visits], dtype=torch.int32),
         "reward": torch.tensor([REWARD[s][a] for s, a in visits], dtype=torch.float64),
-        "alive": torch.tensor([0.0 if NEXT[s][a] == 2 else 1.0 for s, a in visits], dtype=torch.float64),
+        "discount": torch.tensor(
+            [0.0 if NEXT[s][a] == 2 else CFG.discount_factor for s, a in visits], dtype=torch.float64
+        ),
         "weight": torch.ones(len(visits), dtype=torch.float64),
     }
     return {k: v.unsqueeze(0) for k, v in batch.items()}

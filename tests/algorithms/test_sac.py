@@ -93,7 +93,7 @@ def test_discrete_entropy_settles_at_half_of_the_largest() -> None:
         "next_mask": masks,
         "action": action,
         "reward": action.squeeze(-1).float(),
-        "alive": torch.zeros(1, 500),
+        "discount": torch.zeros(1, 500),
         "weight": torch.ones(1, 500),
     }
     before, after = control.trained(algo, data)
@@ -127,7 +127,7 @@ def test_a_discrete_policy_is_that_of_soft_value_iteration_and_forbidden_choices
         "next_mask": mask,
         "action": torch.tensor([[a] for _, a in pairs]),
         "reward": torch.tensor([REWARD[s][a] for s, a in pairs]),
-        "alive": torch.tensor([0.0 if NEXT[s][a] == 2 else 1.0 for s, a in pairs]),
+        "discount": torch.tensor([0.0 if NEXT[s][a] == 2 else GAMMA for s, a in pairs]),
         "weight": torch.ones(len(pairs)),
     }
     _, params = control.trained(algo, {k: v.unsqueeze(0) for k, v in data.items()})

@@ -35,7 +35,7 @@ def _expected_critic_loss(params: Params, extra: Extra, batch: Batch, smoothing:
     for i in range(2):
         net = {k.removeprefix("critic."): v[i] for k, v in extra.items() if k.startswith("critic.")}
         values.append(networks.mlp(net, torch.cat([batch["next_obs"], action], -1)).squeeze(-1))
-    goal = batch["reward"] + 0.99 * batch["alive"] * torch.minimum(*values)
+    goal = batch["reward"] + batch["discount"] * torch.minimum(*values)
     loss = torch.zeros(())
     for i in range(2):
         net = {k: v[i] for k, v in params["critic"].items()}

@@ -164,7 +164,7 @@ class PPOConfig(_message.Message):
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., head: _Optional[_Union[Head, str]] = ..., cell: _Optional[_Union[Cell, str]] = ..., cell_size: _Optional[int] = ...) -> None: ...
 
 class DQNConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
+    __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +177,7 @@ class DQNConfig(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RETURN_STEPS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     epsilon: float
@@ -189,7 +190,8 @@ class DQNConfig(_message.Message):
     network: Network
     ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
     context: Context
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
+    return_steps: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., tau: _Optional[float] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., return_steps: _Optional[int] = ...) -> None: ...
 
 class QLearningConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "epsilon", "bins", "table_size", "ignore_blocks", "context")
@@ -210,7 +212,7 @@ class QLearningConfig(_message.Message):
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class SACConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
+    __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
@@ -224,6 +226,7 @@ class SACConfig(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RETURN_STEPS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     tau: float
@@ -237,10 +240,11 @@ class SACConfig(_message.Message):
     network: Network
     ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
     context: Context
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., alpha: _Optional[float] = ..., auto_entropy: _Optional[bool] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
+    return_steps: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., alpha: _Optional[float] = ..., auto_entropy: _Optional[bool] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., return_steps: _Optional[int] = ...) -> None: ...
 
 class TD3Config(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "tau", "policy_delay", "target_noise", "noise_clip", "exploration_noise", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
+    __slots__ = ("learning_rate", "discount_factor", "tau", "policy_delay", "target_noise", "noise_clip", "exploration_noise", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     TAU_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +260,7 @@ class TD3Config(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    RETURN_STEPS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     tau: float
@@ -271,7 +276,8 @@ class TD3Config(_message.Message):
     network: Network
     ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
     context: Context
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
+    return_steps: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., tau: _Optional[float] = ..., policy_delay: _Optional[int] = ..., target_noise: _Optional[float] = ..., noise_clip: _Optional[float] = ..., exploration_noise: _Optional[float] = ..., memory_size: _Optional[int] = ..., batch_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., return_steps: _Optional[int] = ...) -> None: ...
 
 class MAMLConfig(_message.Message):
     __slots__ = ("learn_inner_lr", "rate_lr", "multi_step_loss")

@@ -100,6 +100,7 @@ def _forwards() -> KeptLoop:
         h, half = gates // 3, inputs.dtype.type(0.5)
         rows = wide * units
         product, now = np.empty((rows, gates), inputs.dtype), np.empty((rows, h), inputs.dtype)
+        asked = np.empty(h, inputs.dtype)
         for k in range(sets):
             for r in range(rows):
                 copy(state[k, r // units, r % units], now[r])
@@ -109,15 +110,15 @@ def _forwards() -> KeptLoop:
                     b, u = r // units, r % units
                     x, y = inputs[k, b, t, u], product[r]
                     keep, reset = kept[0, k, b, t, u], kept[1, k, b, t, u]
-                    add_halves(x[:h], y[:h], keep)
-                    tanh(keep, keep)
-                    add_halves(x[h : 2 * h], y[h : 2 * h], reset)
-                    tanh(reset, reset)
+                    add_halves(x[:h], y[:h], asked)
+                    tanh(asked, keep)  # into another row, or the loop is not one of vectors
+                    add_halves(x[h : 2 * h], y[h : 2 * h], asked)
+                    tanh(asked, reset)
                     proposed, new = kept[2, k, b, t, u], y[2 * h :]
                     copy(new, kept[3, k, b, t, u])
                     for j in range(h):
-                        proposed[j] = x[2 * h + j] + (half + half * reset[j]) * new[j]
-                    tanh(proposed, proposed)
+                        asked[j] = x[2 * h + j] + (half + half * reset[j]) * new[j]
+                    tanh(asked, proposed)
                     before, after = now[r], states[k, b, t, u]
                     for j in range(h):
                         before[j] = proposed[j] + (half + half * keep[j]) * (before[j] - proposed[j])

@@ -11,11 +11,9 @@ from math import log, pi
 import torch
 from torch import Tensor
 
+from lwmecps_core.algorithms import counts
+from lwmecps_core.algorithms.count_loops import FORBIDDEN, LOG_HALF, LOG_SCALE_RANGE
 from lwmecps_core.specs import EnvSpec
-
-FORBIDDEN = -1e9
-LOG_HALF = log(0.5)
-LOG_SCALE_RANGE = 2.0
 
 
 def choices(spec: EnvSpec) -> int:
@@ -53,6 +51,28 @@ def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
         some = torch.log_softmax(-0.5 * ((counts - mean) * torch.exp(-log_scale)).square(), 0)
         by_choice = torch.cat([none.unsqueeze(0), some])
     return torch.log_softmax(by_choice.masked_fill(forbidden, FORBIDDEN), 0).movedim(0, -1)
+
+
+def judged(spec: EnvSpec, out: Tensor, mask: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of whole actions `[..., A]` and entropies, `[...]`, from what `log_probs` takes."""
+
+    def plain(out: Tensor, mask: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        found = log_probs(spec, out, mask)
+        return log_prob(found, action), entropy(found)
+
+    if ordinal(spec) and counts.possible(out):
+        return counts.judged(plain, out, mask, action)
+    return plain(out, mask, action)
+
+
+def chosen(spec: EnvSpec, out: Tensor, mask: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Actions, int32, by `sample` or without noise by `mode`, and their log-probabilities."""
+    followed = torch.is_grad_enabled() and out.requires_grad
+    if ordinal(spec) and counts.possible(out) and not followed:
+        return counts.chosen(out, mask, noise)
+    found = log_probs(spec, out, mask)
+    action = mode(spec, found) if noise is None else sample(found, noise)
+    return action.to(torch.int32), log_prob(found, action)
 
 
 def mode(spec: EnvSpec, all_log_probs: Tensor) -> Tensor:

@@ -72,9 +72,9 @@ class PPO(Forgetful):
     ) -> Acted[Tensor]:
         """Sample an action by `noise`, or take the mode; stores `log_prob`."""
         if self.spec.discrete:
-            choices = heads.log_probs(self._drawn, self._nets.components(params["actor"], seen.obs), seen.mask)
-            action = heads.mode(self._drawn, choices) if noise is None else heads.sample(choices, noise)
-            return Acted(action.to(torch.int32), {"log_prob": heads.log_prob(choices, action)})
+            out = self._nets.components(params["actor"], seen.obs)
+            action, log_prob = heads.chosen(self._drawn, out, seen.mask, noise)
+            return Acted(action, {"log_prob": log_prob})
         mean, log_std = self._gaussian(params, seen.obs)
         action = mean if noise is None else mean + torch.exp(log_std) * heads.normal(noise)
         return Acted(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
@@ -127,8 +127,8 @@ class PPO(Forgetful):
         """−(clipped surrogate + entropy bonus)."""
         obs, advantage = batch["obs"], batch["advantage"]
         if self.spec.discrete:
-            choices = heads.log_probs(self._drawn, self._nets.components(params["actor"], obs), batch["mask"])
-            new_log_prob, entropy = heads.log_prob(choices, batch["action"]), heads.entropy(choices)
+            out = self._nets.components(params["actor"], obs)
+            new_log_prob, entropy = heads.judged(self._drawn, out, batch["mask"], batch["action"])
         else:
             mean, log_std = self._gaussian(params, obs)
             new_log_prob = _gaussian_log_prob(mean, log_std, batch["action"])

@@ -15,14 +15,9 @@ from lwmecps_core.rollout.codec import encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.messages import Origin
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import (
-    REPLY_LIMITS,
-    REQUEST_LIMITS,
-    REQUEST_STREAM,
-    QueueCollector,
-    reply_stream,
-)
+from lwmecps_core.rollout.queue_collector import QueueCollector
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from lwmecps_core.rollout.unroll import LocalCollector
 from services.common.local_redis import LocalRedis
 

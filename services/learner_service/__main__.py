@@ -47,7 +47,7 @@ BEAT_S = 1.0
 
 
 @dataclass(frozen=True)
-class Means:
+class Outside:
     """What is there from the start: ways to the others, and what runs leave here."""
 
     settings: LearnerSettings
@@ -69,10 +69,10 @@ class Parts:
     inference: Any
 
 
-def open_parts(means: Means, run_created: Callable[[], None]) -> Parts:
+def open_parts(outside: Outside, run_created: Callable[[], None]) -> Parts:
     """Import and make them; workers get ready meanwhile."""
     with suppress(LwmecpsError):  # they will hear of the first request
-        announce(means.redis)
+        announce(outside.redis)
     import torch
 
     from lwmecps_core.rollout.queue_collector import QueueCollectorConfig
@@ -86,9 +86,9 @@ def open_parts(means: Means, run_created: Callable[[], None]) -> Parts:
     from services.learner_service.runs import Pace, Workshop
 
     torch.set_num_threads(1)
-    settings, registry = means.settings, means.registry
+    settings, registry = outside.settings, outside.registry
     queues = QueueCollectorConfig(timeout_s=settings.rollout_timeout_s)
-    collecting = backends.Means(redis=means.redis, queues=queues, sessions=means.sessions)
+    collecting = backends.Means(redis=outside.redis, queues=queues, sessions=outside.sessions)
     workshop = Workshop(
         registry=registry,
         loops=LOOPS,
@@ -97,14 +97,14 @@ def open_parts(means: Means, run_created: Callable[[], None]) -> Parts:
         pace=Pace(
             checkpoint_every_s=settings.checkpoint_every_s, checkpoint_every_steps=settings.checkpoint_every_steps
         ),
-        profiles=means.profiles,
+        profiles=outside.profiles,
     )
     policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
-    followers = Followers(registry.get_task, policies, means.sessions)
+    followers = Followers(registry.get_task, policies, outside.sessions)
     return Parts(
         workshop,
         followers,
-        LearnerRpc(registry, policies, run_created, means.profiles, means.logs),
+        LearnerRpc(registry, policies, run_created, outside.profiles, outside.logs),
         keda_service(followers).servicer,
         inference_service(policies, registry.check).servicer,
     )
@@ -144,9 +144,9 @@ def main() -> None:
     env_channel = connect(settings.env, read(ClientSettings, CLIENT_PREFIX))
     sessions = Caller(settings.env, EnvServiceStub(env_channel))  # type: ignore[no-untyped-call]
     profiles, logs = Profiles(settings.work_directory / "profiles"), RunLogs()
-    means = Means(settings, registry, sessions, connect_redis(settings.redis_url), profiles, logs)
+    outside = Outside(settings, registry, sessions, connect_redis(settings.redis_url), profiles, logs)
     probe = connect_redis(settings.redis_url, timeout_s=2.0)
-    parts: Late[Parts] = Late(lambda: open_parts(means, pool.nudge))
+    parts: Late[Parts] = Late(lambda: open_parts(outside, pool.nudge))
     pool = RunPool(registry, partial(work, registry, parts), settings.slots)
 
     def let_go() -> None:

@@ -37,7 +37,7 @@ def run() -> BenchRow:
             RedisQueue(client, reply_stream(RUN_ID), REPLY_LIMITS),
             RedisPolicyStore(client),
         )
-        path, worker, raw = _collecting(collector), _collecting(LocalCollector()), _raw_redis(client)
+        path, worker, raw = collecting(collector), collecting(LocalCollector()), _raw_redis(client)
         pair = interleave(lambda: wall_rate(path, ROUND_S), lambda: wall_rate(worker, ROUND_S), rounds=3, warm_up=1)
         raw_rate = wall_rate(raw, ROUND_S)
         collector.close()
@@ -59,7 +59,7 @@ def run() -> BenchRow:
     )
 
 
-def _collecting(collector: Any) -> Callable[[], int]:
+def collecting(collector: Any) -> Callable[[], int]:
     """A function that collects for all tasks and has the result as tensors."""
     task = v3()
     policy = snapshot(task)

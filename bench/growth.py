@@ -1,9 +1,16 @@
-"""How time and memory grow: `python -m bench.growth [--out FILE]` writes `docs/growth.md` within four minutes of a core.
+"""How time and memory grow: `python -m bench.growth [--out FILE]` writes `docs/growth.md`, in minutes of one core.
 
-Each table varies one quantity. Time is processor time (but for workers, where it is time that passed), the least of some
-rounds; memory is the bytes of the arrays that hold the result. The exponent is the slope of a straight line through
-the logarithms (least squares): 0 means that a transition costs the same at every size, 1 that it grows in proportion.
+Each table varies one quantity. Time is processor time (for workers: time that passed), the least of some rounds;
+memory is the bytes of the arrays that hold the result. The exponent is the slope of a straight line through the
+logarithms (least squares): 0 means that a transition costs the same at every size, 1 that it grows in proportion.
 """
+
+import os
+
+from bench.processes import ONE_THREAD
+
+if __name__ == "__main__":  # before numba and torch are imported: every figure here is for one core
+    os.environ.update(ONE_THREAD)
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -169,8 +176,9 @@ def main() -> int:
         "# How time and memory grow",
         "",
         "Written by `python -m bench.growth`, whose first lines say how it is measured. An exponent of 0 means that a",
-        "transition costs the same at every size, of 1 that its cost grows in proportion, of −1 that all of them together",
-        f"cost the same. Measured on {here['cpu']}, {here['cores']} cores, load {here['load_average']:.0f} meanwhile.",
+        "transition costs the same at every size, of 1 that its cost grows in proportion, of −1 that all of them",
+        f"together cost the same. Measured on {here['cpu']}, {here['cores']} cores, at a load of",
+        f"{here['load_average']:.0f} by other work.",
         "",
     ]
     for title in args.only or TABLES:

@@ -35,7 +35,7 @@ HERE = Path(__file__).resolve().parent.parent
 MOST = {"rss_idle": 0.6, "rss_after_run": 0.4, "ready_s": 0.5, "ready_cpu_s": 0.5, "first_run_cpu_s": 1.0}
 """Figure → the most of the other checkout's that is allowed; `first_run_cpu_s` is from the start to the run's end."""
 SETTLE_S = 3.0
-EPOCHS, TASKS = 2, 8
+EPOCHS, TASKS = 2, 20
 WAIT_S = 900.0
 ENDED = (run_pb2.RUN_STATE_COMPLETED, run_pb2.RUN_STATE_FAILED, run_pb2.RUN_STATE_CANCELLED)
 Figures = dict[str, float]

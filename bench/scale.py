@@ -33,7 +33,7 @@ class Measured:
 
 
 SMALL = Measured()
-LARGE = Measured(collect_s=1.99e-3, redis_s=33 * SMALL.redis_s, learn_s=290 * SMALL.learn_s, request=8 * 4 * 120)
+LARGE = Measured(collect_s=598e-6, redis_s=33 * SMALL.redis_s, learn_s=88 * SMALL.learn_s, request=8 * 4 * 120)
 """64 × 64: acting as in `docs/growth.md`; Redis by the bytes of a transition. Learning is assumed to grow as acting."""
 
 
@@ -61,7 +61,7 @@ class Station:
     waits: list[float] = field(default_factory=list)
 
 
-class Clock:
+class Agenda:
     """Events in the order of their times."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def mean_wait_md1(rate: float, service_s: float) -> float:
 
 def open_queue(rate: float, draw: Draw, servers: int, until_s: float, seed: int) -> Station:
     """A station that customers reach at random times: what the closed forms are about."""
-    clock, station, rng = Clock(), Station("queue", servers, draw), np.random.default_rng(seed)
+    clock, station, rng = Agenda(), Station("queue", servers, draw), np.random.default_rng(seed)
 
     def arrive() -> None:
         clock.serve(station, lambda: None)
@@ -127,16 +127,16 @@ def open_queue(rate: float, draw: Draw, servers: int, until_s: float, seed: int)
 
 
 @dataclass(frozen=True)
-class Found:
+class Flows:
     """Transitions per day, and of each station its use and the mean and 95th percentile of its waits, in seconds."""
 
     per_day: float
     stations: dict[str, tuple[float, float, float]]
 
 
-def simulate(plan: Plan, measured: Measured, until_s: float = 1800.0, seed: int = 0, spread: float = 0.2) -> Found:
+def simulate(plan: Plan, measured: Measured, until_s: float = 1800.0, seed: int = 0, spread: float = 0.2) -> Flows:
     """The system in steady work; service times are lognormal with a coefficient of variation of `spread`."""
-    rng, clock, done = np.random.default_rng(seed), Clock(), [0]
+    rng, clock, done = np.random.default_rng(seed), Agenda(), [0]
     sigma = float(np.sqrt(np.log1p(spread**2)))
 
     def drawn(mean_s: float) -> Draw:
@@ -169,7 +169,7 @@ def simulate(plan: Plan, measured: Measured, until_s: float = 1800.0, seed: int 
     clock.run(until_s)
     groups = {"workers": [workers], "redis": shards, "learners": learners}
     stations = {name: _figures(group, until_s) for name, group in groups.items()}
-    return Found(done[0] / until_s * DAY_S, stations)
+    return Flows(done[0] / until_s * DAY_S, stations)
 
 
 def _figures(group: list[Station], until_s: float) -> tuple[float, float, float]:

@@ -43,7 +43,8 @@ stack.enter_context(running(r.WORKER, ["--redis-url", server.url, "--log-level",
 client = r.connect(server.url)
 queues = (r.RedisQueue(client, name, limits) for name, limits in
           ((r.REQUEST_STREAM, r.REQUEST_LIMITS), (r.reply_stream(r.RUN_ID), r.REPLY_LIMITS)))
-work = r._collecting(r.QueueCollector(r.RUN_ID, *queues, r.RedisPolicyStore(client)))
+collecting = getattr(r, "collecting", None) or r._collecting
+work = collecting(r.QueueCollector(r.RUN_ID, *queues, r.RedisPolicyStore(client)))
 measure = lambda: wall_rate(work, 2.0)
 """
 GYM_SINGLE = """

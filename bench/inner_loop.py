@@ -44,16 +44,18 @@ def run() -> BenchRow:
     )
 
 
-def problem(network: str, transitions: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The second-order meta-gradient through `STEPS` inner steps: all tasks at once, and one after the other."""
+def problem(
+    network: str, transitions: int, tasks: int = TASKS, steps: int = STEPS
+) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """The second-order meta-gradient through `steps` inner steps: all tasks at once, and one after the other."""
     task = v3()
     _, algo, params, extra = ppo(task, network)
-    start, extras = expanded(params, TASKS), expanded_extra(extra, TASKS)
+    start, extras = expanded(params, tasks), expanded_extra(extra, tasks)
     batches = []
-    for step in range(STEPS + 1):
-        seeds = tuple(range(step * TASKS, (step + 1) * TASKS))
+    for step in range(steps + 1):
+        seeds = tuple(range(step * tasks, (step + 1) * tasks))
         plan = CollectionPlan(seeds=seeds, episodes=1, length=transitions)
-        data = stacked(unroll([task] * TASKS, snapshot(task, network), plan))
+        data = stacked(unroll([task] * tasks, snapshot(task, network), plan))
         batches.append({k: v.detach() for k, v in algo.prepare(start, extras, data, torch.Generator()).items()})
     rates = tree_map(lambda leaf: torch.full_like(leaf, 0.01), params)
 
@@ -61,6 +63,6 @@ def problem(network: str, transitions: int) -> tuple[Callable[[], Any], Callable
         return meta_gradient(algo, params, extra, rates, of[:-1], of[-1])
 
     def loop() -> list[Any]:
-        return [gradient([{k: v[i : i + 1] for k, v in b.items()} for b in batches]) for i in range(TASKS)]
+        return [gradient([{k: v[i : i + 1] for k, v in b.items()} for b in batches]) for i in range(tasks)]
 
     return lambda: gradient(batches), loop

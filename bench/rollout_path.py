@@ -15,14 +15,9 @@ from lwmecps_core.rollout.codec import encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.messages import Origin
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import (
-    REPLY_LIMITS,
-    REQUEST_LIMITS,
-    REQUEST_STREAM,
-    QueueCollector,
-    reply_stream,
-)
+from lwmecps_core.rollout.queue_collector import QueueCollector
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from lwmecps_core.rollout.unroll import LocalCollector
 from services.common.local_redis import LocalRedis
 
@@ -42,7 +37,7 @@ def run() -> BenchRow:
             RedisQueue(client, reply_stream(RUN_ID), REPLY_LIMITS),
             RedisPolicyStore(client),
         )
-        path, worker, raw = _collecting(collector), _collecting(LocalCollector()), _raw_redis(client)
+        path, worker, raw = collecting(collector), collecting(LocalCollector()), _raw_redis(client)
         pair = interleave(lambda: wall_rate(path, ROUND_S), lambda: wall_rate(worker, ROUND_S), rounds=3, warm_up=1)
         raw_rate = wall_rate(raw, ROUND_S)
         collector.close()
@@ -64,7 +59,7 @@ def run() -> BenchRow:
     )
 
 
-def _collecting(collector: Any) -> Callable[[], int]:
+def collecting(collector: Any) -> Callable[[], int]:
     """A function that collects for all tasks and has the result as tensors."""
     task = v3()
     policy = snapshot(task)

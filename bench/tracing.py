@@ -15,14 +15,9 @@ from bench.rollout_path import WORKER
 from bench.timing import Paired, interleave, wall_rate
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import (
-    REPLY_LIMITS,
-    REQUEST_LIMITS,
-    REQUEST_STREAM,
-    QueueCollector,
-    reply_stream,
-)
+from lwmecps_core.rollout.queue_collector import QueueCollector
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from services.cli.processes import free_port
 from services.common import tracing
 from services.common.local_redis import LocalRedis

@@ -10,6 +10,7 @@ from numba import njit
 
 LONGEST_S = 120.0
 """Who has waited so long for another process compiles it as well."""
+_called: list["KeptLoop"] = []
 
 
 def kept(function: Callable[..., Any], **options: Any) -> "KeptLoop":
@@ -18,6 +19,11 @@ def kept(function: Callable[..., Any], **options: Any) -> "KeptLoop":
     It takes the digest of what it calls into its closure: numba looks for changes in the function's own file only.
     """
     return KeptLoop(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+
+
+def on_disk() -> list[Path]:
+    """The files of all loops that this process has called."""
+    return [path for loop in _called for path in loop.kept_as]
 
 
 class KeptLoop:
@@ -38,12 +44,19 @@ class KeptLoop:
                 alone.enter_context(FileLock(self._lock_file, timeout=LONGEST_S))
             found = self._dispatcher(*args)
         self._called = True
+        _called.append(self)
         return found
 
     @property
     def signatures(self) -> list[Any]:
         """The types of arguments that it is compiled for."""
         return list(self._dispatcher.signatures)
+
+    @property
+    def kept_as(self) -> list[Path]:
+        """The files that it is found by."""
+        name = self._dispatcher.py_func.__qualname__.replace("<", "").replace(">", "")  # as numba writes it
+        return sorted(self._lock_file.parent.glob(f"*.{name}-*.nbi"))
 
     @property
     def _lock_file(self) -> Path:

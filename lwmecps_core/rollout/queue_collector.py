@@ -19,17 +19,8 @@ from lwmecps_core.rollout.codec import make_request
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.inbox import Inbox, Ledger
 from lwmecps_core.rollout.policy_store import FrozenSnapshot, PolicyStore, freeze
-from lwmecps_core.rollout.queue import MIB, QueueLimits, WorkQueue
+from lwmecps_core.rollout.queue import MIB, WorkQueue
 from lwmecps_core.specs import Positive, TaskSpec
-
-REQUEST_STREAM = "requests"
-REQUEST_LIMITS = QueueLimits(max_entries=10_000, max_bytes=256 * MIB)
-REPLY_LIMITS = QueueLimits(max_entries=20_000, max_bytes=256 * MIB, max_deliveries=1000, ttl_s=24 * 3600)
-
-
-def reply_stream(run_id: str) -> str:
-    """Name of the stream that takes a run's rollouts."""
-    return f"rollouts:{run_id}"
 
 
 @config

@@ -21,6 +21,7 @@ from lwmecps_core.training.common import remembered
 from lwmecps_core.training.evaluation import signed, summary
 from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
+from lwmecps_core.training.remembering import Remembered
 from lwmecps_core.training.sampling import given_tasks, renewed, seeds, some_tasks, torch_generator
 from lwmecps_core.tree import by_task, detached, expanded, expanded_extra, gradients, prefixed, row, under
 
@@ -77,7 +78,7 @@ class Descent:
         start = with_task_axis(params | method.helpers, sets)
         self._outer = Optimiser(start, rate, algo.max_grad_norm, method=algo.optimiser)
         self._extra = expanded_extra(extra, sets)
-        self._memory: Batch = {}
+        self._memory = Remembered(algo.memory_size)
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
         self._multipliers = multipliers
 
@@ -116,7 +117,7 @@ class Descent:
     def _learn(self, batches: list[RolloutBatch], step: int, total: int) -> dict[str, float]:
         batch = self._samples(batches, torch_generator(self._seed, f"noise-{step}"))
         if self._algo.memory_size:
-            batch = self._memory = _remember(self._memory, batch, self._algo.memory_size)
+            batch = self._memory.add(batch)
         norms: list[Tensor] = []
         own: Losses = {}
         losses: Losses = {}
@@ -161,21 +162,15 @@ class Descent:
         return PolicyData(self._algorithm, self._algo.spec, shot.params, shot.extra, metadata=found)
 
     def _state(self, step: int) -> LoopState:
-        kept = prefixed(self._extra, "extra/") | prefixed(self._memory, "memory/")
+        kept = prefixed(self._extra, "extra/") | prefixed(self._memory.fields, "memory/")
         kept |= prefixed(self._remembered, "remembered/")
         kept |= prefixed(self._multipliers.state(), "multipliers/") if self._multipliers else {}
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
         self._outer.restore(state.tensors)
-        self._extra, self._memory = under(state.tensors, "extra/"), under(state.tensors, "memory/")
+        self._extra = under(state.tensors, "extra/")
+        self._memory = Remembered(self._algo.memory_size, under(state.tensors, "memory/"))
         self._remembered = under(state.tensors, "remembered/")
         if self._multipliers:
             self._multipliers.restore(under(state.tensors, "multipliers/"))
-
-
-def _remember(memory: Batch, new: Batch, size: int) -> Batch:
-    """The newest `size` samples of `[K, S, ...]` fields."""
-    if not memory:
-        return {name: x[:, -size:] for name, x in new.items()}
-    return {name: torch.cat([memory[name], x], dim=1)[:, -size:] for name, x in new.items()}

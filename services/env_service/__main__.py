@@ -13,10 +13,9 @@ if __name__ == "__main__":  # whoever imports this has an environment of his own
 import structlog
 from prometheus_client import REGISTRY, Gauge
 
-from lwmecps_core.envs.vector import warm_up
-from lwmecps_core.rollout.queue_collector import REQUEST_LIMITS, REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue, check_reachable
 from lwmecps_core.rollout.redis_queue import connect as connect_redis
+from lwmecps_core.rollout.streams import REQUEST_LIMITS, REQUEST_STREAM
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from services.common.health import ROLLOUTS, WORKERS
 from services.common.server import Service, serve
@@ -25,6 +24,7 @@ from services.common.starting import begin, check_folder
 from services.env_service.rpc import EnvServicer, OpenSession
 from services.env_service.sessions import SessionTable
 from services.env_service.settings import PREFIX, WORKER_PREFIX, EnvServiceSettings, WorkerSettings
+from services.env_service.warming import make_sure
 from services.env_service.worker_reports import WorkerMetrics
 from services.env_service.workers import check_working, report_source, status_source, worker_supervisor
 
@@ -40,7 +40,7 @@ def main() -> None:
     read(WorkerSettings, WORKER_PREFIX)  # refuse here what the workers would refuse, again and again
     if settings.profiles_root:
         check_folder(settings.variable("profiles_root"), settings.profiles_root, make=False)
-    warm_up()  # before the workers start, so that they load what this compiles; nobody is served before
+    make_sure()  # before the workers start, so that they load what this compiles; nobody is served before
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.max_numbers, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)

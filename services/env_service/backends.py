@@ -4,28 +4,31 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lwmecps_core.cluster.base import ClusterBackend
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
 from lwmecps_core.run_config import RECORDED, SIMULATED, Backend
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.profiles import RecordedLoad, load_profiles, profile_task
-from services.env_service.cluster_session import ClusterSession
 from services.env_service.session import SimulatedSession
 
+if TYPE_CHECKING:
+    from lwmecps_core.cluster.base import ClusterBackend
+    from services.env_service.cluster_session import ClusterSession
 
-def _kubernetes(task: TaskSpec) -> ClusterBackend:
+
+def _kubernetes(task: TaskSpec) -> "ClusterBackend":
     # Imported when first needed: the client takes long to import.
     from lwmecps_core.cluster.kubernetes import KubernetesBackend
 
     return KubernetesBackend(task)
 
 
-CLUSTERS: dict[str, Callable[[TaskSpec], ClusterBackend]] = {"kubernetes": _kubernetes}
+CLUSTERS: dict[str, Callable[[TaskSpec], "ClusterBackend"]] = {"kubernetes": _kubernetes}
 """Name of a backend → how to get at that cluster for a task; the simulator needs none."""
 
 
-def open_session(backend: Backend, task: TaskSpec, size: int, seed: int) -> SimulatedSession | ClusterSession:
+def open_session(backend: Backend, task: TaskSpec, size: int, seed: int) -> "SimulatedSession | ClusterSession":
     """A session of `size` environments.
 
     Raises `InvalidInput` for more than one on a cluster of its own, and for a backend that this service can't open.
@@ -36,6 +39,8 @@ def open_session(backend: Backend, task: TaskSpec, size: int, seed: int) -> Simu
         raise InvalidInput("request", [Violation("backend", f"this service can't open {backend}")])
     if size != 1:
         raise InvalidInput("request", [Violation("num_envs", f"must be 1 on a cluster, not {size}")])
+    from services.env_service.cluster_session import ClusterSession  # it imports the environments
+
     return ClusterSession(CLUSTERS[backend](task), seed)
 
 

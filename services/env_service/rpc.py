@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -15,11 +15,13 @@ from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc
 from services.common import convert
 from services.env_service.backends import backend_task, check_size, open_session
-from services.env_service.cluster_session import ClusterSession
 from services.env_service.messages import ActionReader, FrameWriter, state_message
 from services.env_service.session import SimulatedSession
 from services.env_service.sessions import SessionTable
 from services.env_service.settings import EnvServiceSettings
+
+if TYPE_CHECKING:
+    from services.env_service.cluster_session import ClusterSession
 
 DESCRIPTIONS = {
     "lwmecps-v1": "Scale one deployment: a replica less, as many, or one more.",
@@ -34,7 +36,7 @@ PAGE_SIZE = 100
 class OpenSession:
     """A session and what its steps need."""
 
-    session: SimulatedSession | ClusterSession
+    session: "SimulatedSession | ClusterSession"
     actions: ActionReader
     frames: FrameWriter
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.batch import INFO_KEYS
-from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, Violation, WrongState
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import TaskSpec
@@ -54,6 +53,9 @@ class SimulatedSession:
     """
 
     def __init__(self, task: TaskSpec, size: int, seed: int) -> None:
+        # Imported here: a service without sessions needs neither numba nor SciPy.
+        from lwmecps_core.envs.vector import BatchEnv
+
         self.task = task
         self.env = BatchEnv([task], np.zeros(size, np.int64))
         self.spec, self.size = self.env.spec, size

@@ -14,15 +14,9 @@ from lwmecps_core.errors import QueueUnavailable
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.rollout.inbox import Ledger
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import (
-    REPLY_LIMITS,
-    REQUEST_LIMITS,
-    REQUEST_STREAM,
-    QueueCollector,
-    QueueCollectorConfig,
-    reply_stream,
-)
+from lwmecps_core.rollout.queue_collector import QueueCollector, QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import RedisQueue
+from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from lwmecps_core.specs import TaskSpec
 from services.common import tracing
 from services.common.worker_reports import read_reports

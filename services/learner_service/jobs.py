@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
-from lwmecps_core.rollout.collector import Collector
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from services.common.run_spec import RunSpec
+
+if TYPE_CHECKING:  # who only claims runs needs no torch
+    from lwmecps_core.policy import PolicyData
+    from lwmecps_core.rollout.collector import Collector
+    from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 
 
 class Wish(Enum):
@@ -66,15 +68,15 @@ class LoopInput:
     """
 
     job: Job
-    policy: PolicyData | None
-    source: TaskSource
-    calibration: TaskSource
-    origin: TaskSource
-    collector: Collector
-    start: LoopState | None
+    policy: "PolicyData | None"
+    source: "TaskSource"
+    calibration: "TaskSource"
+    origin: "TaskSource"
+    collector: "Collector"
+    start: "LoopState | None"
 
 
-Loop = Callable[[LoopInput], Iterator[Progress]]
+Loop = Callable[[LoopInput], Iterator["Progress"]]
 
 
 class JobRegistry(Protocol):
@@ -98,10 +100,10 @@ class JobRegistry(Protocol):
     def load_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskSpec | TaskDistribution]:
         """Registered tasks and distributions."""
 
-    def load_policy(self, policy_id: str) -> PolicyData:
+    def load_policy(self, policy_id: str) -> "PolicyData":
         """A stored policy; `ModelFileNotFound` when its weights are missing."""
 
-    def save_policy(self, job: Job, policy: PolicyData) -> str:
+    def save_policy(self, job: Job, policy: "PolicyData") -> str:
         """Store the run's result; the id of the new policy."""
 
     def save_checkpoint(self, job: Job, step: int, data: bytes) -> None:

@@ -6,22 +6,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from lwmecps_core import policy as policy_file
 from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, QueueFull, ServiceUnavailable
-from lwmecps_core.policy import PolicyData
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from protos.lwmecps.registry.v1 import policy_pb2, registry_pb2, run_pb2
 from protos.lwmecps.registry.v1.registry_pb2_grpc import TaskRegistryServiceStub
 from services.common import convert, recordings
 from services.common.errors import rpc_errors
 from services.learner_service.jobs import End, Job, StepReport, Wish
+
+if TYPE_CHECKING:
+    from lwmecps_core.policy import PolicyData
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -100,11 +101,11 @@ class RegistryClient:
         """Registered tasks and distributions."""
         return [self._retry(partial(self.get_task, task_id)) for task_id in task_ids]
 
-    def load_policy(self, policy_id: str) -> PolicyData:
+    def load_policy(self, policy_id: str) -> "PolicyData":
         """A stored policy's weights."""
         return self._retry(lambda: self.get_weights(policy_id))
 
-    def save_policy(self, job: Job, policy: PolicyData) -> str:
+    def save_policy(self, job: Job, policy: "PolicyData") -> str:
         """Register a run's result and upload its weights; done twice under one lease, it stores one policy."""
         request = registry_pb2.CreatePolicyRequest(
             name=job.spec.label or job.spec.kind,
@@ -115,6 +116,8 @@ class RegistryClient:
             request_id=f"result-of-{job.run_id}-{job.token}",
         )
         created = self._retry(partial(self.call, self.stub.CreatePolicy, request)).policy
+        from lwmecps_core import policy as policy_file  # it imports torch
+
         data = policy_file.to_bytes(policy)
         header = registry_pb2.PolicyWeightsHeader(policy_id=created.id, token=job.token, artefact=_artefact(data))
         parts = [registry_pb2.UploadPolicyWeightsRequest(header=header)]
@@ -154,8 +157,10 @@ class RegistryClient:
             raise ModelFileNotFound(policy_id)
         return policy
 
-    def get_weights(self, policy_id: str) -> PolicyData:
+    def get_weights(self, policy_id: str) -> "PolicyData":
         """A registered policy's weights."""
+        from lwmecps_core import policy as policy_file  # it imports torch
+
         request = registry_pb2.DownloadPolicyWeightsRequest(policy_id=policy_id)
         data = self._download(self.stub.DownloadPolicyWeights, request)
         return policy_file.from_bytes(data, f"policy {policy_id}")

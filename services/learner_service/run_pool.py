@@ -3,20 +3,26 @@
 import random
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
 from lwmecps_core.errors import LwmecpsError
-from services.learner_service.runs import RunSession, Workshop
+from services.common import memory
+from services.learner_service.jobs import Job, JobRegistry
 
 log = structlog.get_logger(__name__)
 
 
-class RunPool:
-    """`count` threads that work on runs, from `start` until `stop`."""
+Work = Callable[[Job, threading.Event], None]
+"""Works on a claimed run until it ends, must stop, or the event is set (see `Workshop.work`)."""
 
-    def __init__(self, workshop: Workshop, count: int, poll_every_s: float = 0.5) -> None:
-        self._workshop, self._poll_every_s = workshop, poll_every_s
+
+class RunPool:
+    """`count` threads that work on the registry's runs, from `start` until `stop`."""
+
+    def __init__(self, registry: JobRegistry, work: Work, count: int, poll_every_s: float = 0.5) -> None:
+        self._registry, self._work, self._poll_every_s = registry, work, poll_every_s
         self._shutdown = threading.Event()
         self._wake = threading.Condition()
         self._threads = [threading.Thread(target=self._serve, name=f"slot-{i}", daemon=True) for i in range(count)]
@@ -49,9 +55,10 @@ class RunPool:
     def _serve(self) -> None:
         while not self._shutdown.is_set():
             try:
-                job = self._workshop.registry.claim()
+                job = self._registry.claim()
                 if job is not None:
-                    RunSession(job, self._workshop, self._shutdown).work()
+                    self._work(job, self._shutdown)
+                    memory.give_back()
                     continue
             except LwmecpsError as error:
                 log.warning("no run can be claimed", error=str(error))

@@ -7,11 +7,10 @@ because another learner owns the run by then.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from typing import TypeVar
 
 import structlog
@@ -31,6 +30,7 @@ from services.common import tracing
 from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
+from services.learner_service.holding import Stop, StopSignal, heartbeats
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish
 from services.learner_service.profiles import Profiles
 from services.learner_service.tracked import tracked_run
@@ -41,43 +41,6 @@ T = TypeVar("T")
 CLAIMED = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
 STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
 ENDS = Counter("lwmecps_learner_run_ends_total", "How this learner let go of runs.", ["kind", "end"])
-
-
-class Stop(IntEnum):
-    """Why a run must stop; the highest reason wins."""
-
-    NO = 0
-    SHUTDOWN = 1
-    PAUSE = 2
-    CANCEL = 3
-    LOST = 4
-
-
-class StopSignal:
-    """A reason to stop that several threads may raise."""
-
-    def __init__(self, shutdown: threading.Event) -> None:
-        self._shutdown = shutdown
-        self._reason = Stop.NO
-        self._lock = threading.Lock()
-
-    @property
-    def reason(self) -> Stop:
-        """The highest reason so far."""
-        return max(self._reason, Stop.SHUTDOWN if self._shutdown.is_set() else Stop.NO)
-
-    def __call__(self) -> bool:
-        """Whether the run must stop."""
-        return self.reason is not Stop.NO
-
-    def demand(self, reason: Stop) -> None:
-        """Ask for a stop."""
-        with self._lock:
-            self._reason = max(self._reason, reason)
-
-    def hear(self, wish: Wish) -> None:
-        """Turn what the registry answered into a reason."""
-        self.demand({Wish.PAUSE: Stop.PAUSE, Wish.CANCEL: Stop.CANCEL}.get(wish, Stop.NO))
 
 
 @dataclass(frozen=True)
@@ -123,6 +86,10 @@ class Workshop:
     profiles: Profiles | None = None
     """Where runs that ask for it are profiled."""
 
+    def work(self, job: Job, shutdown: threading.Event) -> None:
+        """Work on a run until it ends, must stop, or `shutdown` is set."""
+        RunSession(job, self, shutdown).work()
+
 
 class RunSession:
     """One claimed run, from its claim until this learner lets go of it."""
@@ -150,7 +117,7 @@ class RunSession:
             try:
                 with (
                     CLAIMED.labels(self._job.spec.kind).track_inprogress(),
-                    _heartbeats(self._beat, self._stop, self._pace.heartbeat_every_s),
+                    heartbeats(self._beat, self._stop, self._pace.heartbeat_every_s),
                 ):
                     self._work()
             except Conflict:
@@ -343,30 +310,6 @@ class _News:
         self._clear()
         self._sent_s = time.monotonic()
         return report
-
-
-@contextmanager
-def _heartbeats(beat: Callable[[], Wish], stop: StopSignal, every_s: float) -> Iterator[None]:
-    """Keep the lease from a thread of its own while the body runs."""
-    done = threading.Event()
-
-    def keep() -> None:
-        while not done.wait(every_s):
-            try:
-                stop.hear(beat())
-            except Conflict:
-                stop.demand(Stop.LOST)
-                return
-            except Exception as error:  # the next beat may succeed; the lease is what decides
-                log.debug("heartbeat failed", error=str(error))
-
-    thread = threading.Thread(target=keep, name="heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(timeout=every_s + 1.0)
 
 
 def _entry(table: Mapping[str, T], field: str, name: str) -> T:

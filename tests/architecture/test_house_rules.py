@@ -76,6 +76,17 @@ def test_those_who_only_pass_results_on_load_no_pytorch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    "service", ["task_registry", "gateway", "env_service", "env_service.worker", "learner_service"]
+)
+def test_what_waits_for_work_has_not_imported_what_works(service: str) -> None:
+    module = f"services.{service}" if "." in service else f"services.{service}.__main__"
+    heavy = ("torch", "numba", "scipy", "gymnasium", "matplotlib", "kubernetes", "wandb")
+    code = f"import sys, {module}; print(*set({heavy}) & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_weights_are_never_pickled() -> None:
     guilty = [
         str(path.relative_to(ROOT))

@@ -134,8 +134,8 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
         monkeypatch.setattr(f"services.{where}.ending", _Ending)
     # It would keep this test's standard error for all tests that follow, and that closes with this test.
     monkeypatch.setattr("services.common.logs.configure", lambda *_: None)
-    if hasattr(module, "warm_up"):
-        monkeypatch.setattr(module, "warm_up", lambda: None)
+    if hasattr(module, "make_sure"):
+        monkeypatch.setattr(module, "make_sure", lambda: None)
     if hasattr(module, "worker_supervisor"):
         monkeypatch.setattr(module, "worker_supervisor", lambda settings: _NoWorkers())
     with pytest.raises(SystemExit) as ended:

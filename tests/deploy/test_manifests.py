@@ -8,8 +8,8 @@ import pytest
 import redis
 import yaml
 
-from lwmecps_core.rollout.queue_collector import REQUEST_STREAM
 from lwmecps_core.rollout.redis_queue import RedisQueue
+from lwmecps_core.rollout.streams import REQUEST_STREAM
 from protos.lwmecps.env.v1 import env_pb2
 from protos.lwmecps.learner.v1 import learner_pb2
 from protos.lwmecps.registry.v1 import registry_pb2

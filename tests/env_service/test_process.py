@@ -16,8 +16,9 @@ from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import REQUEST_LIMITS, REQUEST_STREAM, QueueCollector, reply_stream
+from lwmecps_core.rollout.queue_collector import QueueCollector
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.streams import REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from lwmecps_core.run_config import PPOConfig
 from protos.lwmecps.env.v1 import env_pb2 as pb
 from protos.lwmecps.env.v1 import env_pb2_grpc

@@ -73,7 +73,7 @@ def running(
         client = RegistryClient(channel, registry.address, "learner", lease_s=30.0)
         pace = Pace(report_every_s=0.0, heartbeat_every_s=0.2, checkpoint_every_s=1e9, checkpoint_every_steps=10**9)
         workshop = Workshop(client, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]), pace)
-        pool = RunPool(workshop, count=slots, poll_every_s=0.1)
+        pool = RunPool(client, workshop.work, count=slots, poll_every_s=0.1)
         logs = RunLogs()
         before = structlog.get_config()
         logs.attach()

@@ -102,7 +102,7 @@ def start_learner(registry: Registry) -> Iterator[Callable[[Loop], Learner]]:
     def start_one(loop: Loop) -> Learner:
         channel = connect(registry.address)
         client = RegistryClient(channel, registry.address, f"learner-{len(started)}", lease_s=3.0)
-        pool = RunPool(workshop(client, loop, PACE), count=1, poll_every_s=0.05)
+        pool = RunPool(client, workshop(client, loop, PACE).work, count=1, poll_every_s=0.05)
         rpc = LearnerRpc(client, LoadedPolicies(client.get_weights), pool.nudge)
         descriptor = learner_pb2.DESCRIPTOR.services_by_name["LearnerService"]
         server = start(ServerSettings(), [Service(descriptor, rpc, add_LearnerServiceServicer_to_server)])

@@ -8,6 +8,7 @@ TOTAL = 150
 
 if __name__ == "__main__":
     from services.learner_service import __main__ as learner
+    from services.learner_service import loops
 
-    learner.LOOPS = {"train": summing_loop(TOTAL, after_step=lambda _: time.sleep(0.02))}  # type: ignore[attr-defined]
+    loops.LOOPS = {"train": summing_loop(TOTAL, after_step=lambda _: time.sleep(0.02))}
     learner.main()

@@ -261,7 +261,7 @@ def test_a_paused_or_lost_run_keeps_its_rollouts_for_whoever_goes_on() -> None:
 
 def test_slots_take_one_run_after_another_and_stop() -> None:
     registry = FakeRegistry(job())
-    pool = RunPool(workshop(registry, summing_loop()), count=2, poll_every_s=0.01)
+    pool = RunPool(registry, workshop(registry, summing_loop()).work, count=2, poll_every_s=0.01)
     pool.start()
     wait_until(lambda: registry.end is End.COMPLETED)
     registry.end, registry.claimable, registry.checkpoint = None, True, None

@@ -34,7 +34,7 @@ def test_the_record_says_what_the_run_waits_for_until_it_goes_on(registry: Regis
         yield from summing_loop(3)(x)
 
     client = RegistryClient(connect(registry.address), registry.address, "learner", lease_s=3.0)
-    pool = RunPool(workshop(client, loop, PACE, collector), count=1, poll_every_s=0.05)
+    pool = RunPool(client, workshop(client, loop, PACE, collector).work, count=1, poll_every_s=0.05)
     run_id = registry.create_run(registry.create_task())
     collector.stuck.set()
     pool.start()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
 from lwmecps_core.rollout.queue_collector import QueueCollector, QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import RedisQueue
-from services.env_service.worker import Worker, WorkerSettings
+from services.env_service.collecting import Worker, WorkerSettings
 from tests.rollout.factory import assert_equal, fake_unroll
 from tests.rollout.memory import DeadLetter, MemoryPolicyStore, MemoryQueue
 

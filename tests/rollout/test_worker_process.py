@@ -16,15 +16,9 @@ from lwmecps_core import algorithms
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.policy_store import RedisPolicyStore
-from lwmecps_core.rollout.queue_collector import (
-    REPLY_LIMITS,
-    REQUEST_LIMITS,
-    REQUEST_STREAM,
-    QueueCollector,
-    QueueCollectorConfig,
-    reply_stream,
-)
+from lwmecps_core.rollout.queue_collector import QueueCollector, QueueCollectorConfig
 from lwmecps_core.rollout.redis_queue import RedisQueue, connect
+from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_STREAM, reply_stream
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import TaskDistribution

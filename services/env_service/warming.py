@@ -1,0 +1,79 @@
+"""`python -m services.env_service.warming`: sessions and workers tried, in a process that then gives its memory back.
+
+It compiles what the simulator needs (the first time after an installation this takes some 10 s), and meets every
+mistake that importing it would. That it went well for these sources, libraries and processor is kept in a file of the
+user's cache; where none can be kept, it is tried at each start.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+
+import lwmecps_core
+import services
+
+LIBRARIES = ("torch", "numba", "llvmlite", "numpy", "scipy", "gymnasium")
+_PROCESSOR = Path("/proc/cpuinfo")
+
+log = structlog.get_logger(__name__)
+
+
+def make_sure() -> None:
+    """Return at once if a former process went well and left what it compiled, else once one has; or exit with 1."""
+    if not _still_there(stamp()):
+        log.info("compiling what the simulator needs")
+        if subprocess.run([sys.executable, "-m", __name__], check=False).returncode:
+            raise SystemExit(1)  # it has told why
+
+
+def stamp() -> Path:
+    """The file that says so for the present sources, libraries and processor."""
+    told = hashlib.sha256(repr((sys.version, *map(version, LIBRARIES), platform.machine())).encode())
+    for package in (lwmecps_core, services):
+        for file in sorted(Path(package.__path__[0]).rglob("*.py")):
+            found = file.stat()
+            told.update(f"{file} {found.st_size} {found.st_mtime_ns}".encode())
+    with suppress(OSError):
+        lines = _PROCESSOR.read_text(errors="replace").splitlines()
+        told.update("".join(line for line in lines if line.startswith(("model name", "flags", "Features"))).encode())
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "lwmecps" / f"warm-{told.hexdigest()[:32]}.json"
+
+
+def _still_there(file: Path) -> bool:
+    """Whether all that was compiled then is on disk."""
+    try:
+        return all(Path(kept).exists() for kept in json.loads(file.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
+def main() -> None:
+    """Import and compile, and note that it went well."""
+    from lwmecps_core import compiling
+    from lwmecps_core.envs.vector import warm_up
+    from services.env_service import cluster_session, collecting  # noqa: F401  (what workers and sessions import)
+
+    warm_up()
+    file, found = stamp(), [str(path) for path in compiling.on_disk()]
+    if not found:
+        return  # numba keeps nothing here
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for old in file.parent.glob("warm-*.json"):
+            old.unlink(missing_ok=True)
+        written = file.with_suffix(f".{os.getpid()}")
+        written.write_text(json.dumps(found))
+        written.replace(file)
+
+
+if __name__ == "__main__":
+    main()

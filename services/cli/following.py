@@ -1,5 +1,9 @@
 """Following runs until they end, and what is printed then."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
@@ -21,6 +25,24 @@ def follow(clients: Clients, run_id: str, bars: bool = True) -> run_pb2.Run:
             run = news.run
             shown.update(run)
     return run
+
+
+@contextmanager
+def pausing_when_stopped(clients: Clients, run_id: str) -> Iterator[None]:
+    """Meanwhile SIGTERM pauses the run before it ends this process: so W&B's agent stops the runs of a sweep.
+
+    The process still dies by that signal, as it would have: the agent counts any code above 0 as a failure, and gives
+    up after three.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        from services.common.remote_runs import RemoteRuns  # hardly ever needed, and not light
+
+        RemoteRuns(clients.addresses.registry, clients.addresses.learner).pause(run_id)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def results(clients: Clients, run_id: str) -> pb.GetResultsResponse:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,7 +32,7 @@ from lwmecps_core.tasks.predecessor import DRAWN, is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import profiles, render
 from services.cli.clients import Clients, start
-from services.cli.following import follow, report
+from services.cli.following import follow, pausing_when_stopped, report
 from services.cli.json_option import Json
 from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, by_known_names, with_options
@@ -171,14 +172,16 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
         _add_tasks(clients, request, body, source)
-    request.labels.update(of_sweep(os.environ))
+    of_agent = of_sweep(os.environ)
+    request.labels.update(of_agent)
     if options.profile:
         profiles.ask(request, options.detach)
     run = start(clients, request)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
         return
-    ended = follow(clients, run.id, bars=not as_json)
+    with pausing_when_stopped(clients, run.id) if of_agent else nullcontext():
+        ended = follow(clients, run.id, bars=not as_json)
     try:
         report(clients, ended, as_json)
     finally:

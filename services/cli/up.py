@@ -1,6 +1,8 @@
 """`lwmecps up`: the whole system in one terminal."""
 
+import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from services.common.settings import without_password
 
 app = typer.Typer()
 Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: a free one.", rich_help_panel="Ports")]
+SERVICES = ("registry", "env", "learner")
 STATE = Path("~/.local/state/lwmecps")
 
 
@@ -54,11 +57,13 @@ def up(
     with running(plan, tell) as system:
         where = vars(system.addresses) | ({"gateway": system.gateway} if system.gateway else {})
         where |= {"redis": without_password(system.redis_url), "state": str(plan.state)}
+        where |= metrics_of(where, os.environ)
         if as_json:
             print_json(where)
         else:
+            width = max(9, *map(len, where))
             for name, value in where.items():
-                console.print(f"{name:9} {value}", highlight=False)
+                console.print(f"{name:{width}} {value}", highlight=False)
             console.print("ready; ctrl-C ends all of it", highlight=False)
         try:
             while True:
@@ -66,3 +71,10 @@ def up(
                 time.sleep(0.5)
         except KeyboardInterrupt:
             console.print("draining …", highlight=False) if not as_json else None
+
+
+def metrics_of(addresses: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Where Prometheus finds the services that variables gave a port for it (a free one, 0, stands in their log)."""
+    ports = {name: environ.get(f"LWMECPS_{name.upper()}_METRICS_PORT") or "0" for name in SERVICES}
+    host = {name: addresses[name].rpartition(":")[0] for name in ports}
+    return {f"{name}_metrics": f"http://{host[name]}:{port}/metrics" for name, port in ports.items() if port != "0"}

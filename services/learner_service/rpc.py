@@ -110,8 +110,13 @@ class LearnerRpc(LearnerServiceServicer):
         return pb.GetProfileResponse(file=file, content=content, lines=told)
 
     def GetRunLog(self, request: pb.GetRunLogRequest, context: grpc.ServicerContext) -> pb.GetRunLogResponse:
-        """The last lines that this learner has logged about a run."""
-        return pb.GetRunLogResponse(lines=self._logs.read(request.run_id))
+        """The last lines that this learner has logged about a run; none of one that another learner works on."""
+        lines = self._logs.read(request.run_id)
+        if not lines:  # of a run that nobody knows that is an error
+            self._registry.call(
+                self._registry.stub.GetRun, registry_pb2.GetRunRequest(run_id=request.run_id), _left_s(context)
+            )
+        return pb.GetRunLogResponse(lines=lines)
 
     def Act(self, request: pb.ActRequest, context: grpc.ServicerContext) -> pb.ActResponse:
         """Choose actions."""

@@ -175,7 +175,7 @@ def _counts(session: Session) -> dict[str, int]:
 def _check_empty(session: Session) -> None:
     there = ", ".join(f"{count} in {name}" for name, count in _counts(session).items() if count)
     if there:
-        raise WrongState(f"the registry has something: {there}; restore into an empty one, or say that it is replaced")
+        raise WrongState(f"the registry has something: {there}; use an empty one, or --replace (`replace`)")
 
 
 def _artefacts_of(database: Database) -> list[Artefact]:

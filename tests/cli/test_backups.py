@@ -52,7 +52,7 @@ def test_a_backup_of_a_running_registry_is_put_back_into_an_empty_one(stores: di
         assert tar.getnames()[:2] == ["manifest.json", "registry.db"] and len(tar.getnames()) == 3
 
     refused = _call(old, "restore", str(file))
-    assert refused.exit_code == 4 and "1 in tasks" in refused.stderr and "replace" in refused.stderr
+    assert refused.exit_code == 4 and "1 in tasks" in refused.stderr and "--replace" in refused.stderr
     put = _call(new, "restore", str(file), "--json")
     assert put.exit_code == 0, put.output
     assert json.loads(put.stdout)["rows"]["runs"] == 1 and json.loads(put.stdout)["artefacts"] == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.processes import ProcessFailed, drain, free_port, start_module
+from services.cli.up import metrics_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = """
@@ -107,3 +108,9 @@ def _alive(pid: int) -> bool:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_the_ports_of_metrics_are_told_with_the_others() -> None:
+    addresses = {name: f"127.0.0.1:{number}" for number, name in enumerate(("registry", "env", "learner"), start=1)}
+    asked = {"LWMECPS_ENV_METRICS_PORT": "9101", "LWMECPS_LEARNER_METRICS_PORT": "0"}
+    assert metrics_of(addresses, asked) == {"env_metrics": "http://127.0.0.1:9101/metrics"}

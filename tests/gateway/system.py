@@ -1,6 +1,6 @@
 """The services in this process, over real gRPC on the loopback interface, and a gateway before them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,12 @@ class InProcess:
 
 @contextmanager
 def running(
-    folder: Path, settings: ServerSettings | None = None, slots: int = 1, token: str = "", **gateway: object
+    folder: Path,
+    settings: ServerSettings | None = None,
+    slots: int = 1,
+    token: str = "",
+    trackers: Callable[[], Trackers] = lambda: Trackers([]),
+    **gateway: object,
 ) -> Iterator[InProcess]:
     """The services with `settings`, a learner with so many slots (it calls with `token`), and the gateway."""
     settings = settings or ServerSettings()
@@ -72,7 +77,7 @@ def running(
         channel = stack.enter_context(connect(registry.address, ClientSettings(token=token)))
         client = RegistryClient(channel, registry.address, "learner", lease_s=30.0)
         pace = Pace(report_every_s=0.0, heartbeat_every_s=0.2, checkpoint_every_s=1e9, checkpoint_every_steps=10**9)
-        workshop = Workshop(client, LOOPS, {SIMULATED: OpenLocal()}, lambda: Trackers([]), pace)
+        workshop = Workshop(client, LOOPS, {SIMULATED: OpenLocal()}, trackers, pace)
         pool = RunPool(client, workshop.work, count=slots, poll_every_s=0.1)
         logs = RunLogs()
         before = structlog.get_config()

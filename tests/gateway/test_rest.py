@@ -147,6 +147,7 @@ def test_a_bad_body_is_refused_by_its_field(http: httpx.Client, body: object, fi
         ("GET", "/v1/nothing", 404, "/docs lists them"),
         ("PATCH", "/v1/runs", 405, "no such endpoint"),
         ("GET", "/v1/runs/run-x/watch", 404, "NOT_FOUND"),
+        ("GET", "/v1/runs/run-x/log", 404, "NOT_FOUND"),
         ("GET", "/v1/policies/p/weights", 404, "NOT_FOUND"),
     ],
 )

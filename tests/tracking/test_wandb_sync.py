@@ -22,7 +22,7 @@ RUN = TrackedRun(
     job_type="meta_train",
     tags=("maml", "ppo"),
 )
-SYNC = "import sys; from wandb.cli.cli import cli; sys.argv[0] = 'wandb'; cli()"
+WANDB = "import sys; from wandb.cli.cli import cli; sys.argv[0] = 'wandb'; cli()"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def claim(folder: Path, steps: Iterable[int], outcome: str, run: TrackedRun = RU
 
 def sync(address: str, *folders: Path) -> None:
     env = os.environ | {"WANDB_BASE_URL": address, "WANDB_API_KEY": "0" * 40, "WANDB_SILENT": "false"}
-    command = [sys.executable, "-c", SYNC, "sync", *map(str, folders)]
+    command = [sys.executable, "-c", WANDB, "sync", *map(str, folders)]
     done = subprocess.run(command, env=env, cwd=folders[0].parent, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,4 +1,4 @@
-"""A server that `wandb sync` uploads to: it keeps what arrives, by run, as W&B's own does."""
+"""A server that W&B's client uploads to: it keeps what arrives, by run, as W&B's own does, and hands out a sweep."""
 
 import gzip
 import json
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+SWEEP = "sweep-1"
 
 
 @dataclass
@@ -30,11 +32,42 @@ class UploadedRun:
         return {name: entry["value"] for name, entry in self.config.items() if name != "_wandb"}
 
 
+@dataclass(frozen=True)
+class SweepTrial:
+    """A run that the sweep's agent is asked for: its settings, and whether it is stopped once it has told of a step."""
+
+    run_id: str
+    settings: dict[str, Any]
+    stopped: bool = False
+
+
+@dataclass
+class SweepServed:
+    """The only sweep of a server: its file, and the trials that its agent is given one after the other."""
+
+    trials: list[SweepTrial] = field(default_factory=list)
+    config: str = ""
+    given: int = 0
+
+    def commands(self, running: list[str], runs: dict[str, UploadedRun]) -> list[dict[str, Any]]:
+        """The answer to an agent's heartbeat."""
+        early = [trial.run_id for trial in self.trials[: self.given] if trial.stopped and runs[trial.run_id].lines]
+        if running:
+            return [{"type": "stop", "run_id": run} for run in running if run in early]
+        if self.given == len(self.trials):
+            return [{"type": "exit"}]
+        trial, self.given = self.trials[self.given], self.given + 1
+        args = {name: {"value": value} for name, value in trial.settings.items()}
+        runs[trial.run_id] = UploadedRun(config=args)  # W&B has it before it is begun
+        return [{"type": "run", "run_id": trial.run_id, "program": "lwmecps", "args": args}]
+
+
 @contextmanager
-def serving() -> Iterator[tuple[str, dict[str, UploadedRun]]]:
-    """Address of a server on loopback, and the runs that it has."""
+def serving(*trials: SweepTrial) -> Iterator[tuple[str, dict[str, UploadedRun]]]:
+    """Address of a server on loopback, and the runs that it has; its sweep, once it is made, asks for `trials`."""
     runs: dict[str, UploadedRun] = {}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"runs": runs}))
+    state = {"runs": runs, "sweep": SweepServed(list(trials))}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), state))
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that hang up
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
@@ -47,6 +80,7 @@ def serving() -> Iterator[tuple[str, dict[str, UploadedRun]]]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     runs: dict[str, UploadedRun]
+    sweep: SweepServed
 
     def do_POST(self) -> None:
         data = self._read()
@@ -85,6 +119,17 @@ class _Handler(BaseHTTPRequestHandler):
             address = f"http://127.0.0.1:{self.server.server_address[1]}/files/"
             files = [{"name": name, "uploadUrl": address + name} for name in given["files"]]
             return {"createRunFiles": {"runID": "aWQ=", "uploadHeaders": [], "files": files}}
+        if "UpsertSweep" in query:
+            self.sweep.config = given["config"]
+            project = {"id": "cA==", "name": given["projectName"], "entity": entity}
+            return {"upsertSweep": {"sweep": {"name": SWEEP, "project": project}, "configValidationWarnings": []}}
+        if "SweepWithRuns" in query:
+            return {"project": {"sweep": {"id": "cw==", "config": self.sweep.config, "runs": {"edges": []}}}}
+        if "createAgent" in query:
+            return {"createAgent": {"agent": {"id": "YQ=="}}}
+        if "agentHeartbeat" in query:
+            commands = self.sweep.commands(list(json.loads(given["runState"])), self.runs)
+            return {"agentHeartbeat": {"agent": {"id": "YQ=="}, "commands": json.dumps(commands)}}
         if "viewer" in query.lower():
             return {"viewer": {"id": "dg==", "entity": "me", "username": "me", "flags": "{}", "teams": {"edges": []}}}
         return {}

@@ -9,6 +9,7 @@ from torch import Tensor
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
 from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.count_loops import FORBIDDEN
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import DQNConfig
@@ -62,4 +63,4 @@ class DQN(replay.FromMemory[DQNConfig]):
 
     def _q(self, net: networks.Net, obs: Tensor, mask: Tensor) -> Tensor:
         q = self._nets.components(net, obs)
-        return q.masked_fill(~mask.reshape(q.shape), heads.FORBIDDEN)
+        return q.masked_fill(~mask.reshape(q.shape), FORBIDDEN)

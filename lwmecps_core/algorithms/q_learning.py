@@ -10,6 +10,7 @@ from torch import Tensor
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, replay
 from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
+from lwmecps_core.algorithms.count_loops import FORBIDDEN
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import QLearningConfig
 from lwmecps_core.specs import EnvSpec
@@ -101,7 +102,7 @@ class QLearning(Forgetful):
 
     def _values(self, table: Tensor, obs: Tensor, mask: Tensor) -> Tensor:
         values = table.take_along_dim(self.rows(obs).unsqueeze(-1), -2)
-        return values.masked_fill(~mask, heads.FORBIDDEN)
+        return values.masked_fill(~mask, FORBIDDEN)
 
 
 def _mixed(key: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from lwmecps_core.training.metric import WATCHED, fleet_tasks, watched
 
 SEED, FLEETS, CLUSTERS = 5_000_000, 96, 10
 LEAST = 0.01
-HEAD = '''"""What is usual among clusters of the families, for `portrait`: written by `python -m scripts.portrait_scales`."""
+HEAD = '''"""What is usual among clusters of the families, for `portrait`; `scripts/portrait_scales.py` writes it."""
 
 SCALES: tuple[tuple[float, float], ...] = (
     # Mean and standard deviation of each quantity: as a cluster's, or typical, spread, least and most of its parts.

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from lwmecps_core.context.base import Memory
 from lwmecps_core.context.scales import SCALES
-from lwmecps_core.context.statistics import TERM_IMBALANCE, TERM_LATENCY, TERM_MOVES, TERM_REPLICAS, TERM_SLA, Statistics
+from lwmecps_core.context.statistics import (
+    TERM_IMBALANCE,
+    TERM_LATENCY,
+    TERM_MOVES,
+    TERM_REPLICAS,
+    TERM_SLA,
+    Statistics,
+)
 
 Floats = NDArray[np.float64]
 

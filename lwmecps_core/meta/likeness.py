@@ -1,7 +1,6 @@
 """Which known clusters one is like, and why: by standardised statistics as they are, or by a metric that was learnt."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +21,8 @@ Floats = NDArray[np.float64]
 FORMAT = "lwmecps-metric-1"
 SHOWN = 3
 """Quantities that are named as alike, and as different."""
+ROUNDING = 1e-5
+"""Of distances by networks, which are float32."""
 ALIKE = 0.5
 """Standard deviations within which a quantity is alike."""
 
@@ -98,11 +99,14 @@ def nearest(known: Floats, one: Floats, metric: MetricData | None = None, most: 
     order = np.argsort(found, kind="stable")[: most or len(known)]
     near = known[order]
     parts = np.stack([found[order] - _swapped(near, one, columns, metric) for columns in _columns()], axis=1)
-    parts = np.nan_to_num(parts, nan=0.0)
+    parts = np.where(np.abs(parts) > ROUNDING, parts, 0.0)
     telling = parts.mean(0) - parts
     return [
         Likeness(
-            int(order[i]), float(found[order[i]]), _alike(near[i], one, parts[i], telling[i]), _differs(near[i], one, parts[i])
+            int(order[i]),
+            float(found[order[i]]),
+            _alike(near[i], one, parts[i], telling[i]),
+            _differs(near[i], one, parts[i]),
         )
         for i in range(len(order))
     ]

@@ -77,7 +77,7 @@ class Prototypical:
     right kind. Source: Snell, Swersky and Zemel 2017, arXiv:1703.05175, equations 1 and 2.
     """
 
-    cfg: MetricConfig = MetricConfig()
+    cfg: MetricConfig
 
     def init(self, inputs: int, generator: torch.Generator) -> Tree:
         return {"embedding": _embedding(self.cfg, inputs, generator)}
@@ -105,7 +105,7 @@ class Matching:
     hardly prefer one of 25 examples.
     """
 
-    cfg: MetricConfig = MetricConfig(name="matching")
+    cfg: MetricConfig
 
     def init(self, inputs: int, generator: torch.Generator) -> Tree:
         sharpness = {"log": torch.tensor([FIRST_SHARPNESS]).log()}
@@ -131,12 +131,12 @@ class Matching:
 class Relation:
     """A network says how alike two embeddings are.
 
-    r(x, k) = sigmoid of g([mean of f(x_i) over the examples of k, f(x)]); the loss is the mean of (r − 1)² for the right
-    kind and of r² for the others. Source: Sung et al. 2018, arXiv:1711.06025, equations 1 and 2; where there are several
-    examples it adds embeddings up, we take their mean, so that their number need not be that of training.
+    r(x, k) = sigmoid of g([mean of f(x_i) over the examples of k, f(x)]); the loss is the mean of (r − 1)² for the
+    right kind and of r² for the others. Source: Sung et al. 2018, arXiv:1711.06025, equations 1 and 2; it adds up the
+    embeddings of several examples, we take their mean, so that their number need not be that of training.
     """
 
-    cfg: MetricConfig = MetricConfig(name="relation")
+    cfg: MetricConfig
 
     def init(self, inputs: int, generator: torch.Generator) -> Tree:
         cfg = self.cfg

@@ -13,7 +13,7 @@ from lwmecps_core.seeding import generator
 from lwmecps_core.specs import FAMILIES, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import RANGES, Ranges, draw
 
-WIDTH = 0.25
+WIDTH = 0.5
 """Part of each range that a fleet takes."""
 Pattern = Literal["uniform", "burst", "gradual", "diurnal"]
 PATTERNS: tuple[Pattern, ...] = ("uniform", "burst", "gradual", "diurnal")

@@ -1,4 +1,4 @@
-"""Learning a metric from fleets of simulated clusters: watching them, episodes of support and query, training, scores."""
+"""Learning a metric from fleets of simulated clusters: watching them, episodes of support and query, training."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -56,7 +56,9 @@ def watched(tasks: Sequence[TaskSpec], intervals: Sequence[int], seed: int, rule
     return found
 
 
-def met(policy: PolicyData, tasks: Sequence[TaskSpec], collector: Collector, seed: int) -> tuple[Floats, dict[str, Tensor]]:
+def met(
+    policy: PolicyData, tasks: Sequence[TaskSpec], collector: Collector, seed: int
+) -> tuple[Floats, dict[str, Tensor]]:
     """Portraits `[N, F]` of tasks after an episode under a policy with the context `statistics`, and what it remembers,
     as `PolicySnapshot.memory` takes it.
     """
@@ -102,7 +104,9 @@ def labels(cfg: MetricConfig) -> tuple[Tensor, Tensor]:
 def _episode(rows: Tensor, cfg: MetricConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Support `[ways·shots, F]` and query `[ways·queries, F]` from `[G, N, F]`, kind by kind."""
     kinds = torch.randperm(len(rows), generator=generator)[: cfg.ways]
-    picked = torch.stack([torch.randperm(rows.shape[1], generator=generator)[: cfg.shots + cfg.queries] for _ in range(cfg.ways)])
+    picked = torch.stack(
+        [torch.randperm(rows.shape[1], generator=generator)[: cfg.shots + cfg.queries] for _ in range(cfg.ways)]
+    )
     own = rows[kinds[:, None], picked]
     return own[:, : cfg.shots].flatten(0, 1), own[:, cfg.shots :].flatten(0, 1)
 

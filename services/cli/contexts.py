@@ -61,7 +61,9 @@ def nearest(
     ctx: typer.Context,
     memory: Annotated[str, typer.Argument(help=WHERE)],
     task: Annotated[str, typer.Option(help="Id of the registered task: its own memories are left out.")] = "",
-    metric: Annotated[Path | None, typer.Option(help="File that `learn` wrote; default: statistics as they are.")] = None,
+    metric: Annotated[
+        Path | None, typer.Option(help="File that `learn` wrote; default: statistics as they are.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="Most clusters to name.")] = 5,
     as_json: Json = False,
 ) -> None:

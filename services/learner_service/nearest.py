@@ -102,6 +102,4 @@ def _portrait(content: bytes, source: str) -> Portrait:
 
 
 def _reason(reason: Reason) -> pb.ContextReason:
-    return pb.ContextReason(
-        quantity=reason.quantity, here=reason.here, there=reason.there, distance=reason.distance
-    )
+    return pb.ContextReason(quantity=reason.quantity, here=reason.here, there=reason.there, distance=reason.distance)

@@ -21,22 +21,22 @@ class StartCell:
     """A general policy, policies of known fleets that go on from it, and starts on their new clusters."""
 
     seed: int = 0
-    fleets: int = 6
+    fleets: int = 5
     """That are known; as many new ones measure, too."""
-    known: int = 6
+    known: int = 5
     """Clusters of each known fleet: what its policy learns from, and what it is recognised by."""
-    held_out: int = 5
+    held_out: int = 4
     """Clusters of each fleet that measure."""
     episodes: int = 4
     """Of every cluster that measures."""
-    metric_fleets: int = 64
-    metric: MetricConfig = MetricConfig(steps=400)
+    metric_fleets: int = 48
+    metric: MetricConfig = MetricConfig(steps=300)
     algorithm: PPOConfig = DEMO.context_algorithm
     training: TrainConfig = replace(DEMO.context_training, total_episodes=3_280)
     """Of the general policy."""
     own: TransferConfig = TransferConfig(total_episodes=240, learning_rate=1e-3)
     """Of each fleet's policy; the general one goes on for as many episodes as all of them together."""
-    steps: AdaptConfig = replace(DEMO.polish, adaptation_steps=3)
+    steps: AdaptConfig = replace(DEMO.polish, adaptation_steps=2)
 
     @property
     def key(self) -> str:

@@ -16,18 +16,28 @@ from lwmecps_core.meta.metric import REGISTRY, MetricConfig, make
 from lwmecps_core.specs import FAMILIES, TaskDistribution
 from lwmecps_core.statistics import interval
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.training.metric import CLUSTERS, FLEETS, WATCHED, Floats, fleet_tasks, labels, learn, watched
+from lwmecps_core.training.metric import (
+    CLUSTERS,
+    FLEETS,
+    WATCHED,
+    Floats,
+    fleet_tasks,
+    labels,
+    learn,
+    some_episodes,
+    watched,
+)
 from lwmecps_core.training.sampling import torch_generator
 
 OUT = RESULTS / "validation-fleets.json"
 TRAINING, HELD_OUT, PER_FAMILY = 6_000_000, 7_000_000, 40
 """First fleets that metrics are learnt from and that measure; clusters of each family that measure."""
-SEEDS, EPISODES = (0, 1, 2, 3, 4), 200
+SEEDS, EPISODES = (0, 1, 2, 3, 4), 400
 RAW = ("nearest neighbour, raw", "nearest mean, raw", "nearest mean, whitened")
 
 
 @dataclass(frozen=True)
-class Problem:
+class FleetProblem:
     """Clusters to tell apart, `[G, N, F]` standardised with 0 for what is not known."""
 
     name: str
@@ -65,16 +75,16 @@ def run(
     return rows
 
 
-def held_out(fleets: int) -> list[Problem]:
+def held_out(fleets: int) -> list[FleetProblem]:
     """New fleets after 20 intervals and after a day, larger clusters than were learnt from, and the five families."""
     small, large = TaskDistribution(), TaskDistribution(nodes=8, deployments=8)
     looks = fleet_looks(small, HELD_OUT, fleets)
     families = [draw(TaskDistribution(family=f), HELD_OUT + i) for f in FAMILIES for i in range(PER_FAMILY)]
     of_family = watched(families, WATCHED[-1:], HELD_OUT)[WATCHED[-1]].reshape(len(FAMILIES), PER_FAMILY, -1)
     return [
-        *(Problem(f"new fleets, {at} intervals", filled(x)) for at, x in looks.items()),
-        Problem("new fleets, 8 × 8", filled(fleet_looks(large, HELD_OUT + fleets, fleets)[WATCHED[-1]])),
-        Problem("the five families", filled(of_family)),
+        *(FleetProblem(f"new fleets, {at} intervals", filled(x)) for at, x in looks.items()),
+        FleetProblem("new fleets, 8 × 8", filled(fleet_looks(large, HELD_OUT + fleets, fleets)[WATCHED[-1]])),
+        FleetProblem("the five families", filled(of_family)),
     ]
 
 
@@ -90,7 +100,7 @@ def filled(rows: Floats) -> Tensor:
 
 
 Comparer = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Support `[S, F]`, kinds `[S, K]`, query `[Q, F]` → scores `[Q, K]`."""
+"""Support `[..., S, F]`, kinds `[..., S, K]`, query `[..., Q, F]` → scores `[..., Q, K]`."""
 
 
 def raw(looks: Mapping[int, Floats]) -> dict[str, Comparer]:
@@ -104,10 +114,11 @@ def raw(looks: Mapping[int, Floats]) -> dict[str, Comparer]:
     whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
 
     def neighbour(support: Tensor, kinds: Tensor, query: Tensor) -> Tensor:
-        return -torch.where(kinds.T.bool(), torch.cdist(query, support)[:, None], torch.inf).amin(-1)
+        far = torch.cdist(query, support)[..., None, :]
+        return -torch.where(kinds.mT.bool()[..., None, :, :], far, torch.inf).amin(-1)
 
     def mean(support: Tensor, kinds: Tensor, query: Tensor) -> Tensor:
-        return -torch.cdist(query, kinds.T @ support / kinds.sum(0)[:, None])
+        return -torch.cdist(query, kinds.mT @ support / kinds.sum(-2)[..., None])
 
     def whitened(support: Tensor, kinds: Tensor, query: Tensor) -> Tensor:
         return mean(support @ whitening, kinds, query @ whitening)
@@ -123,15 +134,10 @@ def comparer(learnt: MetricData) -> Comparer:
 
 def accuracy(compare: Comparer, rows: Tensor, seed: int) -> float:
     """Share of queries that are given their kind, over `EPISODES` episodes that are the same for all comparers."""
-    cfg, generator, right = MetricConfig(), torch_generator(seed, "episodes"), 0.0
-    kinds, wanted = labels(cfg)
-    for _ in range(EPISODES):
-        chosen = torch.randperm(len(rows), generator=generator)[: cfg.ways]
-        own = [rows[k, torch.randperm(rows.shape[1], generator=generator)] for k in chosen]
-        support = torch.cat([x[: cfg.shots] for x in own])
-        query = torch.cat([x[cfg.shots : cfg.shots + cfg.queries] for x in own])
-        right += float((compare(support, kinds, query).argmax(-1) == wanted).float().mean())
-    return right / EPISODES
+    cfg = MetricConfig()
+    kinds, wanted = (x.expand(EPISODES, *x.shape) for x in labels(cfg))
+    support, query = some_episodes(rows[None], cfg, EPISODES, torch_generator(seed, "episodes"))
+    return float((compare(support, kinds, query).argmax(-1) == wanted).float().mean())
 
 
 def _summary(values: Sequence[float]) -> dict[str, float]:

@@ -76,15 +76,12 @@ def learn(rows: Sequence[Floats], cfg: MetricConfig, seed: int) -> MetricData:
     metric, looks = make(cfg), torch.from_numpy(np.nan_to_num(standardised(np.stack(rows)), nan=0.0)).float()
     generator = torch_generator(seed, "metric")
     optimiser = PackedOptimiser(metric.init(looks.shape[-1], generator), cfg.learning_rate, max_grad_norm=float("inf"))
+    kinds, wanted = (x.expand(cfg.episodes_per_step, *x.shape) for x in labels(cfg))
     for _ in range(cfg.steps):
-        episodes = [
-            _episode(looks[torch.randint(len(looks), (), generator=generator)], cfg, generator)
-            for _ in range(cfg.episodes_per_step)
-        ]
-        support, query = (torch.stack(x) for x in zip(*episodes, strict=True))
-        support, query = (x + cfg.noise * torch.randn(x.shape, generator=generator) for x in (support, query))
-        kinds, wanted = labels(cfg)
-        kinds, wanted = (x.expand(len(episodes), *x.shape) for x in (kinds, wanted))
+        support, query = (
+            x + cfg.noise * torch.randn(x.shape, generator=generator)
+            for x in some_episodes(looks, cfg, cfg.episodes_per_step, generator)
+        )
         optimiser.step(descend(metric, optimiser.params, support, kinds, query, wanted))
     return MetricData(cfg, detached(optimiser.params))
 
@@ -101,14 +98,16 @@ def labels(cfg: MetricConfig) -> tuple[Tensor, Tensor]:
     return kinds, torch.arange(cfg.ways).repeat_interleave(cfg.queries)
 
 
-def _episode(rows: Tensor, cfg: MetricConfig, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Support `[ways·shots, F]` and query `[ways·queries, F]` from `[G, N, F]`, kind by kind."""
-    kinds = torch.randperm(len(rows), generator=generator)[: cfg.ways]
-    picked = torch.stack(
-        [torch.randperm(rows.shape[1], generator=generator)[: cfg.shots + cfg.queries] for _ in range(cfg.ways)]
-    )
-    own = rows[kinds[:, None], picked]
-    return own[:, : cfg.shots].flatten(0, 1), own[:, cfg.shots :].flatten(0, 1)
+def some_episodes(looks: Tensor, cfg: MetricConfig, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Support `[count, ways·shots, F]` and query `[count, ways·queries, F]`, kind by kind, of looks `[L, G, N, F]`.
+
+    Several looks are at the same clusters; each episode is of one of them.
+    """
+    look = torch.randint(len(looks), (count, 1, 1), generator=generator)
+    fleets = torch.rand(count, looks.shape[1], generator=generator).argsort(-1)[:, : cfg.ways, None]
+    order = torch.rand(count, cfg.ways, looks.shape[2], generator=generator).argsort(-1)
+    own = looks[look, fleets, order[..., : cfg.shots + cfg.queries]]
+    return own[:, :, : cfg.shots].flatten(1, 2), own[:, :, cfg.shots :].flatten(1, 2)
 
 
 def _maximum(tasks: Sequence[TaskSpec]) -> list[list[int]]:

@@ -13,16 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.doing import do, read
-from bench.learners.cells import SEEDS, StartCell, cells
+from bench.learners.cells import SEEDS, cells
 from bench.learners.results import StartOutcome
+from bench.learners.work import run
 from bench.processes import ROOT
-
-
-def run(cell: StartCell) -> StartOutcome:
-    """See `measure.run`; only the processes of the pool need PyTorch."""
-    from bench.learners import measure
-
-    return measure.run(cell)
 
 
 def main() -> int:

@@ -7,9 +7,10 @@ is compared is a portrait (`lwmecps_core.context.portrait`), whose length depend
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ from lwmecps_core.specs import NonNegative, Positive
 from lwmecps_core.tree import Tree, leaves, with_leaves
 
 MetricName = Literal["prototypical", "matching", "relation"]
+Size = Annotated[int, Field(ge=1, le=256)]
 FIRST_SHARPNESS = 10.0
 SMALLEST = 1e-12
 
@@ -31,9 +33,9 @@ class MetricConfig:
     name: MetricName = "prototypical"
     """How two clusters are compared: distance to the mean of a kind (prototypical), attention to each example
     (matching), or by a network (relation)."""
-    hidden_size: Count = 64
+    hidden_size: Size = 64
     """Units of the one hidden layer of each network."""
-    embedding_size: Count = 32
+    embedding_size: Size = 32
     """Numbers that a cluster becomes."""
     ways: Count = 5
     """Kinds in an episode."""

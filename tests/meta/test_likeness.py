@@ -1,15 +1,18 @@
 """Which known clusters one is like, and why."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 
+from lwmecps_core import tensor_file
+from lwmecps_core.config import dump
 from lwmecps_core.context.artefact import Knowledge, Subject
 from lwmecps_core.context.portrait import quantities
 from lwmecps_core.errors import InvalidInput
-from lwmecps_core.meta.likeness import MetricData, distances, from_bytes, nearest, portrait, to_bytes
+from lwmecps_core.meta.likeness import FORMAT, MetricData, distances, from_bytes, nearest, portrait, to_bytes
 from lwmecps_core.meta.metric import MetricConfig, MetricName, make
 from lwmecps_core.specs import EnvSpec
 from lwmecps_core.tree import flatten
@@ -75,6 +78,9 @@ def test_damaged_metrics_are_refused_by_name() -> None:
     for damaged in (b"", content[:-1], content.replace(b"metric-1", b"metric-9"), content.replace(b"moves", b"mover")):
         with pytest.raises(InvalidInput, match="file: metric: not a metric file"):
             from_bytes(damaged, "file")
+    huge = {"cfg": dump(MetricConfig()) | {"hidden_size": 10**9}, "quantities": [q.name for q in quantities()]}
+    with pytest.raises(InvalidInput, match="file: hidden_size"):
+        from_bytes(tensor_file.write({}, {"format": FORMAT, "metric": json.dumps(huge)}), "file")
     other = MetricData(MetricConfig(name="relation"), _metric("relation").params)
     with pytest.raises(InvalidInput, match="not those of its settings"):
         from_bytes(to_bytes(other), "file")

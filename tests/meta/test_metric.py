@@ -10,7 +10,8 @@ import torch
 from lwmecps_core.algorithms.networks import mlp
 from lwmecps_core.context.portrait import quantities
 from lwmecps_core.meta.metric import REGISTRY, Matching, MetricConfig, MetricName, Prototypical, Relation, descend, make
-from lwmecps_core.training.metric import labels, learn
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.training.metric import labels, learn, simulated
 from lwmecps_core.tree import leaves, tree_map, with_leaves
 
 SMALL = MetricConfig(hidden_size=6, embedding_size=4, ways=3, shots=2, queries=2)
@@ -147,6 +148,13 @@ def test_a_seed_says_all_of_what_is_learnt() -> None:
     first, again, other = (leaves(learn([portraits], replace(SMALL, steps=3), seed).params) for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert any(not torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_a_metric_is_learnt_from_simulated_fleets_of_any_version() -> None:
+    size = TaskDistribution(env_id="lwmecps-v4", nodes=2, deployments=2, horizon=20)
+    cfg = MetricConfig(hidden_size=4, embedding_size=2, ways=2, shots=2, queries=2, steps=2)
+    one, again = (leaves(simulated(cfg, size, 3, fleets=2).params) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
 
 
 def test_every_name_has_its_network() -> None:

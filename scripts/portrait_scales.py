@@ -14,9 +14,11 @@ import numpy as np
 from lwmecps_core.context import scales
 from lwmecps_core.context.portrait import SOURCES
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from lwmecps_core.training.metric import WATCHED, fleet_tasks, watched
+from lwmecps_core.tasks.fleets import fleet
+from lwmecps_core.training.metric import WATCHED, watched
+from lwmecps_core.training.sampling import seeds
 
-SEED, FLEETS, CLUSTERS = 5_000_000, 96, 10
+SEED, FLEETS, CLUSTERS, WIDTH = 5_000_000, 96, 10, 0.25
 LEAST = 0.01
 HEAD = '''"""What is usual among clusters of the families, for `portrait`; `scripts/portrait_scales.py` writes it."""
 
@@ -41,7 +43,9 @@ def main() -> None:
 
 
 def _tasks(size: TaskDistribution, fleets: int) -> list[TaskSpec]:
-    return fleet_tasks(size, range(SEED, SEED + fleets), CLUSTERS)
+    return [
+        fleet(size, n, WIDTH).task(seed) for n in range(SEED, SEED + fleets) for seed in seeds(n, "fleet", CLUSTERS)
+    ]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class Fleet:
 def fleet(size: TaskDistribution, seed: int, width: float = WIDTH) -> Fleet:
     """The fleet that `seed` draws: any of the families, on clusters of the version and size that `size` says."""
     rng = generator(seed)
-    family = FAMILIES[int(rng.integers(len(FAMILIES)))]
+    family: Any = FAMILIES[int(rng.integers(len(FAMILIES)))]
     pattern, target = PATTERNS[int(rng.integers(len(PATTERNS)))], TARGETS[int(rng.integers(len(TARGETS)))]
     max_pods = int(rng.integers(max(1, size.max_replicas // 2), 2 * size.max_replicas, endpoint=True))
     own: dict[str, dict[str, Any]] = {

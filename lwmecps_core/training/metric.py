@@ -40,7 +40,8 @@ def fleet_tasks(size: TaskDistribution, numbers: Sequence[int], clusters: int) -
 
 
 def watched(tasks: Sequence[TaskSpec], intervals: Sequence[int], seed: int, rule: str = "hpa") -> dict[int, Floats]:
-    """Portraits `[N, F]` of tasks (of one `EnvSpec`) after so many intervals under a rule, each for an episode."""
+    """Portraits `[N, F]` of tasks (of one `EnvSpec`) after so many intervals, at most an episode, under a rule."""
+    intervals = sorted({min(at, tasks[0].horizon) for at in intervals})
     env = BatchEnv(tasks, np.arange(len(tasks)))
     plan = replace(evaluation_plan(tasks, 1, seed), length=max(intervals))
     batches, _ = drive(env, baselines.make(rule, tasks, np.arange(len(tasks))), plan, again=False)

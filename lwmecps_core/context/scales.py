@@ -35,12 +35,12 @@ SCALES: tuple[tuple[float, float], ...] = (
     (0.13, 0.06),
     (1.2, 0.33),
     (1.6, 0.33),
-    # load goes up and down by, deployments
+    # swing of load, deployments
     (0.27, 0.094),
     (0.025, 0.012),
     (0.24, 0.094),
     (0.3, 0.096),
-    # load goes with the day by, deployments
+    # daily swing of load, deployments
     (0.29, 0.16),
     (0.051, 0.031),
     (0.23, 0.17),

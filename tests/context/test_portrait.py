@@ -52,7 +52,7 @@ def test_numbers_are_those_of_a_slow_reference() -> None:
     for pool, expected in pools.items():
         assert row["deployments", "service time", pool] == pytest.approx(expected)
     swing = [float(np.hypot(*slopes(known, 0, d))) for d in range(2)]
-    assert row["deployments", "load goes with the day by", "typical"] == pytest.approx(np.mean(swing))
+    assert row["deployments", "daily swing of load", "typical"] == pytest.approx(np.mean(swing))
     assert row["nodes", "CPU used", "most"] == pytest.approx(known.node[0, :, 1].max())
     main = [known.pair[0, d, :, 0].max() / known.pair[0, d, :, 0].sum() for d in range(2)]
     assert row["deployments", "replicas on the main node", "least"] == pytest.approx(min(main))

@@ -64,7 +64,8 @@ def portrait(known: Knowledge, source: str) -> Floats:
         reason = "has seen no interval yet"
     if reason:
         raise InvalidInput(source, [Violation("memory", reason)])
-    return portraits(known.kept, [known.subject.max_replicas])[0]
+    row: Floats = portraits(known.kept, [known.subject.max_replicas])[0]
+    return row
 
 
 def distances(known: Floats, one: Floats, metric: MetricData | None = None) -> Floats:

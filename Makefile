@@ -8,9 +8,9 @@ RELEASER := $(VENV)/.releaser
 CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
-PARTS ?= context placement slo
+PARTS ?= context placement slo learners
 # The first of ARGS may be a part of the benchmark: then it is the only one.
-PART = $(filter context placement slo,$(firstword $(ARGS)))
+PART = $(filter context placement slo learners,$(firstword $(ARGS)))
 
 .DEFAULT_GOAL := help
 
@@ -74,7 +74,7 @@ bench: $(PEERS) ## Measure speed as ratios; writes bench/results/latest.json
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: benchmark
-benchmark: $(READY) ## Every method on held-out tasks; writes docs/context.*, docs/benchmark.*, docs/slo.* (goes on where it was cut; ARGS=slo)
+benchmark: $(READY) ## Every method on held-out tasks; writes docs/context.*, docs/benchmark.*, docs/slo.*, docs/learners.* (goes on where it was cut; ARGS=slo)
 	set -e; for part in $(or $(PART),$(PARTS)); do $(BIN)/python -m bench.$$part $(if $(PART),$(wordlist 2,99,$(ARGS)),$(ARGS)); done
 
 .PHONY: validate

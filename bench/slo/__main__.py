@@ -8,18 +8,15 @@ if __name__ == "__main__":  # before numba and torch are imported, also by the p
     os.environ.update(ONE_THREAD)
 
 import argparse
-import subprocess
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.slo import report, results
+from bench.doing import do, read
+from bench.slo import report
 from bench.slo.cells import HELD_OUT, LEARNT, RULES, SEEDS, cells
-from bench.slo.work import one_thread, run
+from bench.slo.results import SloOutcome
+from bench.slo.work import run
 from bench.slo.workloads import EVERY_ENV_ID
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,32 +38,14 @@ def main() -> int:
 
     less = {"total_episodes": args.training_episodes} if args.training_episodes else {}
     every = cells(args.env_ids, args.tasks, args.seeds, **less)
-    path, console, begun, commit = args.out / "slo.json", Console(), time.monotonic(), _commit()
-    done = results.read(path)
+    path, console = args.out / "slo.json", Console()
+    done = read(SloOutcome, path)
     wanted = [c for c in every if c.key not in done and (not args.methods or c.method in args.methods)]
     console.print(f"{sum(c.key in done for c in every)} of {len(every)} cells are done; {len(wanted)} to do")
-    failed = 0
-    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        running = {pool.submit(run, cell): cell for cell in wanted}
-        for i, future in enumerate(as_completed(running), start=1):
-            cell = running[future]
-            line = f"{i:4d}/{len(wanted)} {time.monotonic() - begun:6.0f} s  {cell.name}"
-            if error := future.exception():
-                failed += 1
-                console.print(f"{line}  [red]{type(error).__name__}: {error}[/red]", highlight=False)
-                continue
-            done[cell.key] = replace(future.result(), commit=commit)
-            results.write(done, path)
-            console.print(line, highlight=False)
+    failed = do(wanted, done, run, path, args.processes, console)
     report.write(every, done, args.out)
     console.print(f"slo.json and slo.md are in {args.out}")
     return 1 if failed else 0
-
-
-def _commit() -> str:
-    """What is checked out, in short."""
-    found = subprocess.run(("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """What the benchmark found, as it is kept: one entry for each cell, by the digest of the cell's settings."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 
-from lwmecps_core.config import config, dump, parse
+from lwmecps_core.config import config
 
 
 @config
@@ -42,27 +40,3 @@ class SloOutcome:
 
 SloOutcomes = Mapping[str, SloOutcome]
 """By the key of the cell."""
-
-
-def read(path: Path) -> dict[str, SloOutcome]:
-    """What `write` kept; nothing where there is no file."""
-    if not path.is_file():
-        return {}
-    kept: dict[str, SloOutcome] = parse(dict[str, SloOutcome], json.loads(path.read_text()), str(path))
-    return kept
-
-
-def write(outcomes: SloOutcomes, path: Path) -> None:
-    """One line for each cell, in the order of keys, so that files can be compared."""
-    lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(_rounded(dump(outcomes[key])))}" for key in sorted(outcomes))
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("{\n" + lines + "\n}\n")
-    unfinished.replace(path)
-
-
-def _rounded(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(v) for v in value]
-    return round(value, 5) if isinstance(value, float) else value

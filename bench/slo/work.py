@@ -4,13 +4,6 @@ from bench.slo.cells import SloCell
 from bench.slo.results import SloOutcome
 
 
-def one_thread() -> None:
-    """Before anything else."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 def run(cell: SloCell) -> SloOutcome:
     """See `measure.run`."""
     from bench.slo import measure

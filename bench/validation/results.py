@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.marks import between
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs" / "validation.md"
@@ -33,11 +35,8 @@ def refresh(docs: Path = DOCS, results: Path = RESULTS) -> None:
     text = docs.read_text()
     for name, table in TABLES.items():
         path = results / f"validation-{name}.json"
-        begin, end = f"<!-- {name} -->\n", "<!-- end -->"
-        if path.is_file() and begin in text:
-            before, rest = text.split(begin, 1)
-            after = rest.split(end, 1)[1]
-            text = before + begin + table(json.loads(path.read_text())["rows"]) + end + after
+        if path.is_file():
+            text = between(text, name, table(json.loads(path.read_text())["rows"]))
     docs.write_text(text)
 
 
@@ -76,7 +75,22 @@ def table_of_control(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
-TABLES = {"sinusoid": table_by_steps, "navigation": table_by_steps, "control": table_of_control}
+def table_of_fleets(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Shares of clusters that are given their fleet."""
+    problems = list(rows[0]["accuracy"])
+    lines = [["", *problems]]
+    for row in rows:
+        found = (row["accuracy"][p] for p in problems)
+        lines.append([row["name"], *(f"{100 * x['mean']:.1f} ± {100 * x['ci95']:.1f} %" for x in found)])
+    return _markdown(lines)
+
+
+TABLES = {
+    "sinusoid": table_by_steps,
+    "navigation": table_by_steps,
+    "control": table_of_control,
+    "fleets": table_of_fleets,
+}
 
 
 def _interval(value: Mapping[str, Any]) -> str:

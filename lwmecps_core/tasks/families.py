@@ -90,10 +90,10 @@ CITY_REQUEST_INTERVAL_S = 1.0
 """Where pods may run anywhere, requests come more often and cost less, so that links matter beside service times."""
 
 
-def draw(distribution: TaskDistribution, seed: int) -> TaskSpec:
-    """The task that `seed` draws from `distribution`: a pure function of both."""
+def draw(distribution: TaskDistribution, seed: int, ranges: Ranges = RANGES) -> TaskSpec:
+    """The task that `seed` draws from `distribution`: a pure function of both, and of what it is drawn from."""
     rng = np.random.Generator(np.random.Philox(seed))
-    task = REGISTRY[distribution.family](distribution, rng, RANGES)
+    task = REGISTRY[distribution.family](distribution, rng, ranges)
     name = f"{distribution.family.replace('_', '-')}-{seed}"
     objective = replace(task.objective, slo=distribution.slo)
     return replace(task, name=name, family=distribution.family, objective=objective, prices=distribution.prices)

@@ -32,6 +32,7 @@ from lwmecps_core.tasks.predecessor import DRAWN, is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from services.cli import profiles, render
 from services.cli.clients import Clients, start
+from services.cli.contexts import LIKE, policy_of_nearest
 from services.cli.following import follow, pausing_when_stopped, report
 from services.cli.json_option import Json
 from services.cli.loads import checked, tell_notes
@@ -124,8 +125,18 @@ def transfer(
 
 @app.command()
 @with_options(RUN, ADAPTATION)
-def adapt(ctx: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+def adapt(
+    ctx: typer.Context,
+    policy: Annotated[
+        str, typer.Argument(help="Id of a stored policy, or like:MEMORY: that of the known cluster most like it.")
+    ],
+    as_json: Json = False,
+    *,
+    given: Given,
+) -> None:
     """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
+    if policy.startswith(LIKE):
+        policy = policy_of_nearest(ctx.obj, policy.removeprefix(LIKE), given["Run"].get("task", ()))
     _start(ctx.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)
 
 

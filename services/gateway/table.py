@@ -68,6 +68,7 @@ ROUTES: Mapping[str, Mapping[str, str]] = {
         "GetProfile": "GET /v1/runs/{run_id}/profile",
         "GetRunLog": "GET /v1/runs/{run_id}/log",
         "Act": "POST /v1/policies/{policy_id}/act",
+        "GetNearestContexts": "POST /v1/nearest-contexts",
     },
 }
 """Service → call → verb and path."""

@@ -30,6 +30,7 @@ from services.common import convert
 from services.common.run_spec import RunSpec
 from services.learner_service.acting import LoadedPolicies
 from services.learner_service.backends import backend_of, check_backend
+from services.learner_service.nearest import KnownClusters
 from services.learner_service.profiles import Profiles
 from services.learner_service.registry_client import RegistryClient
 from services.learner_service.run_logs import RunLogs
@@ -50,7 +51,7 @@ class LearnerRpc(LearnerServiceServicer):
         logs: RunLogs | None = None,
     ) -> None:
         self._registry, self._policies, self._run_created = registry, policies, run_created
-        self._profiles, self._logs = profiles, logs or RunLogs()
+        self._profiles, self._logs, self._known = profiles, logs or RunLogs(), KnownClusters(registry)
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
         """Start training from nothing."""
@@ -127,6 +128,12 @@ class LearnerRpc(LearnerServiceServicer):
         acted = self._policies.act(request.policy_id, obs, mask, spec, greedy=greedy, seed=request.seed, before=before)
         kept = {name: tensor_to_proto(x) for name, x in acted.memory.items()}
         return pb.ActResponse(action=tensor_to_proto(acted.action), memory=kept)
+
+    def GetNearestContexts(
+        self, request: pb.GetNearestContextsRequest, context: grpc.ServicerContext
+    ) -> pb.GetNearestContextsResponse:
+        """The known clusters that one is most like."""
+        return self._known.nearest(request, _left_s(context))
 
     def _start(self, request: Any, context: grpc.ServicerContext) -> run_pb2.Run:
         spec = run_spec(convert.kind_of_request(request), request)

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.slo import measure, report, results
+from bench import doing
+from bench.slo import measure, report
 from bench.slo.cells import HPA, SloCell, cells
 from bench.slo.plots import front
 from bench.slo.results import Point, SloOutcome
@@ -61,15 +62,15 @@ def test_a_small_benchmark_is_measured_kept_and_shown(tmp_path: Path, monkeypatc
     every = [small, replace(small, method="recurrent", algorithm=replace(ppo, context="recurrent"), training=few)]
     missing = replace(small, method="statistics", training=few)
     kept = {cell.key: replace(measure.run(cell), commit="abc") for cell in every}
-    results.write(kept, tmp_path / "slo.json")
-    assert results.read(tmp_path / "slo.json").keys() == kept.keys()
+    doing.write(kept, tmp_path / "slo.json")
+    assert doing.read(SloOutcome, tmp_path / "slo.json").keys() == kept.keys()
     rules, learnt = (kept[cell.key] for cell in every)
     assert {p.method for p in rules.points} == {HPA, "static"} and learnt.multipliers is not None
     assert len(learnt.points) == len(WORKLOADS)
     for o in (rules, learnt):
         for w in WORKLOADS:
             assert sum(p.chosen for p in o.points if p.workload == w and p.method in (HPA, "recurrent")) == 1
-    report.write([*every, missing], results.read(tmp_path / "slo.json"), tmp_path)
+    report.write([*every, missing], doing.read(SloOutcome, tmp_path / "slo.json"), tmp_path)
     page = (tmp_path / "slo.md").read_text()
     assert "2 of 3 cells done" in page and "lwmecps-v3 statistics (1 seeds)" in page and "### flash crowd, v3" in page
     assert (tmp_path / "slo" / "front-v3.png").stat().st_size > 10_000

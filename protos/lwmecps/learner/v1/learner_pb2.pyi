@@ -328,3 +328,65 @@ class ActResponse(_message.Message):
     action: _tensor_pb2.Tensor
     memory: _containers.MessageMap[str, _tensor_pb2.Tensor]
     def __init__(self, action: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., memory: _Optional[_Mapping[str, _tensor_pb2.Tensor]] = ...) -> None: ...
+
+class GetNearestContextsRequest(_message.Message):
+    __slots__ = ("content", "task_id", "name", "limit", "metric")
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    content: bytes
+    task_id: str
+    name: str
+    limit: int
+    metric: bytes
+    def __init__(self, content: _Optional[bytes] = ..., task_id: _Optional[str] = ..., name: _Optional[str] = ..., limit: _Optional[int] = ..., metric: _Optional[bytes] = ...) -> None: ...
+
+class ContextReason(_message.Message):
+    __slots__ = ("quantity", "here", "there", "distance")
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    HERE_FIELD_NUMBER: _ClassVar[int]
+    THERE_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    quantity: str
+    here: str
+    there: str
+    distance: float
+    def __init__(self, quantity: _Optional[str] = ..., here: _Optional[str] = ..., there: _Optional[str] = ..., distance: _Optional[float] = ...) -> None: ...
+
+class NearContext(_message.Message):
+    __slots__ = ("task_id", "name", "policy_id", "task", "distance", "alike", "differs")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    ALIKE_FIELD_NUMBER: _ClassVar[int]
+    DIFFERS_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    name: str
+    policy_id: str
+    task: str
+    distance: float
+    alike: _containers.RepeatedCompositeFieldContainer[ContextReason]
+    differs: _containers.RepeatedCompositeFieldContainer[ContextReason]
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., policy_id: _Optional[str] = ..., task: _Optional[str] = ..., distance: _Optional[float] = ..., alike: _Optional[_Iterable[_Union[ContextReason, _Mapping]]] = ..., differs: _Optional[_Iterable[_Union[ContextReason, _Mapping]]] = ...) -> None: ...
+
+class SkippedContext(_message.Message):
+    __slots__ = ("task_id", "name", "reason")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    name: str
+    reason: str
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class GetNearestContextsResponse(_message.Message):
+    __slots__ = ("nearest", "skipped")
+    NEAREST_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    nearest: _containers.RepeatedCompositeFieldContainer[NearContext]
+    skipped: _containers.RepeatedCompositeFieldContainer[SkippedContext]
+    def __init__(self, nearest: _Optional[_Iterable[_Union[NearContext, _Mapping]]] = ..., skipped: _Optional[_Iterable[_Union[SkippedContext, _Mapping]]] = ...) -> None: ...

@@ -85,6 +85,11 @@ class LearnerServiceStub:
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActResponse.FromString,
                 _registered_method=True)
+        self.GetNearestContexts = channel.unary_unary(
+                '/lwmecps.learner.v1.LearnerService/GetNearestContexts',
+                request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsResponse.FromString,
+                _registered_method=True)
 
 
 class LearnerServiceServicer:
@@ -161,6 +166,13 @@ class LearnerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetNearestContexts(self, request, context):
+        """Names the kept memories whose clusters a cluster is most like, with distances and why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LearnerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +225,11 @@ def add_LearnerServiceServicer_to_server(servicer, server):
                     servicer.Act,
                     request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActRequest.FromString,
                     response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActResponse.SerializeToString,
+            ),
+            'GetNearestContexts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNearestContexts,
+                    request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsRequest.FromString,
+                    response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +503,33 @@ class LearnerService:
             '/lwmecps.learner.v1.LearnerService/Act',
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActRequest.SerializeToString,
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.ActResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNearestContexts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.learner.v1.LearnerService/GetNearestContexts',
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsRequest.SerializeToString,
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.GetNearestContextsResponse.FromString,
             options,
             channel_credentials,
             insecure,

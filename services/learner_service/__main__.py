@@ -65,7 +65,7 @@ def main() -> None:
         profiles=profiles,
     )
     pool = RunPool(workshop, settings.slots)
-    policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
+    policies = LoadedPolicies(registry.get_weights, settings.policy_cache, registry.get_policy)
     servicer = LearnerRpc(registry, policies, pool.nudge, profiles, logs)
     service = Service(
         learner_pb2.DESCRIPTOR.services_by_name["LearnerService"], servicer, add_LearnerServiceServicer_to_server

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import sys
+from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from datetime import date
 from functools import cache
@@ -44,9 +45,12 @@ def parse(cls: Any, data: Any, source: str) -> Any:
     Raises `InvalidInput` that names `source` and, for every problem, the path inside the data and the reason.
     """
     try:
-        return _adapter(cls).validate_python(data)
+        made = _adapter(cls).validate_python(data)
     except pydantic.ValidationError as error:
         raise InvalidInput(source, [Violation(_path(e["loc"]), _reason(e)) for e in _true(error.errors())]) from None
+    if taken := list(_taken_for_numbers(data, made, ())):
+        raise InvalidInput(source, [Violation(_path(at), f"must be a number, not {word}") for at, word in taken])
+    return made
 
 
 def dump(value: Any) -> Any:
@@ -122,6 +126,20 @@ def _bounds(schema: dict[str, Any]) -> str:
     if "minimum" in schema:
         return f"≥ {schema['minimum']:g}"
     return f"> {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else ""
+
+
+def _taken_for_numbers(data: Any, made: Any, at: tuple[int | str, ...]) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Paths of booleans in plain data that are 1 and 0 in what was made of it, and what they are in YAML and JSON."""
+    match data:
+        case bool() if isinstance(made, int | float) and not isinstance(made, bool):
+            yield at, str(data).lower()
+        case dict():
+            for name, value in data.items():
+                yield from _taken_for_numbers(value, getattr(made, str(name), None), (*at, str(name)))
+        case list() | tuple() if isinstance(made, tuple) and len(made) == len(data):
+            for i, (value, part) in enumerate(zip(data, made, strict=True)):
+                if isinstance(value, bool | dict | list | tuple):
+                    yield from _taken_for_numbers(value, part, (*at, i))
 
 
 def _true(errors: list[Any]) -> list[Any]:

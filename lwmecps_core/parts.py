@@ -102,6 +102,8 @@ class DeploymentSpec:
     abandon: bool = False
     """Whether requests whose clients have stopped waiting leave the queue; else they are served for nobody."""
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Fewest replicas that a policy may ask for, for safety's sake; they stand at home where it has room."""
     initial_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
     allowed_nodes: tuple[Name, ...] = ()
     """Names of the nodes where pods may run, the first being home (v1, v3); empty: everywhere."""
@@ -112,6 +114,8 @@ class DeploymentSpec:
     def _check(self) -> Self:
         if self.initial_replicas > self.max_replicas:
             raise ValueError("initial_replicas must not exceed max_replicas")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} must not exceed max_replicas {self.max_replicas}")
         return self
 
 

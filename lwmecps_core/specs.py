@@ -157,8 +157,8 @@ class KubernetesSpec:
     max_moves_per_interval: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Most pods created and removed in one control interval."""
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
-    """Fewest replicas of each deployment over all nodes, where its limits allow so many; where a policy wants fewer, as
-    many are kept as the load that they draw needs."""
+    """The `min_replicas` of every deployment whose own is smaller, as far as its limits allow; on the cluster they are
+    counted over all nodes."""
     latency_ceiling_ms: Positive | None = None
     """Mean latency beyond which the last placement that kept below it is restored for one interval."""
     other_writers: Literal["refuse", "override"] = "refuse"
@@ -248,6 +248,7 @@ class TaskDistribution:
     nodes: Annotated[int, Field(ge=1, le=1000)] = 4
     deployments: Annotated[int, Field(ge=1, le=1000)] = 4
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = 8
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 0
     horizon: Annotated[int, Field(ge=1, le=100_000)] = 120
     recorded_users: tuple[tuple[NonNegative, ...], ...] = ()
     recorded_step_s: Positive = 10.0
@@ -278,6 +279,8 @@ class TaskDistribution:
     def _check(self) -> Self:
         if any(len(row) != self.nodes for row in self.recorded_users):
             raise ValueError(f"recorded_users must have one column per node ({self.nodes})")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} must not exceed max_replicas {self.max_replicas}")
         order = self.recorded_failover
         if order and (len(order) != self.nodes or any(i >= self.nodes for row in order for i in row)):
             raise ValueError(f"recorded_failover must have one row per node ({self.nodes}), with indices of nodes")

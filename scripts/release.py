@@ -24,7 +24,7 @@ def main() -> None:
     """Do all of it; raises `SystemExit` with what is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--final", action="store_true", help="refuse where the changelog has no heading for the version"
+        "--final", action="store_true", help="refuse where the changelog has no heading for the version, or has more"
     )
     args = parser.parse_args()
     version = agreed(ROOT)
@@ -32,8 +32,8 @@ def main() -> None:
         print(f"lwmecps {version}")
     else:
         print(f"lwmecps {version}: a trial, for CHANGELOG.md has no heading `## [{version}] - DATE` yet")
-    if args.final and not released:
-        raise SystemExit("move what is below [Unreleased] there, with the date")
+    if args.final and (not released or waiting(ROOT)):
+        raise SystemExit(f"move what is below [Unreleased] below `## [{version}] - DATE`: the release has it")
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     _run([sys.executable, "-m", "build", "--outdir", "dist", "."], ROOT)
     (wheel,), (sdist,) = (sorted((ROOT / "dist").glob(f"lwmecps-{version}{end}")) for end in ("-*.whl", ".tar.gz"))
@@ -71,6 +71,12 @@ def agreed(root: Path) -> str:
 def headings(root: Path) -> list[str]:
     """Versions that the changelog has a heading for, as they stand there."""
     return re.findall(r"^## \[(\d[\w.]*)\] - \d{4}-\d\d-\d\d$", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+def waiting(root: Path) -> bool:
+    """Whether the changelog has anything below `[Unreleased]`."""
+    _, _, below = (root / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")
+    return bool(below.partition("\n## ")[0].strip())
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -134,8 +134,7 @@ def _cheapest(replay: Replay, cost: Floats, ahead: Ints) -> Ints:
     step = np.arange(sizes) - np.arange(sizes)[:, None]
     up = moves[:, None] + ahead * _replica_price(replay)[:, None]
     change = np.where(step > 0, step * up[..., None, None], -step * moves[:, None, None, None])
-    first = np.array([[d.initial_replicas for d in t.deployments] for t in replay.tasks])[replay.task_of]
-    value = np.where(np.arange(sizes) == np.minimum(first, replay.scene.room)[..., None], 0.0, np.inf)
+    value = np.where(np.arange(sizes) == replay.scene.deployed[..., None], 0.0, np.inf)
     came_from = np.empty((horizon, episodes, count, sizes), np.int64)
     for t in range(horizon):
         ways = value[..., None] + change

@@ -20,10 +20,10 @@ from lwmecps_core.cluster.kubernetes_measure import Measurement
 from lwmecps_core.cluster.kubernetes_objects import Whereabouts, deployment_of, node_of, pod_of, whereabouts
 from lwmecps_core.cluster.kubernetes_placement import Change, Placer, homes_of
 from lwmecps_core.cluster.kubernetes_rivals import GivingWay
-from lwmecps_core.cluster.kubernetes_safety import fewest_replicas, with_min_replicas
+from lwmecps_core.cluster.kubernetes_safety import with_min_replicas
 from lwmecps_core.cluster.kubernetes_watch import Watched
 from lwmecps_core.errors import ClusterUnavailable, InvalidInput, Violation, WrongState
-from lwmecps_core.sim.state import initial_replicas, pod_limits
+from lwmecps_core.sim.state import fewest_replicas, initial_replicas, pod_limits
 from lwmecps_core.specs import KubernetesSpec, TaskSpec
 
 _log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class KubernetesBackend:
         self.task, self._spec = task, task.kubernetes
         self._limit = pod_limits(task)
         self._most = np.array([d.max_replicas for d in task.deployments], np.int64)
+        self._fewest = fewest_replicas(task)
         self._homes = homes_of(task)
         self._nodes_names = tuple(node.name for node in task.cluster.nodes)
         self._api = Api(kubeconfig)
@@ -209,9 +210,7 @@ class KubernetesBackend:
         wanted = self._asked if self._restore is None else self._restore
         limit = self._bounds.limit(self._whereabouts().placed, self._limit, self._nodes.items())
         wanted = np.minimum(wanted, limit)
-        shown, fewest = self.observe(), self._spec.min_replicas
-        least = fewest_replicas(wanted, shown.ready, shown.utilisation, fewest)
-        wanted = with_min_replicas(current, wanted, limit, self._most, self._homes, least)
+        wanted = with_min_replicas(current, wanted, limit, self._most, self._homes, self._fewest)
         for d in self._look_around():
             wanted[d] = current[d]
         return self._bounds.step(current, wanted, self._pods.items())

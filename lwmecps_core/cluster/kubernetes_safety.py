@@ -3,29 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lwmecps_core.cluster.base import Counts, Floats
-
-KEPT_UTILISATION = 0.6
-"""How busy replicas may be that are kept against the policy's wish: they are there for safety."""
-
-
-def fewest_replicas(wanted: Counts, ready: Counts, utilisation: Floats, min_replicas: int) -> NDArray[np.int64]:
-    """Fewest replicas `[D]`: `min_replicas`, and where the policy wants fewer, as many as take the load that comes.
-
-    A replica that is kept against the policy's wish draws all requests that others would have served without it.
-    `ready` and `utilisation` `[D, N]` are of the interval before; a utilisation that is not known is taken for none.
-    """
-    busy = np.nansum(ready * utilisation, axis=1)
-    kept = wanted.sum(axis=1) < min_replicas
-    needed = np.ceil(busy / KEPT_UTILISATION - 1e-9).astype(np.int64)
-    return np.maximum(min_replicas, np.where(kept, needed, 0))
+from lwmecps_core.cluster.base import Counts
 
 
 def with_min_replicas(
-    current: Counts, wanted: Counts, limit: Counts, most: NDArray[np.int64], homes: Counts, least: NDArray[np.int64]
+    current: Counts, wanted: Counts, limit: Counts, most: NDArray[np.int64], homes: Counts, least: Counts
 ) -> Counts:
     """`wanted` with at least `least` `[D]` (at most `most` `[D]`) of each deployment.
 
+    A policy knows the fewest by its mask; here they are kept against whoever asks without one, or where a node is away.
     Replicas that are there stay; the rest come at home, and where `limit` leaves no room there, in node order.
     """
     out = wanted.copy()

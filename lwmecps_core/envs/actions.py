@@ -6,9 +6,9 @@
 * v3 `MultiDiscrete([R + 1] * D)`: replicas of every deployment at its home node; R is the largest max_replicas.
 * v4 `MultiDiscrete([R + 1] * D * N)`: replicas of every deployment on every node, `d * N + n`.
 
-A mask forbids what can never run (node not allowed, or more than fits it when empty); what is asked for beyond it, or
-beyond max_replicas over all nodes (counted in node order), is not applied. A continuous twin takes numbers in [0, 1]
-and rounds them onto the same integers.
+A mask forbids what can never run (node not allowed, or more than fits it when empty) and, in v3 and v4, fewer than
+min_replicas, which stand at home; what is asked for beyond it, or beyond max_replicas over all nodes (counted in node
+order), is not applied. A continuous twin takes numbers in [0, 1] and rounds them onto the same integers.
 """
 
 from math import prod
@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from lwmecps_core.envs.observation import V1, V2, V3, V4, observation_blocks, version_of
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.sim.formulas import compiled
-from lwmecps_core.sim.state import Params, State, home_node, initial_replicas, pod_limits
+from lwmecps_core.sim.state import Params, State, home_node, initial_replicas, kept_replicas, pod_limits
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, EnvSpec, TaskSpec
 
 
@@ -78,10 +78,11 @@ def action_masks(task: TaskSpec) -> NDArray[np.bool_]:
         rows = np.concatenate([limit[deployment] > 0, np.ones((1, limit.shape[1]), np.bool_)])
         rows[~rows.any(axis=1)] = True
         return rows
-    counts = np.arange(discrete_nvec(task)[0])
+    counts, kept = np.arange(discrete_nvec(task)[0]), kept_replicas(task)
     if version == V3:
-        limit = limit[np.arange(len(limit)), [home_node(task, d) for d in range(len(limit))]]
-    return (counts <= limit.reshape(-1, 1)).reshape(1, -1)
+        at_home = np.arange(len(limit)), [home_node(task, d) for d in range(len(limit))]
+        limit, kept = limit[at_home], kept[at_home]
+    return ((kept.reshape(-1, 1) <= counts) & (counts <= limit.reshape(-1, 1))).reshape(1, -1)
 
 
 @compiled
@@ -92,7 +93,7 @@ def act(version: int, p: Params, s: State, k: int, b: int, action: Any) -> None:
     if version == V1:
         home = p.deployments[k, 0].home
         wanted = pools[0, home].desired + min(max(action[0], 0), 2) - 1
-        pools[0, home].desired = min(max(wanted, 0), p.limit[k, 0, home])
+        pools[0, home].desired = min(max(wanted, p.kept[k, 0, home]), p.limit[k, 0, home])
     elif version == V2:
         if env.pod < p.tasks[k].pods:
             d = p.pods[k, env.pod]
@@ -106,11 +107,14 @@ def act(version: int, p: Params, s: State, k: int, b: int, action: Any) -> None:
         for d in range(n_deps):
             left = p.deployments[k, d].max_replicas
             for n in range(n_nodes):
+                left -= p.kept[k, d, n]
+            for n in range(n_nodes):
                 wanted = 0
                 if version == V4:
                     wanted = action[d * n_nodes + n]
                 elif n == p.deployments[k, d].home:
                     wanted = action[d]
-                count = min(max(wanted, 0), p.limit[k, d, n], left)
-                pools[d, n].desired = count
-                left -= count
+                kept = p.kept[k, d, n]
+                more = min(max(wanted - kept, 0), p.limit[k, d, n] - kept, left)
+                pools[d, n].desired = kept + more
+                left -= more

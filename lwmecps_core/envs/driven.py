@@ -15,7 +15,7 @@ from lwmecps_core.envs.measured import measured_info, observation, reward
 from lwmecps_core.envs.observation import V1, V2, V4, version_of
 from lwmecps_core.envs.stepping import observe_loop, step_loop
 from lwmecps_core.sim.simulator import limit_placement
-from lwmecps_core.sim.state import home_node, initial_replicas, pod_limits
+from lwmecps_core.sim.state import home_node, initial_replicas, kept_replicas, pod_limits
 from lwmecps_core.specs import TaskSpec
 
 Observation = dict[str, NDArray[np.float32]] | NDArray[np.float32]
@@ -121,7 +121,7 @@ class DrivenCluster:
     def __init__(self, task: TaskSpec, backend: ClusterBackend) -> None:
         self._task, self.backend = task, backend
         self._version = version_of(task.env_id)
-        self._limit = pod_limits(task)
+        self._limit, self._kept = pod_limits(task), kept_replicas(task)
         self._max_replicas = np.array([d.max_replicas for d in task.deployments])
         self._homes = np.array([home_node(task, d) for d in range(len(task.deployments))])
         self._pods = np.repeat(np.arange(len(task.deployments)), initial_replicas(task))
@@ -140,7 +140,7 @@ class DrivenCluster:
 
     def step(self, action: NDArray[np.int64]) -> DrivenInterval:
         last = self._state
-        self._desired = limit_placement(self._decide(action), self._limit, self._max_replicas)
+        self._desired = limit_placement(self._decide(action), self._limit, self._max_replicas, self._kept)
         self.backend.apply(self._desired)
         self._state = state = self.backend.advance()
         self._elapsed += 1
@@ -165,7 +165,7 @@ class DrivenCluster:
         desired, limit = self._desired.copy(), self._limit
         if self._version == V1:
             home = self._homes[0]
-            desired[0, home] = np.clip(desired[0, home] + action[0] - 1, 0, limit[0, home])
+            desired[0, home] = np.clip(desired[0, home] + action[0] - 1, self._kept[0, home], limit[0, home])
         elif self._version == V2:
             if self._next_pod < len(self._pods):
                 d, n = self._pods[self._next_pod], action[0]

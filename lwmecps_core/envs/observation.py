@@ -38,9 +38,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.env_ids import V1 as V1
+from lwmecps_core.env_ids import V2 as V2
+from lwmecps_core.env_ids import V3 as V3
+from lwmecps_core.env_ids import V4 as V4
+from lwmecps_core.env_ids import version_of as version_of
 from lwmecps_core.sim.formulas import clip, compiled, log_share, log_weight
 from lwmecps_core.sim.state import Params, State
-from lwmecps_core.specs import CONTINUOUS_SUFFIX, WRITTEN, EnvSpec, TaskSpec
+from lwmecps_core.specs import WRITTEN, EnvSpec, TaskSpec
 from lwmecps_core.tasks.money import has_expense, most_priced, most_watts
 
 Floats = NDArray[np.float64]
@@ -52,12 +57,6 @@ GLOBAL_FEATURES, DEPLOYMENT_FEATURES, NODE_FEATURES, PAIR_FEATURES = 5, 11, 6, 4
 OBJECTIVE_FEATURES, SLO_FEATURES, LIMIT_FEATURES = 6, 4, 2
 EXPENSE_FEATURES, TARIFF_FEATURES, CALL_FEATURES = 3, 3, 2
 SCALE_FAILED = 0.01
-V1, V2, V3, V4 = 1, 2, 3, 4
-
-
-def version_of(env_id: str) -> int:
-    """The number in an environment's id: 4 for `lwmecps-v4-continuous`."""
-    return int(env_id.removesuffix(CONTINUOUS_SUFFIX)[-1])
 
 
 def observation_blocks(task: TaskSpec) -> tuple[tuple[str, tuple[int, ...]], ...]:

@@ -94,11 +94,17 @@ class Simulator:
 
 
 def limit_placement(
-    placement: NDArray[np.int32], limit: NDArray[np.int32], max_replicas: NDArray[np.int64]
+    placement: NDArray[np.int32],
+    limit: NDArray[np.int32],
+    max_replicas: NDArray[np.int64],
+    kept: NDArray[np.int32] | int = 0,
 ) -> NDArray[np.int32]:
-    """What of the desired replicas `[D, N]` may be: `limit` per node, `max_replicas` `[D]` over nodes in node order."""
-    total: NDArray[np.int32] = np.minimum(np.clip(placement, 0, limit).cumsum(axis=1), max_replicas[:, None]).astype(
+    """What of the desired replicas `[D, N]` may be: at least `kept` and at most `limit` per node, `max_replicas` `[D]`
+    over nodes, what is more than kept in node order.
+    """
+    most = (max_replicas - np.sum(np.broadcast_to(kept, limit.shape), axis=1))[:, None]
+    more: NDArray[np.int32] = np.minimum(np.clip(placement - kept, 0, limit - kept).cumsum(axis=1), most).astype(
         np.int32
     )
-    total[:, 1:] -= total[:, :-1].copy()
-    return total
+    more[:, 1:] -= more[:, :-1].copy()
+    return more + np.int32(kept) if isinstance(kept, int) else more + kept

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lwmecps_core.env_ids import V2, V4, version_of
 from lwmecps_core.parts import in_calling_order
 from lwmecps_core.sim.records import DEPLOYMENT, DEPLOYMENT_STATE, ENV, FLOW, NODE, NODE_STATE, POOL, TASK, WINDOW
 from lwmecps_core.specs import DeploymentSpec, TaskSpec
@@ -32,17 +33,18 @@ class Params(NamedTuple):
     """What the tasks fix.
 
     tasks `[K]`; nodes `[K, N]`; deployments `[K, D]`; limit `[K, D, N]` i32 (pods that fit an empty node, at most
-    max_replicas, 0 where not allowed); rtt_ms `[K, N, N]` f64; nearest `[K, N, N]` i32 (nodes by round trip);
-    share `[K, N, D]` f64; failover `[K, N, D]` i32 (-1: end); users `[sum L, N]` f32; clock `[sum L, 2]` f32;
-    initial `[K, D]` i32 (replicas at home when an episode starts); pods `[K, P]` i32 (deployment of each initial pod);
-    order `[K, D]` i32 (callers before whom they call); calls `[K, D, D]` f64 (how often a request to the one calls the
-    other; `[K, 0, 0]` where no task has calls).
+    max_replicas, 0 where not allowed); kept `[K, D, N]` i32 (see `kept_replicas`); rtt_ms `[K, N, N]` f64; nearest
+    `[K, N, N]` i32 (nodes by round trip); share `[K, N, D]` f64; failover `[K, N, D]` i32 (-1: end); users
+    `[sum L, N]` f32; clock `[sum L, 2]` f32; initial `[K, D]` i32 (replicas at home when an episode starts); pods
+    `[K, P]` i32 (deployment of each initial pod); order `[K, D]` i32 (callers before whom they call); calls
+    `[K, D, D]` f64 (how often a request to the one calls the other; `[K, 0, 0]` where no task has calls).
     """
 
     tasks: Records
     nodes: Records
     deployments: Records
     limit: NDArray[np.int32]
+    kept: NDArray[np.int32]
     rtt_ms: NDArray[np.float64]
     nearest: NDArray[np.int32]
     share: NDArray[np.float64]
@@ -110,11 +112,36 @@ def pod_limits(task: TaskSpec) -> NDArray[np.int32]:
     return out
 
 
+def fewest_replicas(task: TaskSpec) -> NDArray[np.int32]:
+    """Fewest replicas of each deployment over all nodes: its own or the cluster's `min_replicas`, i32 `[D]`."""
+    common = task.kubernetes.min_replicas if task.kubernetes else 0
+    return np.array([min(max(d.min_replicas, common), d.max_replicas) for d in task.deployments], np.int32)
+
+
+def kept_replicas(task: TaskSpec) -> NDArray[np.int32]:
+    """Where the fewest replicas stand, which an action can't ask to go: i32 `[D, N]`.
+
+    At home, and what has no room there, in v4, on other nodes in their order. In v2 none: its pods only move.
+    """
+    fewest, limit = fewest_replicas(task), pod_limits(task)
+    out, version = np.zeros_like(limit), version_of(task.env_id)
+    for d in range(len(out) if version != V2 else 0):
+        home = home_node(task, d)
+        others = [n for n in range(len(task.cluster.nodes)) if n != home] if version == V4 else []
+        for n in (home, *others):
+            out[d, n] = min(fewest[d] - out[d].sum(), limit[d, n])
+    return out
+
+
 def initial_replicas(task: TaskSpec) -> NDArray[np.int32]:
     """Replicas of each deployment at its home node when an episode starts: i32 `[D]`."""
-    limit = pod_limits(task)
+    limit, fewest = pod_limits(task), fewest_replicas(task)
     return np.array(
-        [min(dep.initial_replicas, limit[d, home_node(task, d)]) for d, dep in enumerate(task.deployments)], np.int32
+        [
+            min(max(dep.initial_replicas, fewest[d]), limit[d, home_node(task, d)])
+            for d, dep in enumerate(task.deployments)
+        ],
+        np.int32,
     )
 
 
@@ -134,6 +161,7 @@ def make_params(tasks: Sequence[TaskSpec]) -> Params:
         nodes=np.array([_nodes(t) for t in tasks], NODE),
         deployments=np.array([_deployments(t) for t in tasks], DEPLOYMENT),
         limit=np.stack([pod_limits(t) for t in tasks]),
+        kept=np.stack([kept_replicas(t) for t in tasks]),
         rtt_ms=rtt,
         nearest=np.argsort(rtt, axis=2, kind="stable").astype(np.int32),
         share=np.array([t.workload.share for t in tasks], np.float64),

@@ -94,6 +94,9 @@ def draw(distribution: TaskDistribution, seed: int, ranges: Ranges = RANGES) -> 
     """The task that `seed` draws from `distribution`: a pure function of both, and of what it is drawn from."""
     rng = np.random.Generator(np.random.Philox(seed))
     task = REGISTRY[distribution.family](distribution, rng, ranges)
+    if distribution.min_replicas:
+        least = tuple(replace(d, min_replicas=distribution.min_replicas) for d in task.deployments)
+        task = replace(task, deployments=least)
     name = f"{distribution.family.replace('_', '-')}-{seed}"
     objective = replace(task.objective, slo=distribution.slo)
     return replace(task, name=name, family=distribution.family, objective=objective, prices=distribution.prices)

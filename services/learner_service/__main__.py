@@ -99,7 +99,7 @@ def open_parts(outside: Outside, run_created: Callable[[], None]) -> Parts:
         ),
         profiles=outside.profiles,
     )
-    policies = LoadedPolicies(registry.get_weights, settings.policy_cache)
+    policies = LoadedPolicies(registry.get_weights, settings.policy_cache, registry.get_policy)
     followers = Followers(registry.get_task, policies, outside.sessions)
     return Parts(
         workshop,

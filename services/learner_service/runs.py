@@ -18,6 +18,7 @@ from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
+from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
@@ -41,6 +42,9 @@ T = TypeVar("T")
 CLAIMED = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
 STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
 ENDS = Counter("lwmecps_learner_run_ends_total", "How this learner let go of runs.", ["kind", "end"])
+for _kind in KINDS:
+    for _end in (*(end.value for end in End), "lost"):
+        ENDS.labels(_kind, _end)  # from 0, or Prometheus sees no increase in the first one
 
 
 @dataclass(frozen=True)

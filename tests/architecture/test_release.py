@@ -63,6 +63,19 @@ def test_versions_that_differ_are_told_by_file(file: str, old: str, new: str, sa
         release.agreed(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changelog", "waits"),
+    [
+        ("# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-12-01\n\n- All of it.\n", False),
+        ("# Changelog\n\n## [Unreleased]\n\n- One more.\n\n## [0.1.0] - 2026-12-01\n\n- All of it.\n", True),
+        ("# Changelog\n\n## [Unreleased]\n\n- All of it.\n", True),
+    ],
+)
+def test_what_waits_for_a_heading_of_its_own_is_seen(changelog: str, waits: bool, tmp_path: Path) -> None:
+    (tmp_path / "CHANGELOG.md").write_text(changelog)
+    assert release.waiting(tmp_path) is waits
+
+
 def test_a_known_vulnerability_fails_the_audit_and_advisories_out_of_reach_do_not(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -126,6 +126,15 @@ def test_every_query_of_the_dashboard_shows_something_on_a_real_scrape(prometheu
 
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
+def test_the_end_of_the_first_run_is_counted(prometheus: str) -> None:
+    ended = _query(prometheus, _panels()["Ends of runs in an hour"])
+    assert {tuple(series["metric"].values()) for series in ended if float(series["value"][1]) > 0} == {
+        ("completed", "train")
+    }
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
 def test_every_alert_can_be_asked_on_a_real_scrape_and_none_fires_while_all_is_well(prometheus: str) -> None:
     rules = _get(prometheus, "/api/v1/rules")["groups"][0]["rules"]
     assert {rule["name"] for rule in rules} == set(_rules())

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lwmecps_core.envs.placement import make_env
 from lwmecps_core.errors import ClusterUnavailable, Conflict, InvalidInput, SourceUnavailable
 from lwmecps_core.specs import DeploymentSpec
 from lwmecps_core.testing.backends import settle
@@ -135,6 +136,19 @@ def test_safety_limits_bound_what_one_interval_changes(bench: Bench) -> None:
         backend.apply(np.zeros((1, 4), np.int32))
         desired = [backend.advance().desired.sum() for _ in range(3)]
         assert desired == [2, 1, 1]
+
+
+def test_what_a_policy_that_is_told_of_the_minimum_asks_for_is_what_there_is(bench: Bench) -> None:
+    task = replace(task_of(NODES, (WEB, API), min_replicas=1), env_id="lwmecps-v3")
+    with bench.backend(task) as backend:
+        env = make_env("lwmecps-v3", task, backend)
+        _, info = env.reset(seed=1)
+        for wish, told in (((3, 0), [3, 1]), ((1, 2), [1, 2]), ((0, 0), [1, 1])):
+            allowed = info["action_mask"].reshape(2, -1)
+            action = [count + int(row[count:].argmax()) for row, count in zip(allowed, wish, strict=True)]
+            assert action == told, "the nearest that the mask allows"
+            _, _, _, _, info = env.step(np.array(action))
+            assert backend.observe().desired.sum(axis=1).tolist() == told
 
 
 def test_above_the_latency_ceiling_the_last_good_placement_comes_back_for_one_interval(bench: Bench) -> None:

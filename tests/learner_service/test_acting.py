@@ -1,5 +1,7 @@
 """Acting with stored policies: what is refused, and what is kept in memory."""
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,7 +15,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.errors import InvalidInput, ModelFileNotFound
+from lwmecps_core.errors import InvalidInput, ModelFileNotFound, NotFound, ServiceUnavailable
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.deciding import MAX_ROWS, Before, Ready, remembered
@@ -25,7 +27,7 @@ from lwmecps_core.specs import EnvSpec
 from protos.lwmecps.learner.v1 import learner_pb2
 from services.cli import acting
 from services.common.client import Caller
-from services.learner_service.acting import LoadedPolicies
+from services.learner_service.acting import KNOWN_S, LoadedPolicies
 from services.learner_service.rpc import LearnerRpc
 from tests.env_service.conftest import Served, make_task, serve
 from tests.rollout.remembering import Remembering
@@ -101,6 +103,45 @@ def test_the_least_recently_used_policy_is_forgotten_first() -> None:
     for policy_id in ("a", "b", "a", "c", "a", "b"):
         actor.act(policy_id, _obs(1), None, greedy=True)
     assert loads == ["a", "b", "c", "b"]
+
+
+def test_a_policy_that_was_deleted_acts_no_longer_than_it_is_taken_to_be_there() -> None:
+    stored, asked, now = {"p"}, threading.Semaphore(0), [0.0]
+
+    def find(policy_id: str) -> PolicyData:
+        if policy_id not in stored:
+            raise NotFound("policy", policy_id)
+        return _policy()
+
+    def still_there(policy_id: str) -> None:
+        try:
+            if "registry" in stored:
+                raise ServiceUnavailable("the registry is away")
+            find(policy_id)
+        finally:
+            asked.release()
+
+    actor = LoadedPolicies(find, still_there=still_there, clock=lambda: now[0])
+
+    def act() -> None:
+        actor.act("p", _obs(1), None, greedy=True)
+
+    act()
+    stored.clear()
+    now[0] = KNOWN_S - 0.1
+    act()
+    assert not asked.acquire(timeout=0.05), "it was there a moment ago"
+    stored.add("registry")
+    now[0] = KNOWN_S
+    act()
+    assert asked.acquire(timeout=10.0)
+    act()  # nobody could say
+    stored.clear()
+    now[0] = 2 * KNOWN_S
+    with pytest.raises(NotFound, match="p"):
+        for _ in range(1000):  # until what the answer means is done
+            act()
+            time.sleep(0.01)
 
 
 def test_missing_weights_are_named() -> None:

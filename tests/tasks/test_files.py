@@ -303,3 +303,17 @@ def violations_of(path: Path) -> str:
     with pytest.raises(InvalidInput) as caught:
         load_task(path)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("task.json", '"nodes": true', "nodes: must be a number, not true"),
+        ("task.yaml", '"recorded_users": [[1, 2, 3, yes]]', r"recorded_users\[0\]\[3\]: must be a number, not true"),
+        ("task.yaml", '"slo": {"failed_share": 0.1, "window": off}', "slo.window: must be a number, not false"),
+    ],
+)
+def test_a_boolean_is_no_number(tmp_path, name, text, said):
+    (tmp_path / name).write_text(f'{{"family": "mec_city", {text}}}')
+    with pytest.raises(InvalidInput, match=said):
+        read_task_file(tmp_path / name)

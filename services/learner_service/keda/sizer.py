@@ -17,7 +17,7 @@ from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from lwmecps_core.rollout.actor import Actor, AnyArray, LeftAlone, Memory
 from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.sim.simulator import limit_placement
-from lwmecps_core.sim.state import home_node, pod_limits
+from lwmecps_core.sim.state import home_node, kept_replicas, pod_limits
 from lwmecps_core.specs import EnvSpec, TaskSpec
 from services.learner_service.acting import LoadedPolicies
 from services.learner_service.keda.trigger import SOURCE, Sizing
@@ -121,8 +121,6 @@ class Sizer:
         return Acted(self._left_alone.act({}, seen, None).action if ruled is None else ruled)
 
     def _say(self, placement: Counts, by: tuple[str, ...], now: float) -> None:
-        least = self.task.kubernetes.min_replicas if self.task.kubernetes else 0
-        placement = with_least(placement, least, self.task)
         for word in by:
             SIZES.labels(word).inc()
         self._size = Size(placement, by, now)
@@ -193,16 +191,7 @@ def placement_of(task: TaskSpec, action: AnyArray, before: Counts) -> Counts:
     else:
         wanted = np.zeros(limit.shape, np.int32)
         wanted[np.arange(len(limit)), homes] = counts
-    return limit_placement(wanted, limit.astype(np.int32), most)
-
-
-def with_least(placement: Counts, least: int, task: TaskSpec) -> Counts:
-    """`placement` with at least so many replicas of each deployment, if it may have them; the lacking ones at home."""
-    raised = placement.copy()
-    for d, deployment in enumerate(task.deployments):
-        lack = min(least, deployment.max_replicas) - int(placement[d].sum())
-        raised[d, home_node(task, d)] += max(0, lack)
-    return raised
+    return limit_placement(wanted, limit, most, kept_replicas(task))
 
 
 def check_scales(task: TaskSpec) -> None:

@@ -47,7 +47,7 @@ class CallSpec(_message.Message):
     def __init__(self, deployment: _Optional[str] = ..., times: _Optional[float] = ...) -> None: ...
 
 class DeploymentSpec(_message.Message):
-    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores", "abandon", "calls")
+    __slots__ = ("name", "cpu_millicores", "ram_mib", "tx_mbps", "rx_mbps", "cpu_time_ms", "cpu_time_cv", "concurrency", "startup_s", "timeout_ms", "max_replicas", "initial_replicas", "allowed_nodes", "usable_cores", "abandon", "calls", "min_replicas")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CPU_MILLICORES_FIELD_NUMBER: _ClassVar[int]
     RAM_MIB_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +64,7 @@ class DeploymentSpec(_message.Message):
     USABLE_CORES_FIELD_NUMBER: _ClassVar[int]
     ABANDON_FIELD_NUMBER: _ClassVar[int]
     CALLS_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     name: str
     cpu_millicores: float
     ram_mib: float
@@ -80,7 +81,8 @@ class DeploymentSpec(_message.Message):
     usable_cores: float
     abandon: bool
     calls: _containers.RepeatedCompositeFieldContainer[CallSpec]
-    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ..., abandon: _Optional[bool] = ..., calls: _Optional[_Iterable[_Union[CallSpec, _Mapping]]] = ...) -> None: ...
+    min_replicas: int
+    def __init__(self, name: _Optional[str] = ..., cpu_millicores: _Optional[float] = ..., ram_mib: _Optional[float] = ..., tx_mbps: _Optional[float] = ..., rx_mbps: _Optional[float] = ..., cpu_time_ms: _Optional[float] = ..., cpu_time_cv: _Optional[float] = ..., concurrency: _Optional[int] = ..., startup_s: _Optional[float] = ..., timeout_ms: _Optional[float] = ..., max_replicas: _Optional[int] = ..., initial_replicas: _Optional[int] = ..., allowed_nodes: _Optional[_Iterable[str]] = ..., usable_cores: _Optional[float] = ..., abandon: _Optional[bool] = ..., calls: _Optional[_Iterable[_Union[CallSpec, _Mapping]]] = ..., min_replicas: _Optional[int] = ...) -> None: ...
 
 class Placement(_message.Message):
     __slots__ = ("replicas",)

@@ -337,7 +337,7 @@ class TaskSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., env_id: _Optional[str] = ..., cluster: _Optional[_Union[_cluster_pb2.ClusterSpec, _Mapping]] = ..., deployments: _Optional[_Iterable[_Union[_cluster_pb2.DeploymentSpec, _Mapping]]] = ..., workload: _Optional[_Union[WorkloadSpec, _Mapping]] = ..., objective: _Optional[_Union[ObjectiveSpec, _Mapping]] = ..., horizon: _Optional[int] = ..., interval_s: _Optional[float] = ..., episodes: _Optional[int] = ..., routing: _Optional[_Union[Routing, str]] = ..., latency_model: _Optional[_Union[LatencyModel, str]] = ..., family: _Optional[str] = ..., kubernetes: _Optional[_Union[KubernetesSpec, _Mapping]] = ..., prices: _Optional[_Union[PricesSpec, _Mapping]] = ...) -> None: ...
 
 class TaskDistribution(_message.Message):
-    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight", "recorded_request_interval_s", "recorded_failover", "resample", "slo", "prices")
+    __slots__ = ("family", "env_id", "nodes", "deployments", "max_replicas", "horizon", "recorded_users", "recorded_step_s", "max_pods", "cpu_requirement", "memory_requirement", "traffic_pattern", "latency_threshold", "optimization_target", "constraint_weight", "recorded_request_interval_s", "recorded_failover", "resample", "slo", "prices", "min_replicas")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     ENV_ID_FIELD_NUMBER: _ClassVar[int]
     NODES_FIELD_NUMBER: _ClassVar[int]
@@ -358,6 +358,7 @@ class TaskDistribution(_message.Message):
     RESAMPLE_FIELD_NUMBER: _ClassVar[int]
     SLO_FIELD_NUMBER: _ClassVar[int]
     PRICES_FIELD_NUMBER: _ClassVar[int]
+    MIN_REPLICAS_FIELD_NUMBER: _ClassVar[int]
     family: Family
     env_id: str
     nodes: int
@@ -378,7 +379,8 @@ class TaskDistribution(_message.Message):
     resample: Resample
     slo: SloSpec
     prices: PricesSpec
-    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ..., recorded_request_interval_s: _Optional[float] = ..., recorded_failover: _Optional[_Iterable[_Union[Servers, _Mapping]]] = ..., resample: _Optional[_Union[Resample, str]] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ..., prices: _Optional[_Union[PricesSpec, _Mapping]] = ...) -> None: ...
+    min_replicas: int
+    def __init__(self, family: _Optional[_Union[Family, str]] = ..., env_id: _Optional[str] = ..., nodes: _Optional[int] = ..., deployments: _Optional[int] = ..., max_replicas: _Optional[int] = ..., horizon: _Optional[int] = ..., recorded_users: _Optional[_Union[_tensor_pb2.Tensor, _Mapping]] = ..., recorded_step_s: _Optional[float] = ..., max_pods: _Optional[int] = ..., cpu_requirement: _Optional[float] = ..., memory_requirement: _Optional[float] = ..., traffic_pattern: _Optional[_Union[Pattern, str]] = ..., latency_threshold: _Optional[float] = ..., optimization_target: _Optional[_Union[OptimizationTarget, str]] = ..., constraint_weight: _Optional[float] = ..., recorded_request_interval_s: _Optional[float] = ..., recorded_failover: _Optional[_Iterable[_Union[Servers, _Mapping]]] = ..., resample: _Optional[_Union[Resample, str]] = ..., slo: _Optional[_Union[SloSpec, _Mapping]] = ..., prices: _Optional[_Union[PricesSpec, _Mapping]] = ..., min_replicas: _Optional[int] = ...) -> None: ...
 
 class ObservationBlock(_message.Message):
     __slots__ = ("name", "shape")

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from numba import njit
+from threadpoolctl import ThreadpoolController
 
 LONGEST_S = 120.0
 """Who has waited so long for another process compiles it as well."""
@@ -19,6 +22,21 @@ def kept(function: Callable[..., Any], **options: Any) -> "KeptLoop":
     It takes the digest of what it calls into its closure: numba looks for changes in the function's own file only.
     """
     return KeptLoop(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
+
+
+@cache
+def products_take_one_thread() -> None:
+    """For loops with matrix products: the BLAS that numba calls, SciPy's, begins no threads in this process.
+
+    Products of small networks are too small for several, and where these wait for busy cores a loop takes sixty times
+    as long; neither PyTorch's nor numba's number of threads says anything to it. NumPy's own BLAS is left as it is,
+    unless it is the same library.
+    """
+    import_module("scipy.linalg.cython_blas")
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+    of_scipy = [library for library in found if "scipy.libs" in library.filepath]
+    for library in of_scipy or found:
+        library.set_num_threads(1)
 
 
 def on_disk() -> list[Path]:

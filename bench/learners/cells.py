@@ -1,11 +1,9 @@
 """The cells of the benchmark: what a known cluster's policy is worth as a start, with a training seed."""
 
-import hashlib
-import json
 from dataclasses import replace
 
-from bench.keys import as_before
-from lwmecps_core.config import config, dump
+from bench.keys import key
+from lwmecps_core.config import config
 from lwmecps_core.meta.metric import MetricConfig
 from lwmecps_core.run_config import AdaptConfig, PPOConfig, TrainConfig, TransferConfig
 from services.cli.demo_settings import DemoSettings
@@ -41,9 +39,7 @@ class StartCell:
     @property
     def key(self) -> str:
         """A digest of all settings."""
-        seeds = [FLEET_SEED, METRIC_SEED, EVALUATION_SEED]
-        text = json.dumps([as_before(dump(self)), seeds], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return key(self, FLEET_SEED, METRIC_SEED, EVALUATION_SEED)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
-from lwmecps_core.compiling import KeptLoop, kept
+from lwmecps_core.compiling import KeptLoop, kept, products_take_one_thread
 
 
 def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -93,6 +93,7 @@ def _forwards() -> KeptLoop:
     """`loop(inputs, weight, state, states, kept)`, in place. `kept` `[4, …]`: the tangents that make the gates, what is
     proposed, and the product that reset scales.
     """
+    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(inputs: Any, weight: Any, state: Any, states: Any, kept: Any) -> int:
@@ -131,6 +132,7 @@ def _forwards() -> KeptLoop:
 @cache
 def _backwards() -> KeptLoop:
     """`loop(weight, before, gradient, kept, of_inputs, of_product, of_state)`, in place."""
+    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(weight: Any, before: Any, gradient: Any, kept: Any, of_inputs: Any, of_product: Any, of_state: Any) -> int:

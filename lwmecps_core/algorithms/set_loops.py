@@ -30,7 +30,7 @@ from lwmecps_core.algorithms.loops import (
     total,
     turned,
 )
-from lwmecps_core.compiling import KeptLoop, kept
+from lwmecps_core.compiling import KeptLoop, kept, products_take_one_thread
 
 AT_ONCE = 768
 """Cells, of all samples, that go through the network together."""
@@ -167,6 +167,7 @@ def forwards() -> KeptLoop:
 
     `layout`, `weights`: see `fused`. `hidden`: `[K, H·S·G]` and `[K, H′·S·G]`, overwritten with the hidden layers.
     """
+    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(x: Any, layout: Any, weights: Any, hidden: Any, result: Any) -> int:
@@ -230,6 +231,7 @@ def backwards() -> KeptLoop:
 
     `of_weights` have the shapes of `weights`, and are added to; so is `of_x`, unless it is empty.
     """
+    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(x: Any, layout: Any, weights: Any, hidden: Any, of_result: Any, of_weights: Any, of_x: Any) -> int:

@@ -16,11 +16,14 @@ LONGEST_S = 120.0
 _called: list["KeptLoop"] = []
 
 
-def kept(function: Callable[..., Any], **options: Any) -> "KeptLoop":
+def kept(function: Callable[..., Any], *, products: bool = False, **options: Any) -> "KeptLoop":
     """Compile a function that calls nothing of Python, and keep that on disk; `options` are more of numba's.
 
     It takes the digest of what it calls into its closure: numba looks for changes in the function's own file only.
+    `products`: it has matrix products, see `products_take_one_thread`.
     """
+    if products:
+        products_take_one_thread()
     return KeptLoop(njit(cache=True, nogil=True, error_model="numpy", **options)(function))
 
 

@@ -14,7 +14,7 @@ from torch.autograd import Function
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
-from lwmecps_core.compiling import KeptLoop, kept, products_take_one_thread
+from lwmecps_core.compiling import KeptLoop, kept
 
 
 def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -93,7 +93,6 @@ def _forwards() -> KeptLoop:
     """`loop(inputs, weight, state, states, kept)`, in place. `kept` `[4, …]`: the tangents that make the gates, what is
     proposed, and the product that reset scales.
     """
-    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(inputs: Any, weight: Any, state: Any, states: Any, kept: Any) -> int:
@@ -126,13 +125,12 @@ def _forwards() -> KeptLoop:
                     copy(before, after)
         return digest
 
-    return kept(loop, fastmath={"contract", "nsz"})
+    return kept(loop, products=True, fastmath={"contract", "nsz"})
 
 
 @cache
 def _backwards() -> KeptLoop:
     """`loop(weight, before, gradient, kept, of_inputs, of_product, of_state)`, in place."""
-    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(weight: Any, before: Any, gradient: Any, kept: Any, of_inputs: Any, of_product: Any, of_state: Any) -> int:
@@ -171,4 +169,4 @@ def _backwards() -> KeptLoop:
                 copy(of_now[r], of_state[k, r // units, r % units])
         return digest
 
-    return kept(loop, fastmath={"contract", "nsz"})
+    return kept(loop, products=True, fastmath={"contract", "nsz"})

@@ -30,7 +30,7 @@ from lwmecps_core.algorithms.loops import (
     total,
     turned,
 )
-from lwmecps_core.compiling import KeptLoop, kept, products_take_one_thread
+from lwmecps_core.compiling import KeptLoop, kept
 
 AT_ONCE = 768
 """Cells, of all samples, that go through the network together."""
@@ -167,7 +167,6 @@ def forwards() -> KeptLoop:
 
     `layout`, `weights`: see `fused`. `hidden`: `[K, H·S·G]` and `[K, H′·S·G]`, overwritten with the hidden layers.
     """
-    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(x: Any, layout: Any, weights: Any, hidden: Any, result: Any) -> int:
@@ -222,7 +221,7 @@ def forwards() -> KeptLoop:
                     turned(found[:, g * c : (g + 1) * c], result[k, s : s + c, g])
         return digest
 
-    return kept(loop, fastmath={"contract", "nsz"})
+    return kept(loop, products=True, fastmath={"contract", "nsz"})
 
 
 @cache
@@ -231,7 +230,6 @@ def backwards() -> KeptLoop:
 
     `of_weights` have the shapes of `weights`, and are added to; so is `of_x`, unless it is empty.
     """
-    products_take_one_thread()
     digest = sources_digest(__file__)
 
     def loop(x: Any, layout: Any, weights: Any, hidden: Any, of_result: Any, of_weights: Any, of_x: Any) -> int:
@@ -279,4 +277,4 @@ def backwards() -> KeptLoop:
                     turned(of_seen, of_x[k, s : s + c])
         return digest
 
-    return kept(loop, fastmath={"contract", "nsz"})
+    return kept(loop, products=True, fastmath={"contract", "nsz"})

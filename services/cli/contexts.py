@@ -168,12 +168,12 @@ def resembling(clients: Clients, memory: str, task: str, metric: Path | None, li
     """The learner's answer to `GetNearestContexts` about what lies in a place."""
     at = place(clients, memory, task)
     request = learner_pb2.GetNearestContextsRequest(task_id=task, limit=limit)
+    if metric is not None:
+        request.metric = _content(InFile(metric), "metric")
     if isinstance(at, InRegistry):
         request.name = at.name
     else:
         request.content = _content(at)
-    if metric is not None:
-        request.metric = _content(InFile(metric))
     return clients.learner("GetNearestContexts", request)
 
 
@@ -191,10 +191,10 @@ def policy_of_nearest(clients: Clients, memory: str, tasks: Sequence[str]) -> st
     return str(near.policy_id)
 
 
-def _content(at: InFile | InRegistry) -> bytes:
+def _content(at: InFile | InRegistry, what: str = "memory") -> bytes:
     content = at.read()
     if content is None:
         if isinstance(at, InRegistry):
             raise NotFound("memory", f"{at.task_id}/{at.name}")
-        raise InvalidInput(str(at), [Violation("memory", "there is no such file")])
+        raise InvalidInput(str(at), [Violation(what, "there is no such file")])
     return content

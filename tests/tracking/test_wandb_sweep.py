@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 import yaml
 
 from lwmecps_core.tracking import Trackers, WandbTracker
@@ -50,6 +51,7 @@ def _system(folder: Path, address: str) -> Iterator[InProcess]:
         soon = {"X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}  # in seconds; W&B's own client waits 15
         for name, value in (said | soon).items():
             here.setenv(f"WANDB_{name}", value)
+        wandb.teardown()  # what an earlier test of this process made it read of the environment
         with running(folder, trackers=lambda: Trackers([WandbTracker(folder, patience_s=60)])) as system:
             here.setenv("LWMECPS_CLI_REGISTRY", system.addresses["registry"])
             here.setenv("LWMECPS_CLI_LEARNER", system.addresses["learner"])

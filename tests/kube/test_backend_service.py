@@ -75,7 +75,13 @@ def test_a_policy_adapts_to_the_real_cluster_through_a_session(bench: Bench, ser
     spec, algorithm = env_spec(task), PPOConfig(hidden_size=(8, 8))
     params, extra = algorithms.make(algorithm, spec).init(torch_generator(1, "weights"))
     collector = SessionCollector(Caller("env", services[0].stub), "kubernetes", lambda: False)
-    cfg = AdaptConfig(adaptation_steps=1, episodes_per_step=1, evaluation_episodes=1, backend="kubernetes")
+    cfg = AdaptConfig(
+        adaptation_steps=1,
+        episodes_per_step=1,
+        evaluation_episodes=1,
+        backend="kubernetes",
+        keep_placement_if_worse=False,  # which random weights are here
+    )
     before, after = adapt(PolicyData(algorithm, spec, params, extra), (task,), cfg, collector, seed=1)
     assert sum(bench.replicas().values()) == len(bench.pods_at()) > 0
     assert set(bench.replicas()) == {"web", "web-node-0"}  # v3 places at home

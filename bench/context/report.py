@@ -50,7 +50,8 @@ def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind
         "held-out tasks are drawn by seeds that nothing was tuned on. Intervals are 95 %, by a bootstrap over\n"
         "training seeds and tasks; a star: significant among all comparisons of the table (Holm). `before` is what\n"
         "the episodes on the cluster before earned, on average.\n\n"
-        f"Done at these commits: {_commits(outcomes)}.\n"
+        f"Done at these commits: {_commits(outcomes)}. What was measured before tasks changed (decision 0014) is in\n"
+        "[context/before-0014.md](context/before-0014.md).\n"
     )
     yield EXPLAINED.strip()
     yield "\n## Bars\n"

@@ -1,43 +1,98 @@
-"""A memory of transitions takes new ones in as concatenation does."""
+"""Tasks that stay for several collections: who stays, what is remembered of them, and that a pause changes nothing."""
 
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 
-from lwmecps_core.algorithms.base import Batch
-from lwmecps_core.training.remembering import Remembered
+from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.errors import InvalidInput
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.run_config import PPOConfig, TrainConfig
+from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.families import draw
+from lwmecps_core.training import train
+from lwmecps_core.training.sampling import renewed, seeds, some_tasks
 
-SIZE = 10
-
-
-def _fields(first: int, count: int) -> Batch:
-    numbers = torch.arange(first, first + count)
-    return {"obs": numbers.float().repeat(2, 1).unsqueeze(-1) * torch.ones(3), "weight": numbers.repeat(2, 1) % 2 == 0}
-
-
-@pytest.mark.parametrize("counts", [[3] * 20, [10] * 4, [25, 1, 1], [1] * 45, [4, 7, 9, 2, 10, 13, 1, 8]])
-@pytest.mark.parametrize("given", [0, 4, 10])
-def test_the_newest_are_kept_in_order_however_many_come_at_once(counts: list[int], given: int) -> None:
-    whole = _fields(0, given)
-    memory = Remembered(SIZE, whole if given else None)
-    for count in counts:
-        new = _fields(whole["weight"].shape[1], count)
-        whole = {name: torch.cat([x, new[name]], dim=1) for name, x in whole.items()}
-        kept = memory.add(new)
-        for name, x in whole.items():
-            assert kept[name].dtype == x.dtype and torch.equal(kept[name], x[:, -SIZE:])
-        assert memory.fields is kept
+CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=4, horizon=5)
+KNOWING = PPOConfig(context="statistics", hidden_size=(4, 4))
+TRAINING = TrainConfig(total_episodes=6 * 6, episodes_per_batch=2, tasks_per_batch=3, collections_per_task=2)
 
 
-def test_most_collections_copy_only_what_is_new() -> None:
-    memory, places = Remembered(100), []
-    for i in range(500):
-        places.append(memory.add(_fields(2 * i, 2))["weight"].untyped_storage())  # held, so that no place is used twice
-    assert len({place.data_ptr() for place in places}) <= 7  # buffers of 4, 12, 28, 60, 124 and 200
+class Watched:
+    """A collector that notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.tasks: list[list[str]] = []
+        self.intervals: list[list[float]] = []
+
+    def collect(self, tasks: list[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan) -> list[RolloutBatch]:
+        self.tasks.append([task.name for task in tasks])
+        known = snapshot.memory.get("context/intervals", torch.zeros(len(tasks), plan.episodes))
+        self.intervals.append(known[:, 0].tolist())
+        return LocalCollector().collect(tasks, snapshot, plan)
 
 
-def test_buffers_are_no_longer_than_twice_what_they_hold() -> None:
-    """A memory that may hold more than there is room for is none that takes it."""
-    memory = Remembered(10**12)
-    for i in range(100):
-        kept = memory.add(_fields(3 * i, 3))["obs"]
-        assert kept.untyped_storage().nbytes() <= 2 * kept.numel() * kept.element_size()
+@pytest.mark.parametrize("source", [CITY, tuple(draw(CITY, seed) for seed in range(9))], ids=("drawn", "given"))
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_tasks_stay_as_often_as_asked_and_take_turns(
+    source: TaskDistribution | tuple[TaskSpec, ...], times: int
+) -> None:
+    steps = [some_tasks(source, 3, 1, step, times) for step in range(12)]
+    for step, (before, now) in enumerate(pairwise(steps), start=1):
+        for place, new in enumerate(renewed(3, step, times)):
+            assert new or now[place] == before[place]
+        assert 3 // times <= sum(renewed(3, step, times)) <= -(-3 // times)
+    if source is CITY:
+        assert len({task.name for step in steps for task in step}) == pytest.approx(36 / times, abs=3)
+    assert steps[4] == some_tasks(source, 3, 1, 4, times)
+
+
+def test_tasks_of_a_batch_that_all_change_at_once_are_drawn_together() -> None:
+    given = tuple(draw(CITY, seed) for seed in range(9))
+    for step in range(20):
+        assert len({task.name for task in some_tasks(given, 9, 1, step)}) == 9
+    assert some_tasks(CITY, 3, 1, 5) == [draw(CITY, seed) for seed in seeds(1, "tasks-5", 3)]
+
+
+def test_what_is_remembered_goes_on_with_the_tasks_that_stay() -> None:
+    watched = Watched()
+    for _ in train(CITY, KNOWING, TRAINING, watched, seed=1):
+        pass
+    assert watched.intervals[0] == [0.0] * 3
+    for step in range(1, 6):
+        new = renewed(3, step, 2)
+        assert watched.intervals[step] == [0.0 if fresh else 5.0 for fresh in new]
+        assert [a == b for a, b in zip(watched.tasks[step], watched.tasks[step - 1], strict=True)] == [
+            not x for x in new
+        ]
+
+
+def test_policies_that_keep_their_tasks_refuse_to_be_told_for_how_long() -> None:
+    cfg = TrainConfig(independent=True, collections_per_task=2)
+    with pytest.raises(InvalidInput, match="collections_per_task"):
+        next(train((draw(CITY, 1),), KNOWING, cfg, LocalCollector(), seed=1))
+
+
+def test_without_it_nothing_is_kept() -> None:
+    watched = Watched()
+    for progress in train(CITY, KNOWING, replace(TRAINING, collections_per_task=1), watched, seed=1):
+        assert not any(name.startswith("remembered") for name in progress.state.tensors)
+    assert watched.intervals == [[0.0] * 3] * 6
+
+
+@pytest.mark.parametrize(
+    "algorithm", [KNOWING, replace(KNOWING, context="recurrent", n_steps=10), PPOConfig(hidden_size=(4, 4))]
+)
+def test_a_pause_changes_nothing(algorithm: PPOConfig) -> None:
+    whole = []
+    for progress in train(CITY, algorithm, TRAINING, LocalCollector(), seed=1):
+        kept = {name: x.clone() for name, x in progress.state.tensors.items()}  # it is the live state
+        whole.append(replace(progress.state, tensors=kept))
+    again = list(train(CITY, algorithm, TRAINING, LocalCollector(), seed=1, start=whole[2]))
+    assert len(again) == 3
+    for name, tensor in whole[-1].tensors.items():
+        assert np.array_equal(tensor.numpy(), again[-1].state.tensors[name].numpy())

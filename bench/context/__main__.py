@@ -8,18 +8,15 @@ if __name__ == "__main__":  # before numba and torch are imported, also by the p
     os.environ.update(ONE_THREAD)
 
 import argparse
-import subprocess
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
 
-from bench.context import report, results
+from bench.context import report
 from bench.context.cells import cells
-from bench.context.work import one_thread, run
+from bench.context.results import CellOutcome
+from bench.context.work import run
+from bench.doing import do, read
 from lwmecps_core.specs import FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +36,8 @@ def main() -> int:
 
     chosen = cells(args.families, args.tasks, args.seeds)
     every = list({cell.key: cell for cell in (*cells(FAMILIES, args.tasks), *chosen)}.values())
-    path, console, begun, commit = args.out / "context.json", Console(), time.monotonic(), _commit()
-    done = results.read(path)
+    path, console = args.out / "context.json", Console()
+    done = read(CellOutcome, path)
     wanted = [
         cell
         for cell in chosen
@@ -52,28 +49,10 @@ def main() -> int:
         f"{sum(cell.key in done for cell in every)} of {len(every)} cells are done; {len(wanted)} to do",
         highlight=False,
     )
-    failed = 0
-    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
-        running = {pool.submit(run, cell): cell for cell in wanted}
-        for i, future in enumerate(as_completed(running), start=1):
-            cell = running[future]
-            line = f"{i:4d}/{len(wanted)} {time.monotonic() - begun:6.0f} s  {cell.family} {cell.name}"
-            if error := future.exception():
-                failed += 1
-                console.print(f"{line}  [red]{type(error).__name__}: {error}[/red]", highlight=False)
-                continue
-            done[cell.key] = replace(future.result(), commit=commit)
-            results.write(done, path)
-            console.print(line, highlight=False)
+    failed = do(wanted, done, run, path, args.processes, console)
     report.write(every, done, args.out)
     console.print(f"context.json and context.md are in {args.out}")
     return 1 if failed else 0
-
-
-def _commit() -> str:
-    """What is checked out, in short."""
-    found = subprocess.run(("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True)
-    return found.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Cell:
     @property
     def name(self) -> str:
         """As progress shows it."""
-        return f"{self.problem.env_id} {self.method} {self.seed}"
+        return f"{self.family} {self.problem.env_id} {self.method} {self.seed}"
 
 
 def cells(families: Sequence[str], tasks: int, seeds: int | None = None) -> list[Cell]:

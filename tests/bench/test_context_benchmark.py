@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.context import measure, report, results
+from bench.context import measure, report
 from bench.context.bars import bars
 from bench.context.cells import ADAPTED, Cell, ClusterKind, cells
 from bench.context.results import CellOutcome, Found
 from bench.context.view import At, Evidence
+from bench.doing import read, write
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.run_config import FOMAMLConfig, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import FAMILIES
@@ -66,8 +67,8 @@ def test_learners_and_rules_are_measured_on_the_same_tasks(tmp_path: Path) -> No
     assert (view.rewards(At("oracle")) >= view.rewards(At("static")) - 1e-6).all()
     assert [at.episode for at in Evidence(one, every, outcomes).of("context")] == [1, 2, 5]
 
-    results.write(outcomes, tmp_path / "context.json")
-    again = results.read(tmp_path / "context.json")
+    write(outcomes, tmp_path / "context.json")
+    again = read(CellOutcome, tmp_path / "context.json")
     assert again.keys() == outcomes.keys()
     assert again[every[0].key].found[0].rewards == outcomes[every[0].key].found[0].rewards
     report.write(every, again, tmp_path)
@@ -80,8 +81,8 @@ def test_a_broken_file_of_results_is_named(tmp_path: Path) -> None:
     path = tmp_path / "context.json"
     path.write_text('{"x": {"found": [{"method": 3}]}}')
     with pytest.raises(InvalidInput, match=r"context\.json"):
-        results.read(path)
-    assert results.read(tmp_path / "none.json") == {}
+        read(CellOutcome, path)
+    assert read(CellOutcome, tmp_path / "none.json") == {}
 
 
 def _found(method: str, rewards: np.ndarray, episode: int = 1, steps: int = 0) -> CellOutcome:
@@ -155,12 +156,12 @@ def test_it_runs_as_a_command_and_goes_on_where_it_was_cut(tmp_path: Path) -> No
     first, second = (subprocess.run(command, capture_output=True, text=True, timeout=300) for _ in range(2))
     assert first.returncode == second.returncode == 0, first.stdout + first.stderr
     assert "1/1" in first.stdout and "0 to do" in second.stdout
-    (outcome,) = results.read(tmp_path / "context.json").values()
+    (outcome,) = read(CellOutcome, tmp_path / "context.json").values()
     assert outcome.commit
     other = subprocess.run([*command, "--tasks", "2"], capture_output=True, text=True, timeout=300)
-    assert other.returncode == 0 and len(results.read(tmp_path / "context.json")) == 2  # what is done stays
+    assert other.returncode == 0 and len(read(CellOutcome, tmp_path / "context.json")) == 2  # what is done stays
 
 
 def test_settings_that_came_later_lose_no_result_that_is_kept() -> None:
-    kept = results.read(Path(__file__).parents[2] / "docs" / "context.json")
+    kept = read(CellOutcome, Path(__file__).parents[2] / "docs" / "context.json")
     assert kept and set(kept) <= {cell.key for cell in cells(FAMILIES, 64)}

@@ -30,6 +30,8 @@ from .conftest import Learner, Registry
 from .fakes import summing_loop, task, wait_until
 
 SPEC = env_spec(task())
+MOST_STEPS = 2
+"""Of 20 ms each: the one in hand, and one whose report crossed the request. Counted, for disks may take a second."""
 
 
 def _policy() -> PolicyData:
@@ -254,9 +256,9 @@ def test_a_run_paused_and_resumed_by_people_ends_like_an_undisturbed_one(
     run_id = registry.create_run(registry.create_task())
     wait_until(lambda: registry.run(run_id).step >= 3)
     registry.stub.PauseRun(registry_pb2.PauseRunRequest(run_id=run_id))
-    began = time.monotonic()
+    asked_at = registry.run(run_id).step
     paused_at = registry.wait(run_id, "PAUSED").step
-    assert time.monotonic() - began < 1.0
+    assert paused_at - asked_at <= MOST_STEPS
     time.sleep(0.3)
     assert registry.run(run_id).step == paused_at < 60
     registry.stub.ResumeRun(registry_pb2.ResumeRunRequest(run_id=run_id))
@@ -264,14 +266,15 @@ def test_a_run_paused_and_resumed_by_people_ends_like_an_undisturbed_one(
     assert registry.losses(run_id) == undisturbed(60)
 
 
-def test_a_cancelled_run_stops_within_a_second(registry: Registry, start_learner: Callable[..., Learner]) -> None:
+def test_a_cancelled_run_stops_at_its_next_step(registry: Registry, start_learner: Callable[..., Learner]) -> None:
     start_learner(_slow(10_000))
     run_id = registry.create_run(registry.create_task())
     wait_until(lambda: registry.run(run_id).step >= 3)
     registry.stub.CancelRun(registry_pb2.CancelRunRequest(run_id=run_id))
-    began = time.monotonic()
-    assert registry.wait(run_id, "CANCELLED").result_policy_id == ""
-    assert time.monotonic() - began < 1.0
+    asked_at = registry.run(run_id).step
+    run = registry.wait(run_id, "CANCELLED")
+    assert run.result_policy_id == ""
+    assert run.step - asked_at <= MOST_STEPS
 
 
 def test_a_registry_that_comes_back_finds_the_run_going_on(

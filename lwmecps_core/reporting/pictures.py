@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.results import Row
@@ -27,6 +27,8 @@ SHOWN = ("total_reward", "test_avg_reward", "meta_loss", "policy_loss", "value_l
 PANELS = 6
 """Metrics that are drawn at most."""
 PIXELS_PER_INCH = 120
+LEAST_SHARE = 0.01
+"""Top of the axis of failures where hardly any fails."""
 PNG, SVG = ".png", ".svg"
 
 
@@ -145,8 +147,14 @@ def day(title: str, task: TaskSpec, days: Mapping[str, Trace]) -> Picture:
             axes.grid(alpha=0.3)
         column[2].axhline(task.objective.target_latency_ms, color="black", linestyle="--", linewidth=1, label="target")
         column[2].set_yscale("log")
+        for which in (column[2].yaxis.set_major_formatter, column[2].yaxis.set_minor_formatter):
+            which(LogFormatter(minor_thresholds=(2, 0.5)))  # 200 and 400 in place of powers of ten
+        column[1].yaxis.set_major_locator(MaxNLocator(integer=True))
+        column[3].yaxis.set_major_formatter(PercentFormatter(1.0))
         column[-1].set_xlabel("hours since the episode began")
-    grid.flat[0].legend(fontsize="small")
+    grid[3][0].set_ylim(0.0, max(LEAST_SHARE, grid[3][0].get_ylim()[1]))
+    grid[0][0].legend(fontsize="small")
+    grid[2][0].legend(handles=grid[2][0].lines[-1:], fontsize="small")
     figure.suptitle(title)
     return Picture(figure)
 

@@ -21,6 +21,8 @@ import lwmecps_core
 import services
 
 LIBRARIES = ("torch", "numba", "llvmlite", "numpy", "scipy", "gymnasium")
+MOST_NOTES = 8
+"""Of several installations side by side; older ones go."""
 _PROCESSOR = Path("/proc/cpuinfo")
 
 log = structlog.get_logger(__name__)
@@ -67,12 +69,18 @@ def main() -> None:
     if not found:
         return  # numba keeps nothing here
     with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for old in file.parent.glob("warm-*.json"):
-            old.unlink(missing_ok=True)
-        written = file.with_suffix(f".{os.getpid()}")
-        written.write_text(json.dumps(found))
-        written.replace(file)
+        note(file, found)
+
+
+def note(file: Path, found: list[str]) -> None:
+    """Write into `file` what was compiled; of the notes of several installations the newest stay."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    written = file.with_suffix(f".{os.getpid()}")
+    written.write_text(json.dumps(found))
+    written.replace(file)
+    notes = sorted(file.parent.glob("warm-*.json"), key=lambda other: other.stat().st_mtime_ns)
+    for old in notes[:-MOST_NOTES]:
+        old.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Workers that import what they act with once there is something to do."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -104,3 +105,14 @@ def test_what_went_well_is_tried_again_where_what_was_compiled_is_gone(
     compiled.unlink()
     with pytest.raises(SystemExit, match="1"):
         warming.make_sure()
+
+
+def test_installations_side_by_side_keep_their_notes(tmp_path: Path) -> None:
+    files = [tmp_path / f"warm-{i}.json" for i in range(warming.MOST_NOTES + 1)]
+    for i, file in enumerate(files[:-1]):
+        warming.note(file, [])
+        os.utime(file, ns=(i, i))
+    assert all(file.exists() for file in files[:-1])
+    warming.note(files[-1], ["kept"])
+    assert [file.exists() for file in files] == [False] + [True] * warming.MOST_NOTES
+    assert files[-1].read_text() == '["kept"]'

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from lwmecps_core.errors import InvalidInput, LwmecpsError, ServiceUnavailable, Violation
 from services.common import tracing
@@ -24,6 +25,17 @@ def begin(main: Callable[[], None], service: str) -> None:
     except LwmecpsError as error:
         print("\n".join(lines(error)), file=sys.stderr)
         raise SystemExit(exit_code(error)) from None
+
+
+def end_at_once(code: int = 0) -> NoReturn:
+    """End this process without the interpreter's own end, for one whose threads may be inside PyTorch.
+
+    A thread that comes out of it while the interpreter ends is unwound through C++, which aborts the process
+    ("terminate called without an active exception", 134): a drained process would look like one that crashed.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
+import structlog
 
 from lwmecps_core.errors import LwmecpsError
 from lwmecps_core.rollout.redis_queue import check_reachable
@@ -30,7 +31,7 @@ from services.common.health import REGISTRY, ROLLOUTS
 from services.common.late import Late, LateServicer
 from services.common.server import Service, serve
 from services.common.settings import ClientSettings, read
-from services.common.starting import begin, check_folder
+from services.common.starting import begin, check_folder, end_at_once
 from services.learner_service.holding import StopSignal, heartbeats
 from services.learner_service.jobs import Job
 from services.learner_service.profiles import Profiles
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from services.learner_service.runs import Workshop
 
 BEAT_S = 1.0
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ def main() -> None:
         registry.hurry.set()
         if parts.made is not None:
             parts.made.followers.stop()
-        pool.stop(settings.grace_s / 2)
+        if not pool.stop(settings.grace_s / 2):
+            log.warning("a run is left in the middle of a step; it goes on from its checkpoint when its lease expires")
 
     checks: dict[str, Callable[[], None]] = {REGISTRY: registry.check}
     if settings.slots:
@@ -168,6 +171,8 @@ def main() -> None:
         checks=checks,
     )
     parts.check()
+    if pool.busy:
+        end_at_once()
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ class RunPool:
         """Set once the slots must come to an end."""
         return self._shutdown
 
+    @property
+    def busy(self) -> bool:
+        """Whether a slot has not come to its end."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def start(self) -> None:
         """Begin to claim runs."""
         for thread in self._threads:
@@ -50,7 +55,7 @@ class RunPool:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline_s - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not self.busy
 
     def _serve(self) -> None:
         while not self._shutdown.is_set():

@@ -12,13 +12,13 @@ from protos.lwmecps.registry.v1 import run_pb2
 
 from .conftest import Registry
 from .fakes import wait_until
-from .slow_learner import TOTAL
+from .slow_learner import STUCK, TOTAL
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def _learner(registry: Registry, folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def _learner(registry: Registry, folder: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     settings = {
         "PORT": "0",
         "METRICS_PORT": "0",
@@ -28,9 +28,10 @@ def _learner(registry: Registry, folder: Path) -> Iterator["subprocess.Popen[byt
         "LEASE_S": "3",
         "WORK_DIRECTORY": str(folder),
         "CHECKPOINT_EVERY_STEPS": "10",
+        "GRACE_S": "4",
     }
     env = os.environ | {f"LWMECPS_LEARNER_{k}": v for k, v in settings.items()} | {"LWMECPS_TRACKING": "jsonl"}
-    command = [sys.executable, "-m", "tests.learner_service.slow_learner"]
+    command = [sys.executable, "-m", "tests.learner_service.slow_learner", *words]
     with (folder / "learner.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
     try:
@@ -75,3 +76,14 @@ def test_a_run_whose_learner_was_killed_is_taken_up_when_its_lease_has_expired(
     with _learner(registry, tmp_path):
         registry.wait(run_id, "COMPLETED", 60)
     assert registry.losses(run_id) == undisturbed(TOTAL)
+
+
+def test_a_learner_that_is_drained_in_the_middle_of_a_gradient_ends_well(registry: Registry, tmp_path: Path) -> None:
+    registry.create_run(registry.create_task())
+    log = tmp_path / "learner.log"
+    with _learner(registry, tmp_path, STUCK) as learner:
+        wait_until(lambda: _alive(learner, tmp_path) and STUCK in log.read_text().splitlines(), 60)
+        learner.send_signal(signal.SIGTERM)
+        assert learner.wait(20) == 0, log.read_text()
+    told = log.read_text()
+    assert "left in the middle of a step" in told and "terminate called" not in told

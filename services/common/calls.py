@@ -35,7 +35,7 @@ SECONDS = Histogram(
     buckets=(0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 30),
 )
 CALLS = Counter("lwmecps_calls_total", "Calls that ended.", ["method", "code"])
-STREAMS = Gauge("lwmecps_open_streams", "Streams that are open.", ["method"])
+STREAMS = Gauge("lwmecps_open_streams", "Streams that are open, of the methods that are streams.", ["method"])
 
 _log = structlog.get_logger(__name__)
 _validator = protovalidate.Validator()
@@ -110,7 +110,7 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
             behaviour = call_spans.answering(method, run.unary(handler.unary_unary))
             return grpc.unary_unary_rpc_method_handler(behaviour, **codecs)
         if handler.stream_unary:
-            behaviour = call_spans.answering(method, run.unary(self._limited(handler.stream_unary), checked=False))
+            behaviour = call_spans.answering(method, run.unary(self._limited(run, handler.stream_unary), checked=False))
             return grpc.stream_unary_rpc_method_handler(behaviour, **codecs)
         if handler.unary_stream:
             behaviour = call_spans.streaming(method, self._streaming(run, handler.unary_stream, True))
@@ -118,19 +118,23 @@ class Calls(grpc.ServerInterceptor):  # type: ignore[type-arg]
         behaviour = call_spans.streaming(method, self._streaming(run, handler.stream_stream, False))
         return grpc.stream_stream_rpc_method_handler(behaviour, **codecs)
 
-    def _limited(self, behaviour: Behaviour) -> Behaviour:
+    def _limited(self, run: "_Method", behaviour: Behaviour) -> Behaviour:
+        opened = STREAMS.labels(run.method)
+
         def upload(requests: Iterator[Message], context: grpc.ServicerContext) -> Any:
-            with self._place(context):
+            with self._place(context), opened.track_inprogress():
                 return behaviour(_checked(requests), context)
 
         return upload
 
     def _streaming(self, run: "_Method", behaviour: Behaviour, one_request: bool) -> Behaviour:
+        opened = STREAMS.labels(run.method)
+
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             start = time.perf_counter()
             watched: Any = _Draining(context, self.draining)
             try:
-                with self._place(context), run.open.track_inprogress():
+                with self._place(context), opened.track_inprogress():
                     if one_request:
                         check(request)
                     yield from behaviour(request if one_request else _checked(request), watched)
@@ -181,7 +185,7 @@ class _Method:
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.seconds, self.open = SECONDS.labels(method), STREAMS.labels(method)
+        self.seconds = SECONDS.labels(method)
         self.ok = CALLS.labels(method, "OK")
 
     def unary(self, behaviour: Behaviour, checked: bool = True) -> Behaviour:

@@ -33,9 +33,13 @@ def _rules() -> dict[str, str]:
     return {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
 
 
-def _panels() -> dict[str, str]:
+def _panels() -> dict[str, list[str]]:
     panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
-    return {panel["title"]: target["expr"] for panel in panels for target in panel["targets"]}
+    return {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in panels}
+
+
+def _shown() -> list[str]:
+    return [query for queries in _panels().values() for query in queries]
 
 
 def test_the_page_lists_the_metrics_that_there_are() -> None:
@@ -44,9 +48,9 @@ def test_the_page_lists_the_metrics_that_there_are() -> None:
 
 def test_queries_name_metrics_that_there_are_and_the_dashboard_shows_all() -> None:
     known = set(metrics())
-    asked = {name for query in (*_rules().values(), *_panels().values()) for name in NAMES.findall(query)}
+    asked = {name for query in (*_rules().values(), *_shown()) for name in NAMES.findall(query)}
     assert asked <= known
-    assert known <= {name for query in _panels().values() for name in NAMES.findall(query)}
+    assert known <= {name for query in _shown() for name in NAMES.findall(query)}
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
@@ -115,10 +119,10 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.mark.timeout(300)
 def test_every_query_of_the_dashboard_shows_something_on_a_real_scrape(prometheus: str) -> None:
     empty = []
-    for title, query in _panels().items():
-        expression = query.replace("$__rate_interval", "30s").replace("$__range", "1m")
-        if not _query(prometheus, expression) and "lwmecps_learner_lag_entries" not in query:
-            empty.append(f"{title}: {expression}")
+    for title, queries in _panels().items():
+        for query in queries:
+            if not _now(prometheus, query) and "lwmecps_learner_lag_entries" not in query:
+                empty.append(f"{title}: {query}")
     assert not empty
     # While a run is worked on there is a lag; by now it has ended.
     _query(prometheus, "lwmecps_learner_lag_entries")
@@ -128,13 +132,24 @@ def test_every_query_of_the_dashboard_shows_something_on_a_real_scrape(prometheu
 @pytest.mark.timeout(300)
 def test_the_end_of_the_first_run_is_counted(prometheus: str) -> None:
     def counted() -> list[Any]:
-        ended = _query(prometheus, _panels()["Ends of runs in an hour"])
-        return [series["metric"] for series in ended if float(series["value"][1]) > 0]
+        (query,) = _panels()["Ends of runs in an hour"]
+        return [(series["metric"], series["value"][1]) for series in _query(prometheus, query)]
 
     deadline_s = time.monotonic() + 20  # on a busy machine a scrape comes late
     while not counted() and time.monotonic() < deadline_s:
         time.sleep(1)
-    assert counted() == [{"kind": "train", "end": "completed"}]
+    assert counted() == [({"kind": "train", "end": "completed"}, "1")]
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(300)
+def test_what_lasts_as_long_as_its_run_is_no_latency_and_what_ends_at_once_no_stream(prometheus: str) -> None:
+    (slow,), (streams,) = _panels()["Latency of calls but streams, 99 %"], _panels()["Open streams"]
+    called, open_ones = (
+        {series["metric"]["method"] for series in _now(prometheus, query)} for query in (slow, streams)
+    )
+    assert {"WatchRun", "WatchProgress"} <= open_ones and "GetRun" not in open_ones
+    assert {"ReportRun", "StartTraining"} <= called and not called & open_ones
 
 
 @pytest.mark.e2e
@@ -155,6 +170,10 @@ def test_what_is_scraped_is_what_the_page_lists(prometheus: str) -> None:
     ends = re.compile(r"_(count|sum|created|bucket|total)$")
     assert {ends.sub("", name) for name in scraped} == {ends.sub("", name) for name in scraped & listed}
     assert listed - scraped <= {"lwmecps_learner_lag_entries"}
+
+
+def _now(address: str, query: str) -> list[Any]:
+    return _query(address, query.replace("$__rate_interval", "30s"))
 
 
 def _query(address: str, expression: str) -> list[Any]:

@@ -23,13 +23,11 @@ SERVICES = {
 def metrics() -> dict[str, tuple[str, str, str, str]]:
     """Name as queries write it → type, labels, service, and what it says of itself."""
     import services.env_service.__main__  # they register what they measure
-    import services.learner_service.collectors
-    import services.learner_service.keda.sizer
-    import services.learner_service.runs
+    import services.learner_service.counted
 
     modules = (
         *(services.common.calls, services.common.health, services.env_service.__main__),
-        *(services.learner_service.collectors, services.learner_service.keda.sizer, services.learner_service.runs),
+        services.learner_service.counted,
     )
     owner = {id(value): module.__name__ for module in reversed(modules) for value in vars(module).values()}
     found = {}

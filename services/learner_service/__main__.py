@@ -32,6 +32,7 @@ from services.common.late import Late, LateServicer
 from services.common.server import Service, serve
 from services.common.settings import ClientSettings, read
 from services.common.starting import begin, check_folder, end_at_once
+from services.learner_service import counted  # noqa: F401  (what it counts is there from the start)
 from services.learner_service.holding import StopSignal, heartbeats
 from services.learner_service.jobs import Job
 from services.learner_service.profiles import Profiles

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Protocol
 
 import redis
-from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.errors import QueueUnavailable
@@ -20,16 +19,10 @@ from lwmecps_core.rollout.streams import REPLY_LIMITS, REQUEST_LIMITS, REQUEST_S
 from lwmecps_core.specs import TaskSpec
 from services.common import tracing
 from services.common.worker_reports import read_reports
+from services.learner_service.counted import EVENTS, FATES, LAG, ROLLOUT_EVENTS, TRANSITIONS
 
-TRANSITIONS = Counter(
-    "lwmecps_learner_transitions_total", "Transitions that reached this learner, by what became of them.", ["fate"]
-)
-EVENTS = Counter("lwmecps_learner_rollout_events_total", "Damaged entries and repeated requests.", ["event"])
-LAG = Gauge("lwmecps_learner_lag_entries", "Rollout batches that wait unread in the stream of a run.", ["run_id"])
 TOLD_EVERY_S = 5
 """A run that waits says for how long in steps of so much."""
-_FATES = ("made", "used", "dropped", "duplicates", "stale", "unfit", "abandoned", "leftover", "released")
-_EVENTS = ("damaged", "asked_again")
 
 
 class RunCollector(Collector, Protocol):
@@ -125,8 +118,8 @@ class MeteredCollector:
 
     def _publish(self) -> None:
         now, before = asdict(self._inner.ledger), asdict(self._published)
-        for name in _FATES:
+        for name in FATES:
             TRANSITIONS.labels(name).inc(now[name] - before[name])
-        for name in _EVENTS:
+        for name in ROLLOUT_EVENTS:
             EVENTS.labels(name).inc(now[name] - before[name])
         self._published = replace(self._inner.ledger)

@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import structlog
-from prometheus_client import Counter, Gauge
 
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.errors import CollectionStopped, Conflict, InvalidInput, LwmecpsError, ServiceUnavailable, Violation
-from lwmecps_core.kinds import KINDS
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
@@ -31,6 +29,7 @@ from services.common import tracing
 from services.learner_service import checkpoints
 from services.learner_service.backends import backend_of
 from services.learner_service.collectors import OpenCollector, RunCollector
+from services.learner_service.counted import CLAIMED, ENDS, LOST, STEPS
 from services.learner_service.holding import Stop, StopSignal, heartbeats
 from services.learner_service.jobs import End, Job, JobRegistry, Loop, LoopInput, StepReport, Wish
 from services.learner_service.profiles import Profiles
@@ -38,13 +37,6 @@ from services.learner_service.tracked import tracked_run
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-CLAIMED = Gauge("lwmecps_learner_runs", "Runs that this learner holds.", ["kind"])
-STEPS = Counter("lwmecps_learner_steps_total", "Steps of training loops.", ["kind"])
-ENDS = Counter("lwmecps_learner_run_ends_total", "How this learner let go of runs.", ["kind", "end"])
-for _kind in KINDS:
-    for _end in (*(end.value for end in End), "lost"):
-        ENDS.labels(_kind, _end)  # from 0, or Prometheus sees no increase in the first one
 
 
 @dataclass(frozen=True)
@@ -265,7 +257,7 @@ class RunSession:
     def _abandon(self) -> None:
         self._tracker.finish("LOST")
         self._tell_collector(lambda collector: collector.close(ended=False))
-        ENDS.labels(self._job.spec.kind, "lost").inc()
+        ENDS.labels(self._job.spec.kind, LOST).inc()
         tracing.past("run", self._began_ns, self._facts | {"end": "lost"}, failure="the lease was lost")
 
     def _tell_collector(self, tell: Callable[[RunCollector], None]) -> None:

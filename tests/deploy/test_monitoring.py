@@ -173,7 +173,7 @@ def test_what_is_scraped_is_what_the_page_lists(prometheus: str) -> None:
 
 
 def _now(address: str, query: str) -> list[Any]:
-    return _query(address, query.replace("$__rate_interval", "30s"))
+    return _query(address, query.replace("$__rate_interval", "5m"))
 
 
 def _query(address: str, expression: str) -> list[Any]:

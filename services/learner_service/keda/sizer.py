@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 from numpy.typing import NDArray
-from prometheus_client import Counter
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.envs.actions import discrete_nvec, env_spec, to_discrete
@@ -20,13 +19,10 @@ from lwmecps_core.sim.simulator import limit_placement
 from lwmecps_core.sim.state import home_node, kept_replicas, pod_limits
 from lwmecps_core.specs import EnvSpec, TaskSpec
 from services.learner_service.acting import LoadedPolicies
+from services.learner_service.counted import HELD, POLICY, RULE, SIZES
 from services.learner_service.keda.trigger import SOURCE, Sizing
 
 _log = structlog.get_logger(__name__)
-SIZES = Counter("lwmecps_scaler_sizes_total", "Sizes that were told to autoscalers, by whose word they were.", ["by"])
-POLICY, HELD, RULE = "policy", "held", "rule"
-for _word in (POLICY, HELD, RULE):
-    SIZES.labels(_word)  # shown as 0 before the first
 DRAWS = 32
 """Draws from the policy that tell how sure it is."""
 Counts = NDArray[np.int32]

@@ -136,29 +136,23 @@ class Statistics:
         memory["latency"][..., 1], memory["latency"][..., 2] = inf, -inf
         return memory
 
-    def update(self, memory: Memory, seen: Seen[AnyArray]) -> tuple[Memory, AnyArray]:
+    def update(self, memory: Memory, seen: Seen[AnyArray], where: AnyArray, features: AnyArray) -> None:
         """See `Context.update`."""
-        kept = {name: np.array(x, np.float64) for name, x in memory.items()}
-        features = np.zeros((len(seen.obs), self._features), np.float32)
         _update_loop()(
-            self.known(kept),
+            self.known(memory),
             self._layout,
             np.ascontiguousarray(seen.obs, np.float32),
             np.ascontiguousarray(seen.reward_terms, np.float32),
             np.ascontiguousarray(seen.first, np.bool_),
+            where,
             features,
         )
-        return kept, features
 
     @staticmethod
     def known(memory: Memory) -> Known:
         """The arrays of a memory themselves, with empty ones where it has no nodes or pairs."""
         width = len(memory["intervals"])
         return Known(**{"node": np.zeros((width, 0, 3)), "pair": np.zeros((width, 0, 0, 2)), **memory})
-
-    @cached_property
-    def _features(self) -> int:
-        return sum(prod(shape) for _, shape in self.blocks(self.spec))
 
     @cached_property
     def _layout(self) -> Layout:
@@ -179,14 +173,17 @@ class Statistics:
 
 @cache
 def _update_loop() -> KeptLoop:
-    """`update(known, layout, obs, terms, first, out)`, in place."""
+    """`update(known, layout, obs, terms, first, where, out)`, in place."""
     digest = sources_digest(__file__)
 
-    def update(known: Any, at: Any, obs: Any, terms: Any, first: Any, out: Any) -> int:
+    def update(known: Any, at: Any, obs: Any, terms: Any, first: Any, where: Any, out: Any) -> int:
         for b in range(len(obs)):
+            if not where[b]:
+                continue
             if not first[b]:
                 _take_in(known, at, b, obs[b], terms[b])
             known.clock[b, 0], known.clock[b, 1] = obs[b, SINE], obs[b, COSINE]
+            out[b] = 0.0
             if known.intervals[b] > 0.0:
                 _show(known, at, b, obs[b], out[b])
         return digest

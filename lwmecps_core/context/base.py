@@ -36,10 +36,11 @@ class Context(Protocol):
     def begin(self, width: int) -> Memory:
         """What is known of `width` clusters that nothing has been seen of."""
 
-    def update(self, memory: Memory, seen: Seen[AnyArray], where: AnyArray, features: AnyArray) -> None:
-        """Take in what is `seen`, and write the features of what is known then, float32 `[B, F]`.
+    def update(self, memory: Memory, seen: Seen[AnyArray], where: AnyArray, shown: AnyArray) -> None:
+        """Take in what is `seen`, and write the features of what is known then behind the observations in `shown`,
+        float32 `[B, O + F]`.
 
-        `memory` and `features` change in place, and only where `where` `[B]`. The frame that an episode begins with
+        `memory` and the features change in place, and only where `where` `[B]`. The frame that an episode begins with
         (`Seen.first`) is shown but not learnt from: nothing went before it.
         """
 

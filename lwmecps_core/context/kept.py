@@ -32,9 +32,7 @@ class Kept:
         self.shown[:, :size] = obs
         nothing = np.zeros((width, 0), np.float32)
         seen: Seen[AnyArray] = Seen(obs, nothing.astype(np.bool_), terms, nothing, first)
-        self._context.update(
-            self.memory, seen, np.ones(width, np.bool_) if where is None else where, self.shown[:, size:]
-        )
+        self._context.update(self.memory, seen, np.ones(width, np.bool_) if where is None else where, self.shown)
 
 
 def check_memory(source: str, given: Memory, fresh: Memory) -> None:
@@ -55,4 +53,7 @@ def check_memory(source: str, given: Memory, fresh: Memory) -> None:
 
 def terms_of(info: Any) -> NDArray[np.float32]:
     """The terms of the reward in an `info` of `INFO_KEYS`, `[..., len(REWARD_TERMS)]`."""
-    return np.stack([np.asarray(info[key], np.float32) for key in REWARD_TERMS], axis=-1)
+    terms = np.empty((*np.shape(info[REWARD_TERMS[0]]), len(REWARD_TERMS)), np.float32)
+    for i, key in enumerate(REWARD_TERMS):
+        terms[..., i] = info[key]
+    return terms

@@ -9,7 +9,8 @@ from lwmecps_core import context
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.context.base import with_blocks
 from lwmecps_core.context.kept import Kept
-from lwmecps_core.context.statistics import AHEAD, SCALE_SERVICE_MS, Statistics
+from lwmecps_core.context.known import AHEAD, SCALE_SERVICE_MS
+from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.vector import BatchEnv

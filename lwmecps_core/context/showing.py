@@ -45,48 +45,56 @@ SHARE_ABOVE, WEIGHT_ABOVE = 0.02, 0.01
 
 @cache
 def update_loop() -> KeptLoop:
-    """`update(known, layout, terms, first, where, shown)`, in place, some deployments at a time.
-
-    Powers and logarithms are those of all of them, one after the other: what is to be taken of is written down first.
-    """
+    """`update(known, layout, terms, first, where, shown)`, in place, some deployments at a time."""
     digest = sources_digest(__file__, keeping.__file__, powers.__file__)
 
     def update(known: Any, at: Any, terms: Any, first: Any, where: Any, shown: Any) -> int:
-        d = at.deployments
-        most = max(1, AT_ONCE // d)
-        room, bits = np.empty((4, most * (OVERALL_LOGS + d * LOGS)), np.float32), np.empty(most * d * LOGS, np.int32)
-        work, whole, later = (bits, bits.view(np.float32)), room.view(np.int32), np.empty((len(AHEAD), 2))
+        most = max(1, AT_ONCE // at.deployments)
+        room = np.empty((4, most * (OVERALL_LOGS + at.deployments * LOGS)), np.float32)
+        bits, later = np.empty(room.shape[1], np.int32), np.empty((len(AHEAD), 2))
+        rooms = (room, room.view(np.int32), (bits, bits.view(np.float32)), later)
         for start in range(0, len(shown), most):
-            stop = min(start + most, len(shown))
-            c = stop - start
-            some, n, m = c * OVERALL_LOGS, c * d * LOGS, c * d * EXPS
-            asked, powers_of = room[0, :m].reshape((c, d, EXPS)), room[1, :m].reshape((c, d, EXPS))
-            asked[:] = 0.0
-            for b in range(start, stop):
-                if where[b]:
-                    if not first[b]:
-                        take_in(known, at, b, shown[b], terms[b])
-                    known.clock[b, 0], known.clock[b, 1] = shown[b, SINE], shown[b, COSINE]
-                    _look_ahead(known, b, later)
-                    for i in range(d):
-                        _ask_exps(known, at, b, i, shown[b], later, asked[b - start, i])
-            powers.exp(room[0, :m], room[1, :m], work)
-            overall, each = room[2, :some].reshape((c, OVERALL_LOGS)), room[2, some : some + n].reshape((c, d, LOGS))
-            for b in range(start, stop):
-                _ask_overall(known, b, overall[b - start])
-                for i in range(d):
-                    _ask_logs(known, b, i, powers_of[b - start, i], each[b - start, i])
-            powers.log((whole[2, :some], room[2, :some]), room[3, :some], work)
-            powers.log((whole[2, some : some + n], room[2, some : some + n]), room[3, some : some + n], work)
-            overall, each = room[3, :some].reshape((c, OVERALL_LOGS)), room[3, some : some + n].reshape((c, d, LOGS))
-            for b in range(start, stop):
-                if where[b]:
-                    shown[b, at.features :] = 0.0
-                    if known.intervals[b] > 0.0:
-                        _show(known, at, b, overall[b - start], each[b - start], shown[b])
+            _update_some(known, at, terms, first, where, shown, start, min(start + most, len(shown)), rooms)
         return digest
 
     return kept(update)
+
+
+@compiled
+def _update_some(
+    known: Any, at: Any, terms: Any, first: Any, where: Any, shown: Any, start: int, stop: int, rooms: Any
+) -> None:
+    """Take in and show environments `start` to `stop`.
+
+    Powers and logarithms are those of all of them, one after the other: what is to be taken of is written down first.
+    """
+    d, c = at.deployments, stop - start
+    room, whole, work, later = rooms
+    n, m = c * (OVERALL_LOGS + d * LOGS), c * d * EXPS
+    asked, found = room[0, :m].reshape((c, d, EXPS)), room[1, :m].reshape((c, d, EXPS))
+    asked[:] = 0.0
+    for b in range(start, stop):
+        if where[b]:
+            if not first[b]:
+                take_in(known, at, b, shown[b], terms[b])
+            known.clock[b, 0], known.clock[b, 1] = shown[b, SINE], shown[b, COSINE]
+            _look_ahead(known, b, later)
+            for i in range(d):
+                _ask_exps(known, at, b, i, shown[b], later, asked[b - start, i])
+    powers.exp(room[0, :m], room[1, :m], work)
+    each = room[2, :n].reshape((c, OVERALL_LOGS + d * LOGS))
+    for b in range(start, stop):
+        mine = each[b - start]
+        _ask_overall(known, b, mine)
+        for i in range(d):
+            _ask_logs(known, b, i, found[b - start, i], mine, OVERALL_LOGS + i * LOGS)
+    powers.log((whole[2, :n], room[2, :n]), room[3, :n], work)
+    logs = room[3, :n].reshape((c, OVERALL_LOGS + d * LOGS))
+    for b in range(start, stop):
+        if where[b]:
+            shown[b, at.features :] = 0.0
+            if known.intervals[b] > 0.0:
+                _show(known, at, b, logs[b - start], shown[b])
 
 
 @compiled
@@ -122,20 +130,20 @@ def _ask_exps(known: Any, at: Any, b: int, d: int, obs: Any, later: Any, asked: 
 
 
 @compiled
-def _ask_logs(known: Any, b: int, d: int, rates: Any, asked: Any) -> None:
+def _ask_logs(known: Any, b: int, d: int, rates: Any, asked: Any, at: int) -> None:
     """Of: the service time, shares of replicas (now, ahead, at most, on average), and how long it served."""
     if known.serving[b, d] == 0.0:
-        asked[:] = 1.0
+        asked[at : at + LOGS] = 1.0
         return
     work = known.work[b, d]
     per_request = work[0] / work[1] if work[1] > 1e-6 else 0.0
     service_ms = 1000.0 * per_request * SCALE_REPLICAS * rates[5]
-    asked[0] = service_ms / SCALE_SERVICE_MS if service_ms > 0.0 else 1.0
+    asked[at + 0] = service_ms / SCALE_SERVICE_MS if service_ms > 0.0 else 1.0
     for i in range(1 + len(AHEAD)):
-        asked[1 + i] = SHARE_ABOVE + per_request * max(rates[i] - 1.0, 0.0)
-    asked[5] = SHARE_ABOVE + per_request * (rates[4] - 1.0)
-    asked[6] = SHARE_ABOVE + per_request * work[1]
-    asked[7] = 1.0 + known.serving[b, d]
+        asked[at + 1 + i] = SHARE_ABOVE + per_request * max(rates[i] - 1.0, 0.0)
+    asked[at + 5] = SHARE_ABOVE + per_request * (rates[4] - 1.0)
+    asked[at + 6] = SHARE_ABOVE + per_request * work[1]
+    asked[at + 7] = 1.0 + known.serving[b, d]
 
 
 @compiled
@@ -160,7 +168,7 @@ def _latency(log_latency: float) -> float:
 
 
 @compiled
-def _show(known: Any, at: Any, b: int, logs: Any, logs_of: Any, out: Any) -> None:
+def _show(known: Any, at: Any, b: int, logs: Any, out: Any) -> None:
     """Write the features, block after block."""
     overall, terms, start = known.overall[b], known.terms[b], at.features
     out[start + 0] = logs[0] / 4.0
@@ -172,7 +180,7 @@ def _show(known: Any, at: Any, b: int, logs: Any, logs_of: Any, out: Any) -> Non
     out[start + 10] = overall[2]
     start += GLOBAL
     for d in range(at.deployments):
-        _show_deployment(known, b, d, logs_of[d], out, start)
+        _show_deployment(known, b, d, logs, OVERALL_LOGS + d * LOGS, out, start)
         start += DEPLOYMENT
     if at.node >= 0:
         for n in range(at.nodes):
@@ -187,14 +195,14 @@ def _show(known: Any, at: Any, b: int, logs: Any, logs_of: Any, out: Any) -> Non
 
 
 @compiled
-def _show_deployment(known: Any, b: int, d: int, logs: Any, out: Any, start: int) -> None:
+def _show_deployment(known: Any, b: int, d: int, logs: Any, at: int, out: Any, start: int) -> None:
     out[start + 14], out[start + 15] = known.failed[b, d, 0], known.failed[b, d, 1]
     if known.serving[b, d] == 0.0:
         return
     load, span, latency = known.load[b, d], known.load_range[b, d], known.latency[b, d]
-    out[start + 0] = clip(logs[0])
+    out[start + 0] = clip(logs[at + 0])
     for i in range(6):
-        out[start + 1 + i] = clip(2.0 + logs[1 + i])
+        out[start + 1 + i] = clip(2.0 + logs[at + 1 + i])
     out[start + 7], out[start + 8], out[start + 9] = _rate(load[0]), _rate(span[0]), _rate(span[1])
     out[start + 10] = sqrt(max(load[1] - load[0] * load[0], 0.0))
     if latency[2] >= latency[1]:
@@ -204,7 +212,7 @@ def _show_deployment(known: Any, b: int, d: int, logs: Any, out: Any, start: int
             _latency(latency[2]),
         )
     out[start + 16], out[start + 17] = known.utilisation[b, d, 0], known.utilisation[b, d, 1]
-    out[start + 18] = logs[7] / 4.0
+    out[start + 18] = logs[at + 7] / 4.0
 
 
 @compiled

@@ -63,7 +63,7 @@ def fill(config: object, message: M) -> M:
     Raises `InvalidInput` for a name that a field's enum doesn't have.
     """
     known, unions = _fields_of(message.DESCRIPTOR)
-    for field in _names(type(config)):
+    for field in _names(cast(Any, type(config))):
         value = getattr(config, field)
         name = value.name if field in unions else field
         if name not in known or value is None or value == ():

@@ -54,13 +54,14 @@ def exp(x: Any, y: Any, bits: Any) -> None:
 def log(x: Any, y: Any, bits: Any) -> None:
     """`y = ln x` in single precision, within 2e-7 of the result or of 1, of normal numbers above 0.
 
-    Of others it is some finite number. `x` and `bits` `[≥ C]`: pairs of int32 and the same memory as float32, the
-    latter overwritten.
+    Of those below, and of what is no number, it is no number; of others some finite one. `x` and `bits` `[≥ C]`: pairs
+    of int32 and the same memory as float32, the latter overwritten.
     """
-    (given, _), (whole, digits) = x, bits
+    (given, numbers), (whole, digits) = x, bits
     of = y.dtype.type
     l0, l1, l2, l3 = of(LOGS[0]), of(LOGS[1]), of(LOGS[2]), of(LOGS[3])
     half, two, one, high, low = of(0.5), of(2), of(1), of(LN_2[0]), of(LN_2[1])
+    zero, none = of(0), of(np.nan)
     up, root, mask, bias = np.int32(ONE - ROOT_HALF), np.int32(ROOT_HALF), np.int32(MANTISSA), np.int32(127)
     for i in range(len(y)):
         shifted = given[i] + up
@@ -72,4 +73,5 @@ def log(x: Any, y: Any, bits: Any) -> None:
         z = s * s
         half_square = half * f * f
         above = z * (l0 + z * (l1 + z * (l2 + z * l3)))
-        y[i] = k * high + (f - (half_square - (s * (half_square + above) + k * low)))
+        found = k * high + (f - (half_square - (s * (half_square + above) + k * low)))
+        y[i] = found if numbers[i] >= zero else none

@@ -135,7 +135,8 @@ def _taken_for_numbers(data: Any, made: Any, at: tuple[int | str, ...]) -> Itera
             yield at, str(data).lower()
         case dict():
             for name, value in data.items():
-                yield from _taken_for_numbers(value, getattr(made, str(name), None), (*at, str(name)))
+                if isinstance(value, bool | dict | list | tuple):
+                    yield from _taken_for_numbers(value, getattr(made, str(name), None), (*at, str(name)))
         case list() | tuple() if isinstance(made, tuple) and len(made) == len(data):
             for i, (value, part) in enumerate(zip(data, made, strict=True)):
                 if isinstance(value, bool | dict | list | tuple):

@@ -12,6 +12,8 @@ from numba import njit
 
 from lwmecps_core.algorithms.loops import compiled, sources_digest, tanh
 from lwmecps_core.compiling import KeptLoop, kept
+from lwmecps_core.sim import powers
+from lwmecps_core.sim.powers import exp
 
 FORBIDDEN = -1e9
 LOG_HALF = log(0.5)
@@ -20,45 +22,11 @@ AT_ONCE = 256
 """Components that go through together."""
 WORK = 10
 """Rows that the loops need beside one or two for each choice."""
-POWERS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-"""Coefficients of r⁷, …, r² of e^r for |r| ≤ ln 2 / 2 in single precision; those of Cephes' expf,
-https://www.netlib.org/cephes."""
-LN_2 = (0.693359375, -2.12194440e-4)
-"""In two parts, of which the first has so few digits that its multiples are exact."""
-LEAST_EXPONENT = -87.0
-"""Powers are taken no further down: below, numbers lose digits and time."""
 
 
 @njit(nogil=True, forceinline=True)
 def _rows(room: Any, first: Any, rows: Any, c: Any) -> Any:
     return room[first * c : (first + rows) * c].reshape((rows, c))
-
-
-@njit(nogil=True, error_model="numpy", fastmath={"contract", "nsz"})  # sums are in the order in which they stand
-def exp(x: Any, y: Any, bits: Any) -> None:
-    """`y = e^x` for x up to 80, in single precision within 2e-7 of the result, and e^-87 for lower x.
-
-    `bits` `[≥ C]` int32 and the same memory as float32 are overwritten. `y` must lie elsewhere than `x`, or the loop
-    is not one of vectors.
-    """
-    if y.itemsize != 4:
-        for i in range(len(y)):
-            y[i] = np.exp(x[i])
-        return
-    whole, power = bits
-    of = y.dtype.type
-    p0, p1, p2, p3, p4, p5 = of(POWERS[0]), of(POWERS[1]), of(POWERS[2]), of(POWERS[3]), of(POWERS[4]), of(POWERS[5])
-    least, per, one, bias, above = of(LEAST_EXPONENT), of(1.0 / log(2.0)), of(1), of(128), of(128.5)
-    high, low = of(LN_2[0]), of(LN_2[1])
-    for i in range(len(y)):
-        z = max(x[i], least)
-        k = np.int32(z * per + above)  # of a positive number, so that this rounds downwards
-        n = of(k) - bias
-        r = (z - n * high) - n * low
-        y[i] = one + r + r * r * (p5 + r * (p4 + r * (p3 + r * (p2 + r * (p1 + r * p0)))))
-        whole[i] = (k - np.int32(1)) << np.int32(23)
-    for i in range(len(y)):
-        y[i] *= power[i]
 
 
 @compiled
@@ -140,7 +108,7 @@ def judging() -> KeptLoop:
     """`loop(out, mask, action, bits, log_prob, entropy)`: log-probabilities of the choices `[C]` made, and entropies,
     from outputs `[C, 3]` and masks `[C, n]`. `bits` `[AT_ONCE]`: see `exp`.
     """
-    digest = sources_digest(__file__)
+    digest = sources_digest(__file__, powers.__file__)
 
     def loop(out: Any, mask: Any, action: Any, bits: Any, log_prob: Any, entropy: Any) -> int:
         n, room = mask.shape[1], np.empty((mask.shape[1] + WORK) * AT_ONCE, out.dtype)
@@ -160,7 +128,7 @@ def judging() -> KeptLoop:
 @cache
 def blaming() -> KeptLoop:
     """`loop(out, mask, action, bits, of_log_prob, of_entropy, of_out)`: gradients `[C, 3]` from those of `judging`."""
-    digest = sources_digest(__file__)
+    digest = sources_digest(__file__, powers.__file__)
 
     def loop(out: Any, mask: Any, action: Any, bits: Any, of_log_prob: Any, of_entropy: Any, of_out: Any) -> int:
         n, of = mask.shape[1], out.dtype.type
@@ -207,7 +175,7 @@ def choosing() -> KeptLoop:
     """`loop(out, mask, noise, bits, action, log_prob)`: choices `[C]` by inversion of the distribution function at
     `noise` `[C]`, or without chance if that is empty (see `heads.mode`), and their log-probabilities.
     """
-    digest = sources_digest(__file__)
+    digest = sources_digest(__file__, powers.__file__)
 
     def loop(out: Any, mask: Any, noise: Any, bits: Any, action: Any, log_prob: Any) -> int:
         n, room = mask.shape[1], np.empty((2 * mask.shape[1] + WORK) * AT_ONCE, out.dtype)

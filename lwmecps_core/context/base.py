@@ -25,6 +25,10 @@ Blocks = tuple[tuple[str, tuple[int, ...]], ...]
 class Context(Protocol):
     """A memory with features, of environments of one `EnvSpec` (bound at construction)."""
 
+    @property
+    def spec(self) -> EnvSpec:
+        """The environment without the features."""
+
     @staticmethod
     def blocks(spec: EnvSpec) -> Blocks:
         """Names and shapes of the features' blocks, as in `EnvSpec.blocks`."""
@@ -32,10 +36,12 @@ class Context(Protocol):
     def begin(self, width: int) -> Memory:
         """What is known of `width` clusters that nothing has been seen of."""
 
-    def update(self, memory: Memory, seen: Seen[AnyArray]) -> tuple[Memory, AnyArray]:
-        """What is known once `seen` has been taken in, and its features, float32 `[B, F]`.
+    def update(self, memory: Memory, seen: Seen[AnyArray], where: AnyArray, shown: AnyArray) -> None:
+        """Take in what is `seen`, and write the features of what is known then behind the observations in `shown`,
+        float32 `[B, O + F]`.
 
-        The frame that an episode begins with (`Seen.first`) is shown but not learnt from: nothing went before it.
+        `memory` and the features change in place, and only where `where` `[B]`. The frame that an episode begins with
+        (`Seen.first`) is shown but not learnt from: nothing went before it.
         """
 
 

@@ -7,16 +7,9 @@ from math import isfinite
 import numpy as np
 
 from lwmecps_core.context.artefact import Knowledge
-from lwmecps_core.context.statistics import (
-    AHEAD,
-    MOST,
-    TERM_LATENCY,
-    TERM_REPLICAS,
-    TERM_SLA,
-    Known,
-    Statistics,
-    slopes,
-)
+from lwmecps_core.context.known import AHEAD, MOST, TERM_LATENCY, TERM_REPLICAS, TERM_SLA, Known
+from lwmecps_core.context.showing import slopes
+from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.sim.state import busy_ms
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.calls import with_calls

@@ -6,31 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
-from lwmecps_core.context.base import AnyArray, Context, Memory
+from lwmecps_core.context.base import AnyArray, Context, Memory, with_blocks
 from lwmecps_core.errors import InvalidInput, Violation
 
 Bools = NDArray[np.bool_]
 
 
 class Kept:
-    """What a context knows of B environments (`memory`), and its features of their newest frames, float32 `[B, F]`."""
+    """What a context knows of B environments, from a copy of `memory` on.
 
-    features: NDArray[np.float32]
+    `memory` changes in place, as does `shown` `[B, O + F]`, float32: their newest frames and the context's features.
+    """
 
     def __init__(self, context: Context, memory: Memory) -> None:
-        self._context, self.memory = context, memory
+        self._context = context
+        self.memory = {name: np.array(x, np.float64, order="C") for name, x in memory.items()}
+        shape = (len(next(iter(memory.values()))), with_blocks(context.spec, context.blocks(context.spec)).obs_size)
+        self.shown = np.zeros(shape, np.float32)
 
     def take_in(self, obs: AnyArray, terms: AnyArray, first: Bools, where: Bools | None = None) -> None:
         """Take in frames `[B, O]`, the terms of the reward before them `[B, len(REWARD_TERMS)]`, and whether an
-        episode begins with them `[B]`; `where` (None: everywhere) is false all stays as it is.
+        episode begins with them `[B]`; `where` (None: everywhere) is false what is known and its features stay.
         """
-        width = len(obs)
-        seen: Seen[AnyArray] = Seen(obs, np.zeros((width, 0), np.bool_), terms, np.zeros((width, 0), np.float32), first)
-        memory, features = self._context.update(self.memory, seen)
-        if where is not None and not where.all():
-            memory = {name: _chosen(where, x, self.memory[name]) for name, x in memory.items()}
-            features = _chosen(where, features, self.features)
-        self.memory, self.features = memory, features
+        width, size = obs.shape
+        self.shown[:, :size] = obs
+        nothing = np.zeros((width, 0), np.float32)
+        seen: Seen[AnyArray] = Seen(obs, nothing.astype(np.bool_), terms, nothing, first)
+        self._context.update(self.memory, seen, np.ones(width, np.bool_) if where is None else where, self.shown)
 
 
 def check_memory(source: str, given: Memory, fresh: Memory) -> None:
@@ -51,8 +53,7 @@ def check_memory(source: str, given: Memory, fresh: Memory) -> None:
 
 def terms_of(info: Any) -> NDArray[np.float32]:
     """The terms of the reward in an `info` of `INFO_KEYS`, `[..., len(REWARD_TERMS)]`."""
-    return np.stack([np.asarray(info[key], np.float32) for key in REWARD_TERMS], axis=-1)
-
-
-def _chosen(which: Bools, yes: Any, no: Any) -> Any:
-    return np.where(which.reshape(-1, *[1] * (yes.ndim - 1)), yes, no)
+    terms = np.empty((*np.shape(info[REWARD_TERMS[0]]), len(REWARD_TERMS)), np.float32)
+    for i, key in enumerate(REWARD_TERMS):
+        terms[..., i] = info[key]
+    return terms

@@ -15,15 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.context.base import Memory
+from lwmecps_core.context.known import TERM_IMBALANCE, TERM_LATENCY, TERM_MOVES, TERM_REPLICAS, TERM_SLA
 from lwmecps_core.context.scales import SCALES
-from lwmecps_core.context.statistics import (
-    TERM_IMBALANCE,
-    TERM_LATENCY,
-    TERM_MOVES,
-    TERM_REPLICAS,
-    TERM_SLA,
-    Statistics,
-)
+from lwmecps_core.context.statistics import Statistics
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lwmecps_core.acting import Seen
 from lwmecps_core.context.base import AnyArray, Blocks, Memory, blocks_by_entity
-from lwmecps_core.context.statistics import AHEAD, COSINE, SCALE_SERVICE_MS, SINE
+from lwmecps_core.context.known import AHEAD, COSINE, SCALE_SERVICE_MS, SINE
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.state import busy_ms, home_node
 from lwmecps_core.specs import EnvSpec, TaskSpec
@@ -59,7 +59,7 @@ class Privileged:
         found = [_facts(task) for task in tasks]
         return {name: np.repeat(np.stack([x[name] for x in found]), each, axis=0) for name in self.begin(1)}
 
-    def update(self, memory: Memory, seen: Seen[AnyArray]) -> tuple[Memory, AnyArray]:
+    def update(self, memory: Memory, seen: Seen[AnyArray], where: AnyArray, shown: AnyArray) -> None:
         """See `Context.update`; nothing is learnt."""
         angle = np.arctan2(seen.obs[:, SINE], seen.obs[:, COSINE]) / (2.0 * np.pi)
         moments = (angle * POINTS)[:, None] + memory["turn"][:, None] * np.array(AHEAD_OR_NOW)
@@ -75,8 +75,8 @@ class Privileged:
             parts.append(np.log1p(later(memory["node"]) / SCALE_USERS))
         if "pair" in memory:
             parts.append(memory["pair"])
-        features = np.concatenate([part.reshape(len(part), -1) for part in parts], -1)
-        return dict(memory), features.clip(-BOUND, BOUND).astype(np.float32)
+        found = np.concatenate([part.reshape(len(part), -1) for part in parts], -1)
+        shown[where, -found.shape[1] :] = found[where].clip(-BOUND, BOUND)
 
 
 def _log_share(share: Floats) -> Floats:

@@ -41,16 +41,18 @@ class _Beside:
     def know(self, memory: Memory) -> None:
         """Know this from now on, and after every reset that forgets."""
         check_memory("wrapper", memory, self._nothing)
-        self._start = self._kept.memory = {name: x.copy() for name, x in memory.items()}
+        self._start = {name: x.copy() for name, x in memory.items()}
+        self._forget(np.ones(self._width, np.bool_))
 
     def begun(self, obs: Observation, seed: Any, options: dict[str, Any] | None, where: Bools) -> Observation:
         """The first frames of the episodes that begin, where `where` is true."""
         if (options or {}).get("forget", seed is not None):
-            self._kept.memory = {
-                name: np.where(where.reshape(-1, *[1] * (x.ndim - 1)), self._start[name], x)
-                for name, x in self._kept.memory.items()
-            }
+            self._forget(where)
         return self.shown(obs, np.zeros((self._width, len(REWARD_TERMS))), np.ones(self._width, np.bool_), where)
+
+    def _forget(self, where: Bools) -> None:
+        for name, x in self._kept.memory.items():
+            x[where] = self._start[name][where]
 
     def shown(self, obs: Observation, terms: AnyArray, first: Bools, where: Bools | None = None) -> Observation:
         """Frames with what is known once they have been taken in; see `Kept.take_in`."""
@@ -58,7 +60,7 @@ class _Beside:
         blocks = [obs[name] for name, _ in self._seen.blocks] if isinstance(obs, dict) else [obs]
         seen = np.concatenate([block.reshape(self._width, -1) for block in blocks], axis=-1)
         self._kept.take_in(seen, terms, first, where)
-        both = np.concatenate([seen, self._kept.features], axis=-1)
+        both = self._kept.shown.copy()
         return split(both, self._shown) if isinstance(obs, dict) else both
 
 

@@ -17,6 +17,7 @@ from lwmecps_core import context, fits
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms.base import Algorithm, first_seen
 from lwmecps_core.context.base import PREFIX, Context
+from lwmecps_core.context.kept import Kept
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.remembered import nothing_known
@@ -94,13 +95,12 @@ def decide(
 def _taken_in(kept: Context, memory: Mapping[str, Tensor], seen: Seen[Tensor]) -> tuple[dict[str, Tensor], Tensor]:
     """What is known after what is seen, under its names in the policy's memory, and its features `[B, F]`."""
     before = {name.removeprefix(PREFIX): x.numpy() for name, x in memory.items() if name.startswith(PREFIX)}
-    shown: Seen[NDArray[Any]] = Seen(
-        seen.obs.numpy(), seen.mask.numpy(), seen.reward_terms.numpy(), seen.action.numpy(), seen.first.numpy()
-    )
-    known, features = kept.update(before, shown)
+    known = Kept(kept, before)
+    known.take_in(seen.obs.numpy(), seen.reward_terms.numpy(), seen.first.numpy())
+    features = known.shown[:, seen.obs.shape[1] :]
     if not np.isfinite(features).all():
         raise InvalidInput("request", [Violation("memory", "holds what no policy has remembered")])
-    return {PREFIX + name: torch.from_numpy(x) for name, x in known.items()}, torch.from_numpy(features)
+    return {PREFIX + name: torch.from_numpy(x) for name, x in known.memory.items()}, torch.from_numpy(features)
 
 
 def remembered(ready: Ready, obs: Tensor, mask: Tensor, before: Before) -> tuple[dict[str, Tensor], Seen[Tensor]]:

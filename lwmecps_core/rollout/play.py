@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Acted, Seen
+from lwmecps_core.context.kept import terms_of
 from lwmecps_core.rollout.actor import Actor, AnyArray, Memory
 from lwmecps_core.specs import EnvSpec
 
@@ -76,7 +77,7 @@ def play(
         acted = actor.act(memory, Seen(obs, mask, terms, action, first), numbers)
         memory, action = acted.memory, acted.action
         obs, mask, reward, terminated, truncated, info = env.step(action)
-        terms = np.stack([info[key] for key in REWARD_TERMS], axis=-1)
+        terms = terms_of(info)
         valid, first = ~over, np.zeros(size, np.bool_)
         ended = (terminated | truncated) & valid
         if new_seeds is None:

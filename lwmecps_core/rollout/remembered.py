@@ -35,14 +35,14 @@ class WithContext:
         self._over = np.zeros(len(obs), np.bool_)
         self._terms = np.zeros((len(obs), len(REWARD_TERMS)), np.float32)
         self._kept.take_in(obs, self._terms, np.ones(len(obs), np.bool_))
-        return self._shown(obs), mask
+        return self._kept.shown, mask
 
     def reset_where(self, which: Bools, seeds: Seeds) -> tuple[Floats, Bools]:
         """See `BatchEnv.reset_where`."""
         obs, mask = self._env.reset_where(which, seeds)
         self._kept.take_in(obs, self._terms, which, which)
         self._over = self._over & ~which
-        return self._shown(obs), mask
+        return self._kept.shown, mask
 
     def step(self, action: NDArray[Any]) -> tuple[Floats, Bools, Floats, Bools, Bools, dict[str, Floats]]:
         """See `BatchEnv.step`; where an episode is over, nothing is learnt until the next one begins."""
@@ -50,10 +50,7 @@ class WithContext:
         self._terms = terms_of(info)
         self._kept.take_in(obs, self._terms, np.zeros(len(obs), np.bool_), ~self._over)
         self._over = self._over | terminated | truncated
-        return self._shown(obs), mask, reward, terminated, truncated, info
-
-    def _shown(self, obs: Floats) -> Floats:
-        return np.concatenate([obs, self._kept.features], axis=-1)
+        return self._kept.shown, mask, reward, terminated, truncated, info
 
 
 def nothing_known(algorithm: Algorithm, context: Context | None, width: int) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ checks. Arrays of numbers travel as tensors (float64), literals as enums, unions
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
@@ -61,17 +62,17 @@ def fill(config: object, message: M) -> M:
 
     Raises `InvalidInput` for a name that a field's enum doesn't have.
     """
-    known: Mapping[str, Any] = message.DESCRIPTOR.fields_by_name
-    for field in fields(cast(Any, config)):
-        value = getattr(config, field.name)
-        name = value.name if field.name in message.DESCRIPTOR.oneofs_by_name else field.name
+    known, unions = _fields_of(message.DESCRIPTOR)
+    for field in _names(cast(Any, type(config))):
+        value = getattr(config, field)
+        name = value.name if field in unions else field
         if name not in known or value is None or value == ():
             continue
         descriptor = known[name]
         if descriptor.is_repeated:
             _fill_repeated(descriptor, value, getattr(message, name))
         elif descriptor.message_type is None:
-            setattr(message, name, _scalar(descriptor, value))
+            setattr(message, name, value if descriptor.enum_type is None else _number(descriptor, value))
         elif descriptor.message_type.full_name == _TENSOR:
             getattr(message, name).CopyFrom(tensor_to_proto(np.asarray(value, np.float64)))
         else:
@@ -81,9 +82,27 @@ def fill(config: object, message: M) -> M:
     return message
 
 
-def numbers_of(enum: EnumDescriptor) -> dict[str, int]:
+@cache
+def numbers_of(enum: EnumDescriptor) -> Mapping[str, int]:
     """Name in the library → number of every value of an enum, in the contract's order."""
-    return {value.name.removeprefix(_prefix(enum)).lower(): value.number for value in enum.values if value.number}
+    return {name: number for number, name in _names_of(enum).items() if number}
+
+
+@cache
+def _names_of(enum: EnumDescriptor) -> Mapping[int, str]:
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+
+
+@cache
+def _fields_of(descriptor: Descriptor) -> tuple[Mapping[str, FieldDescriptor], tuple[str, ...]]:
+    """A message's fields by name, and the names of its unions."""
+    return dict(descriptor.fields_by_name), tuple(union.name for union in descriptor.oneofs)
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
 
 
 def read(cls: type[C], message: Message, source: str) -> C:
@@ -93,7 +112,7 @@ def read(cls: type[C], message: Message, source: str) -> C:
 
 def _fill_repeated(descriptor: FieldDescriptor, values: Any, target: Any) -> None:
     if descriptor.message_type is None:
-        target.extend(_scalar(descriptor, value) for value in values)
+        target.extend(values if descriptor.enum_type is None else [_number(descriptor, value) for value in values])
     elif (inner := _only_list(descriptor)) is not None:
         for value in values:
             getattr(target.add(), inner).extend(value)
@@ -108,10 +127,10 @@ def _plain(message: Message, source: str) -> dict[str, Any]:
         for d, value in message.ListFields()
         if d.enum_type is None or value != 0
     }
-    for union in message.DESCRIPTOR.oneofs:
-        chosen = message.WhichOneof(union.name)
-        if chosen is not None and union.name != f"_{chosen}":  # that of an `optional` field has its name
-            plain[union.name] = plain.pop(chosen) | {"name": chosen}
+    for union in _fields_of(message.DESCRIPTOR)[1]:
+        chosen = message.WhichOneof(union)
+        if chosen is not None and union != f"_{chosen}":  # that of an `optional` field has its name
+            plain[union] = plain.pop(chosen) | {"name": chosen}
     return plain
 
 
@@ -139,10 +158,8 @@ def _only_list(descriptor: FieldDescriptor) -> str | None:
     return inner[0].name if len(inner) == 1 and inner[0].is_repeated and inner[0].message_type is None else None
 
 
-def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
-    if descriptor.enum_type is None:
-        return value
-    numbers = numbers_of(descriptor.enum_type)
+def _number(descriptor: FieldDescriptor, value: Any) -> int:
+    numbers = numbers_of(cast(EnumDescriptor, descriptor.enum_type))
     if value not in numbers:
         source = cast(Descriptor, descriptor.containing_type).name
         raise InvalidInput(source, [Violation(descriptor.name, f"{value!r} is none of {', '.join(numbers)}")])
@@ -150,10 +167,6 @@ def _scalar(descriptor: FieldDescriptor, value: Any) -> Any:
 
 
 def _literal(enum: EnumDescriptor, number: int, source: str) -> str:
-    if number not in enum.values_by_number:
+    if number not in _names_of(enum):
         raise InvalidInput(source, [Violation(".", f"unknown value {number} of {enum.name}")])
-    return enum.values_by_number[number].name.removeprefix(_prefix(enum)).lower()
-
-
-def _prefix(enum: EnumDescriptor) -> str:
-    return enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return _names_of(enum)[number]

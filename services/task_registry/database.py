@@ -148,14 +148,8 @@ class Database:
             session.execute(sa.select(1))
 
     def insert(self, table: Any) -> Any:
-        """An `INSERT` that knows `ON CONFLICT`, in this database's dialect."""
-        if self.engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-            return postgresql_insert(table)
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        return sqlite_insert(table)
+        """See `insert_into`."""
+        return insert_into(table, self.engine.dialect.name)
 
     def migrate(self, revision: str = "head") -> None:
         """Bring the tables up to `revision`; several processes may do so at the same time.
@@ -185,6 +179,17 @@ class Database:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             run(config, revision)
+
+
+def insert_into(table: Any, dialect: str) -> Any:
+    """An `INSERT` that knows `ON CONFLICT`, in a database's dialect."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table)
 
 
 class _Undone(Exception):

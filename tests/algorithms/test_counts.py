@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms import count_loops, counts, heads
+from lwmecps_core.algorithms import counts, heads
 from lwmecps_core.testing.examples import ROWS
 
 N, ROWS_OF = 6, 3
@@ -74,9 +73,5 @@ def test_noise_above_what_all_choices_sum_up_to_means_the_last_possible_one() ->
     assert action.tolist() == [[3] * ROWS_OF]
 
 
-def test_powers_are_exact_to_single_precision() -> None:
-    x = np.linspace(-86.9, 80.0, 4001, dtype=np.float32)
-    y, bits = np.empty_like(x), np.empty(x.shape, np.int32)
-    count_loops.exp(x, y, (bits, bits.view(np.float32)))
-    np.testing.assert_allclose(y, np.exp(x.astype(np.float64)), rtol=2e-7)
+def test_loops_are_possible_where_nothing_is_traced() -> None:
     assert counts.possible(torch.zeros(1))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lwmecps_core.context.portrait import FARTHEST, portraits, quantities, standardised
-from lwmecps_core.context.statistics import Statistics, slopes
+from lwmecps_core.context.showing import slopes
+from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.rollout.remembered import WithContext
 from lwmecps_core.specs import TaskDistribution, TaskSpec

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lwmecps_core import context
-from lwmecps_core.acting import Seen
+from lwmecps_core.context.kept import Kept
 from lwmecps_core.context.privileged import POINTS, Privileged
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.scene import View, scene
@@ -32,37 +32,36 @@ def _quiet(task: TaskSpec) -> TaskSpec:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_what_it_is_told_is_what_happens(seed: int) -> None:
     task = _quiet(draw(CITY, seed))
-    env, kept = BatchEnv([task], np.zeros(1, np.int64)), Privileged(env_spec(task))
-    memory, view = kept.told([task], 1), scene([task], [0])
-    obs, mask = env.reset(np.array([3], np.uint64))
+    env, known = BatchEnv([task], np.zeros(1, np.int64)), Privileged(env_spec(task))
+    kept, view = Kept(known, known.told([task], 1)), scene([task], [0])
+    obs, _ = env.reset(np.array([3], np.uint64))
     expected, seen = [], []
     for _ in range(30):
-        obs, mask, *_ = env.step(view.room[:1])
-        state = Seen(obs, mask, np.zeros((1, 5), np.float32), np.zeros((1, 2), np.float32), np.zeros(1, np.bool_))
-        _, features = kept.update(memory, state)
-        now = features[0, 2:].reshape(2, -1)[:, 6]
+        obs, *_ = env.step(view.room[:1])
+        kept.take_in(obs, np.zeros((1, 5), np.float32), np.zeros(1, np.bool_))
+        now = kept.shown[0, env.spec.obs_size + 2 :].reshape(2, -1)[:, 6]
         shown = View(view, obs)
         busy = shown.rate[0] * [busy_ms(d) / 1000.0 / d.max_replicas for d in task.deployments]
         expected.append(2.0 + np.log(0.02 + busy))
-        seen.append(now)
+        seen.append(now.copy())
     error = np.abs(np.array(seen) - np.array(expected))
     assert np.median(error) < 0.02
 
 
 def test_what_comes_next_is_what_is_now_later() -> None:
     task = _quiet(draw(CITY, 5))
-    env, kept = BatchEnv([task], np.zeros(1, np.int64)), Privileged(env_spec(task))
-    memory = kept.told([task], 1)
+    env, known = BatchEnv([task], np.zeros(1, np.int64)), Privileged(env_spec(task))
+    kept = Kept(known, known.told([task], 1))
     obs, _ = env.reset(np.array([3], np.uint64))
     shares = []
     for _ in range(30):
-        state = Seen(obs, obs, np.zeros((1, 5), np.float32), obs, np.zeros(1, np.bool_))
-        shares.append(kept.update(memory, state)[1][0, 2:].reshape(2, -1)[:, 6:])
+        kept.take_in(obs, np.zeros((1, 5), np.float32), np.zeros(1, np.bool_))
+        shares.append(kept.shown[0, env.spec.obs_size + 2 :].reshape(2, -1)[:, 6:].copy())
         obs, *_ = env.step(np.zeros((1, 2), np.int64))
     found = np.array(shares)  # [30, D, now and 1, 3, 8 intervals ahead]
     for i, ahead in enumerate((1, 3, 8), start=1):
         assert np.allclose(found[:-ahead, :, i], found[ahead:, :, 0], atol=0.1)
-    assert memory["load"].shape == (1, POINTS, 2)
+    assert kept.memory["load"].shape == (1, POINTS, 2)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from lwmecps_core import context
-from lwmecps_core.acting import REWARD_TERMS, Seen
+from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.context.base import with_blocks
-from lwmecps_core.context.statistics import AHEAD, SCALE_SERVICE_MS, Statistics
+from lwmecps_core.context.kept import Kept
+from lwmecps_core.context.known import AHEAD, SCALE_SERVICE_MS
+from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.vector import BatchEnv
@@ -36,7 +38,7 @@ def _watched(task: TaskSpec, intervals: int, replicas: int = 8) -> WithContext:
 
 
 def _features(watched: WithContext) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
-    return split(watched._shown(np.zeros((1, watched._env.spec.obs_size), np.float32))[0], watched.spec)
+    return split(watched._kept.shown[0].copy(), watched.spec)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -58,7 +60,7 @@ def test_what_is_priced_is_known_from_the_terms_of_the_reward() -> None:
 def test_a_daily_load_is_forecast_after_a_day() -> None:
     spec = env_spec(draw(CITY, 0))
     known, period = Statistics(spec), 40
-    memory, terms = known.begin(1), np.zeros((1, len(REWARD_TERMS)), np.float32)
+    kept, terms = Kept(known, known.begin(1)), np.zeros((1, len(REWARD_TERMS)), np.float32)
 
     def frame(t: int) -> np.ndarray:  # type: ignore[type-arg]
         obs = np.zeros((1, spec.obs_size), np.float32)
@@ -70,10 +72,9 @@ def test_a_daily_load_is_forecast_after_a_day() -> None:
         return obs
 
     for t in range(2 * period):
-        seen = Seen(frame(t), np.zeros((1, 0), np.bool_), terms, np.zeros((1, 0)), np.array([t == 0]))
-        memory, features = known.update(memory, seen)
-        assert (features == 0.0).all() == (t == 0)
-    told = split(np.concatenate([seen.obs, features], -1)[0], with_blocks(spec, known.blocks(spec)))
+        kept.take_in(frame(t), terms, np.array([t == 0]))
+        assert (kept.shown[:, spec.obs_size :] == 0.0).all() == (t == 0)
+    told = split(kept.shown[0], with_blocks(spec, known.blocks(spec)))
     for i, ahead in enumerate(AHEAD):
         rate = np.exp(split(frame(2 * period - 1 + ahead)[0], spec)["deployment"][0, 5]) - 1.0
         needed = 2.0 + np.log(0.02 + 0.02 * rate)
@@ -149,20 +150,27 @@ def test_clusters_side_by_side_are_known_as_each_by_itself_and_features_are_fini
 def test_deployments_in_another_order_are_known_in_that_order() -> None:
     spec = env_spec(draw(replace(CITY, env_id="lwmecps-v4"), 0))
     known, order, rng = Statistics(spec), [2, 0, 1], np.random.default_rng(1)
-    memories, shown = [known.begin(1), known.begin(1)], list[np.ndarray]()  # type: ignore[type-arg]
+    both = [Kept(known, known.begin(1)) for _ in range(2)]
     for t in range(9):
         obs = rng.uniform(0.1, 0.9, (1, spec.obs_size)).astype(np.float32)
         other = obs.copy()
         for name in ("deployment", "pair", "limits"):
             split(other[0], spec)[name][:] = split(obs[0], spec)[name][order]
-        shown = []
-        for i, frame in enumerate((obs, other)):
-            terms = np.full((1, 5), -0.3, np.float32)
-            seen = Seen(frame, np.zeros((1, 0), np.bool_), terms, np.zeros((1, 0)), np.array([t == 0]))
-            memories[i], features = known.update(memories[i], seen)
-            shown.append(np.concatenate([frame, features], -1)[0])
-    mine, others = (split(frame, with_blocks(spec, known.blocks(spec))) for frame in shown)
+        for kept, frame in zip(both, (obs, other), strict=True):
+            kept.take_in(frame, np.full((1, 5), -0.3, np.float32), np.array([t == 0]))
+    mine, others = (split(kept.shown[0], with_blocks(spec, known.blocks(spec))) for kept in both)
     np.testing.assert_allclose(others["deployment_context"], mine["deployment_context"][order], rtol=1e-6)
     np.testing.assert_allclose(others["pair_context"], mine["pair_context"][order], rtol=1e-6)
     np.testing.assert_allclose(others["node_context"], mine["node_context"], rtol=1e-6)
     np.testing.assert_allclose(others["global_context"], mine["global_context"], rtol=1e-6)
+
+
+def test_what_is_known_is_a_copy_of_what_was_given() -> None:
+    env = BatchEnv([draw(CITY, 0)] * 2, [0, 1])
+    known = Statistics(env.spec)
+    given = {name: np.broadcast_to(x, (2, *x.shape[1:])) for name, x in known.begin(1).items()}
+    watched = WithContext(env, known, given)
+    watched.reset(np.array([1, 2], np.uint64))
+    watched.step(np.full((2, 3), 2, np.int32))
+    assert watched.memory["intervals"].tolist() == [1.0, 1.0]
+    assert all(np.array_equal(x[:1], known.begin(1)[name]) for name, x in given.items())

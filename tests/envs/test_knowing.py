@@ -8,7 +8,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import lwmecps_core.envs  # noqa: F401 - registers the environments
-from lwmecps_core.context.statistics import DEPLOYMENT, GLOBAL, NODE, PAIR, Statistics
+from lwmecps_core.context.known import DEPLOYMENT, GLOBAL, NODE, PAIR
+from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.batched import PlacementVectorEnv
 from lwmecps_core.envs.knowing import Knowing, VectorKnowing
 from lwmecps_core.envs.placement import make_env, with_env_id

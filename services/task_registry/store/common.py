@@ -4,13 +4,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from lwmecps_core.errors import AlreadyExists, Conflict, NotFound
-from services.task_registry.database import Database
+from services.task_registry.database import Database, insert_into
 from services.task_registry.models import IdempotencyRow, PolicyRow, RunRow, TaskRow
 
 R = TypeVar("R", TaskRow, RunRow, PolicyRow)
@@ -20,7 +21,12 @@ Clock = Callable[[], datetime]
 _MADE = select(IdempotencyRow.digest, IdempotencyRow.resource_id).where(
     IdempotencyRow.scope == bindparam("scope_"), IdempotencyRow.request_id == bindparam("request_id_")
 )
-_MAKE = insert(IdempotencyRow.__table__)  # type: ignore[arg-type]
+
+
+@cache
+def _make(dialect: str) -> Any:
+    made = insert_into(IdempotencyRow.__table__, dialect).on_conflict_do_nothing()
+    return made.execution_options(preserve_rowcount=True)
 
 
 def utc_now() -> datetime:
@@ -56,22 +62,24 @@ class Creation:
     request_id: str
     digest: str
 
-    def replay(self, session: Session) -> str | None:
-        """Id of what this creation made earlier; raises `AlreadyExists` if `request_id` asked for something else."""
+    def before(self, session: Session, resource_id: str, now: datetime) -> str | None:
+        """Id of what this creation made earlier; None where it made nothing, and then `resource_id` is remembered.
+
+        Waits for a concurrent twin. Raises `AlreadyExists` if `request_id` asked for something else.
+        """
         if not self.request_id:
             return None
-        asked = {"scope_": self.scope, "request_id_": self.request_id}
-        row = session.connection().execute(_MADE, asked).one_or_none()
-        if row is None:
+        connection = session.connection()
+        made = connection.execute(
+            _make(connection.dialect.name), vars(self) | {"resource_id": resource_id, "created_at": now}
+        )
+        if made.rowcount:
             return None
+        asked = {"scope_": self.scope, "request_id_": self.request_id}
+        row = connection.execute(_MADE, asked).one()
         if row.digest != self.digest:
             raise AlreadyExists(f"request_id {self.request_id!r} was used for another {self.scope}")
         return str(row.resource_id)
-
-    def record(self, session: Session, resource_id: str, now: datetime) -> None:
-        """Remember what was made; a concurrent twin fails on the primary key and is run again."""
-        if self.request_id:
-            session.connection().execute(_MAKE, vars(self) | {"resource_id": resource_id, "created_at": now})
 
 
 @dataclass(frozen=True)

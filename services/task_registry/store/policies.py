@@ -73,11 +73,11 @@ class StoredPolicies:
         def work(session: Session) -> Policy:
             if run_id:
                 locked_run(session, run_id, token)
-            if made := creation.replay(session):
+            policy_id = new_id("policy")
+            if made := creation.before(session, policy_id, now):
                 return _policy(find(session, PolicyRow, "policy", made))
-            row = PolicyRow(id=new_id("policy"), created_at=now, etag="1", **columns)
+            row = PolicyRow(id=policy_id, created_at=now, etag="1", **columns)
             session.add(row)
-            creation.record(session, row.id, now)
             session.flush()
             return _policy(row)
 

@@ -70,21 +70,21 @@ class RunStore:
         creation = Creation("run", request_id, digest(plain, labels, *["paused"] * paused))
 
         def work(session: Session) -> Run:
-            if before := creation.replay(session):
+            run_id = new_id("run")
+            if before := creation.before(session, run_id, now):
                 return _run(find(session, RunRow, "run", before))
             task_ids = {*spec.task_ids, *spec.calibration_task_ids, *spec.source_task_ids}
             lock_tasks(session, task_ids)
             if spec.policy_id:
                 _check_policy_exists(session, spec.policy_id)
             state, wanted = (RunState.PAUSED,) * 2 if paused else (RunState.PENDING, RunState.RUNNING)
-            run = Run(new_id("run"), spec, labels, now, now, "1", state, wanted, traceparent=traceparent)
+            run = Run(run_id, spec, labels, now, now, "1", state, wanted, traceparent=traceparent)
             made = {"id": run.id, "kind": spec.kind, "spec": plain, "labels": labels, "created_at": now}
             connection = session.connection()
             connection.execute(_MAKE_RUN, made | _changing(run))
             if task_ids:
                 of_tasks = [{"run_id": run.id, "task_id": task_id} for task_id in sorted(task_ids)]
                 connection.execute(_MAKE_RUN_TASKS, of_tasks)
-            creation.record(session, run.id, now)
             return run
 
         return self._told(self._database.write(work))

@@ -45,10 +45,11 @@ class TaskStore:
         summary = summary_of(kind, spec, numbers)
 
         def work(session: Session) -> Task:
-            if made := creation.replay(session):
+            task_id = new_id("task")
+            if made := creation.before(session, task_id, now):
                 return _task(session, find(session, TaskRow, "task", made))
             row = TaskRow(
-                id=new_id("task"),
+                id=task_id,
                 name=name,
                 kind=kind,
                 family=spec.family,
@@ -59,7 +60,6 @@ class TaskStore:
                 summary=summary_to_plain(summary),
             )
             session.add(row)
-            creation.record(session, row.id, now)
             session.flush()
             if summary.recording:
                 kept = {"sha256": summary.recording.sha256, "content": numbers}

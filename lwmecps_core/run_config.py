@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
+from lwmecps_core.curricular import Curricular
 from lwmecps_core.former import with_learner
 from lwmecps_core.objective import Constrained
 from lwmecps_core.specs import NonNegative, Positive, Share
@@ -302,7 +303,7 @@ class MetaConfig(_Scheduled):
 
 
 @config
-class TrainConfig(Constrained, _Scheduled):
+class TrainConfig(Curricular, Constrained, _Scheduled):
     """Training of one policy, on one task or on many at once (multi-task)."""
 
     total_episodes: Count | None = None

@@ -19,6 +19,7 @@ from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
+from lwmecps_core.training.curriculum import Curriculum
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.multipliers import Multipliers, told_by
@@ -57,6 +58,7 @@ def train(
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
     bounds = some.objective.slo
     multipliers = Multipliers(cfg, bounds, sets, seed) if bounds else None
+    curriculum = Curriculum(cfg, source, algorithm, seed) if cfg.curriculum != "uniform" else None
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
     loop = Descent(
         algo,
@@ -69,6 +71,7 @@ def train(
         rate_share=share,
         collections_per_task=cfg.collections_per_task,
         multipliers=multipliers,
+        curriculum=curriculum,
     )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):

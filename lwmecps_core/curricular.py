@@ -19,15 +19,16 @@ class Curricular:
 
     curriculum: CurriculumName = "uniform"
     """How tasks are chosen: each alike (uniform), those that were met before and scored high more often (replay), or
-    also edits of these (mutate), for which tasks must come from a distribution."""
+    also edits of these, for which tasks must come from a distribution (mutate)."""
     curriculum_score: ScoreName = "value_loss"
-    """What a task is scored by when it has been learnt from: the critic's loss (value_loss), or what the policy's first
-    episode lacks to the best plan for it, as dynamic programmes (quick_regret) or the oracle's whole search (regret)
-    find it: some 0.03 and 0.2 s per task of 4 x 4; the simulator alone can tell."""
+    """What a task is scored by when its batches in a row end: the critic's loss (value_loss), or, in the simulator
+    alone, what its first episode lacks to the best plan that dynamic programmes (quick_regret) or the oracle's whole
+    search (regret) find, which takes some 0.03 or 0.2 s of CPU for each task of 4 × 4."""
     replay_share: Share = 0.5
     """Chance that a place in a batch goes to a task that was met before."""
     replay_temperature: Positive = 1.0
-    """A task of rank r by its score is replayed with a chance in proportion to r to the power of -1 / this."""
+    """A task whose score is the r-th highest is replayed with a chance in proportion to 1 / r, to the power of 1 / this
+    temperature."""
     replay_staleness: Share = 0.1
     """Share of the replays that is decided by how long ago tasks were scored, in place of scores."""
     replay_size: Annotated[int, Field(ge=1, le=100_000)] = 256
@@ -35,4 +36,4 @@ class Curricular:
     learn_from_fresh: bool = True
     """Learn from tasks when they are first met, too; false: these are only scored, for one batch (robust replay)."""
     mutation_share: Share = 0.5
-    """With mutate: share of the tasks that are first met which are edits of tasks that were met before."""
+    """With `mutate`: share of the tasks that are first met which are edits of tasks that were met before."""

@@ -25,7 +25,7 @@ MOST_EDITS = 16
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownTask:
     """A task that was met: its newest score, and the step in which it got it."""
 
     lineage: Lineage
@@ -34,7 +34,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Place:
+class Visit:
     """A task in a batch: how many collections it `stays` behind this one, whether it came with this one (`new`),
     whether it is learnt from, whether it was met before, and how many tasks were in this place before it.
     """
@@ -44,15 +44,15 @@ class Place:
     new: bool = True
     learnt: bool = True
     replayed: bool = False
-    visit: int = 0
+    turn: int = 0
 
 
 @dataclass(frozen=True)
-class State:
+class CurriculumState:
     """Everything that a curriculum goes on with."""
 
-    known: tuple[Known, ...] = ()
-    places: tuple[Place, ...] = ()
+    known: tuple[KnownTask, ...] = ()
+    places: tuple[Visit, ...] = ()
 
 
 def replay_chances(scores: Sequence[float], steps: Sequence[int], now: int, cfg: Curricular) -> Floats:
@@ -72,11 +72,13 @@ def replay_chances(scores: Sequence[float], steps: Sequence[int], now: int, cfg:
     return found + cfg.replay_staleness * by_age / by_age.sum()
 
 
-def scored(state: State, lineages: Sequence[Lineage], scores: Sequence[float], now: int, size: int) -> State:
+def scored(
+    state: CurriculumState, lineages: Sequence[Lineage], scores: Sequence[float], now: int, size: int
+) -> CurriculumState:
     """The state with the new scores of tasks; beyond `size` the lowest are forgotten, of equal ones the newest."""
     known = {k.lineage: k for k in state.known}
     known |= {
-        lineage: Known(lineage, float(score), now) for lineage, score in zip(lineages, scores, strict=True)
+        lineage: KnownTask(lineage, float(score), now) for lineage, score in zip(lineages, scores, strict=True)
     }  # a task that was known keeps its turn
     every = list(known.values())
     kept = sorted(sorted(range(len(every)), key=lambda i: -every[i].score)[:size])
@@ -84,8 +86,8 @@ def scored(state: State, lineages: Sequence[Lineage], scores: Sequence[float], n
 
 
 def next_tasks(
-    state: State, fresh: Sequence[Lineage], now: int, times: int, cfg: Curricular, rng: np.random.Generator
-) -> State:
+    state: CurriculumState, fresh: Sequence[Lineage], now: int, times: int, cfg: Curricular, rng: np.random.Generator
+) -> CurriculumState:
     """The state with the places of the next collection, step `now`.
 
     `fresh[i]` is what place i goes to where it goes to a fresh draw. Visits last `times` collections; the first ones
@@ -103,12 +105,12 @@ def next_tasks(
         taken.add(chosen)
         learnt = replayed or cfg.learn_from_fresh
         length = 1 if not learnt else times if before else times - i % times
-        places.append(Place(chosen, length - 1, True, learnt, replayed, before.visit + 1 if before else 0))
+        places.append(Visit(chosen, length - 1, True, learnt, replayed, before.turn + 1 if before else 0))
     return replace(state, places=tuple(places))
 
 
 def _chosen(
-    known: Sequence[Known],
+    known: Sequence[KnownTask],
     fresh: Lineage,
     least: int,
     now: int,
@@ -130,7 +132,7 @@ def _chosen(
     return fresh, False
 
 
-def _drawn(known: Sequence[Known], chances: Floats, where: float) -> Lineage:
+def _drawn(known: Sequence[KnownTask], chances: Floats, where: float) -> Lineage:
     """The one at `where`, in [0, 1), of the cumulated chances."""
     total = np.cumsum(chances)
     return known[int(np.searchsorted(total, where * total[-1], side="right"))].lineage

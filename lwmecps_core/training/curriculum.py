@@ -14,7 +14,7 @@ from lwmecps_core.rollout.collector import PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, TrainConfig, rollout_length
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import TaskDistribution, TaskSpec
-from lwmecps_core.tasks.curriculum import MOST_EDITS, Known, Lineage, Place, State, next_tasks, scored
+from lwmecps_core.tasks.curriculum import MOST_EDITS, CurriculumState, KnownTask, Lineage, Visit, next_tasks, scored
 from lwmecps_core.tasks.mutation import edited
 from lwmecps_core.training.progress import TaskSource
 from lwmecps_core.training.sampling import drawn, numbered, seeds, some_tasks
@@ -31,7 +31,7 @@ class Curriculum:
     """
 
     def __init__(self, cfg: TrainConfig, source: TaskSource, algorithm: AlgorithmConfig, seed: int) -> None:
-        self._cfg, self._source, self._seed, self._now = cfg, source, seed, State()
+        self._cfg, self._source, self._seed, self._now = cfg, source, seed, CurriculumState()
         wrong = []
         if cfg.independent:
             wrong.append(Violation("curriculum", "is of one policy for changing tasks; independent ones keep theirs"))
@@ -48,7 +48,7 @@ class Curriculum:
         """The tasks of a step, and which of them were no part of the one before."""
         cfg, places = self._cfg, self._now.places
         rng = generator(seeds(self._seed, f"curriculum-{step}", 1)[0])
-        turns = [p.visit + (p.stays == 0) for p in places] or [0] * cfg.tasks_per_batch
+        turns = [p.turn + (p.stays == 0) for p in places] or [0] * cfg.tasks_per_batch
         numbers = {turn: drawn(self._source, cfg.tasks_per_batch, self._seed, turn) for turn in set(turns)}
         fresh = [(numbers[turn][i],) for i, turn in enumerate(turns)]
         self._now = next_tasks(self._now, fresh, step, cfg.collections_per_task, cfg, rng)
@@ -87,7 +87,7 @@ class Curriculum:
         numbers of places `[W, ...]`.
         """
         known, places = self._now.known, self._now.places
-        numbers = [(p.stays, p.new, p.learnt, p.replayed, p.visit) for p in places]
+        numbers = [(p.stays, p.new, p.learnt, p.replayed, p.turn) for p in places]
         return {
             "known": _rows([k.lineage for k in known]),
             "scores": torch.tensor([k.score for k in known], dtype=torch.float64),
@@ -99,14 +99,14 @@ class Curriculum:
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Inverse of `state`."""
         scores, steps = state["scores"].tolist(), state["steps"].tolist()
-        known = tuple(map(Known, _lineages(state["known"]), scores, steps))
+        known = tuple(map(KnownTask, _lineages(state["known"]), scores, steps))
         places = tuple(
-            Place(lineage, stays, bool(new), bool(learnt), bool(replayed), visit)
-            for lineage, (stays, new, learnt, replayed, visit) in zip(
+            Visit(lineage, stays, bool(new), bool(learnt), bool(replayed), turn)
+            for lineage, (stays, new, learnt, replayed, turn) in zip(
                 _lineages(state["places"]), state["numbers"].tolist(), strict=True
             )
         )
-        self._now = State(known, places)
+        self._now = CurriculumState(known, places)
 
     def _task(self, lineage: Lineage) -> TaskSpec:
         return reduce(edited, lineage[1:], numbered(self._source, lineage[0]))

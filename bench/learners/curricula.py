@@ -33,3 +33,8 @@ def _by(cell: Cell, name: str) -> Cell:
     assert isinstance(cell.training, TrainConfig)
     settings = {field: getattr(curriculum, field) for field in Curricular.__dataclass_fields__}
     return replace(cell, method=name, training=replace(cell.training, **settings), also=(), steps=None)
+
+
+def name_of(cell: Cell) -> str:
+    """Of its curriculum, as `CURRICULA` has it."""
+    return cell.method if cell.method in CURRICULA else UNIFORM

@@ -68,8 +68,9 @@ def replay_chances(scores: Sequence[float], steps: Sequence[int], now: int, cfg:
     by_score = rank ** (-1.0 / cfg.replay_temperature)
     by_age = now - np.asarray(steps, np.float64)
     by_age = by_age if by_age.sum() > 0 else np.ones(len(scores))
-    found: Floats = (1 - cfg.replay_staleness) * by_score / by_score.sum()
-    return found + cfg.replay_staleness * by_age / by_age.sum()
+    rho = cfg.replay_staleness
+    found: Floats = (1 - rho) * by_score / by_score.sum() + rho * by_age / by_age.sum()
+    return found
 
 
 def scored(

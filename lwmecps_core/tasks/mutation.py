@@ -6,6 +6,7 @@ further out. Source: the edits of ACCEL (Parker-Holder et al. 2022, arXiv:2203.0
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,9 +162,11 @@ def _deployed(task: TaskSpec) -> float:
 def _priced(task: TaskSpec, **weights: float) -> TaskSpec:
     """With these weights, scaled so that all sum to what they did."""
     names = ("latency", "replicas", "imbalance", "sla", "moves", "energy")
-    o = replace(task.objective, **weights)
-    scale = sum(getattr(task.objective, n) for n in names) / sum(getattr(o, n) for n in names)
-    return replace(task, objective=replace(o, **{n: getattr(o, n) * scale for n in names}))
+    before = {n: float(getattr(task.objective, n)) for n in names}
+    after = before | weights
+    scale = sum(before.values()) / sum(after.values())
+    scaled: dict[str, Any] = {n: x * scale for n, x in after.items()}
+    return replace(task, objective=replace(task.objective, **scaled))
 
 
 def _rerouted(task: TaskSpec) -> TaskSpec:

@@ -55,7 +55,8 @@ def regret(tasks: Sequence[TaskSpec], batches: Sequence[RolloutBatch], search: S
     first = np.concatenate([episode_seeds(b.seed, b.width)[:1] for b in batches])
     best = search(Replay(tuple(discrete), np.arange(len(tasks)), first))
     earned = [float(b.reward[: t.horizon, 0].sum(dtype=np.float64)) for b, t in zip(batches, tasks, strict=True)]
-    return best - np.array(earned)
+    found: Floats = best - np.array(earned)
+    return found
 
 
 def check_regret(task: TaskSpec, length: int) -> None:

@@ -87,13 +87,19 @@ def scored(
 
 
 def next_tasks(
-    state: CurriculumState, fresh: Sequence[Lineage], now: int, times: int, cfg: Curricular, rng: np.random.Generator
+    state: CurriculumState,
+    fresh: Sequence[Lineage],
+    now: int,
+    times: int,
+    cfg: Curricular,
+    rng: np.random.Generator,
+    least: int = 1,
 ) -> CurriculumState:
     """The state with the places of the next collection, step `now`.
 
     `fresh[i]` is what place i goes to where it goes to a fresh draw. Visits last `times` collections; the first ones
-    are shorter, so that places take turns; one that is not learnt from lasts one. Nothing is replayed before as many
-    tasks are known as there are places.
+    are shorter, so that places take turns; one that is not learnt from lasts one. Nothing is replayed or edited before
+    `least` tasks are known.
     """
     taken = {place.lineage for place in state.places if place.stays}
     places = []
@@ -102,7 +108,7 @@ def next_tasks(
         if before and before.stays:
             places.append(replace(before, stays=before.stays - 1, new=False))
             continue
-        chosen, replayed = _chosen(state.known, lineage, len(fresh), now, taken, cfg, rng)
+        chosen, replayed = _chosen(state.known, lineage, least, now, taken, cfg, rng)
         taken.add(chosen)
         learnt = replayed or cfg.learn_from_fresh
         length = 1 if not learnt else times if before else times - i % times

@@ -39,8 +39,13 @@ class Curriculum:
             wrong.append(Violation("curriculum", "mutate edits tasks of a distribution, not given ones; use replay"))
         if not cfg.learn_from_fresh and cfg.replay_share == 0:
             wrong.append(Violation("replay_share", "must be above 0 where learn_from_fresh is false"))
+        if cfg.replay_size < cfg.tasks_per_batch:
+            reason = f"must be at least tasks_per_batch, {cfg.tasks_per_batch}, or there is nothing to choose from"
+            wrong.append(Violation("replay_size", reason))
         if wrong:
             raise InvalidInput("training", wrong)
+        given = cfg.tasks_per_batch if isinstance(source, TaskDistribution) else len(source)
+        self._least = min(cfg.tasks_per_batch, given)
         if cfg.curriculum_score in REGRETS:
             check_regret(some_tasks(source, 1, seed, 0)[0], rollout_length(algorithm))
 
@@ -51,7 +56,7 @@ class Curriculum:
         turns = [p.turn + (p.stays == 0) for p in places] or [0] * cfg.tasks_per_batch
         numbers = {turn: drawn(self._source, cfg.tasks_per_batch, self._seed, turn) for turn in set(turns)}
         fresh = [(numbers[turn][i],) for i, turn in enumerate(turns)]
-        self._now = next_tasks(self._now, fresh, step, cfg.collections_per_task, cfg, rng)
+        self._now = next_tasks(self._now, fresh, step, cfg.collections_per_task, cfg, rng, self._least)
         return [self._task(p.lineage) for p in self._now.places], [p.new for p in self._now.places]
 
     def learnt_from(self, batches: Sequence[RolloutBatch]) -> list[RolloutBatch]:

@@ -79,7 +79,7 @@ def _visits(cfg: Curricular, width: int, times: int, steps: int, seed: int = 0) 
     state, found = CurriculumState(), []
     for step in range(steps):
         rng = np.random.default_rng((seed, step))
-        state = next_tasks(state, [(1000 * step + i,) for i in range(width)], step, times, cfg, rng)
+        state = next_tasks(state, [(1000 * step + i,) for i in range(width)], step, times, cfg, rng, width)
         found.append(state.places)
         ended = [p.lineage for p in state.places if not p.stays]
         state = scored(state, ended, [float(lineage[0] % 7) for lineage in ended], step, cfg.replay_size)

@@ -106,6 +106,12 @@ def test_the_robust_form_learns_nothing_from_tasks_that_it_meets() -> None:
     assert "critic_loss" not in robust[0].metrics and "critic_loss" in robust[first].metrics
 
 
+def test_the_robust_form_learns_from_fewer_tasks_than_places() -> None:
+    robust = _trained(GIVEN[:2], KNOWING, replace(TRAINING, learn_from_fresh=False))
+    assert sum("critic_loss" in step.metrics for step in robust) > len(robust) / 2
+    assert len(robust[-1].state.tensors["curriculum/known"]) == 2
+
+
 def test_what_a_policy_lacks_is_told_by_the_very_episode_that_it_had() -> None:
     """Who follows the oracle's plans lacks nothing; who leaves all as it is, what the oracle earns more."""
     tasks, seeds = GIVEN[:3], (5, 6, 7)
@@ -160,6 +166,7 @@ def test_without_a_critic_there_is_no_value_loss() -> None:
         (GIVEN, KNOWING, {"curriculum": "mutate"}, "training: curriculum: mutate"),
         (GIVEN[:1], PPOConfig(), {"independent": True, "collections_per_task": 1}, "training: curriculum: is of one"),
         (CITY, KNOWING, {"learn_from_fresh": False, "replay_share": 0.0}, "training: replay_share"),
+        (CITY, KNOWING, {"replay_size": 2}, "training: replay_size"),
         (CITY, PPOConfig(n_steps=3), {"curriculum_score": "regret"}, "training: curriculum_score: .*n_steps"),
         (
             replace(CITY, env_id="lwmecps-v1"),

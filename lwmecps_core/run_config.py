@@ -263,7 +263,7 @@ META_LEARNERS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(M
 
 
 @config
-class MetaConfig(_Scheduled):
+class MetaConfig(Curricular, _Scheduled):
     """Meta-training: chains of collections and inner steps on many tasks, and descent of the meta-gradient."""
 
     learner: MetaLearnerConfig = MAMLConfig()

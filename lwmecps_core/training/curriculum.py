@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.curricular import Curricular
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.rollout.collector import PolicySnapshot
-from lwmecps_core.run_config import AlgorithmConfig, TrainConfig, rollout_length
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.curriculum import MOST_EDITS, CurriculumState, KnownTask, Lineage, Visit, next_tasks, scored
@@ -24,44 +24,57 @@ NOTHING = -1
 """Stands where a lineage ended before."""
 
 
+def made(
+    cfg: Curricular, source: TaskSource, *, width: int, times: int = 1, length: int = 0, seed: int
+) -> "Curriculum | None":
+    """The curriculum that settings ask for; None where tasks are drawn alike."""
+    if cfg.curriculum == "uniform":
+        return None
+    return Curriculum(cfg, source, width=width, times=times, length=length, seed=seed)
+
+
 class Curriculum:
     """The tasks of a training's collections, chosen by `tasks.curriculum`; all that changes is in `state`.
 
     Raises `InvalidInput` for settings that can't work together or with the tasks.
     """
 
-    def __init__(self, cfg: TrainConfig, source: TaskSource, algorithm: AlgorithmConfig, seed: int) -> None:
-        self._cfg, self._source, self._seed, self._now = cfg, source, seed, CurriculumState()
+    def __init__(
+        self, cfg: Curricular, source: TaskSource, *, width: int, times: int = 1, length: int = 0, seed: int
+    ) -> None:
+        """For batches of `width` tasks, each of which stays for `times` in a row, and rollouts of `length` intervals
+        (0: whole episodes).
+        """
+        self._cfg, self._source, self._width, self._times, self._seed = cfg, source, width, times, seed
+        self._now, given = CurriculumState(), width if isinstance(source, TaskDistribution) else len(source)
+        self._least = min(width, given)
         wrong = []
-        if cfg.independent:
-            wrong.append(Violation("curriculum", "is of one policy for changing tasks; independent ones keep theirs"))
         if cfg.curriculum == "mutate" and not isinstance(source, TaskDistribution):
             wrong.append(Violation("curriculum", "mutate edits tasks of a distribution, not given ones; use replay"))
         if not cfg.learn_from_fresh and cfg.replay_share == 0:
             wrong.append(Violation("replay_share", "must be above 0 where learn_from_fresh is false"))
-        if cfg.replay_size < cfg.tasks_per_batch:
-            reason = f"must be at least tasks_per_batch, {cfg.tasks_per_batch}, or there is nothing to choose from"
+        if cfg.replay_size < width:
+            reason = f"must be at least {width}, the tasks in a batch, or there is nothing to choose from"
             wrong.append(Violation("replay_size", reason))
         if wrong:
             raise InvalidInput("training", wrong)
-        given = cfg.tasks_per_batch if isinstance(source, TaskDistribution) else len(source)
-        self._least = min(cfg.tasks_per_batch, given)
         if cfg.curriculum_score in REGRETS:
-            check_regret(some_tasks(source, 1, seed, 0)[0], rollout_length(algorithm))
+            check_regret(some_tasks(source, 1, seed, 0)[0], length)
 
     def next(self, step: int) -> tuple[list[TaskSpec], list[bool]]:
         """The tasks of a step, and which of them were no part of the one before."""
         cfg, places = self._cfg, self._now.places
         rng = generator(seeds(self._seed, f"curriculum-{step}", 1)[0])
-        turns = [p.turn + (p.stays == 0) for p in places] or [0] * cfg.tasks_per_batch
-        numbers = {turn: drawn(self._source, cfg.tasks_per_batch, self._seed, turn) for turn in set(turns)}
+        turns = [p.turn + (p.stays == 0) for p in places] or [0] * self._width
+        numbers = {turn: drawn(self._source, self._width, self._seed, turn) for turn in set(turns)}
         fresh = [(numbers[turn][i],) for i, turn in enumerate(turns)]
-        self._now = next_tasks(self._now, fresh, step, cfg.collections_per_task, cfg, rng, self._least)
+        self._now = next_tasks(self._now, fresh, step, self._times, cfg, rng, self._least)
         return [self._task(p.lineage) for p in self._now.places], [p.new for p in self._now.places]
 
-    def learnt_from(self, batches: Sequence[RolloutBatch]) -> list[RolloutBatch]:
-        """Those of the tasks of `next` that give gradients."""
-        return [batch for batch, place in zip(batches, self._now.places, strict=True) if place.learnt]
+    @property
+    def learnt(self) -> list[int]:
+        """Which of the tasks of `next` give gradients."""
+        return [i for i, place in enumerate(self._now.places) if place.learnt]
 
     def learn(
         self,

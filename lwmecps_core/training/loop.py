@@ -131,7 +131,7 @@ class Descent:
         return self._curriculum.learn(self._algo, self.snapshot(step), tasks, batches, step, noise)
 
     def _learnt_from(self, batches: list[RolloutBatch]) -> list[RolloutBatch]:
-        return self._curriculum.learnt_from(batches) if self._curriculum else batches
+        return [batches[i] for i in self._curriculum.learnt] if self._curriculum else batches
 
     def _learn(self, batches: list[RolloutBatch], step: int, total: int) -> dict[str, float]:
         if not batches:

@@ -18,10 +18,18 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, SACConfig, TrainConfig
+from lwmecps_core.run_config import (
+    AlgorithmConfig,
+    DQNConfig,
+    FOMAMLConfig,
+    MetaConfig,
+    PPOConfig,
+    SACConfig,
+    TrainConfig,
+)
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.training import train
+from lwmecps_core.training import meta_train, train
 from lwmecps_core.training.progress import Progress
 from lwmecps_core.training.sampling import torch_generator
 from lwmecps_core.training.scores import REGRETS, regret, value_loss
@@ -84,6 +92,49 @@ def test_a_pause_changes_nothing(algorithm: AlgorithmConfig, score: str, setting
             assert one.state.tensors.keys() == other.state.tensors.keys()
             assert all(torch.equal(x, other.state.tensors[name]) for name, x in one.state.tensors.items())
     assert any(p.metrics["curriculum_replayed"] > 0 for p in whole)
+
+
+META = MetaConfig(
+    learner=FOMAMLConfig(),
+    meta_batch_size=3,
+    adaptation_steps=2,
+    episodes_per_step=2,
+    num_meta_epochs=9,
+    warmup_epochs=4,
+    curriculum="mutate",
+)
+
+
+def _meta_trained(cfg: MetaConfig, start: Any = None) -> list[Progress]:
+    found = []
+    for progress in meta_train(CITY, PPOConfig(hidden_size=(4, 4)), cfg, LocalCollector(), seed=1, start=start):
+        tensors = {name: x.clone() for name, x in progress.state.tensors.items()}
+        found.append(replace(progress, state=replace(progress.state, tensors=tensors)))
+    return found
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("score", ["value_loss", "quick_regret"])
+def test_meta_training_has_it_through_the_warm_up_and_after_and_a_pause_changes_nothing(
+    score: Any, fresh: bool
+) -> None:
+    cfg = replace(META, curriculum_score=score, learn_from_fresh=fresh)
+    whole = _meta_trained(cfg)
+    for stopped in (1, 3, 4, 7):
+        again = _meta_trained(cfg, whole[stopped].state)
+        assert len(again) == 8 - stopped
+        for one, other in zip(whole[stopped + 1 :], again, strict=True):
+            assert one.metrics == pytest.approx(other.metrics, rel=0, abs=0, nan_ok=True)
+            assert one.state.tensors.keys() == other.state.tensors.keys()
+            assert all(torch.equal(x, other.state.tensors[name]) for name, x in one.state.tensors.items())
+    assert any(p.metrics["curriculum_replayed"] > 0 for p in whole[5:])
+
+
+def test_meta_training_that_never_replays_is_uniform_too() -> None:
+    uniform = _meta_trained(replace(META, curriculum="uniform"))
+    fresh = _meta_trained(replace(META, curriculum="replay", replay_share=0.0))
+    for a, b in zip(uniform, fresh, strict=True):
+        assert all(torch.equal(x, b.state.tensors[name]) for name, x in a.state.tensors.items())
 
 
 def test_what_is_replayed_begins_with_nothing_known_and_what_stays_goes_on() -> None:

@@ -336,7 +336,7 @@ class ReptileConfig(_message.Message):
     def __init__(self) -> None: ...
 
 class MetaConfig(_message.Message):
-    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps", "schedule", "schedule_share")
+    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps", "schedule", "schedule_share", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share")
     MAML_FIELD_NUMBER: _ClassVar[int]
     FOMAML_FIELD_NUMBER: _ClassVar[int]
     IMAML_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +359,14 @@ class MetaConfig(_message.Message):
     SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_SCORE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_STALENESS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEARN_FROM_FRESH_FIELD_NUMBER: _ClassVar[int]
+    MUTATION_SHARE_FIELD_NUMBER: _ClassVar[int]
     maml: MAMLConfig
     fomaml: FOMAMLConfig
     imaml: IMAMLConfig
@@ -381,7 +389,15 @@ class MetaConfig(_message.Message):
     solver_steps: int
     schedule: Schedule
     schedule_share: float
-    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
+    curriculum: Curriculum
+    curriculum_score: CurriculumScore
+    replay_share: float
+    replay_temperature: float
+    replay_staleness: float
+    replay_size: int
+    learn_from_fresh: bool
+    mutation_share: float
+    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
     __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share", "collections_per_task", "multiplier_kp", "multiplier_ki", "multiplier_kd", "multiplier_spread", "bound_spread", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share")

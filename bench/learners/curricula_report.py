@@ -34,7 +34,7 @@ def table(episode: int, rewards: dict[str, dict[int, NDArray[np.float64]]]) -> I
     if UNIFORM not in rewards:
         return
     yield f"\n**Episode {episode} on a held-out cluster**\n"
-    yield "| tasks | seeds | mean | worst tenth | mean minus uniform | worst tenth minus uniform |"
+    yield "| training tasks | seeds | mean | worst tenth | mean minus uniform | worst tenth minus uniform |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     both = {name: sorted(own.keys() & rewards[UNIFORM].keys()) for name, own in rewards.items() if name != UNIFORM}
     found = {name: compared(rewards[name], rewards[UNIFORM], seeds) for name, seeds in both.items() if seeds}

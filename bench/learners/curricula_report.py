@@ -30,14 +30,16 @@ def write(cells: Sequence[Cell], outcomes: CellOutcomes, page: Path) -> None:
 
 
 def table(episode: int, rewards: dict[str, dict[int, NDArray[np.float64]]]) -> Iterator[str]:
-    """One row for each curriculum: rewards by training seed `[T]`, compared over the seeds that uniform has, too."""
+    """One row for each curriculum: rewards by training seed `[T]`, compared over the seeds that uniform has; of one
+    seed there is no comparison, for it would be of clusters alone.
+    """
     if UNIFORM not in rewards:
         return
     yield f"\n**Episode {episode} on a held-out cluster**\n"
     yield "| training tasks | seeds | mean | worst tenth | mean minus uniform | worst tenth minus uniform |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: |"
     both = {name: sorted(own.keys() & rewards[UNIFORM].keys()) for name, own in rewards.items() if name != UNIFORM}
-    found = {name: compared(rewards[name], rewards[UNIFORM], seeds) for name, seeds in both.items() if seeds}
+    found = {name: compared(rewards[name], rewards[UNIFORM], seeds) for name, seeds in both.items() if len(seeds) > 1}
     stars = holm([c.p for pair in found.values() for c in pair])
     for name, own in rewards.items():
         x = np.array([own[seed] for seed in sorted(own)])

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
+from lwmecps_core.curricular import Curricular
 from lwmecps_core.former import with_learner
 from lwmecps_core.objective import Constrained
 from lwmecps_core.specs import NonNegative, Positive, Share
@@ -262,7 +263,7 @@ META_LEARNERS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(M
 
 
 @config
-class MetaConfig(_Scheduled):
+class MetaConfig(Curricular, _Scheduled):
     """Meta-training: chains of collections and inner steps on many tasks, and descent of the meta-gradient."""
 
     learner: MetaLearnerConfig = MAMLConfig()
@@ -302,7 +303,7 @@ class MetaConfig(_Scheduled):
 
 
 @config
-class TrainConfig(Constrained, _Scheduled):
+class TrainConfig(Curricular, Constrained, _Scheduled):
     """Training of one policy, on one task or on many at once (multi-task)."""
 
     total_episodes: Count | None = None

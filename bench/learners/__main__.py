@@ -1,4 +1,4 @@
-"""Run the benchmark of ways of learning to learn: `python -m bench.learners [--seeds N]`."""
+"""Run the benchmark of ways of learning to learn: `python -m bench.learners [--parts …] [--methods …] [--seeds N]`."""
 
 import os
 
@@ -8,36 +8,68 @@ if __name__ == "__main__":  # before numba and torch are imported, also by the p
     os.environ.update(ONE_THREAD)
 
 import argparse
+from argparse import Namespace
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.context import work as context_work
+from bench.context.results import CellOutcome
 from bench.doing import do, read
-from bench.learners.cells import SEEDS, cells
+from bench.learners import cells as starts
+from bench.learners import curricula
 from bench.learners.results import StartOutcome
 from bench.learners.work import run
 from bench.processes import ROOT
+
+CONSOLE = Console()
 
 
 def main() -> int:
     """Do what is not done yet, cell by cell, then write the page; 1 when a cell failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.learners", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="so many training seeds")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS), help="only these")
+    parser.add_argument("--methods", nargs="+", choices=curricula.CURRICULA, default=(), help="only these curricula")
+    parser.add_argument("--seeds", type=int, default=starts.SEEDS, help="so many training seeds")
     parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where learners.json and learners.md are")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where learners.md and what is done are")
     args = parser.parse_args()
+    failed = [PARTS[name](args) for name in args.parts]
+    CONSOLE.print(f"learners.md is in {args.out}")
+    return 1 if any(failed) else 0
 
+
+def known_clusters(args: Namespace) -> int:
+    """What a known cluster's policy is worth as a start; returns how many cells failed."""
     from bench.learners import report
 
-    chosen, path, console = cells(args.seeds), args.out / "learners.json", Console()
-    every = list({cell.key: cell for cell in (*cells(), *chosen)}.values())
+    chosen, path = starts.cells(args.seeds), args.out / "learners.json"
+    every = list({cell.key: cell for cell in (*starts.cells(), *chosen)}.values())
     done = read(StartOutcome, path)
     wanted = [cell for cell in chosen if cell.key not in done]
-    console.print(f"{sum(c.key in done for c in every)} of {len(every)} cells are done; {len(wanted)} to do")
-    failed = do(wanted, done, run, path, args.processes, console)
+    CONSOLE.print(f"{sum(c.key in done for c in every)} of {len(every)} cells are done; {len(wanted)} to do")
+    failed = do(wanted, done, run, path, args.processes, CONSOLE)
     report.write(every, done, args.out / "learners.md")
-    console.print(f"learners.json and learners.md are in {args.out}")
-    return 1 if failed else 0
+    return failed
+
+
+def training_tasks(args: Namespace) -> int:
+    """What curricula are worth; returns how many cells failed. Cells that the context benchmark did count."""
+    from bench.learners import curricula_report
+
+    chosen, path = curricula.cells(args.seeds), args.out / "curricula.json"
+    every = list({cell.key: cell for cell in (*curricula.cells(), *chosen)}.values())
+    done, others = read(CellOutcome, path), read(CellOutcome, args.out / "context.json")
+    wanted = [
+        c for c in chosen if c.key not in done | others and (not args.methods or curricula.name_of(c) in args.methods)
+    ]
+    CONSOLE.print(f"{sum(c.key in done | others for c in every)} of {len(every)} are done; {len(wanted)} to do")
+    failed = do(wanted, done, context_work.run, path, args.processes, CONSOLE)
+    curricula_report.write(every, others | done, args.out / "learners.md")
+    return failed
+
+
+PARTS = {"nearest": known_clusters, "curricula": training_tasks}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import remembered
+from lwmecps_core.training.curriculum import Curriculum
 from lwmecps_core.training.evaluation import signed, summary
 from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
@@ -53,7 +54,7 @@ class Descent:
 
     `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`). Each
     task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on. With
-    `multipliers` tasks have bounds, and are told those of the step.
+    `multipliers` tasks have bounds, and are told those of the step. A `curriculum` chooses the tasks, not chance alone.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Descent:
         rate_share: Callable[[int], float] = lambda step: 1.0,
         collections_per_task: int = 1,
         multipliers: Multipliers | None = None,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
@@ -80,7 +82,7 @@ class Descent:
         self._extra = expanded_extra(extra, sets)
         self._memory = Remembered(algo.memory_size)
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
-        self._multipliers = multipliers
+        self._multipliers, self._curriculum = multipliers, curriculum
 
     def run(
         self, source: TaskSource, width: int, episodes: int, total: int, start: LoopState | None
@@ -89,10 +91,7 @@ class Descent:
         if start is not None:
             self._restore(start)
         for step in range(start.step if start else 0, total):
-            if self._sets > 1:
-                tasks = given_tasks(source, "independent training")
-            else:
-                tasks = some_tasks(source, width, self._seed, step, self._times)
+            tasks, new = self._tasks(source, width, step)
             if self._multipliers:
                 tasks = self._multipliers.told(tasks, step)
             plan = CollectionPlan(
@@ -100,11 +99,13 @@ class Descent:
                 episodes=episodes,
                 length=rollout_length(self._algorithm),
             )
-            snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], width, episodes, step))
+            snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], new, episodes))
             batches = self._collector.collect(tasks, snapshot, plan)
             self._remembered = remembered(batches) if self._times > 1 else {}
-            metrics = self._learn(batches, step, total) | summary(batches) | signed(batches, tasks)
+            found = self._judged(tasks, batches, step)
+            metrics = self._learn(self._learnt_from(batches), step, total) | summary(batches) | signed(batches, tasks)
             metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
+            metrics |= found
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
 
     def snapshot(self, version: int) -> PolicySnapshot:
@@ -114,7 +115,27 @@ class Descent:
             return PolicySnapshot(self._algorithm, params, self._extra, version, per_task=True)
         return PolicySnapshot(self._algorithm, row(params, 0), {k: v[0] for k, v in self._extra.items()}, version)
 
+    def _tasks(self, source: TaskSource, width: int, step: int) -> tuple[list[TaskSpec], list[bool]]:
+        """The tasks of a step, and which of them were no part of the one before."""
+        if self._sets > 1:
+            return given_tasks(source, "independent training"), renewed(width, step, self._times)
+        if self._curriculum:
+            return self._curriculum.next(step)
+        return some_tasks(source, width, self._seed, step, self._times), renewed(width, step, self._times)
+
+    def _judged(self, tasks: list[TaskSpec], batches: list[RolloutBatch], step: int) -> dict[str, float]:
+        """Score the tasks that a curriculum is done with for now; returns metrics."""
+        if not self._curriculum:
+            return {}
+        noise = torch_generator(self._seed, f"scores-{step}")
+        return self._curriculum.learn(self._algo, self.snapshot(step), tasks, batches, step, noise)
+
+    def _learnt_from(self, batches: list[RolloutBatch]) -> list[RolloutBatch]:
+        return [batches[i] for i in self._curriculum.learnt] if self._curriculum else batches
+
     def _learn(self, batches: list[RolloutBatch], step: int, total: int) -> dict[str, float]:
+        if not batches:
+            return {}
         batch = self._samples(batches, torch_generator(self._seed, f"noise-{step}"))
         if self._algo.memory_size:
             batch = self._memory.add(batch)
@@ -133,15 +154,14 @@ class Descent:
             "gradient_norm": float(torch.stack(norms).mean())
         }
 
-    def _known(self, task: TaskSpec, width: int, episodes: int, step: int) -> dict[str, Tensor]:
+    def _known(self, task: TaskSpec, new: list[bool], episodes: int) -> dict[str, Tensor]:
         """What is remembered of the tasks of a step, `[width, episodes, ...]`: nothing of those that are new."""
         if not self._remembered:
             return {}
-        new = torch.tensor(renewed(width, step, self._times))
         kept = context.make(self._algorithm.context, env_spec(task))
-        fresh = nothing_known(self._algo, kept, width * episodes)
+        fresh, told = nothing_known(self._algo, kept, len(new) * episodes), torch.tensor(new)
         return {
-            name: torch.where(by_task(new, x), fresh[name].reshape(x.shape), x) for name, x in self._remembered.items()
+            name: torch.where(by_task(told, x), fresh[name].reshape(x.shape), x) for name, x in self._remembered.items()
         }
 
     def _samples(self, batches: list[RolloutBatch], noise: torch.Generator) -> Batch:
@@ -165,6 +185,7 @@ class Descent:
         kept = prefixed(self._extra, "extra/") | prefixed(self._memory.fields, "memory/")
         kept |= prefixed(self._remembered, "remembered/")
         kept |= prefixed(self._multipliers.state(), "multipliers/") if self._multipliers else {}
+        kept |= prefixed(self._curriculum.state(), "curriculum/") if self._curriculum else {}
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
@@ -174,3 +195,5 @@ class Descent:
         self._remembered = under(state.tensors, "remembered/")
         if self._multipliers:
             self._multipliers.restore(under(state.tensors, "multipliers/"))
+        if self._curriculum:
+            self._curriculum.restore(under(state.tensors, "curriculum/"))

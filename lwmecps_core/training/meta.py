@@ -18,8 +18,9 @@ from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
 from lwmecps_core.optimiser import PackedOptimiser, scheduled, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import AlgorithmConfig, MetaConfig
+from lwmecps_core.run_config import AlgorithmConfig, MetaConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training.curriculum import Curriculum, made
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
@@ -47,7 +48,9 @@ def meta_train(
     the method freezes the support data), whatever the number of tasks.
     """
     algo = algorithms.make(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
-    yield from meta_descent(algo, source, algorithm, cfg, collector, seed=seed, start=start)
+    length = rollout_length(algorithm) if cfg.warmup_epochs else 0
+    curriculum = made(cfg, source, width=cfg.meta_batch_size, length=length, seed=seed)
+    yield from meta_descent(algo, source, algorithm, cfg, collector, seed=seed, start=start, curriculum=curriculum)
 
 
 def meta_descent(
@@ -59,15 +62,21 @@ def meta_descent(
     *,
     seed: int,
     start: LoopState | None = None,
+    curriculum: Curriculum | None = None,
 ) -> Iterator[Progress]:
-    """Meta-training of `algo`, whatever its environment: `source` holds what `collector` takes for tasks."""
+    """Meta-training of `algo`, whatever its environment: `source` holds what `collector` takes for tasks.
+
+    A `curriculum` chooses them, and scores them by the rollouts after the inner steps.
+    """
     learner, spec = meta.make(cfg.learner), algo.spec
     rule = {"meta_learner": dump(cfg.learner)}
     params, extra = algo.init(torch_generator(seed, "weights"))
     learnt = learner.init(algo, params, cfg.inner_lr)
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=cfg.num_meta_epochs)
     if start is None or start.step <= cfg.warmup_epochs:
-        warmup = Descent(algo, algorithm, collector, seed, params=params, extra=extra, rate_share=share)
+        warmup = Descent(
+            algo, algorithm, collector, seed, params=params, extra=extra, rate_share=share, curriculum=curriculum
+        )
         for progress in warmup.run(source, cfg.meta_batch_size, cfg.episodes_per_step, cfg.warmup_epochs, start):
             result = None if progress.policy is None else replace(progress.policy, learnt=learnt, metadata=rule)
             yield replace(progress, total=cfg.num_meta_epochs, policy=result)
@@ -78,22 +87,52 @@ def meta_descent(
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
+        if curriculum:
+            curriculum.restore(under(start.tensors, "curriculum/"))
     for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
         params, learnt = _parted(learner, outer.params)
-        tasks = some_tasks(source, cfg.meta_batch_size, seed, step)
+        tasks = curriculum.next(step)[0] if curriculum else some_tasks(source, cfg.meta_batch_size, seed, step)
         policy = PolicyData(algorithm, spec, detached(params), extra, detached(learnt))
         chain_seeds = seeds(seed, f"meta-{step}", collections(learner, cfg.adaptation_steps))
         data, points = _collect_chain(learner, algo, collector, tasks, policy, cfg, chain_seeds)
         outer.rate_share = share(step)
-        metrics = _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
+        metrics = _scored(curriculum, algo, policy, tasks, data[-1], step, seed)
+        points = _learnt_from(curriculum, points)
+        metrics |= _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)
         curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]
         metrics |= {"task_performance": curve[-1]}
         metrics |= {"adaptation_speed": adaptation_speed(curve, cfg.adaptation_steps)}
-        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/"))
+        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/") | _of_curriculum(curriculum))
         result = PolicyData(algorithm, spec, params, extra, learnt, rule)
         yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
+
+
+def _scored(
+    curriculum: Curriculum | None,
+    algo: Algorithm,
+    policy: PolicyData,
+    tasks: Sequence[TaskSpec],
+    batches: Sequence[RolloutBatch],
+    step: int,
+    seed: int,
+) -> dict[str, float]:
+    """Score the tasks by rollouts of the adapted policies and, where critics judge, that of the start."""
+    if not curriculum:
+        return {}
+    shot = PolicySnapshot(policy.algorithm, policy.params, policy.extra, step)
+    return curriculum.learn(algo, shot, tasks, batches, step, torch_generator(seed, f"scores-{step}"))
+
+
+def _learnt_from(curriculum: Curriculum | None, points: list[Batch]) -> list[Batch]:
+    if not curriculum:
+        return points
+    return [{name: x[curriculum.learnt] for name, x in point.items()} for point in points]
+
+
+def _of_curriculum(curriculum: Curriculum | None) -> dict[str, Tensor]:
+    return prefixed(curriculum.state(), "curriculum/") if curriculum else {}
 
 
 def _collect_chain(
@@ -133,6 +172,8 @@ def _meta_descend(
 ) -> dict[str, float]:
     """Outer updates on one chain of collections; metrics of the first pass, where the data are on-policy."""
     tasks = points[0]["weight"].shape[0]
+    if not tasks:
+        return {}
     norms: list[Tensor] = []
     on_policy: list[MetaGradient] = []
     for epoch in range(cfg.outer_epochs):

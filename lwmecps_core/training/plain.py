@@ -18,6 +18,7 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training import curriculum as curricula
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
 from lwmecps_core.training.loop import Descent
@@ -45,9 +46,10 @@ def train(
     `total_episodes` counts the episodes of all tasks that share a policy; where it says nothing, the tasks do. Ends
     with rows when `evaluation_episodes` asks for them.
     """
-    if cfg.independent and cfg.collections_per_task > 1:
+    changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
+    if cfg.independent and any(changing.values()):
         reason = "is of one policy for changing tasks; independent ones keep theirs"
-        raise InvalidInput("training", [Violation("collections_per_task", reason)])
+        raise InvalidInput("training", [Violation(name, reason) for name, given in changing.items() if given])
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo = algorithms.make(algorithm, spec)
@@ -57,6 +59,8 @@ def train(
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
     bounds = some.objective.slo
     multipliers = Multipliers(cfg, bounds, sets, seed) if bounds else None
+    times, length = cfg.collections_per_task, rollout_length(algorithm)
+    curriculum = curricula.made(cfg, source, width=width, times=times, length=length, seed=seed)
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
     loop = Descent(
         algo,
@@ -67,8 +71,9 @@ def train(
         extra=extra,
         sets=sets,
         rate_share=share,
-        collections_per_task=cfg.collections_per_task,
+        collections_per_task=times,
         multipliers=multipliers,
+        curriculum=curriculum,
     )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):

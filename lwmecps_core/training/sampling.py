@@ -28,11 +28,20 @@ def some_tasks(source: TaskSource, count: int, seed: int, step: int, times: int 
     Each stays for `times` steps in a row; where that is more than one, they take turns in being replaced (`renewed`).
     """
     rounds = [(step + place % times) // times for place in range(count)]
+    numbers = {r: drawn(source, count, seed, r) for r in set(rounds)}
+    return [numbered(source, numbers[r][place]) for place, r in enumerate(rounds)]
+
+
+def drawn(source: TaskSource, count: int, seed: int, turn: int) -> tuple[int, ...]:
+    """What a round of `count` tasks is drawn by: seeds of a distribution, or indices of given tasks."""
     if isinstance(source, TaskDistribution):
-        drawn = {r: seeds(seed, f"tasks-{r}", count) for r in set(rounds)}
-        return [draw(source, drawn[r][place]) for place, r in enumerate(rounds)]
-    chosen = {r: _choice(len(source), count, seed, r) for r in set(rounds)}
-    return [source[chosen[r][place]] for place, r in enumerate(rounds)]
+        return seeds(seed, f"tasks-{turn}", count)
+    return tuple(_choice(len(source), count, seed, turn))
+
+
+def numbered(source: TaskSource, number: int) -> TaskSpec:
+    """The task that `drawn` names."""
+    return draw(source, number) if isinstance(source, TaskDistribution) else source[number]
 
 
 def renewed(count: int, step: int, times: int) -> list[bool]:

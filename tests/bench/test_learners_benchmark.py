@@ -7,13 +7,19 @@ import numpy as np
 import pytest
 
 from bench import doing
-from bench.learners import measure, report
+from bench.context import measure as context_measure
+from bench.context.cells import ClusterKind
+from bench.context.results import CellOutcome
+from bench.learners import curricula, curricula_report, measure, report
 from bench.learners.cells import cells
 from bench.learners.measure import BEST, GENERAL, MORE, RANDOM, TRUE
 from bench.learners.results import StartOutcome
 from bench.marks import between
 from bench.validation import fleets
+from lwmecps_core.curricular import Curricular
 from lwmecps_core.meta.metric import MetricConfig
+from lwmecps_core.run_config import TrainConfig
+from lwmecps_core.statistics import Bootstrap, worst
 
 
 def test_every_seed_is_a_cell_of_its_own_and_shorter_trials_are_others() -> None:
@@ -75,3 +81,66 @@ def test_a_small_validation_is_written_with_every_way_of_comparing(tmp_path: Pat
     for row in rows:
         assert all(0.0 <= x["mean"] <= 1.0 for x in row["accuracy"].values()) and len(row["accuracy"]) == 4
     assert rows[0]["accuracy"]["new fleets, 120 intervals"]["mean"] > 0.5
+
+
+def test_curricula_differ_from_the_flagship_in_nothing_else_and_share_its_cells() -> None:
+    every = curricula.cells()
+    assert len({c.key for c in every}) == len(every) == 5 * len(curricula.CURRICULA)
+    idle = {name: field.default for name, field in Curricular.__dataclass_fields__.items()}
+    for cell in every:
+        assert isinstance(cell.training, TrainConfig)
+        plain = replace(cell, training=replace(cell.training, **idle), method="context")
+        (flagship,) = (c for c in every if curricula.name_of(c) == curricula.UNIFORM and c.seed == cell.seed)
+        assert plain == replace(flagship, also=plain.also, steps=plain.steps)
+    done = doing.read(CellOutcome, doing.ROOT / "docs" / "context.json")
+    assert all(c.key in done for c in every if curricula.name_of(c) == curricula.UNIFORM)
+
+
+def test_curricula_are_measured_kept_and_shown(tmp_path: Path) -> None:
+    every = [
+        replace(
+            cell,
+            problem=ClusterKind(family="mec_city", nodes=2, deployments=2),
+            tasks=3,
+            also=(),
+            algorithm=replace(cell.algorithm, hidden_size=(4, 4)),
+            training=replace(cell.training, total_episodes=12, episodes_per_batch=1, tasks_per_batch=2),
+            measuring=replace(cell.measuring, episodes=1),
+            steps=None,
+        )
+        for cell in curricula.cells(2)
+    ]
+    few = [c for c in every if c.seed == 0 or curricula.name_of(c) in ("replay by regret", curricula.UNIFORM)]
+    doing.write({c.key: context_measure.run(c) for c in few}, tmp_path / "curricula.json")
+    again, page = doing.read(CellOutcome, tmp_path / "curricula.json"), tmp_path / "learners.md"
+    page.write_text("<!-- curricula -->\nold\n<!-- end -->\nrest\n")
+    curricula_report.write(every, again, page)
+    text = page.read_text()
+    assert "uniform 2, replay by regret 2, replay by value loss 1" in text and "old" not in text
+    assert "**Episode 1 on a held-out cluster**" in text and "**Episode 2 on" in text and text.endswith("rest\n")
+    row = next(line for line in text.splitlines() if line.startswith("| replay by regret |"))
+    uniform = [again[c.key].found[0].rewards for c in few if curricula.name_of(c) == curricula.UNIFORM]
+    own = [again[c.key].found[0].rewards for c in few if c.method == "replay by regret"]
+    assert f"| {np.mean(own):.2f} | {np.min(own, axis=1).mean():.2f} | {np.mean(own) - np.mean(uniform):+.2f} [" in row
+
+
+def test_the_worst_tenth_is_that_of_every_draw() -> None:
+    """Against tasks and seeds drawn out and sorted, one draw at a time."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(-20, 5, (3, 24)), rng.normal(-21, 5, (3, 24))
+    bootstrap, share = Bootstrap(24, draws=50), 0.1
+
+    def slow(rewards: np.ndarray, tasks: np.ndarray) -> float:
+        drawn = sorted(np.repeat(rewards, tasks.astype(int)))
+        whole = int(share * 24)
+        return float((sum(drawn[:whole]) + (share * 24 - whole) * drawn[whole]) / (share * 24))
+
+    tasks, seeds = bootstrap._counts(24, "tasks"), bootstrap._counts(3, "seeds")
+    expected = [sum(s * slow(r, t) for s, r in zip(n, a, strict=True)) / 3 for n, t in zip(seeds, tasks, strict=True)]
+    np.testing.assert_allclose(bootstrap.tails(a, share), expected, rtol=1e-12)
+    np.testing.assert_allclose(worst(a, share), [slow(r, np.ones(24)) for r in a], rtol=1e-12)
+    assert worst(np.arange(20.0), 0.1) == 0.5
+    found = bootstrap.compared_tails(a, b, share)
+    apart = bootstrap.tails(a, share) - bootstrap.tails(b, share)
+    assert found.mean == pytest.approx(float((worst(a) - worst(b)).mean()))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(apart, (0.025, 0.975))))

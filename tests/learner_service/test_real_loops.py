@@ -77,6 +77,17 @@ def _untrained() -> PolicyData:
 JOBS: dict[str, Callable[[], Job]] = {
     "train ppo": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=PPOConfig()),
     "train dqn": lambda: job(settings=TrainConfig(total_episodes=8, episodes_per_batch=2), algorithm=DQNConfig()),
+    "train with a curriculum": lambda: job(
+        settings=TrainConfig(
+            total_episodes=16,
+            episodes_per_batch=2,
+            tasks_per_batch=2,
+            collections_per_task=2,
+            curriculum="mutate",
+            curriculum_score="quick_regret",
+        ),
+        algorithm=PPOConfig(context="statistics"),
+    ),
     "transfer": lambda: job(
         settings=TransferConfig(
             method="domain_adaptation", total_episodes=8, episodes_per_batch=2, compare_scratch=True

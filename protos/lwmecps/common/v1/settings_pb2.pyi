@@ -22,6 +22,20 @@ class Schedule(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCHEDULE_LINEAR: _ClassVar[Schedule]
     SCHEDULE_COSINE: _ClassVar[Schedule]
 
+class Curriculum(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CURRICULUM_UNSPECIFIED: _ClassVar[Curriculum]
+    CURRICULUM_UNIFORM: _ClassVar[Curriculum]
+    CURRICULUM_REPLAY: _ClassVar[Curriculum]
+    CURRICULUM_MUTATE: _ClassVar[Curriculum]
+
+class CurriculumScore(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CURRICULUM_SCORE_UNSPECIFIED: _ClassVar[CurriculumScore]
+    CURRICULUM_SCORE_VALUE_LOSS: _ClassVar[CurriculumScore]
+    CURRICULUM_SCORE_QUICK_REGRET: _ClassVar[CurriculumScore]
+    CURRICULUM_SCORE_REGRET: _ClassVar[CurriculumScore]
+
 class Block(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     BLOCK_UNSPECIFIED: _ClassVar[Block]
@@ -78,6 +92,14 @@ SCHEDULE_UNSPECIFIED: Schedule
 SCHEDULE_CONSTANT: Schedule
 SCHEDULE_LINEAR: Schedule
 SCHEDULE_COSINE: Schedule
+CURRICULUM_UNSPECIFIED: Curriculum
+CURRICULUM_UNIFORM: Curriculum
+CURRICULUM_REPLAY: Curriculum
+CURRICULUM_MUTATE: Curriculum
+CURRICULUM_SCORE_UNSPECIFIED: CurriculumScore
+CURRICULUM_SCORE_VALUE_LOSS: CurriculumScore
+CURRICULUM_SCORE_QUICK_REGRET: CurriculumScore
+CURRICULUM_SCORE_REGRET: CurriculumScore
 BLOCK_UNSPECIFIED: Block
 BLOCK_DEPLOYMENT: Block
 BLOCK_NODE: Block
@@ -314,7 +336,7 @@ class ReptileConfig(_message.Message):
     def __init__(self) -> None: ...
 
 class MetaConfig(_message.Message):
-    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps", "schedule", "schedule_share")
+    __slots__ = ("maml", "fomaml", "imaml", "reptile", "method", "inner_lr", "outer_lr", "adaptation_steps", "meta_batch_size", "num_meta_epochs", "episodes_per_step", "learn_inner_lr", "max_grad_norm", "multi_step_loss", "outer_epochs", "tasks_per_update", "warmup_epochs", "rate_lr", "proximal", "solver_steps", "schedule", "schedule_share", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share")
     MAML_FIELD_NUMBER: _ClassVar[int]
     FOMAML_FIELD_NUMBER: _ClassVar[int]
     IMAML_FIELD_NUMBER: _ClassVar[int]
@@ -337,6 +359,14 @@ class MetaConfig(_message.Message):
     SOLVER_STEPS_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_SCORE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_STALENESS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEARN_FROM_FRESH_FIELD_NUMBER: _ClassVar[int]
+    MUTATION_SHARE_FIELD_NUMBER: _ClassVar[int]
     maml: MAMLConfig
     fomaml: FOMAMLConfig
     imaml: IMAMLConfig
@@ -359,10 +389,18 @@ class MetaConfig(_message.Message):
     solver_steps: int
     schedule: Schedule
     schedule_share: float
-    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
+    curriculum: Curriculum
+    curriculum_score: CurriculumScore
+    replay_share: float
+    replay_temperature: float
+    replay_staleness: float
+    replay_size: int
+    learn_from_fresh: bool
+    mutation_share: float
+    def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share", "collections_per_task", "multiplier_kp", "multiplier_ki", "multiplier_kd", "multiplier_spread", "bound_spread")
+    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share", "collections_per_task", "multiplier_kp", "multiplier_ki", "multiplier_kd", "multiplier_spread", "bound_spread", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share")
     TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
     TASKS_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
@@ -376,6 +414,14 @@ class TrainConfig(_message.Message):
     MULTIPLIER_KD_FIELD_NUMBER: _ClassVar[int]
     MULTIPLIER_SPREAD_FIELD_NUMBER: _ClassVar[int]
     BOUND_SPREAD_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_FIELD_NUMBER: _ClassVar[int]
+    CURRICULUM_SCORE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_STALENESS_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEARN_FROM_FRESH_FIELD_NUMBER: _ClassVar[int]
+    MUTATION_SHARE_FIELD_NUMBER: _ClassVar[int]
     total_episodes: int
     episodes_per_batch: int
     tasks_per_batch: int
@@ -389,7 +435,15 @@ class TrainConfig(_message.Message):
     multiplier_kd: float
     multiplier_spread: float
     bound_spread: float
-    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., collections_per_task: _Optional[int] = ..., multiplier_kp: _Optional[float] = ..., multiplier_ki: _Optional[float] = ..., multiplier_kd: _Optional[float] = ..., multiplier_spread: _Optional[float] = ..., bound_spread: _Optional[float] = ...) -> None: ...
+    curriculum: Curriculum
+    curriculum_score: CurriculumScore
+    replay_share: float
+    replay_temperature: float
+    replay_staleness: float
+    replay_size: int
+    learn_from_fresh: bool
+    mutation_share: float
+    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., collections_per_task: _Optional[int] = ..., multiplier_kp: _Optional[float] = ..., multiplier_ki: _Optional[float] = ..., multiplier_kd: _Optional[float] = ..., multiplier_spread: _Optional[float] = ..., bound_spread: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ...) -> None: ...
 
 class TransferConfig(_message.Message):
     __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch", "frozen_layers", "domain_weight", "compare_scratch", "schedule", "schedule_share")

@@ -99,8 +99,8 @@ kube-down: $(READY) ## Stop what kube-up started
 
 .PHONY: protos
 protos: $(READY) ## Generate Python from the contracts, and write what settings and metrics say of themselves into contract and pages
-	$(BIN)/python scripts/generate_protos.py
-	$(BIN)/python scripts/explain_settings.py
+	PYTHONPATH=. $(BIN)/python scripts/generate_protos.py
+	PYTHONPATH=. $(BIN)/python scripts/explain_settings.py
 	PYTHONPATH=. $(BIN)/python scripts/list_metrics.py
 
 .PHONY: protos-image

@@ -9,8 +9,18 @@ from lwmecps_core.config import dump
 TASKS = "0014"
 """The decision that last changed which tasks a seed draws, or what they show: results from before are of others."""
 
+LATER = {"optimiser": None}
+"""Settings that came after results were kept, and what they were then."""
+
 
 def key(cell: Any, *seeds: int) -> str:
     """A digest of all settings of a cell (a configuration) and of the seeds that all cells share."""
-    text = json.dumps([dump(cell), *seeds, TASKS], sort_keys=True)
+    text = json.dumps([_known(dump(cell)), *seeds, TASKS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _known(plain: Any) -> Any:
+    """Without what says no more than was so before there was a setting for it."""
+    if isinstance(plain, dict):
+        return {k: _known(v) for k, v in plain.items() if k not in LATER or v != LATER[k]}
+    return [_known(v) for v in plain] if isinstance(plain, list) else plain

@@ -27,8 +27,6 @@ BlockName = Literal["deployment", "node", "pair", "objective", "limits", "expens
 """Blocks that a policy can do without; the time is in `global`, and the last four are of tasks that use them."""
 Backend = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
 """Where clusters are; the contract's enum of that name says which there are."""
-MOST_OPTIMISER_BYTES = 32_768
-"""Of the file of a learnt optimiser."""
 SIMULATED, RECORDED = "simulated", "load_profile"
 """The backends that are the simulator: with the task's workload, and under recorded load."""
 
@@ -365,9 +363,8 @@ class AdaptConfig:
     """Episodes per task that measure the policy before the first step and after every step."""
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
-    optimiser: Annotated[Content, Field(min_length=1, max_length=MOST_OPTIMISER_BYTES)] | None = None
-    """File of `optimiser learn` whose steps take the place of plain ones, with `inner_lr` as its rate where that is
-    given."""
+    optimiser: Annotated[Content, Field(min_length=1, max_length=32_768)] | None = None
+    """File of `optimiser learn` whose steps take the place of plain ones, at its own rate or at `inner_lr`."""
     backend: Backend = SIMULATED
     """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes, and where
     episodes follow one another and only the start and the end are measured."""

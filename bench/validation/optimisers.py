@@ -36,7 +36,7 @@ Step = Callable[[Tree], Tree]
 
 
 @dataclass(frozen=True)
-class Descent:
+class TunedAdam:
     """Adam with a rate and a schedule over so many steps (constant: over any)."""
 
     rate: float
@@ -60,7 +60,7 @@ class Descent:
 
 
 @dataclass(frozen=True)
-class Learnt:
+class LearntSteps:
     """A network."""
 
     theta: Tree
@@ -78,7 +78,7 @@ class Learnt:
         return step
 
 
-def losses(optimiser: Descent | Learnt, tasks: int, marks: Sequence[int], seed: int) -> Iterator[Losses]:
+def losses(optimiser: TunedAdam | LearntSteps, tasks: int, marks: Sequence[int], seed: int) -> Iterator[Losses]:
     """Mean squared errors `[tasks]` on other points after so many steps; sinusoids, first weights and points of every
     step follow from the seed, and are the same for all optimisers.
     """
@@ -97,17 +97,17 @@ def _gradient(params: Tree, waves: Waves, generator: torch.Generator) -> Tree:
     return gradients(PROBLEM.losses(live, {}, waves.points(POINTS, generator)), live)
 
 
-def tuned(tasks: int, marks: Sequence[int]) -> dict[int, Descent]:
+def tuned(tasks: int, marks: Sequence[int]) -> dict[int, TunedAdam]:
     """For each number of steps the Adam that leaves the least mean loss, out of all rates with all schedules."""
-    score: dict[tuple[int, Descent], float] = {}
+    score: dict[tuple[int, TunedAdam], float] = {}
     for rate in RATES:
-        constant = Descent(rate, "constant")
+        constant = TunedAdam(rate, "constant")
         of_constant = losses(constant, tasks, marks, TUNING_SEED)
         score |= {(at, constant): float(x.mean()) for at, x in zip(marks, of_constant, strict=True)}
         for schedule, at in product(SCHEDULES[1:], marks):
-            (last,) = losses(Descent(rate, schedule), tasks, (at,), TUNING_SEED)
-            score[at, Descent(rate, schedule)] = float(last.mean())
-    best: dict[int, Descent] = {}
+            (last,) = losses(TunedAdam(rate, schedule), tasks, (at,), TUNING_SEED)
+            score[at, TunedAdam(rate, schedule)] = float(last.mean())
+    best: dict[int, TunedAdam] = {}
     for at in marks:
         mine = {adam: x for (steps, adam), x in score.items() if steps == at}
         best[at] = min(mine, key=lambda adam: mine[adam])
@@ -127,16 +127,16 @@ def run(
     tuning, held_out = tasks
     best = tuned(tuning, marks)
     say("Adam, tuned: " + ", ".join(f"{at} steps {adam}" for at, adam in best.items()))
-    constant = Descent(best[100 if 100 in best else marks[0]].rate, "constant")
+    constant = TunedAdam(best[100 if 100 in best else marks[0]].rate, "constant")
     by_mark = {at: next(losses(adam, held_out, (at,), TEST_SEED)) for at, adam in best.items()}
     rows = [
         _row("Adam, tuned for each column", by_mark, by_mark, chosen={str(at): str(x) for at, x in best.items()}),
         _row("Adam, one constant rate", _marked(constant, held_out, marks), by_mark, chosen={"all": str(constant)}),
-        _row("Adam at 0.001", _marked(Descent(1e-3, "constant"), held_out, marks), by_mark),
+        _row("Adam at 0.001", _marked(TunedAdam(1e-3, "constant"), held_out, marks), by_mark),
     ]
     by_seed: list[dict[int, Losses]] = []
     for seed in seeds:
-        by_seed.append(_marked(Learnt(learn(cfg, seed).theta), held_out, marks))
+        by_seed.append(_marked(LearntSteps(learn(cfg, seed).theta), held_out, marks))
         say(f"learnt, seed {seed}: " + ", ".join(f"{at} {x.mean():.3f}" for at, x in by_seed[-1].items()))
         mean = {at: np.mean([each[at] for each in by_seed], axis=0) for at in marks}
         of_seeds = {str(at): [float(each[at].mean()) for each in by_seed] for at in marks}
@@ -145,7 +145,7 @@ def run(
     return [*rows, learnt]
 
 
-def _marked(optimiser: Descent | Learnt, tasks: int, marks: Sequence[int]) -> dict[int, Losses]:
+def _marked(optimiser: TunedAdam | LearntSteps, tasks: int, marks: Sequence[int]) -> dict[int, Losses]:
     return dict(zip(marks, losses(optimiser, tasks, marks, TEST_SEED), strict=True))
 
 

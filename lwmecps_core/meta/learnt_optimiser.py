@@ -50,15 +50,15 @@ class OptimiserConfig:
     """Units of each of the two hidden layers."""
     first_rate: Positive = 0.01
     """The step size of Adam that it starts as."""
-    steps: Annotated[int, Field(ge=0)] = 1000
+    steps: Annotated[int, Field(ge=0)] = 600
     """Steps of Adam on the network's weights; with none it is Adam at `first_rate`."""
-    learning_rate: Positive = 2e-3
+    learning_rate: Positive = 0.02
     """Step size of these; it goes down to 0 by a cosine."""
     unroll: Count = 20
     """Steps of the optimiser that each is descended through."""
     horizon: Count = 100
     """Steps after which a problem is replaced by a new one."""
-    tasks: Count = 16
+    tasks: Count = 8
     """Problems side by side."""
 
 

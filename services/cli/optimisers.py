@@ -21,7 +21,7 @@ def learn(
     file: Annotated[Path, typer.Argument(help="File to write, for `adapt --optimiser`.")],
     steps: Annotated[
         int, typer.Option(min=0, max=100_000, help="Steps of learning; with none it is Adam at the first rate.")
-    ] = 1000,
+    ] = 600,
     first_rate: Annotated[
         float, typer.Option(min=1e-9, max=1.0, help="Step size of Adam that learning starts from.")
     ] = 0.01,

@@ -80,9 +80,9 @@ def test_optimisers_are_measured_on_the_same_sinusoids_as_the_adam_that_is_tuned
     assert json.loads((tmp_path / "validation-optimisers.json").read_text())["rows"] == rows
     assert [row["name"] for row in rows][0::3] == ["Adam, tuned for each column", "learnt"]
     assert not any(x for gap in rows[0]["minus_tuned"].values() for x in gap.values())
-    same = optimisers.Learnt(init(OptimiserConfig(first_rate=1e-3), torch.Generator()))
+    same = optimisers.LearntSteps(init(OptimiserConfig(first_rate=1e-3), torch.Generator()))
     for ours, theirs in zip(
-        *(optimisers.losses(each, 4, (2, 4), 1) for each in (same, optimisers.Descent(1e-3, "constant"))), strict=True
+        *(optimisers.losses(each, 4, (2, 4), 1) for each in (same, optimisers.TunedAdam(1e-3, "constant"))), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     docs = tmp_path / "validation.md"

@@ -5,19 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf, nan
-from pathlib import Path
 
 import pytest
 import torch
 
 from lwmecps_core.algorithms import REGISTRY, make
 from lwmecps_core.batch import RolloutBatch
-from lwmecps_core.config import dump, parse
+from lwmecps_core.config import dump
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.meta import REGISTRY as METHODS
-from lwmecps_core.meta import learnt_optimiser
-from lwmecps_core.meta.learnt_optimiser import OptimiserConfig, OptimiserData
 from lwmecps_core.optimiser import Optimiser, PackedOptimiser, with_task_axis
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
@@ -128,14 +125,6 @@ LOOPS: dict[str, Loop] = {
         _untrained(), TASKS, TransferConfig(total_episodes=8, episodes_per_batch=2), COLLECTOR, seed=1, start=start
     ),
     "adapt": partial(_adapt, lambda: _untrained()),
-    "adapt_by_a_learnt_optimiser": lambda start: adapt(
-        _untrained(),
-        TASKS,
-        AdaptConfig(adaptation_steps=3, optimiser=_optimiser(), keep_placement_if_worse=False),
-        COLLECTOR,
-        seed=1,
-        start=start,
-    ),
     "adapt_implicitly": partial(_adapt, lambda: _untrained({"meta_learner": dump(IMAMLConfig(proximal=0.1))})),
 }
 
@@ -144,14 +133,6 @@ def _untrained(metadata: dict[str, object] | None = None) -> PolicyData:
     spec = env_spec(TASKS[0])
     params, extra = make(PPO, spec).init(torch.Generator().manual_seed(0))
     return PolicyData(PPO, spec, params, extra, metadata=metadata or {})
-
-
-def _optimiser(magnitude: float = 0.5, rate: float = 0.1) -> bytes:
-    """One that steps exp(magnitude) times as far as Adam."""
-    cfg = OptimiserConfig(hidden_size=2, first_rate=rate)
-    theta = learnt_optimiser.init(cfg, torch.Generator().manual_seed(0))
-    theta["net"]["out.bias"][1] = magnitude
-    return learnt_optimiser.to_bytes(OptimiserData(cfg, theta))
 
 
 def _copied(state: LoopState) -> LoopState:
@@ -215,49 +196,6 @@ def test_meta_training_measures_every_method_by_the_same_metrics(method: str) ->
     learnt = any(bool((x != META.inner_lr).any()) for x in leaves(last.policy.learnt))
     assert learnt == {"maml": True, "fomaml": True, "imaml": False, "reptile": False}.get(method, learnt)
     assert from_bytes(to_bytes(last.policy), "test").metadata["meta_learner"]["name"] == method
-
-
-def test_a_learnt_optimiser_takes_the_place_of_the_inner_rates_and_inner_lr_that_of_its_own() -> None:
-    cfg = AdaptConfig(adaptation_steps=2, keep_start_if_worse=False, keep_placement_if_worse=False)
-
-    def moved(**others: object) -> list[float]:
-        """How far the first step moves the actor, at most, for each task."""
-        first, *_ = list(adapt(_untrained(), TASKS, replace(cfg, **others), COLLECTOR, seed=1))[1:]
-        start = flatten(_untrained().params, "params")
-        return [
-            float(torch.stack([(first.state.tensors[n][k] - x).abs().max() for n, x in start.items()]).max())
-            for k in range(len(TASKS))
-        ]
-
-    # The first step of Adam is as long as its rate, whatever the gradients are.
-    assert moved(optimiser=_optimiser(0.0, 0.1)) == pytest.approx([0.1] * 3, rel=1e-2)
-    assert moved(optimiser=_optimiser(0.0, 0.1), inner_lr=0.02) == pytest.approx([0.02] * 3, rel=1e-2)
-    assert moved(optimiser=_optimiser(0.0, 0.1), inner_lr=0.0) == [0.0] * 3
-    assert moved() != pytest.approx([0.1] * 3, rel=1e-2)
-    implicit = _untrained({"meta_learner": dump(IMAMLConfig())})
-    steps = list(adapt(implicit, TASKS, replace(cfg, optimiser=_optimiser()), COLLECTOR, seed=1))
-    assert {name.partition("/")[2] for name in steps[-1].state.tensors if name.startswith("moments/")} == {
-        "step",
-        "means",
-        "squares",
-    }
-    assert steps[-1].state.tensors["moments/step"].tolist() == [2.0] * 3
-
-
-def test_what_is_no_file_of_an_optimiser_is_refused_by_name(tmp_path: Path) -> None:
-    for wrong in (b"x", learnt_optimiser.to_bytes(OptimiserData(OptimiserConfig(), {"net": {}}))):
-        with pytest.raises(InvalidInput, match="settings: optimiser: not a file of an optimiser"):
-            next(adapt(_untrained(), TASKS, AdaptConfig(optimiser=wrong), COLLECTOR, seed=1))
-    file = tmp_path / "o.safetensors"
-    with pytest.raises(InvalidInput, match=r"here: optimiser: .*o.safetensors can't be read: No such file"):
-        parse(AdaptConfig, {"optimiser": file}, "here")
-    file.write_bytes(_optimiser())
-    settings = parse(AdaptConfig, {"optimiser": file}, "here")
-    assert settings.optimiser == _optimiser()
-    assert parse(AdaptConfig, json.loads(json.dumps(dump(settings))), "here") == settings
-    for wrong, reason in ((b"", "at least 1 item"), (bytes(40_000), "at most 32768"), ("no base64!", "base64")):
-        with pytest.raises(InvalidInput, match=f"here: optimiser: .*{reason}"):
-            parse(AdaptConfig, {"optimiser": wrong}, "here")
 
 
 class Watched(LocalCollector):

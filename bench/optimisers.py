@@ -30,7 +30,6 @@ from lwmecps_core.training.learnt_optimiser import learn
 
 Rewards = NDArray[np.float64]
 """Of each task after each number of steps: `[steps + 1, tasks]`."""
-SEEDS = (0, 1, 2)
 CITY = TaskDistribution(env_id="lwmecps-v3")
 TUNING, HELD_OUT = range(700_000, 700_016), range(800_000, 800_048)
 EVALUATION_SEED = 800_000
@@ -69,14 +68,13 @@ def rewards(policy: PolicyData, tasks: Sequence[TaskSpec], cfg: AdaptConfig) -> 
     return np.array([[row.reward for row in progress.rows] for progress in steps])
 
 
-def tuned(policy: PolicyData, cfgs: Mapping[str, AdaptConfig], say: Callable[[str], None]) -> dict[str, AdaptConfig]:
+def tuned(policy: PolicyData, cfgs: Mapping[str, AdaptConfig], say: Callable[[str], None]) -> dict[str, float | None]:
     """For every kind of step the rate with the best mean reward after the last step on the tuning clusters."""
-    tasks, best = [draw(CITY, seed) for seed in TUNING], {}
+    tasks, best = [draw(CITY, seed) for seed in TUNING], dict[str, float | None]()
     for name, cfg in cfgs.items():
-        tried = [replace(cfg, inner_lr=rate) for rate in RATES]
-        found = [float(rewards(policy, tasks, each)[-1].mean()) for each in tried]
+        found = [float(rewards(policy, tasks, replace(cfg, inner_lr=rate))[-1].mean()) for rate in RATES]
         say(f"{name}: " + ", ".join(f"{rate:g} {x:.2f}" for rate, x in zip(RATES, found, strict=True)))
-        best[name] = tried[int(np.argmax(found))]
+        best[name] = RATES[int(np.argmax(found))]
     return best
 
 
@@ -102,24 +100,25 @@ def summary(by_seed: Mapping[str, Sequence[Rewards]]) -> list[dict[str, Any]]:
 
 
 def main() -> int:
-    """Tune with the first seed's policy, measure all on held-out clusters with every seed's, and write the figures."""
+    """Tune with the first policy and optimiser, measure all pairs on held-out clusters, and write the figures."""
     parser = argparse.ArgumentParser(prog="python -m bench.optimisers", description=__doc__)
-    parser.add_argument("optimiser", type=Path, help="file that `lwmecps optimiser learn` wrote")
-    optimiser = parser.parse_args().optimiser.read_bytes()
+    parser.add_argument(
+        "optimisers", type=Path, nargs="+", help="files of `lwmecps optimiser learn`, a policy for each"
+    )
+    optimisers = [file.read_bytes() for file in parser.parse_args().optimisers]
     torch.set_num_threads(1)
     found: dict[str, list[Rewards]] = {}
-    cfgs: dict[str, AdaptConfig] = {}
-    for seed in SEEDS:
-        policy = trained(seed)
-        if not cfgs:
-            own = replace(STEPS, optimiser=optimiser)
-            cfgs = tuned(policy, kinds(optimiser), print) | {"learnt, as it is": own}
-        tasks = [draw(CITY, number) for number in HELD_OUT]
+    rates: dict[str, float | None] = {"learnt, as it is": None}
+    tasks = [draw(CITY, number) for number in HELD_OUT]
+    for seed, optimiser in enumerate(optimisers):
+        policy, cfgs = trained(seed), kinds(optimiser)
+        if not seed:
+            rates = tuned(policy, cfgs, print) | rates
+        cfgs["learnt, as it is"] = cfgs["learnt"]
         for name, cfg in cfgs.items():
-            found.setdefault(name, []).append(rewards(policy, tasks, cfg))
+            found.setdefault(name, []).append(rewards(policy, tasks, replace(cfg, inner_lr=rates[name])))
         rows = summary(found)
-        chosen = {name: cfg.inner_lr for name, cfg in cfgs.items()}
-        OUT.write_text(json.dumps({"seeds": seed + 1, "rates": chosen, "rows": rows}, indent=2) + "\n")
+        OUT.write_text(json.dumps({"seeds": seed + 1, "rates": rates, "rows": rows}, indent=2) + "\n")
         print(f"seed {seed}", *rows, sep="\n", flush=True)
     return 0
 

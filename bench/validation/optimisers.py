@@ -1,7 +1,7 @@
 """Optimisers on held-out sinusoids: learnt ones beside Adam, whose rate and schedule are tuned on others."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -14,19 +14,20 @@ from torch import Tensor
 from bench.validation.results import RESULTS, write
 from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.meta.learnt_optimiser import OptimiserConfig
-from lwmecps_core.optimiser import Optimiser, scheduled
+from lwmecps_core.optimiser import scheduled
 from lwmecps_core.run_config import ScheduleName
 from lwmecps_core.statistics import interval
 from lwmecps_core.training.learnt_optimiser import POINTS, PROBLEM, fresh, learn
 from lwmecps_core.training.sampling import torch_generator
 from lwmecps_core.training.sinusoids import Waves
-from lwmecps_core.tree import Tree, detached, gradients, tree_map
+from lwmecps_core.tree import Tree, detached, gradients, leaves, tree_map
 
 OUT = RESULTS / "validation-optimisers.json"
 SEEDS = (0, 1, 2, 3, 4)
 CONFIG = OptimiserConfig()
 STEPS = (10, 100, 300, 1000)
 RATES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
+MEANS, SQUARES = (0.5, 0.9, 0.95), (0.9, 0.99, 0.999)
 SCHEDULES: tuple[ScheduleName, ...] = get_args(ScheduleName)
 TUNING_SEED, TEST_SEED = 700_000, 800_000
 TUNING_TASKS, TEST_TASKS, TEST_POINTS = 64, 160, 100
@@ -41,20 +42,24 @@ class TunedAdam:
 
     rate: float
     schedule: ScheduleName
+    momenta: tuple[float, float] = (0.9, 0.999)
 
     def __str__(self) -> str:
-        return f"{self.rate:g} {self.schedule}"
+        return f"{self.rate:g} {self.schedule} {self.momenta[0]:g} {self.momenta[1]:g}"
 
     def steps(self, params: Tree, total: int) -> Step:
         """The steps of one run."""
-        adam, made = Optimiser(params, self.rate, max_grad_norm=float("inf")), 0
+        current, made = detached(params), 0
+        adam = torch.optim.Adam(leaves(current), self.rate, self.momenta, fused=True)
 
         def step(grads: Tree) -> Tree:
             nonlocal made
-            adam.rate_share = scheduled(self.schedule, 1.0, made, total)
-            adam.step(grads)
+            adam.param_groups[0]["lr"] = self.rate * scheduled(self.schedule, 1.0, made, total)
+            for leaf, pull in zip(leaves(current), leaves(grads), strict=True):
+                leaf.grad = pull.contiguous()
+            adam.step()
             made += 1
-            return adam.params
+            return current
 
         return step
 
@@ -114,6 +119,19 @@ def tuned(tasks: int, marks: Sequence[int]) -> dict[int, TunedAdam]:
     return best
 
 
+def with_momenta(best: Mapping[int, TunedAdam], tasks: int) -> dict[int, TunedAdam]:
+    """The same with the best of other momenta, and of rates around that of the usual ones, too."""
+    found: dict[int, TunedAdam] = {}
+    for at, adam in best.items():
+        tried = [
+            replace(adam, rate=adam.rate * factor, momenta=momenta)
+            for factor, momenta in product((0.5, 1.0, 2.0), product(MEANS, SQUARES))
+        ]
+        left = [float(next(losses(each, tasks, (at,), TUNING_SEED)).mean()) for each in tried]
+        found[at] = tried[int(np.argmin(left))]
+    return found
+
+
 def run(
     seeds: Sequence[int] = SEEDS,
     out: Path = OUT,
@@ -126,13 +144,18 @@ def run(
     torch.set_num_threads(1)
     tuning, held_out = tasks
     best = tuned(tuning, marks)
-    say("Adam, tuned: " + ", ".join(f"{at} steps {adam}" for at, adam in best.items()))
+    better = with_momenta(best, tuning)
+    for name, chosen in (("rate and schedule", best), ("and momenta", better)):
+        say(f"Adam, {name}: " + ", ".join(f"{at} steps {adam}" for at, adam in chosen.items()))
     constant = TunedAdam(best[100 if 100 in best else marks[0]].rate, "constant")
-    by_mark = {at: next(losses(adam, held_out, (at,), TEST_SEED)) for at, adam in best.items()}
+    with_them, without = (
+        {at: next(losses(adam, held_out, (at,), TEST_SEED)) for at, adam in chosen.items()} for chosen in (better, best)
+    )
     rows = [
-        _row("Adam, tuned for each column", by_mark, by_mark, chosen={str(at): str(x) for at, x in best.items()}),
-        _row("Adam, one constant rate", _marked(constant, held_out, marks), by_mark, chosen={"all": str(constant)}),
-        _row("Adam at 0.001", _marked(TunedAdam(1e-3, "constant"), held_out, marks), by_mark),
+        _row("Adam, tuned for each column", with_them, with_them, chosen={str(at): str(x) for at, x in better.items()}),
+        _row("the same with usual momenta", without, with_them, chosen={str(at): str(x) for at, x in best.items()}),
+        _row("Adam, one constant rate", _marked(constant, held_out, marks), with_them, chosen={"all": str(constant)}),
+        _row("Adam at 0.001", _marked(TunedAdam(1e-3, "constant"), held_out, marks), with_them),
     ]
     by_seed: list[dict[int, Losses]] = []
     for seed in seeds:
@@ -140,7 +163,7 @@ def run(
         say(f"learnt, seed {seed}: " + ", ".join(f"{at} {x.mean():.3f}" for at, x in by_seed[-1].items()))
         mean = {at: np.mean([each[at] for each in by_seed], axis=0) for at in marks}
         of_seeds = {str(at): [float(each[at].mean()) for each in by_seed] for at in marks}
-        learnt = _row("learnt", mean, by_mark, seeds=list(seeds[: len(by_seed)]), of_seeds=of_seeds)
+        learnt = _row("learnt", mean, with_them, seeds=list(seeds[: len(by_seed)]), of_seeds=of_seeds)
         write([*rows, learnt], out)
     return [*rows, learnt]
 

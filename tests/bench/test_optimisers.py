@@ -16,7 +16,6 @@ from lwmecps_core.training.learnt_optimiser import learn
 
 def test_every_kind_of_step_is_measured_from_the_same_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tiny = {
-        "SEEDS": (0, 1),
         "CITY": TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8),
         "TUNING": range(2),
         "HELD_OUT": range(5, 8),
@@ -30,7 +29,7 @@ def test_every_kind_of_step_is_measured_from_the_same_start(monkeypatch: pytest.
         monkeypatch.setattr(optimisers, name, value)
     file = tmp_path / "learnt.safetensors"
     file.write_bytes(to_bytes(learn(OptimiserConfig(hidden_size=2, steps=1, unroll=2, tasks=1), 0)))
-    monkeypatch.setattr("sys.argv", ["bench.optimisers", str(file)])
+    monkeypatch.setattr("sys.argv", ["bench.optimisers", str(file), str(file)])
     assert optimisers.main() == 0
     found = json.loads((tmp_path / "optimisers.json").read_text())
     assert (

@@ -23,7 +23,7 @@ from lwmecps_core.training.sinusoids import Waves
 from lwmecps_core.tree import Tree, detached, gradients, leaves, tree_map
 
 OUT = RESULTS / "validation-optimisers.json"
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2)
 CONFIG = OptimiserConfig()
 STEPS = (10, 100, 300, 1000)
 RATES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)

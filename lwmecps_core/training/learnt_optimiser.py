@@ -22,11 +22,12 @@ PROBLEM = SquaredError()
 def learn(cfg: OptimiserConfig, seed: int) -> OptimiserData:
     """An optimiser from `cfg.steps` steps of Adam on truncated unrolls; a pure function of its arguments.
 
-    Every step goes on with `cfg.tasks` problems for `cfg.unroll` steps of the optimiser and descends their mean loss
-    there, as a share of what Adam leaves at that age (`usual`), so that early and late steps count alike. After
-    `cfg.horizon` steps a problem is replaced; they take turns in that, so that any age is among them. The gradient is
-    exact within an unroll, that through the gradients of the losses included; what came before it is taken as given,
-    which prefers optimisers that are good soon (Metz et al. 2019, arXiv:1810.10180).
+    Every step goes on with `cfg.tasks` problems for `cfg.unroll` steps of the optimiser and descends the mean of
+    log(1 + loss / usual) there, `usual` being what Adam leaves at that age: early and late steps count alike, and one
+    problem that gets out of hand doesn't outweigh all others. After `cfg.horizon` steps a problem is replaced; they
+    take turns in that, so that any age is among them. The gradient is exact within an unroll, that through the
+    gradients of the losses included; what came before it is taken as given, which prefers optimisers that are good soon
+    (Metz et al. 2019, arXiv:1810.10180).
     """
     generator = torch_generator(seed, "optimiser")
     outer = PackedOptimiser(learnt.init(cfg, generator), cfg.learning_rate, max_grad_norm=1.0)
@@ -51,9 +52,9 @@ def learn(cfg: OptimiserConfig, seed: int) -> OptimiserData:
 def unroll(
     theta: Tree, params: Params, kept: State, batches: Sequence[Batch], scale: Tensor
 ) -> tuple[Tensor, Params, State]:
-    """Steps of an optimiser, one for each batch but the last: the mean over steps and problems of the loss after a step
-    on the next batch (no step is judged by the points that it has seen) over `scale` at that age, with a graph; and
-    where the steps led.
+    """Steps of an optimiser, one for each batch but the last: with a graph, the mean over steps and problems of
+    log(1 + the loss after a step, on the next batch (no step is judged by the points that it has seen), over `scale` at
+    that age); and where the steps led.
     """
     values: list[Tensor] = []
     current = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
@@ -64,7 +65,7 @@ def unroll(
         losses = PROBLEM.losses(current, {}, batch)
         age = kept["step"].long().clamp_max(len(scale) - 1)
         values.append(losses["net"] / scale[age])
-    return torch.stack(values).mean(), current, kept
+    return torch.stack(values).log1p().mean(), current, kept
 
 
 def usual(cfg: OptimiserConfig, seed: int) -> Tensor:

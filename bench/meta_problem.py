@@ -13,12 +13,13 @@ from torch.func import functional_call, grad, vmap
 from bench.cases import SEED
 from bench.report import BenchRow
 from bench.timing import interleave, seconds
-from bench.validation.sinusoid import HIDDEN, SquaredError, Waves, end_alone
+from bench.validation.sinusoid import end_alone
 from lwmecps_core import meta
 from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.optimiser import PackedOptimiser
+from lwmecps_core.training.sinusoids import HIDDEN, SquaredError, Waves
 
 TASKS, SHOTS, INNER_LR, OUTER_LR = 25, 10, 0.01, 1e-3
 REPEATS = 50

@@ -1,6 +1,8 @@
 """Frozen, strict configuration dataclasses, the one way to read them from plain data, and what their fields are for."""
 
 import ast
+import base64
+import binascii
 import inspect
 import sys
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from datetime import date
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
@@ -19,6 +22,29 @@ T = TypeVar("T")
 Positive = Annotated[float, pydantic.Field(gt=0)]
 NonNegative = Annotated[float, pydantic.Field(ge=0)]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+
+def _content(value: Any) -> Any:
+    """Bytes of a file that is named by a `Path` (never by a text: texts come from others), or that stand in base64."""
+    if isinstance(value, Path):
+        try:
+            return value.read_bytes()
+        except OSError as error:
+            raise ValueError(f"{value} can't be read: {error.strerror}") from None
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("must be the bytes of a file, their base64, or a path (`pathlib.Path`)") from None
+    return value
+
+
+Content = Annotated[
+    bytes,
+    pydantic.BeforeValidator(_content),
+    pydantic.PlainSerializer(lambda x: base64.b64encode(x).decode(), when_used="json-unless-none"),
+]
+"""What is in a file: given as a path or as bytes, and base64 in plain data."""
 SHOWN = 60
 """Characters of a text that are shown where it is no number."""
 

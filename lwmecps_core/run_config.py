@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from lwmecps_core.config import config
+from lwmecps_core.config import Content, config
 from lwmecps_core.curricular import Curricular
 from lwmecps_core.former import with_learner
 from lwmecps_core.objective import Constrained
@@ -364,6 +364,8 @@ class AdaptConfig:
     """Episodes per task that measure the policy before the first step and after every step."""
     compare_oracle: bool = False
     """Also search the oracle at the end, for `adaptation_accuracy`."""
+    optimiser: Annotated[Content, Field(min_length=1, max_length=32_768)] | None = None
+    """File of `optimiser learn` whose steps take the place of plain ones, at its own rate or at `inner_lr`."""
     backend: Backend = SIMULATED
     """Where the tasks' clusters are: in the simulator, or real ones, which their `kubernetes` describes, and where
     episodes follow one another and only the start and the end are measured."""

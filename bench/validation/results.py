@@ -85,11 +85,26 @@ def table_of_fleets(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_optimisers(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Losses after so many steps, and what they are above the tuned Adam's."""
+    lines = [["", *(f"after {at}" for at in rows[0]["loss"])]]
+    for row in rows:
+        cells = []
+        for at, loss in row["loss"].items():
+            beside, of_seeds = row["minus_tuned"][at], row.get("of_seeds", {}).get(at, [])
+            spread = f", seeds {min(of_seeds):.3g} to {max(of_seeds):.3g}" if len(of_seeds) > 1 else ""
+            gap = f" ({beside['mean']:+.3g} ± {beside['ci95']:.2g}{spread})" if any(beside.values()) else ""
+            cells.append(f"{_interval(loss)}{gap}")
+        lines.append([row["name"], *cells])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
     "control": table_of_control,
     "fleets": table_of_fleets,
+    "optimisers": table_of_optimisers,
 }
 
 

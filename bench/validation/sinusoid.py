@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import pi, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +11,21 @@ from torch import Tensor
 
 from bench.validation.results import RESULTS, mean_ci95, write
 from lwmecps_core import meta
-from lwmecps_core.algorithms.base import Batch, Extra, Params
-from lwmecps_core.algorithms.networks import linear
-from lwmecps_core.algorithms.returns import weighted_mean
+from lwmecps_core.algorithms.base import Params
 from lwmecps_core.meta.base import collections
 from lwmecps_core.meta.compiled import Compiled
 from lwmecps_core.meta.maml import meta_gradient
 from lwmecps_core.optimiser import PackedOptimiser
 from lwmecps_core.run_config import META_LEARNERS, MetaConfig, MetaLearnerConfig
 from lwmecps_core.training.sampling import torch_generator
+from lwmecps_core.training.sinusoids import SquaredError as SquaredError
+from lwmecps_core.training.sinusoids import Waves as Waves
 from lwmecps_core.tree import detached, expanded
 
 OUT = RESULTS / "validation-sinusoid.json"
-HIDDEN = 40
 META_BATCH = 25
 STEPS = (1, 5, 10)
 TEST_TASKS, TEST_POINTS = 1000, 100
-
-
-class SquaredError:
-    """Mean squared error of an MLP 1-40-40-1 of rectified linear units: what of an `Algorithm` meta-learners need."""
-
-    inner_groups = ("net",)
-
-    def init(self, generator: torch.Generator) -> Params:
-        """Weights and biases uniform within 1/√(inputs), without a task axis."""
-        net: dict[str, Tensor] = {}
-        for name, n_in, n_out in (("hidden0", 1, HIDDEN), ("hidden1", HIDDEN, HIDDEN), ("out", HIDDEN, 1)):
-            for part, shape in (("weight", (n_in, n_out)), ("bias", (n_out,))):
-                net[f"{name}.{part}"] = torch.empty(shape).uniform_(-1, 1, generator=generator) / sqrt(n_in)
-        return {"net": net}
-
-    def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
-        """`x`, `y` `[..., S, 1]` and `weight` `[..., S]` → one loss `[...]`."""
-        x = torch.relu(linear(params["net"], "hidden0", batch["x"]))
-        x = torch.relu(linear(params["net"], "hidden1", x))
-        error = linear(params["net"], "out", x) - batch["y"]
-        return {"net": weighted_mean(error.square().squeeze(-1), batch["weight"])}
-
-
-@dataclass(frozen=True)
-class Waves:
-    """K sinusoids: `amplitude` in [0.1, 5], `phase` in [0, π], `[K, 1, 1]` each."""
-
-    amplitude: Tensor
-    phase: Tensor
-
-    @classmethod
-    def draw(cls, tasks: int, generator: torch.Generator) -> "Waves":
-        """New tasks."""
-        amplitude, phase = torch.rand(2, tasks, 1, 1, generator=generator)
-        return cls(0.1 + 4.9 * amplitude, pi * phase)
-
-    def points(self, count: int, generator: torch.Generator) -> Batch:
-        """`count` points of every task at x in [-5, 5]."""
-        x = 10 * torch.rand(len(self.phase), count, 1, generator=generator) - 5
-        return {"x": x, "y": self.amplitude * torch.sin(x - self.phase), "weight": torch.ones(x.shape[:-1])}
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lwmecps_core import meta
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.meta.base import MetaLearner
+from lwmecps_core.meta.learnt_optimiser import OptimiserData
 from lwmecps_core.optimiser import with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
-from lwmecps_core.run_config import SIMULATED, AdaptConfig, MetaConfig
+from lwmecps_core.run_config import SIMULATED, AdaptConfig, MAMLConfig, MetaConfig
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered, taught_by
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
@@ -37,8 +40,8 @@ def adapt(
     seed: int,
     start: LoopState | None = None,
 ) -> Iterator[Progress]:
-    """Adapt a stored policy to every task of `source` by the inner rule that it was taught; the rows of step j measure
-    it after j inner steps.
+    """Adapt a stored policy to every task of `source` by the inner rule that it was taught, or by the steps of a learnt
+    optimiser; the rows of step j measure it after j inner steps.
 
     With `keep_placement_if_worse`, the first collection leaves every task as it was deployed, and the policy has one
     episode, without chance, to show that it can act there at all; where it can't, the task is left alone: no policy
@@ -77,6 +80,8 @@ class _Setup:
     learnt: Params
     origin: Params
     extra: Extra
+    optimiser: OptimiserData | None
+    """Takes the place of the learner's steps."""
 
     def collect(
         self, acting: Params, version: int, plan: CollectionPlan, at: "_Standing", *, held: Sequence[bool] | None = None
@@ -111,18 +116,21 @@ class _Standing:
     """What the policy remembers of each task, `[K, 1, ...]`: what it saw in the first of the episodes side by side."""
     rewards: list[list[float]] = field(default_factory=list)
     """Every task's, after each step that was measured."""
+    moments: dict[str, Tensor] = field(default_factory=dict)
+    """What a learnt optimiser remembers of each task."""
     support: Batch = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: LoopState) -> "_Standing":
         """Inverse of `state`."""
-        kept = dict(state.scalars) | {"memory": under(state.tensors, "memory/")}
+        kept = dict(state.scalars) | {name: under(state.tensors, f"{name}/") for name in ("memory", "moments")}
         return cls(unflatten(state.tensors, "params"), Guard(**kept.pop("guard")), state.step, **kept)
 
     def state(self) -> LoopState:
         """Complete, as resuming needs it."""
         kept = {name: getattr(self, name) for name in ("wall_s", "rewards", "episodes", "earned")}
         tensors = flatten(self.current, "params") | prefixed(self.memory, "memory/")
+        tensors |= prefixed(self.moments, "moments/")
         return LoopState(self.step, tensors, kept | {"guard": self.guard.state()})
 
     def played(self, batches: Sequence[RolloutBatch]) -> list[float]:
@@ -141,7 +149,9 @@ def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collecto
     if cfg.random_weights:
         params, extra = algo.init(torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
-    learner, learnt = taught_by(policy), policy.learnt
+    learner, learnt, optimiser = taught_by(policy), policy.learnt, _optimiser(cfg)
+    if optimiser is not None:  # each of its steps is on data of its own, whatever the policy was taught by
+        learner = meta.make(MAMLConfig())
     if cfg.inner_lr is not None or not learnt:
         learnt = learner.init(algo, policy.params, MetaConfig().inner_lr if cfg.inner_lr is None else cfg.inner_lr)
     return _Setup(
@@ -155,7 +165,16 @@ def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collecto
         learnt=expanded(learnt, len(tasks)),
         origin=with_task_axis(policy.params, len(tasks)),
         extra=expanded_extra(policy.extra, len(tasks)),
+        optimiser=optimiser,
     )
+
+
+def _optimiser(cfg: AdaptConfig) -> OptimiserData | None:
+    """The learnt one, where the settings have its file."""
+    if cfg.optimiser is None:
+        return None
+    made = learnt_optimiser.from_bytes(cfg.optimiser, "settings")
+    return made if cfg.inner_lr is None else learnt_optimiser.with_rate(made, cfg.inner_lr)
 
 
 def _learn(x: _Setup, at: _Standing, step: int) -> dict[str, float]:
@@ -202,8 +221,14 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
 def _inner_step(x: _Setup, at: _Standing, step: int, earned: Sequence[float]) -> dict[str, float]:
     """The rule's step; tasks that lost too much go back to the start, and those that are left alone stay there."""
     fell = at.guard.undo(earned)
-    slower = x.learner.slower(x.learnt, torch.tensor(at.guard.shares))
-    stepped = x.learner.step(x.algo, x.origin, at.current, x.extra, slower, at.support)
+    shares = torch.tensor(at.guard.shares)
+    if x.optimiser is None:
+        slower = x.learner.slower(x.learnt, shares)
+        stepped = x.learner.step(x.algo, x.origin, at.current, x.extra, slower, at.support)
+    else:
+        before = at.moments or learnt_optimiser.state({g: at.current[g] for g in x.algo.inner_groups})
+        stepped, after = learnt_optimiser.step(x.optimiser, x.algo, at.current, x.extra, before, at.support, shares)
+        at.moments = learnt_optimiser.forgotten(after, torch.tensor(fell))
     at.current = _replaced(stepped, x.origin, [a or b for a, b in zip(fell, at.guard.resting, strict=True)])
     return {"support_reward": float(np.mean(earned)), "undone": float(np.mean(fell))}
 

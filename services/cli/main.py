@@ -72,6 +72,7 @@ PARTS: Mapping[str, LazyPart] = {
     ),
     "policies": LazyPart("services.cli.policies", "List, import, export and delete stored policies.", group=True),
     "context": LazyPart("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
+    "optimiser": LazyPart("services.cli.optimisers", "Learn optimisers for `adapt --optimiser`.", group=True),
     "backup": LazyPart(
         "services.cli.backups", "Write everything that the registry keeps to one file, while others go on writing."
     ),

@@ -110,6 +110,8 @@ def _kind(hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         plain = [_kind(a) for a in arguments if a is not type(None)]
         return plain[0] if len(plain) == 1 else None
+    if hint is bytes:  # what is in a file
+        return Path
     return hint if hint in PLAIN else None
 
 

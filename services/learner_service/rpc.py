@@ -15,10 +15,11 @@ import grpc
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import EvaluateConfig, TransferConfig
+from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.sources import check_source
@@ -160,6 +161,8 @@ class LearnerRpc(LearnerServiceServicer):
         check_backend(backend_of(settings), tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)
+        if isinstance(settings, AdaptConfig) and settings.optimiser is not None:
+            learnt_optimiser.from_bytes(settings.optimiser, "settings")
         if spec.policy_id:
             _check_fits(self._registry.get_policy(spec.policy_id), [*tasks, *origin])
 

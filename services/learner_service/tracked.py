@@ -1,11 +1,14 @@
 """What trackers are told about a run, so that runs can be found, grouped and compared."""
 
+import hashlib
 import platform
 from collections.abc import Sequence
+from dataclasses import fields
 from importlib.metadata import version
+from typing import Any
 
 from lwmecps_core.config import dump
-from lwmecps_core.kinds import metric_prefix
+from lwmecps_core.kinds import RunSettings, metric_prefix
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tracking import TrackedRun
 from services.common.run_labels import SWEEP, SWEEP_RUN
@@ -42,10 +45,17 @@ def tracked_run(job: Job, tasks: Sequence[TaskSpec | TaskDistribution]) -> Track
         id=job.run_id,
         name=spec.label or job.run_id,
         prefix=prefix,
-        settings=facts | dump(spec.settings) | algorithm,
+        settings=facts | _told(spec.settings) | algorithm,
         group=spec.label or prefix,
         job_type=spec.kind,
         tags=tuple(dict.fromkeys((prefix, *by, *environments, *families))),
         sweep=job.labels.get(SWEEP, ""),
         sweep_run=job.labels.get(SWEEP_RUN, ""),
     )
+
+
+def _told(settings: RunSettings) -> dict[str, Any]:
+    """Settings as plain data, with the digest of a file in place of what is in it."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    digests = {n: f"sha256:{hashlib.sha256(x).hexdigest()}" for n, x in values.items() if isinstance(x, bytes)}
+    return dict(dump(settings)) | digests

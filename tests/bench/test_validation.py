@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.validation import navigation, results, sinusoid
+from bench.validation import navigation, optimisers, results, sinusoid
 from lwmecps_core import algorithms
+from lwmecps_core.meta.learnt_optimiser import OptimiserConfig, init
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.run_config import PPOConfig
 
@@ -71,6 +72,23 @@ def test_every_navigation_policy_is_measured_before_and_after_each_step(
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert [row["name"] for row in rows] == names and len(names) == 4
     assert all(list(row["ours"]) == ["0", "1", "2", "3"] for row in rows)
+
+
+def test_optimisers_are_measured_on_the_same_sinusoids_as_the_adam_that_is_tuned(tmp_path: Path) -> None:
+    cfg = OptimiserConfig(hidden_size=2, steps=2, unroll=2, horizon=4, tasks=2)
+    rows = optimisers.run((0, 1), tmp_path / "validation-optimisers.json", cfg=cfg, marks=(2, 4), tasks=(3, 4))
+    assert json.loads((tmp_path / "validation-optimisers.json").read_text())["rows"] == rows
+    assert [row["name"] for row in rows][0::4] == ["Adam, tuned for each column", "learnt"]
+    assert not any(x for gap in rows[0]["minus_tuned"].values() for x in gap.values())
+    same = optimisers.LearntSteps(init(OptimiserConfig(first_rate=1e-3), torch.Generator()))
+    for ours, theirs in zip(
+        *(optimisers.losses(each, 4, (2, 4), 1) for each in (same, optimisers.TunedAdam(1e-3, "constant"))), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    docs = tmp_path / "validation.md"
+    docs.write_text("<!-- optimisers -->\n<!-- end -->\n")
+    results.refresh(docs, tmp_path)
+    assert "|  | after 2 | after 4 |" in docs.read_text() and "| learnt |" in docs.read_text()
 
 
 def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ PORTS = ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--ga
 BESIDE: dict[tuple[str, str], list[str]] = {
     ("demo", "kubeconfig"): ["--backend", "kubernetes"],
     ("act", "memory"): ["--task", "t"],
+    ("adapt", "optimiser"): ["--task", "t"],
     **{
         ("up", name): ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--gateway-port", "0"]
         for name in ("host", "redis_url")

@@ -8,6 +8,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.run_config import DQNConfig, MAMLConfig, MetaConfig, PPOConfig
 from services.cli.main import app
 from services.cli.options import Given, Section, with_options
@@ -127,3 +128,15 @@ def test_act_refuses_an_observation_file_without_observations(tmp_path: Path) ->
     result = _run("act", "p1", "--observation", str(file))
     assert result.exit_code == 2
     assert f"{file}: observation" in result.stderr
+
+
+def test_an_optimiser_is_learnt_to_a_file_and_what_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "adam.safetensors"
+    result = _run("optimiser", "learn", str(file), "--steps", "0", "--first-rate", "0.003")
+    assert result.exit_code == 0 and str(file) in result.stdout
+    made = learnt_optimiser.from_bytes(file.read_bytes(), str(file))
+    assert (made.cfg.steps, made.cfg.first_rate) == (0, 0.003)
+    result = _run("adapt", "p", "--task", "t", "--optimiser", str(tmp_path))
+    assert result.exit_code == 2 and f"options: optimiser: {tmp_path} can't be read: Is a directory" in result.stderr
+    result = _run("optimiser", "learn", str(tmp_path / "no" / "where"), "--steps", "0")
+    assert result.exit_code == 2 and "no/where" in result.stderr

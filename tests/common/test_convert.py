@@ -47,7 +47,11 @@ SETTINGS = st.one_of(
     ),
     st.builds(Transfer, learning_rate=positive, total_episodes=count),
     st.builds(
-        AdaptConfig, adaptation_steps=inner_steps, inner_lr=st.none() | st.floats(0, 1), random_weights=st.booleans()
+        AdaptConfig,
+        adaptation_steps=inner_steps,
+        inner_lr=st.none() | st.floats(0, 1),
+        random_weights=st.booleans(),
+        optimiser=st.none() | st.binary(min_size=1, max_size=32),
     ),
     st.builds(EvaluateConfig, episodes=count, baseline=st.sampled_from(["", "random", "hpa_calibrated"])),
 )

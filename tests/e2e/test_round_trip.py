@@ -1,5 +1,6 @@
 """The three services and Redis as processes, driven by the command line: meta-train, adapt, act."""
 
+import base64
 import json
 import os
 import signal
@@ -94,6 +95,22 @@ def test_meta_trained_policy_adapts_to_new_tasks_and_acts(system: dict[str, str]
     file = tmp_path / "policy.safetensors"
     assert _json(system, "policies", "download", policy, "--to", str(file))["size_bytes"] == file.stat().st_size
     assert policy in [p["id"] for p in _json(system, "policies", "list")]
+
+
+@pytest.mark.timeout(180)
+def test_a_policy_adapts_by_an_optimiser_from_a_file(system: dict[str, str], city: Path, tmp_path: Path) -> None:
+    file = tmp_path / "optimiser.safetensors"
+    assert CliRunner().invoke(app, ["optimiser", "learn", str(file), "--steps", "0"]).exit_code == 0
+    task = _json(system, "task", "create", str(city))["id"]
+    policy = _json(system, "train", "--task", task, "--total-episodes", "4")["policy"]["id"]
+    adapted = _json(system, "adapt", policy, "--task", task, *_options(ADAPT), "--optimiser", str(file))
+    assert {row.get("inner_steps", 0) for row in adapted["rows"]} == {0, 1, 2}
+    sent = adapted["run"]["spec"]["adapt"]["optimiser"]
+    assert base64.b64decode(sent) == file.read_bytes()
+    (tmp_path / "none.safetensors").write_bytes(b"x")
+    wrong = ["--optimiser", str(tmp_path / "none.safetensors")]
+    refused = _run(system, "adapt", policy, "--task", task, "--num-tasks", "2", *wrong)
+    assert refused.exit_code == 2 and "optimiser: not a file of an optimiser" in refused.stderr
 
 
 @pytest.mark.timeout(180)

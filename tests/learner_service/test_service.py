@@ -113,6 +113,13 @@ def test_missing_weights_are_named(registry: Registry, start_learner: Callable[.
             "policy not found: gone",
         ),
         (
+            lambda s, t: s.StartAdaptation(
+                pb.StartAdaptationRequest(task_ids=[t], policy_id="p", settings={"optimiser": b"x"})
+            ),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "optimiser: not a file of an optimiser",
+        ),
+        (
             lambda s, t: s.StartEvaluation(pb.StartEvaluationRequest(task_ids=[t])),
             grpc.StatusCode.INVALID_ARGUMENT,
             "give either a policy or settings.baseline",

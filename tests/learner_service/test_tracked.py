@@ -42,6 +42,11 @@ def test_runs_without_a_label_are_grouped_by_kind_and_name_their_policy() -> Non
     assert (run.group, run.name, run.settings["policy"]) == ("adapt", "run-2", "policy-1")
 
 
+def test_of_a_file_in_the_settings_a_digest_is_told() -> None:
+    run = tracked_run(Job("run-4", 1, RunSpec(settings=AdaptConfig(optimiser=b"x"))), [])
+    assert run.settings["optimiser"] == "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
+
+
 def test_a_run_that_a_sweep_asked_for_is_told_with_what_the_agent_said_of_it() -> None:
     labels = of_sweep({"WANDB_SWEEP_ID": "s1", "WANDB_RUN_ID": "abc", "HOME": "/"})
     run = tracked_run(Job("run-3", 1, RunSpec(settings=TrainConfig()), labels=labels), [])

@@ -468,7 +468,7 @@ class TransferConfig(_message.Message):
     def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
 
 class AdaptConfig(_message.Message):
-    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse", "backend", "keep_placement_if_worse")
+    __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse", "backend", "keep_placement_if_worse", "optimiser")
     ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_STEP_FIELD_NUMBER: _ClassVar[int]
     INNER_LR_FIELD_NUMBER: _ClassVar[int]
@@ -478,6 +478,7 @@ class AdaptConfig(_message.Message):
     KEEP_START_IF_WORSE_FIELD_NUMBER: _ClassVar[int]
     BACKEND_FIELD_NUMBER: _ClassVar[int]
     KEEP_PLACEMENT_IF_WORSE_FIELD_NUMBER: _ClassVar[int]
+    OPTIMISER_FIELD_NUMBER: _ClassVar[int]
     adaptation_steps: int
     episodes_per_step: int
     inner_lr: float
@@ -487,7 +488,8 @@ class AdaptConfig(_message.Message):
     keep_start_if_worse: bool
     backend: _backend_pb2.Backend
     keep_placement_if_worse: bool
-    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[_backend_pb2.Backend, str]] = ..., keep_placement_if_worse: _Optional[bool] = ...) -> None: ...
+    optimiser: bytes
+    def __init__(self, adaptation_steps: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., inner_lr: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., compare_oracle: _Optional[bool] = ..., keep_start_if_worse: _Optional[bool] = ..., backend: _Optional[_Union[_backend_pb2.Backend, str]] = ..., keep_placement_if_worse: _Optional[bool] = ..., optimiser: _Optional[bytes] = ...) -> None: ...
 
 class EvaluateConfig(_message.Message):
     __slots__ = ("episodes", "baseline", "episodes_before")

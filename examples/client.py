@@ -27,10 +27,11 @@ def main(policy_id: str, task_id: str, **addresses: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or not all("=" in text for text in sys.argv[3:]):
+    places = dict(text.partition("=")[::2] for text in sys.argv[3:])
+    if len(sys.argv) < 3 or not places.keys() <= {"registry", "env", "learner"}:
         raise SystemExit("usage: client.py POLICY TASK [registry=HOST:PORT] [env=HOST:PORT] [learner=HOST:PORT]")
     try:
-        main(*sys.argv[1:3], **dict(text.split("=", 1) for text in sys.argv[3:]))
+        main(*sys.argv[1:3], **places)
     except BadInput as error:
         raise SystemExit("\n".join(f"{v.field}: {v.reason}" for v in error.violations) or str(error)) from None
     except CallFailed as error:

@@ -15,6 +15,8 @@ MOST_DEEP = 100
 MOST_PIECES = 20_000_000
 """Keys and values of a file, those that an alias repeats counted again: so often they are read further."""
 
+MOST_BYTES = 256 * 2**20
+"""Of a file; larger recordings stand in files of their own, which `import` reads piece by piece."""
 MOST_SEARCHED = 2**20
 """Characters of a file in which the lines of keys that stand twice are looked for."""
 
@@ -26,7 +28,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
     or has a key twice, of which a parser would keep the last in silence.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no part of it
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES // 2**20} MiB")
+        text = content.decode("utf-8-sig")  # a byte order mark is no part of it
         data = from_json(text) if path.suffix == ".json" else yaml.load(text, Loader=UniqueLoader)
     except KeyTwiceError as error:
         raise InvalidInput(str(path), error.violations) from None

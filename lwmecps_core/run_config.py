@@ -24,6 +24,10 @@ LearntContextName = Literal[ContextName, "recurrent"]
 HeadName = Literal["ordered", "categorical"]
 CellName = Literal["gru", "lstm"]
 Count = Annotated[int, Field(ge=1)]
+Samples = Annotated[int, Field(ge=1, le=1_000_000)]
+Tasks = Annotated[int, Field(ge=1, le=10_000)]
+Episodes = Annotated[int, Field(ge=1, le=100_000)]
+"""Of what is in memory at once; more is a slip of the finger that takes a learner's memory."""
 BlockName = Literal["deployment", "node", "pair", "objective", "limits", "expense", "tariff", "home_tariff", "calls"]
 """Blocks that a policy can do without; the time is in `global`, and the last four are of tasks that use them."""
 Backend = Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
@@ -61,11 +65,11 @@ class _Common:
 class _WithNetworks(_Common):
     """What every algorithm with networks has."""
 
-    batch_size: Count = 256
+    batch_size: Samples = 256
     """Transitions per minibatch."""
     max_grad_norm: Positive = 10.0
     """Largest norm of a gradient."""
-    hidden_size: Annotated[tuple[Count, ...], Field(min_length=1)] = (64, 32)
+    hidden_size: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1)] = (64, 32)
     """Units of each hidden layer."""
     network: Literal["mlp", "set"] = "set"
     """Plain layers over the whole observation (mlp), or encoders shared by nodes and by deployments (set), whose number
@@ -129,7 +133,7 @@ class DQNConfig(_WithReplay):
     """Names the algorithm."""
     learning_rate: Positive = 1e-3
     memory_size: Count = 10_000
-    batch_size: Count = 32
+    batch_size: Samples = 32
     tau: Share = 0.05
     epsilon: Share = 0.1
     """Share of random actions."""
@@ -147,7 +151,7 @@ class QLearningConfig(_Common):
     """Share of random actions."""
     bins: Annotated[int, Field(ge=2)] = 6
     """Intervals that every feature of the observation is divided into."""
-    table_size: Count = 4096
+    table_size: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
     """Rows of the table; observations share rows when they are more."""
 
 
@@ -275,11 +279,11 @@ class MetaConfig(Curricular, _Scheduled):
     """Step size of the outer optimiser."""
     adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
     """Inner steps on each task."""
-    meta_batch_size: Count = 4
+    meta_batch_size: Tasks = 4
     """Tasks in each epoch."""
     num_meta_epochs: Count = 100
     """Epochs in all, those of the warm-up among them."""
-    episodes_per_step: Count = 4
+    episodes_per_step: Episodes = 4
     """Episodes per task and inner step."""
     max_grad_norm: Positive = 1.0
     """Largest norm of a meta-gradient."""
@@ -308,9 +312,9 @@ class TrainConfig(Curricular, Constrained, _Scheduled):
 
     total_episodes: Count | None = None
     """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 100."""
-    episodes_per_batch: Count = 4
+    episodes_per_batch: Episodes = 4
     """Episodes per task in each batch."""
-    tasks_per_batch: Count = 1
+    tasks_per_batch: Tasks = 1
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
     collections_per_task: Count = 1
     """Batches in a row that each task is part of, over which a policy with a context goes on remembering it."""
@@ -331,7 +335,7 @@ class TransferConfig(_Scheduled):
     """Step size of the optimiser."""
     total_episodes: Count | None = None
     """Episodes in all; none given: the most that any of its tasks asks for (`episodes`), else 20."""
-    episodes_per_batch: Count = 4
+    episodes_per_batch: Episodes = 4
     """Episodes in each batch."""
     frozen_layers: Annotated[int, Field(ge=0)] = 1
     """Layers, from the input on, that `layer_wise` begins with frozen; they thaw one by one, the last one first."""
@@ -347,7 +351,7 @@ class AdaptConfig:
 
     adaptation_steps: Annotated[int, Field(ge=1, le=50)] = 5
     """Inner steps on each task."""
-    episodes_per_step: Count = 4
+    episodes_per_step: Episodes = 4
     """Episodes per task and inner step."""
     inner_lr: NonNegative | None = None
     """One rate for all parameters; none given: the rates that the policy learnt."""

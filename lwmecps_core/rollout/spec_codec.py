@@ -4,7 +4,8 @@ A field that a message leaves unset takes the default of the config class, and r
 checks. Arrays of numbers travel as tensors (float64), literals as enums, unions as a oneof.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 from typing import Any, TypeVar, cast, get_args
@@ -70,9 +71,11 @@ def fill(config: object, message: M) -> M:
             continue
         descriptor = known[name]
         if descriptor.is_repeated:
-            _fill_repeated(descriptor, value, getattr(message, name))
+            with _fitting(descriptor):
+                _fill_repeated(descriptor, value, getattr(message, name))
         elif descriptor.message_type is None:
-            setattr(message, name, value if descriptor.enum_type is None else _number(descriptor, value))
+            with _fitting(descriptor):
+                setattr(message, name, value if descriptor.enum_type is None else _number(descriptor, value))
         elif descriptor.message_type.full_name == _TENSOR:
             getattr(message, name).CopyFrom(tensor_to_proto(np.asarray(value, np.float64)))
         else:
@@ -80,6 +83,15 @@ def fill(config: object, message: M) -> M:
             target.SetInParent()
             fill(value, target)
     return message
+
+
+@contextmanager
+def _fitting(field: FieldDescriptor) -> Iterator[None]:
+    """What the contract has no room for is the fault of `field`."""
+    try:
+        yield
+    except ValueError as error:
+        raise InvalidInput("request", [Violation(field.name, f"does not fit: {error}")]) from None
 
 
 @cache

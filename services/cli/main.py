@@ -113,6 +113,9 @@ class ExplainedErrors(TyperGroup):
         except CommandFailed as error:
             _tell([str(error)])
             raise typer.Exit(error.exit_code) from None
+        except UnicodeEncodeError:
+            _tell(["an argument or a variable is no UTF-8 text, and can't be sent"])
+            raise typer.Exit(BAD_INPUT) from None
         except OSError as error:
             if error.filename is None and error.errno not in (ENOSPC, EDQUOT, EFBIG, EIO):
                 raise

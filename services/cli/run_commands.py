@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from pydantic import Field
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, Violation
@@ -42,6 +43,7 @@ from services.common import convert
 from services.common.run_labels import of_sweep
 
 app = typer.Typer()
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 @config
@@ -50,11 +52,11 @@ class RunOptions:
 
     task: tuple[str, ...] = ()
     """Id of a registered task or distribution, or a task file; may be repeated."""
-    num_tasks: int = 0
+    num_tasks: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Tasks to draw from the distributions (0: training draws as it goes on)."""
-    task_seed: int = 0
+    task_seed: Seed = 0
     """Seed of drawing those tasks."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of everything random."""
     label: str = ""
     """Name of the method in the result rows."""

@@ -12,7 +12,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from services.client.channel import channel_options, open_channel
 from services.common.errors import rpc_errors
 from services.common.reloading import Reloaded
-from services.common.settings import ClientSettings, check_files
+from services.common.settings import ClientSettings, check_files, sendable
 
 CALL_S = 30.0
 """Deadline of a unary call."""
@@ -61,9 +61,12 @@ def _current_token(settings: ClientSettings) -> Callable[[], str]:
 
 def _read_token(file: str) -> str:
     try:
-        return Path(file).read_text().strip()
+        token = Path(file).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput("token_file", [Violation(file, f"can't be read: {type(error).__name__}")]) from None
+    if not sendable(token):
+        raise InvalidInput("token_file", [Violation(file, "must hold printable ASCII text")])
+    return token
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,11 @@ class ServerSettings(Prefixed):
         return not is_loopback(self.host) and not (self.tls_cert_file and known)
 
 
+def sendable(token: str) -> bool:
+    """Whether calls can carry a token."""
+    return token.isascii() and token.isprintable()
+
+
 @config
 class ClientSettings(Prefixed):
     """How a client reaches our services."""
@@ -139,6 +144,8 @@ class ClientSettings(Prefixed):
             raise ValueError("tls_cert_file and tls_key_file go together, and need tls_ca_file")
         if self.token and self.token_file:
             raise ValueError("token and token_file exclude each other")
+        if not sendable(self.token):
+            raise ValueError("token must be printable ASCII text")
         return self
 
 

@@ -9,9 +9,10 @@ import grpc
 from google.protobuf.message import Message
 from starlette.requests import Request
 
+from lwmecps_core.errors import InvalidInput, Violation
 from services.common import tracing
 from services.common.client import credentials, options
-from services.common.settings import ClientSettings, check_files
+from services.common.settings import ClientSettings, check_files, sendable
 from services.gateway.methods import UPSTREAMS, RemoteCall, methods
 from services.gateway.settings import GatewaySettings
 
@@ -68,6 +69,8 @@ class Upstreams:
 def metadata_of(request: Request) -> list[tuple[str, str]]:
     """What a request brings along for the services: its token, and the trace that it belongs to."""
     given = request.headers.get("authorization")
+    if given and not sendable(given):
+        raise InvalidInput("request", [Violation("authorization", "must be printable ASCII text")])
     token = [("authorization", given)] if given else []
     return token + list((tracing.headers() or trace_of(request)).items())
 

@@ -146,6 +146,8 @@ def test_a_meta_task_draws_from_its_distributions(system: InProcess) -> None:
         ("/meta-learning/meta-tasks", {}, "tasks: is required"),
         ("/meta-learning/meta-tasks", META | {"tasks": 3}, "tasks: must be a list"),
         ("/meta-learning/meta-tasks", META | {"meta_method": "x"}, "learner"),
+        ("/meta-learning/meta-tasks", META | {"num_meta_epochs": 99_999_999_999}, "num_meta_epochs"),
+        ("/meta-learning/meta-tasks", META | {"tasks": [META["tasks"][0] | {"episodes": 10**11}]}, "episodes"),
         ("/meta-learning/meta-tasks", META | {"tasks": [{"node_name": []}]}, "node_name"),
         ("/meta-learning/meta-tasks", META | {"tasks": [META["tasks"][0] | {"profile": "/etc"}]}, "profile"),
         ("/api/training/transfer-tasks", {"name": "x"}, "source_task_id: is required"),

@@ -197,6 +197,11 @@ def test_pages_of_other_sites_and_foreign_names_are_refused(http: httpx.Client) 
     assert http.get("/v1/runs", headers={"Origin": str(http.base_url).rstrip("/")}).status_code == 200
 
 
+def test_a_token_that_no_call_can_carry_is_a_bad_request(http: httpx.Client) -> None:
+    answer = http.get("/v1/runs", headers={"Authorization": b"Bearer \xff"})
+    assert answer.status_code == 400 and "authorization" in answer.text
+
+
 def test_a_body_beyond_the_limit_is_refused_however_it_is_sent(tmp_path) -> None:
     with running(tmp_path, max_body_mib=1) as system:
         large = b" " * 2**21

@@ -101,6 +101,23 @@ class FastUniqueLoader(_Unique, getattr(yaml, "CSafeLoader", yaml.SafeLoader)): 
     """The same on libyaml, several times as fast; its messages about what is no YAML say less."""
 
 
+def _in_tens(kind: str) -> Callable[[Any, Any], Any]:
+    """A number of YAML, but for one in base 60: `1:30` is 90 to YAML 1.1, and nobody means that."""
+
+    def number(loader: Any, node: Any) -> Any:
+        if ":" in node.value:
+            said = f"{node.value} is a number in base 60 to YAML: quote it, or write the number out"
+            raise yaml.constructor.ConstructorError(None, None, said, node.start_mark)
+        return getattr(loader, f"construct_yaml_{kind}")(node)
+
+    return number
+
+
+for _loader in (UniqueLoader, FastUniqueLoader):
+    for _kind in ("int", "float"):
+        _loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _in_tens(_kind))
+
+
 def _stands(lines: list[int]) -> str:
     return f"stands {len(lines)} times, in lines {', '.join(map(str, lines))}: keep one"
 

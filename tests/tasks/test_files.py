@@ -255,6 +255,15 @@ def test_a_refused_number_is_shown(tmp_path):
     assert violations(write(tmp_path, change(USER_TASK, "max_hardware.cpu", -8)))["max_hardware.cpu"].endswith("not -8")
 
 
+@pytest.mark.parametrize("number", ["1:30", "190:20:30", "1:30.5"])
+def test_a_number_in_base_60_is_refused_with_its_line(tmp_path, number):
+    file = tmp_path / "city.yaml"
+    file.write_text(f"family: mec_city\nhorizon: {number}\n")
+    with pytest.raises(InvalidInput, match="base 60") as caught:
+        read_task_file(file)
+    assert "line 2" in str(caught.value)
+
+
 def test_amounts_with_units_are_read_in_every_form(tmp_path):
     task = load_task(write(tmp_path, change(change(USER_TASK, "max_hardware.ram", "16Gi"), "pod_usage.cpu", "1500m")))
     assert (task.cluster.nodes[0].ram_mib, task.deployments[0].cpu_millicores) == (16384, 1500)

@@ -76,11 +76,12 @@ class System:
     addresses: Addresses
     redis_url: str
     children: dict[str, Child]
+    """The services, and the Redis if it is our own."""
     gateway: str = ""
     """Where the gateway's page is; empty: there is none."""
 
     def check(self) -> None:
-        """Raise `ProcessFailed` if a service has ended."""
+        """Raise `ProcessFailed` if one of the children has ended."""
         for child in self.children.values():
             child.check()
 
@@ -117,7 +118,7 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
         if url := os.environ.get(variable):
             preflight.check_database(variable, url)
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))
-        children: dict[str, Child] = {}
+        children = {"redis": Child("redis", redis.process, redis.log)} if redis.process else {}
         stack.callback(
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
         )

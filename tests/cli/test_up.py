@@ -3,13 +3,16 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from lwmecps_core.rollout.redis_queue import connect
 from services.cli import local
+from services.cli.main import app
 from services.cli.processes import Child, ProcessFailed, start_module
 
 
@@ -53,3 +56,42 @@ def test_a_redis_of_somebody_else_is_none_of_its_children(sleepers: list[Child],
             assert set(system.children) == {"registry", "env", "learner"}
             system.check()
         assert isinstance(server.process, subprocess.Popen) and server.process.poll() is None
+
+
+PORTS = ["--registry-port=0", "--env-port=0", "--learner-port=0", "--gateway-port=0"]
+HOLDER = """
+import pathlib, sys
+from services.cli import local
+local.start_module = lambda *_: None
+local.wait_until_healthy = lambda *_: None
+local.drain = lambda *_: None
+with local.running(local.SystemPlan(pathlib.Path(sys.argv[1]))):
+    print("running", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_that_another_up_keeps_its_state_in_is_refused_by_name(sleepers: list[Child], tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "running\n"
+        result = CliRunner().invoke(app, ["up", "--state", str(folder), *PORTS])
+        assert result.exit_code == 2 and isinstance(result.exception, SystemExit) and not sleepers
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"options: --state: {folder} is in use by another")
+        with local.running(local.SystemPlan(tmp_path / "other")) as system:
+            system.check()
+        holder.kill()
+        holder.wait()
+    with local.running(local.SystemPlan(folder)) as system:  # what was killed leaves nothing behind
+        system.check()
+    with local.running(local.SystemPlan(folder)) as system:
+        system.check()
+
+
+def test_a_lock_that_cannot_be_had_names_the_folder(sleepers: list[Child], tmp_path: Path) -> None:
+    (tmp_path / "up.lock").mkdir()
+    result = CliRunner().invoke(app, ["up", "--state", str(tmp_path), *PORTS])
+    assert result.exit_code == 2 and not sleepers
+    assert f"--state: {tmp_path}/up.lock can't be locked: Is a directory" in result.stderr

@@ -71,13 +71,22 @@ with local.running(local.SystemPlan(pathlib.Path(sys.argv[1]))):
 """
 
 
-def test_a_folder_that_another_up_keeps_its_state_in_is_refused_by_name(sleepers: list[Child], tmp_path: Path) -> None:
+def _nothing_starts(*_: Any) -> None:
+    raise AssertionError("something was started")
+
+
+@pytest.mark.usefixtures("sleepers")
+def test_a_folder_that_another_up_keeps_its_state_in_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     folder = tmp_path / "state"
     command = [sys.executable, "-c", HOLDER, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "running\n"
-        result = CliRunner().invoke(app, ["up", "--state", str(folder), *PORTS])
-        assert result.exit_code == 2 and isinstance(result.exception, SystemExit) and not sleepers
+        with monkeypatch.context() as patched:
+            patched.setattr(local, "start_module", _nothing_starts)
+            result = CliRunner().invoke(app, ["up", "--state", str(folder), *PORTS])
+        assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.exception
         (line,) = result.stderr.splitlines()
         assert line.startswith(f"options: --state: {folder} is in use by another")
         with local.running(local.SystemPlan(tmp_path / "other")) as system:
@@ -90,8 +99,10 @@ def test_a_folder_that_another_up_keeps_its_state_in_is_refused_by_name(sleepers
         system.check()
 
 
-def test_a_lock_that_cannot_be_had_names_the_folder(sleepers: list[Child], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("sleepers")
+def test_a_lock_that_cannot_be_had_names_the_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(local, "start_module", _nothing_starts)
     (tmp_path / "up.lock").mkdir()
     result = CliRunner().invoke(app, ["up", "--state", str(tmp_path), *PORTS])
-    assert result.exit_code == 2 and not sleepers
+    assert result.exit_code == 2
     assert f"--state: {tmp_path}/up.lock can't be locked: Is a directory" in result.stderr

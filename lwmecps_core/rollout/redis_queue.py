@@ -22,7 +22,9 @@ from lwmecps_core.rollout.queue import Entry, QueueLimits, QueueStats, publish_w
 GROUP = "work"
 OLDEST = (6, 2)
 """The oldest version of Redis that has what we use."""
-_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS")
+LONGEST_TEXT = 120
+"""How much is told of an answer that no Redis would give."""
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "DB index is out of range")
 _OURS: dict[str, Any] = {
     "protocol": 2,
     "legacy_responses": True,
@@ -146,18 +148,31 @@ def connect(url: str, *, connect_timeout_s: float = 2.0, timeout_s: float = 30.0
 
 def check_reachable(client: "redis.Redis") -> None:
     """Raise `QueueUnavailable` when the broker can't be reached, or takes nothing more."""
-    with broker_errors("a check"):
+    with _first_words("a check"):
         client.set("lwmecps:check", 1, px=60_000)
 
 
 def check_version(client: "redis.Redis") -> str:
     """The broker's version; raises `QueueUnavailable` when it can't be reached or is older than we can use."""
-    with broker_errors("its version"):
+    with _first_words("its version"):
         about: Any = client.info("server")
-    version = str(about["redis_version"])
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        version = str(about["redis_version"])
+        parts = tuple(int(part) for part in version.split(".")[:2])
+    if parts < OLDEST:
         raise QueueUnavailable(f"it is Redis {version}: {'.'.join(map(str, OLDEST))} or later is needed")
     return version
+
+
+@contextmanager
+def _first_words(what: str) -> Iterator[None]:
+    """As `broker_errors`, where what answers may be anything: whatever it says wrong is `QueueUnavailable`."""
+    try:
+        with broker_errors(what):
+            yield
+    except redis.RedisError as error:
+        raise QueueUnavailable(f"Redis refuses {what}: {_line(error)}") from error
+    except (ValueError, LookupError, AttributeError, TypeError) as error:  # an answer that can't be taken apart
+        raise QueueUnavailable(f"what is there does not answer as a Redis: {_line(error)}") from error
 
 
 @contextmanager
@@ -167,6 +182,10 @@ def broker_errors(what: str) -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ReadOnlyError) as error:
         raise QueueUnavailable(f"Redis can't be reached for {what}: {error}") from error
+    except redis.exceptions.InvalidResponse as error:
+        raise QueueUnavailable(f"what is there does not answer as a Redis: {_line(error)}") from error
+    except redis.exceptions.NoPermissionError as error:
+        raise QueueUnavailable(f"Redis refuses {what}: {_line(error)}") from error
     except redis.ResponseError as error:
         if _out_of_memory(error):
             raise QueueUnavailable(f"Redis is at its memory limit and refuses {what}") from error
@@ -319,6 +338,11 @@ class RedisQueue:
         """Remove the stream and all it holds; a fence stays for its time to live."""
         with broker_errors(self.name):
             self._redis.delete(self._entries, self._bytes, self._dead)
+
+
+def _line(error: Exception) -> str:
+    """The start of what an error says, in one line."""
+    return " ".join(str(error).split())[:LONGEST_TEXT]
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -199,7 +199,7 @@ def _workers(clients: Clients) -> Iterator[Finding]:
 
 def _of_redis(url: str) -> Iterator[Finding]:
     """Version, room and policy of a Redis."""
-    from lwmecps_core.rollout.redis_queue import check_reachable, check_version
+    from lwmecps_core.rollout.redis_queue import broker_errors, check_reachable, check_version
     from lwmecps_core.rollout.redis_queue import connect as connect_redis
 
     where = without_password(url)
@@ -207,7 +207,8 @@ def _of_redis(url: str) -> Iterator[Finding]:
         with connect_redis(url, timeout_s=ANSWER_S) as client:
             version = check_version(client)
             check_reachable(client)
-            memory: Any = client.info("memory")
+            with broker_errors("its memory"):
+                memory: Any = client.info("memory")
     except QueueUnavailable as error:
         yield Finding("redis", f"{where}: {error}", "start it, or correct the URL; look at its memory limit", True)
         return

@@ -76,11 +76,12 @@ class System:
     addresses: Addresses
     redis_url: str
     children: dict[str, Child]
+    """The services, and the Redis if it is our own."""
     gateway: str = ""
     """Where the gateway's page is; empty: there is none."""
 
     def check(self) -> None:
-        """Raise `ProcessFailed` if a service has ended."""
+        """Raise `ProcessFailed` if one of the children has ended."""
         for child in self.children.values():
             child.check()
 
@@ -98,26 +99,27 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
         preflight.check_redis_url(plan.redis_url)
     taken = preflight.adopted(os.environ, kept=plan.kept)
     preflight.check_state(plan.state)
-    given = {"registry": plan.registry_port, "env": plan.env_port, "learner": plan.learner_port}
-    given |= {} if plan.gateway_port is None else {"gateway": plan.gateway_port}
-    preflight.check_ports(plan.host, {f"--{name}-port": port for name, port in given.items()})
-    if taken:
-        tell(f"taken from the environment: {', '.join(taken)}")
-    plan = replace(plan, gateway_port=given["gateway"] or free_port()) if "gateway" in given else plan
-    ports = [given[name] or free_port() for name in NAMES]
-    addresses = Addresses(*(f"{EVERYWHERE.get(plan.host, plan.host)}:{port}" for port in ports))
-    planned = commands(plan, addresses, plan.redis_url or "redis://127.0.0.1:6379/0")
-    preflight.check_services(
-        plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER if name in planned}
-    )
     variable = RegistrySettings.variable("database_url")
     with ExitStack() as stack:
+        stack.enter_context(preflight.alone(plan.state))
+        given = {"registry": plan.registry_port, "env": plan.env_port, "learner": plan.learner_port}
+        given |= {} if plan.gateway_port is None else {"gateway": plan.gateway_port}
+        preflight.check_ports(plan.host, {f"--{name}-port": port for name, port in given.items()})
+        if taken:
+            tell(f"taken from the environment: {', '.join(taken)}")
+        plan = replace(plan, gateway_port=given["gateway"] or free_port()) if "gateway" in given else plan
+        ports = [given[name] or free_port() for name in NAMES]
+        addresses = Addresses(*(f"{EVERYWHERE.get(plan.host, plan.host)}:{port}" for port in ports))
+        planned = commands(plan, addresses, plan.redis_url or "redis://127.0.0.1:6379/0")
+        preflight.check_services(
+            plan.host, {name: {**os.environ, **planned[name][1]} for name in ENDING_ORDER if name in planned}
+        )
         if plan.redis_url:
             preflight.check_redis(plan.redis_url)
         if url := os.environ.get(variable):
             preflight.check_database(variable, url)
         redis = stack.enter_context(LocalRedis(plan.redis_url or None))
-        children: dict[str, Child] = {}
+        children = {"redis": Child("redis", redis.process, redis.log)} if redis.process else {}
         stack.callback(
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
         )

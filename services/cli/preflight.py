@@ -3,9 +3,12 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lwmecps_core.errors import InvalidInput, QueueUnavailable, ServiceUnavailable, Violation
 from lwmecps_core.rollout.redis_queue import check_reachable, check_url, check_version, connect
@@ -198,3 +201,25 @@ def check_state(state: Path) -> None:
     except OSError as error:
         reason = f"{state} can't be written: {error.strerror}: give another folder"
         raise InvalidInput("options", [Violation("--state", reason)]) from None
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Keep others off the folder; raises `InvalidInput` naming `--state` where another process has it already.
+
+    The system lets go of the lock when this process ends, however that happens; the file stays.
+    """
+    lock = FileLock(state / "up.lock", timeout=0)
+    reason = ""
+    try:
+        lock.acquire()
+    except Timeout:
+        reason = f"{state} is in use by another `lwmecps up`: end that one, or give another folder"
+    except OSError as error:
+        reason = f"{lock.lock_file} can't be locked: {error.strerror}: give another folder"
+    if reason:
+        raise InvalidInput("options", [Violation("--state", reason)])
+    try:
+        yield
+    finally:
+        lock.release()

@@ -49,7 +49,8 @@ class LocalRedis:
     """
 
     def __init__(self, url: str | None = None, *, binary: str | None = None, max_memory_mib: int = 1024) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        """Our server, None when the URL was given."""
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         if url:
             connect(url).close()
@@ -61,11 +62,17 @@ class LocalRedis:
     @property
     def pid(self) -> int | None:
         """Process id of our server, None when the URL was given."""
-        return self._process.pid if self._process else None
+        return self.process.pid if self.process else None
+
+    @property
+    def log(self) -> Path:
+        """Where our server says what it does."""
+        assert self._folder is not None
+        return Path(self._folder.name) / "redis.log"
 
     def _start(self, binary: str, max_memory_mib: int) -> str:
         assert self._folder is not None
-        log = Path(self._folder.name) / "redis.log"
+        log = self.log
         for _ in range(_ATTEMPTS):  # a free port may be taken by somebody else before the server binds it
             port = _free_port()
             options = {
@@ -81,11 +88,11 @@ class LocalRedis:
             }
             command = tied([binary, *(x for pair in options.items() for x in pair)])
             # Its own session, so that a ctrl-C in the terminal reaches our process first, which then stops it in order.
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
             )
             url = f"redis://127.0.0.1:{port}/0"
-            if _answers(url, self._process):
+            if _answers(url, self.process):
                 return url
             self._stop()
         tail = log.read_text(errors="replace")[-500:] if log.exists() else "no log"
@@ -93,14 +100,14 @@ class LocalRedis:
         raise QueueUnavailable(f"{binary} did not start: {tail}")
 
     def _stop(self) -> None:
-        if self._process and self._process.poll() is None:
-            self._process.terminate()
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
             try:
-                self._process.wait(timeout=5)
+                self.process.wait(timeout=5)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process = None
+                self.process.kill()
+                self.process.wait()
+        self.process = None
 
     def close(self) -> None:
         """Stop our server and remove its folder; nothing happens to one that was given."""

@@ -24,7 +24,7 @@ from services.task_registry.domain import MetricPoint, Report, RunState
 from services.task_registry.store import utc_now
 from tests.gateway.system import InProcess, running
 from tests.learner_service.fakes import wait_until
-from tests.task_registry.making import make_run_spec
+from tests.task_registry.making import make_policy, make_run_spec, make_task
 
 selenium = pytest.importorskip("selenium", reason="pip install selenium brings the browser's remote control")
 from selenium import webdriver  # noqa: E402
@@ -345,3 +345,31 @@ def test_many_runs_are_paged(tmp_path: Path, window: Callable[..., Page]) -> Non
         page.click("Older")
         page.shows("run 0", "page 3")
         assert not page.errors()
+
+
+def test_the_task_and_the_policy_that_are_asked_for_are_chosen_or_said_to_be_missing(
+    tmp_path: Path, window: Callable[..., Page]
+) -> None:
+    with running(tmp_path, slots=0) as system:
+        tasks = [system.store.tasks.create(make_task(f"task {i}")).id for i in range(201)]
+        policies = [make_policy(system.store, f"policy {i}").id for i in range(201)]
+        page = window(system.url)
+
+        def chosen(where: str) -> list[list[str]]:
+            page.open(where)
+            wait_until(lambda: len(page.driver.find_elements(By.TAG_NAME, "select")) == 4, PATIENCE_S)
+            lists = [Select(x) for x in page.driver.find_elements(By.CSS_SELECTOR, "label select")]
+            return [[x.get_attribute("value") for x in lists[i].all_selected_options] for i in (0, 2)]
+
+        for i in (0, 1, 200):  # the oldest is not among the newest 200
+            asked = f"/#/replay?task={tasks[i]}&policy={policies[i]}"
+            assert chosen(asked) == [[tasks[i]], [policies[i]]]
+        assert not page.errors()
+        assert chosen(f"/#/replay?task=task-gone&policy={policies[0]}") == [[], [policies[0]]]
+        page.shows("There is no task task-gone.")
+        page.click("Act")
+        page.shows("Choose a task first.")
+        assert chosen(f"/#/replay?task={tasks[0]}&policy=policy-gone") == [[tasks[0]], []]
+        page.shows("There is no policy policy-gone.")
+        page.click("Act")
+        page.shows("Choose a policy first.")

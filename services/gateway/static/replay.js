@@ -10,7 +10,9 @@ const LONGEST = 100000; // another episode would bring the initial replicas back
 const DRAW_EVERY_MS = 100;
 
 export async function showReplay(place, signal, _, query) {
-  const [{ policies }, { tasks }] = await Promise.all([get("/v1/policies", { page_size: 200 }), get("/v1/tasks", { page_size: 200 })]);
+  const [{ list: policies, missing: noPolicy }, { list: tasks, missing: noTask }] = await Promise.all([
+    offered("policies", "policy", query.get("policy")), offered("tasks", "task", query.get("task")),
+  ]);
   if (signal.aborted) return;
   const option = (one, chosen) => h("option", { value: one.id, selected: one.id === chosen }, `${one.name} · ${one.id}`);
   const nobody = (text) => h("option", { value: "" }, text);
@@ -25,12 +27,16 @@ export async function showReplay(place, signal, _, query) {
   where.addEventListener("change", () => { second.disabled = seed.disabled = where.value === LIVE; });
   place.append(h("h1", {}, "Replay"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); play(); } },
     h("label", {}, "Task ", task), h("label", {}, "Seed ", seed), h("label", {}, "on ", where), h("label", {}, "Policy ", first), h("label", {}, "beside ", second), go, stop), said, shown);
-  if (!tasks.length) {
-    said.textContent = "A task is needed.";
-    go.disabled = true;
-  }
+  go.disabled = !tasks.length;
+  said.textContent = [noTask, noPolicy, !tasks.length && "A task is needed."].filter(Boolean).join(" ");
+  if (noTask) task.selectedIndex = -1;
+  if (noPolicy) first.selectedIndex = -1;
 
   async function play() {
+    if (task.selectedIndex < 0 || first.selectedIndex < 0) {
+      said.textContent = `Choose a ${task.selectedIndex < 0 ? "task" : "policy"} first.`;
+      return;
+    }
     const ended = new AbortController(), over = AbortSignal.any([signal, ended.signal]), live = where.value === LIVE;
     stop.onclick = () => ended.abort();
     go.disabled = true;
@@ -56,6 +62,18 @@ export async function showReplay(place, signal, _, query) {
     }
     go.disabled = false;
     stop.disabled = true;
+  }
+}
+
+// The newest tasks or policies, and before them the one with `id` where it is older; `missing` says that there is none.
+async function offered(many, one, id) {
+  const list = (await get(`/v1/${many}`, { page_size: 200 }))[many];
+  if (!id || list.some((x) => x.id === id)) return { list };
+  try {
+    return { list: [(await get(`/v1/${many}/${encodeURIComponent(id)}`))[one], ...list] };
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return { list, missing: `There is no ${one} ${id}.` };
   }
 }
 

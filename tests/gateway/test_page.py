@@ -1,5 +1,6 @@
 """The page in a real Chromium without a screen: by click, in light, dark and narrow; no console errors."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -292,3 +293,30 @@ def test_the_task_and_the_policy_that_are_asked_for_are_chosen_or_said_to_be_mis
         page.shows("There is no policy policy-gone.")
         page.click("Act")
         page.shows("Choose a policy first.")
+
+
+def _light(colour: str) -> float:
+    """Relative luminance (WCAG 2) of a computed colour."""
+    parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_replicas_of_a_node_are_read_over_its_dot(
+    filled: InProcess, window: Callable[..., Page], dark: bool
+) -> None:
+    page = window(filled.url, 400, dark)
+    task = next(one.id for one in filled.store.tasks.list().items if one.name == "city")
+    page.open(f"/#/replay?task={task}")
+    page.shows("nobody: as deployed")
+    page.click("Act")
+    page.shows("interval 6 of 6")
+    wait_until(lambda: page.button("Act").is_enabled(), PATIENCE_S)
+    page.shot(f"replay-narrow-{'dark' if dark else 'light'}")
+    number = page.driver.find_element(By.CSS_SELECTOR, "g > circle + circle + text")
+    fill, stroke, width, order = map(number.value_of_css_property, ("fill", "stroke", "stroke-width", "paint-order"))
+    assert order.startswith("stroke") and float(width.removesuffix("px")) >= 2, "a rim behind the digits"
+    dim, bright = sorted((_light(fill), _light(stroke)))
+    assert (bright + 0.05) / (dim + 0.05) >= 7
+    assert not page.errors()

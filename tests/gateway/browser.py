@@ -68,7 +68,7 @@ class Page:
 def open_window(url: str, width: int = 1200, dark: bool = False, *, opened: list[Any]) -> Page:
     """A window of some size and colours on a gateway; its driver, which is to be quit, is put to `opened`."""
     options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
+    options.binary_location = CHROMIUM or ""
     for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(word)
     options.add_argument(f"--window-size={max(width, 500)},900")

@@ -279,7 +279,7 @@ def test_the_task_and_the_policy_that_are_asked_for_are_chosen_or_said_to_be_mis
             page.open(where)
             wait_until(lambda: len(page.driver.find_elements(By.TAG_NAME, "select")) == 4, PATIENCE_S)
             lists = [Select(x) for x in page.driver.find_elements(By.CSS_SELECTOR, "label select")]
-            return [[x.get_attribute("value") for x in lists[i].all_selected_options] for i in (0, 2)]
+            return [[str(x.get_attribute("value")) for x in lists[i].all_selected_options] for i in (0, 2)]
 
         for i in (0, 1, 200):  # the oldest is not among the newest 200
             asked = f"/#/replay?task={tasks[i]}&policy={policies[i]}"

@@ -171,7 +171,8 @@ function graph(spec, state, ready, cpu) {
     const [x, y] = place(k), total = ready.reduce((sum, row) => sum + row[k], 0);
     return svg("g", {}, svg("circle", { class: "node", cx: x, cy: y, r: 15, style: `fill-opacity:1` }), svg("circle", { cx: x, cy: y, r: 15 * Math.sqrt(Math.min(1, cpu[k])), style: "fill:rgba(var(--heat),.35)" }),
       svg("text", { class: "count", x, y: y + 4, "text-anchor": "middle" }, String(total)),
-      svg("text", { x, y: y + 28, "text-anchor": "middle" }, name), svg("title", {}, `${name}: ${total} replicas, CPU ${number(100 * cpu[k], 3)} %`));
+      svg("text", { x, y: y + 28, "text-anchor": "middle" }, name),
+      svg("title", {}, `${name}: ${total} replicas, CPU ${number(100 * cpu[k], 3)} %`));
   });
   return svg("svg", { viewBox: `0 0 ${W} ${H + 6}`, role: "img", "aria-label": "nodes, their replicas and use of CPU" }, links, nodes);
 }

@@ -26,6 +26,7 @@ from services.gateway.beliefs import beliefs
 from services.gateway.rest import route
 
 MOST_RUNS = 16
+LARGEST_SEED = 10**18 - 1
 FILE = "file"
 
 
@@ -127,8 +128,9 @@ def _message(item: TaskSpec | TaskDistribution, name: str) -> registry_pb2.Creat
 async def _draw(request: Request) -> Response:
     """A registered task, or the one that `seed` draws from a registered distribution, with nested lists."""
     text = request.query_params.get("seed", "0")
-    if not text.isdecimal() or len(text) > 18:
-        raise InvalidInput("request", [Violation("seed", f"must be a whole number ≥ 0, not {text[:40]!r}")])
+    if not text.isdecimal() or len(text) > len(str(LARGEST_SEED)):
+        said = f"must be a whole number from 0 to {LARGEST_SEED}, not {text[:40]!r}"
+        raise InvalidInput("request", [Violation("seed", said)])
     task = (await Asking(request)("GetTask", task_id=request.path_params["task_id"])).task
     if task.WhichOneof("kind") == "spec":
         return statuses.as_json(json_forms.show(task.spec, lists=True))

@@ -1,4 +1,6 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -18,3 +20,14 @@ def http(system: InProcess) -> Iterator[httpx.Client]:
     """A client of the gateway."""
     with httpx.Client(base_url=system.url, timeout=300) as client:
         yield client
+
+
+@pytest.fixture
+def window() -> Iterator[Callable[..., Any]]:
+    """Opens a window (`browser.Page`) of some size and colours on a gateway."""
+    from tests.gateway.browser import open_window  # not everywhere is a browser's remote control
+
+    opened: list[Any] = []
+    yield partial(open_window, opened=opened)
+    for driver in opened:
+        driver.quit()

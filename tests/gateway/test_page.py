@@ -1,11 +1,9 @@
 """The page in a real Chromium without a screen: by click, in light, dark and narrow; no console errors."""
 
-import os
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -24,70 +22,18 @@ from services.task_registry.domain import MetricPoint, Report, RunState
 from services.task_registry.store import utc_now
 from tests.gateway.system import InProcess, running
 from tests.learner_service.fakes import wait_until
-from tests.task_registry.making import make_run_spec
+from tests.task_registry.making import make_policy, make_run_spec, make_task
 
 selenium = pytest.importorskip("selenium", reason="pip install selenium brings the browser's remote control")
-from selenium import webdriver  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select  # noqa: E402
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Debian's chromium and chromium-driver are not installed"),
-]
-PATIENCE_S = 60.0
+from tests.gateway.browser import MISSING, PATIENCE_S, Page  # noqa: E402
+
+pytestmark = [pytest.mark.timeout(600), pytest.mark.skipif(bool(MISSING), reason=MISSING)]
 CITY = TaskDistribution(nodes=3, deployments=2, horizon=6)
 BYTES = {"Accept": "application/octet-stream"}
-SHOTS = os.environ.get("SCREENSHOTS", "")
-"""Folder that screenshots are kept in; empty: nowhere."""
-
-
-@dataclass
-class Page:
-    """A window, and what is in it."""
-
-    driver: Any
-    url: str
-
-    def open(self, where: str) -> None:
-        self.driver.get("about:blank")
-        self.driver.get(self.url + where)
-
-    def text(self) -> str:
-        return str(self.driver.find_element(By.TAG_NAME, "body").text)
-
-    def shows(self, *words: str) -> None:
-        try:
-            wait_until(lambda: all(word in self.text() for word in words), PATIENCE_S)
-        except AssertionError:
-            raise AssertionError(f"{words} are not all in:\n{self.text()}") from None
-
-    def click(self, words: str) -> None:
-        found = f"//*[self::a or self::button][normalize-space()='{words}']"
-        wait_until(lambda: bool(self.driver.find_elements(By.XPATH, found)), PATIENCE_S)
-        self.driver.find_element(By.XPATH, found).click()
-
-    def button(self, words: str) -> Any:
-        return self.driver.find_element(By.XPATH, f"//button[normalize-space()='{words}']")
-
-    def choose(self, label: str, words: str) -> None:
-        """Choose in the list that has this label, once it has such an entry."""
-        found = f"//label[starts-with(normalize-space(), '{label}')]/select | //select[@aria-label='{label}']"
-        chooser = self.driver.find_element(By.XPATH, found)
-        chooser.click()  # some fill themselves when they are gone to
-        wait_until(lambda: words in chooser.text, PATIENCE_S)
-        Select(chooser).select_by_visible_text(words)
-
-    def shot(self, name: str) -> None:
-        if SHOTS:
-            height = self.driver.execute_script("return document.body.scrollHeight")
-            self.driver.set_window_size(self.driver.get_window_size()["width"], max(700, height + 100))
-            self.driver.save_screenshot(str(Path(SHOTS) / f"{name}.png"))
-
-    def errors(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.fixture(scope="module")
@@ -140,32 +86,6 @@ def learnt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Learnt]:
         acted = CliRunner().invoke(app, [*where, *acting])
         assert acted.exit_code == 0, acted.output
         yield Learnt(made, task, run, policy)
-
-
-@pytest.fixture
-def window() -> Iterator[Callable[..., Page]]:
-    """Opens a window of some size and colours on a gateway."""
-    opened: list[Any] = []
-
-    def begin(url: str, width: int = 1200, dark: bool = False) -> Page:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-            options.add_argument(word)
-        options.add_argument(f"--window-size={max(width, 500)},900")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        opened.append(driver)
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
-        if width < 500:  # a window can't be so narrow
-            size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        return Page(driver, url)
-
-    yield begin
-    for driver in opened:
-        driver.quit()
 
 
 @pytest.mark.parametrize(
@@ -345,3 +265,58 @@ def test_many_runs_are_paged(tmp_path: Path, window: Callable[..., Page]) -> Non
         page.click("Older")
         page.shows("run 0", "page 3")
         assert not page.errors()
+
+
+def test_the_task_and_the_policy_that_are_asked_for_are_chosen_or_said_to_be_missing(
+    tmp_path: Path, window: Callable[..., Page]
+) -> None:
+    with running(tmp_path, slots=0) as system:
+        tasks = [system.store.tasks.create(make_task(f"task {i}")).id for i in range(201)]
+        policies = [make_policy(system.store, f"policy {i}").id for i in range(201)]
+        page = window(system.url)
+
+        def chosen(where: str) -> list[list[str]]:
+            page.open(where)
+            wait_until(lambda: len(page.driver.find_elements(By.TAG_NAME, "select")) == 4, PATIENCE_S)
+            lists = [Select(x) for x in page.driver.find_elements(By.CSS_SELECTOR, "label select")]
+            return [[str(x.get_attribute("value")) for x in lists[i].all_selected_options] for i in (0, 2)]
+
+        for i in (0, 1, 200):  # the oldest is not among the newest 200
+            asked = f"/#/replay?task={tasks[i]}&policy={policies[i]}"
+            assert chosen(asked) == [[tasks[i]], [policies[i]]]
+        assert not page.errors()
+        assert chosen(f"/#/replay?task=task-gone&policy={policies[0]}") == [[], [policies[0]]]
+        page.shows("There is no task task-gone.")
+        page.click("Act")
+        page.shows("Choose a task first.")
+        assert chosen(f"/#/replay?task={tasks[0]}&policy=policy-gone") == [[tasks[0]], []]
+        page.shows("There is no policy policy-gone.")
+        page.click("Act")
+        page.shows("Choose a policy first.")
+
+
+def _light(colour: str) -> float:
+    """Relative luminance (WCAG 2) of a computed colour."""
+    parts = [int(x) / 255 for x in re.findall(r"\d+", colour)[:3]]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_replicas_of_a_node_are_read_over_its_dot(
+    filled: InProcess, window: Callable[..., Page], dark: bool
+) -> None:
+    page = window(filled.url, 400, dark)
+    task = next(one.id for one in filled.store.tasks.list().items if one.name == "city")
+    page.open(f"/#/replay?task={task}")
+    page.shows("nobody: as deployed")
+    page.click("Act")
+    page.shows("interval 6 of 6")
+    wait_until(lambda: page.button("Act").is_enabled(), PATIENCE_S)
+    page.shot(f"replay-narrow-{'dark' if dark else 'light'}")
+    number = page.driver.find_element(By.CSS_SELECTOR, "g > circle + circle + text")
+    fill, stroke, width, order = map(number.value_of_css_property, ("fill", "stroke", "stroke-width", "paint-order"))
+    assert order.startswith("stroke") and float(width.removesuffix("px")) >= 2, "a rim behind the digits"
+    dim, bright = sorted((_light(fill), _light(stroke)))
+    assert (bright + 0.05) / (dim + 0.05) >= 7
+    assert not page.errors()

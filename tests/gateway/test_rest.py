@@ -46,6 +46,15 @@ def test_a_task_is_registered_found_listed_and_deleted(http: httpx.Client) -> No
     assert http.get(f"/v1/tasks/{task}").status_code == 404
 
 
+def test_a_seed_that_is_too_large_is_told_the_largest(http: httpx.Client) -> None:
+    where, largest = f"/page/tasks/{_create(http)}/draw", 10**18 - 1
+    for wrong in ("9" * 20, str(largest + 1), "-1", "1.5"):
+        answer = http.get(where, params={"seed": wrong})
+        assert answer.status_code == 400
+        assert f"must be a whole number from 0 to {largest}, not '{wrong}'" in answer.text
+    assert http.get(where, params={"seed": str(largest)}).status_code == 200
+
+
 def test_a_task_with_nested_lists_is_the_one_with_bytes(http: httpx.Client) -> None:
     ids = [http.post("/v1/tasks", json={"spec": json_forms.show(convert.task_to_message(draw(CITY, 0)))}).json()]
     ids.append(http.post("/v1/tasks", json={"spec": _plain_lists(_task())}).json())

@@ -10,7 +10,9 @@ const LONGEST = 100000; // another episode would bring the initial replicas back
 const DRAW_EVERY_MS = 100;
 
 export async function showReplay(place, signal, _, query) {
-  const [{ policies }, { tasks }] = await Promise.all([get("/v1/policies", { page_size: 200 }), get("/v1/tasks", { page_size: 200 })]);
+  const [{ list: policies, missing: noPolicy }, { list: tasks, missing: noTask }] = await Promise.all([
+    offered("policies", "policy", query.get("policy")), offered("tasks", "task", query.get("task")),
+  ]);
   if (signal.aborted) return;
   const option = (one, chosen) => h("option", { value: one.id, selected: one.id === chosen }, `${one.name} · ${one.id}`);
   const nobody = (text) => h("option", { value: "" }, text);
@@ -25,12 +27,16 @@ export async function showReplay(place, signal, _, query) {
   where.addEventListener("change", () => { second.disabled = seed.disabled = where.value === LIVE; });
   place.append(h("h1", {}, "Replay"), h("form", { class: "row", onsubmit: (event) => { event.preventDefault(); play(); } },
     h("label", {}, "Task ", task), h("label", {}, "Seed ", seed), h("label", {}, "on ", where), h("label", {}, "Policy ", first), h("label", {}, "beside ", second), go, stop), said, shown);
-  if (!tasks.length) {
-    said.textContent = "A task is needed.";
-    go.disabled = true;
-  }
+  go.disabled = !tasks.length;
+  said.textContent = [noTask, noPolicy, !tasks.length && "A task is needed."].filter(Boolean).join(" ");
+  if (noTask) task.selectedIndex = -1;
+  if (noPolicy) first.selectedIndex = -1;
 
   async function play() {
+    if (task.selectedIndex < 0 || first.selectedIndex < 0) {
+      said.textContent = `Choose a ${task.selectedIndex < 0 ? "task" : "policy"} first.`;
+      return;
+    }
     const ended = new AbortController(), over = AbortSignal.any([signal, ended.signal]), live = where.value === LIVE;
     stop.onclick = () => ended.abort();
     go.disabled = true;
@@ -56,6 +62,18 @@ export async function showReplay(place, signal, _, query) {
     }
     go.disabled = false;
     stop.disabled = true;
+  }
+}
+
+// The newest tasks or policies, and before them the one with `id` where it is older; `missing` says that there is none.
+async function offered(many, one, id) {
+  const list = (await get(`/v1/${many}`, { page_size: 200 }))[many];
+  if (!id || list.some((x) => x.id === id)) return { list };
+  try {
+    return { list: [(await get(`/v1/${many}/${encodeURIComponent(id)}`))[one], ...list] };
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return { list, missing: `There is no ${one} ${id}.` };
   }
 }
 
@@ -152,7 +170,9 @@ function graph(spec, state, ready, cpu) {
   const nodes = state.nodes.map((name, k) => {
     const [x, y] = place(k), total = ready.reduce((sum, row) => sum + row[k], 0);
     return svg("g", {}, svg("circle", { class: "node", cx: x, cy: y, r: 15, style: `fill-opacity:1` }), svg("circle", { cx: x, cy: y, r: 15 * Math.sqrt(Math.min(1, cpu[k])), style: "fill:rgba(var(--heat),.35)" }),
-      svg("text", { x, y: y + 4, "text-anchor": "middle" }, String(total)), svg("text", { x, y: y + 28, "text-anchor": "middle" }, name), svg("title", {}, `${name}: ${total} replicas, CPU ${number(100 * cpu[k], 3)} %`));
+      svg("text", { class: "count", x, y: y + 4, "text-anchor": "middle" }, String(total)),
+      svg("text", { x, y: y + 28, "text-anchor": "middle" }, name),
+      svg("title", {}, `${name}: ${total} replicas, CPU ${number(100 * cpu[k], 3)} %`));
   });
   return svg("svg", { viewBox: `0 0 ${W} ${H + 6}`, role: "img", "aria-label": "nodes, their replicas and use of CPU" }, links, nodes);
 }

@@ -49,12 +49,18 @@ message ReinforceConfig {
     gte: 0
     lte: 1
   }];
-  optional uint32 batch_size = 3 [(buf.validate.field).uint32.gte = 1];
+  optional uint32 batch_size = 3 [(buf.validate.field).uint32 = {
+    gte: 1
+    lte: 1000000
+  }];
   optional double max_grad_norm = 4 [(buf.validate.field).double.gt = 0];
   repeated uint32 hidden_size = 5 [(buf.validate.field).repeated = {
     max_items: 16
     items: {
-      uint32: {gte: 1}
+      uint32: {
+        gte: 1
+        lte: 4096
+      }
     }
   }];
   Network network = 6 [(buf.validate.field).enum.defined_only = true];

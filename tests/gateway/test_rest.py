@@ -5,7 +5,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 import httpx
 import numpy as np
@@ -225,21 +224,12 @@ def test_a_stream_whose_client_leaves_is_ended_upstream(system: InProcess, http:
 
     gauge = STREAMS.labels("/lwmecps.registry.v1.TaskRegistryService/WatchRun")
     run = http.post("/v1/train", json=TRAIN | {"taskIds": [_create(http)], "paused": True}).json()["run"]["id"]
-    before = _at_rest(gauge._value.get)
+    before = gauge._value.get()
     with http.stream("GET", f"/v1/runs/{run}/watch") as stream:
-        next(stream.iter_lines())
-        wait_until(lambda: gauge._value.get() == before + 1, 20)
-    wait_until(lambda: gauge._value.get() == before, 20)
-
-
-def _at_rest(value: Callable[[], float], for_s: float = 3.0) -> float:
-    """The value once it has stayed the same for so long: streams of tests before may be on their way out."""
-    last, since_s = value(), time.monotonic()
-    while time.monotonic() - since_s < for_s:
-        time.sleep(0.05)
-        if (now := value()) != last:
-            last, since_s = now, time.monotonic()
-    return last
+        lines = stream.iter_lines()  # held: a generator that is dropped closes the connection
+        next(lines)
+        wait_until(lambda: gauge._value.get() == before + 1)
+    wait_until(lambda: gauge._value.get() == before)
 
 
 def test_open_streams_end_with_the_gateway(tmp_path) -> None:

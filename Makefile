@@ -8,7 +8,7 @@ RELEASER := $(VENV)/.releaser
 CONTRACTS := .cache/contracts.binpb
 ARGS ?=
 EXTRAS ?= dev
-PARTS ?= context placement slo learners
+PARTS ?= context placement slo learners peers
 # The first of ARGS may be a part of the benchmark: then it is the only one.
 PART = $(filter context placement slo learners,$(firstword $(ARGS)))
 

@@ -26,6 +26,8 @@ BENCHMARKS = (
     "gym_single",
     "worker",
     "worker_context",
+    "train",
+    "train_recurrent",
     "rollout_path",
     "tracing",
     "step_unary",

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from lwmecps_core.run_config import ScheduleName
-from lwmecps_core.tree import Tree, expanded, flatten, norm_by_task, tree_map
+from lwmecps_core.tree import Tree, by_task, expanded, flatten, norm_by_task, tree_map
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 VECTOR = "vector"
@@ -62,8 +62,8 @@ class Optimiser:
             pulled = [name for name in names if given.get(name) is not None]
             # Fused Adam walks both by the layout of the parameter, whatever that of the gradient is.
             pulls = [given[name].contiguous() for name in pulled]
-            if scale is not None:
-                pulls = [pull * scale.reshape(-1, *[1] * (pull.dim() - 1)) for pull in pulls]
+            if scale is not None and pulls:
+                pulls = torch._foreach_mul(pulls, [by_task(scale, pull) for pull in pulls])
             self._descend(group, pulled, pulls)
         return norms
 

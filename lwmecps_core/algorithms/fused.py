@@ -93,13 +93,15 @@ def set_rows(plain: Rows, net: Mapping[str, Tensor], spec: EnvSpec, obs: Tensor,
         rows = _Rows.apply(x, *leaves, plain, spec, action is not None)  # type: ignore[no-untyped-call]
     else:
         rows = torch.from_numpy(_Passage(x, leaves, layout(spec, action is not None)).rows())
-    found: Tensor = rows.reshape(*lead, *rows.shape[1:])
+    found: Tensor = rows if len(lead) == 1 else rows.reshape(*lead, *rows.shape[1:])
     return found
 
 
 def _flat(x: Tensor, lead: torch.Size, own: int) -> Tensor:
     """`[K, …]` with the `own` last axes as they are."""
     shape = x.shape[-own:]
+    if len(lead) == 1 and x.shape[:-own] == lead:  # a training's case: no views that autograd would go through again
+        return x
     return x.expand(*lead, *shape).reshape(-1, *shape)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from lwmecps_core.algorithms.loops import add, add_halves, copy, sources_digest, tanh
+from lwmecps_core.algorithms.loops import add, add_halves, compiled, copy, sources_digest, tanh
 from lwmecps_core.compiling import KeptLoop, kept
 
 
@@ -58,9 +58,11 @@ class _Unrolled(Function):
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
         arrays = [np.ascontiguousarray(x.detach().numpy()) for x in (inputs, weight, state)]
-        shape = (*inputs.shape[:-1], inputs.shape[-1] // 3)
-        states, ctx.kept = np.empty(shape, arrays[0].dtype), np.empty((4, *shape), arrays[0].dtype)
-        _forwards()(*arrays, states, ctx.kept)
+        k, b, t, r, gates = inputs.shape
+        states = np.empty((k, b, t, r, gates // 3), arrays[0].dtype)
+        row = b * r * gates // 3
+        ctx.kept = [np.empty((k, t, size), arrays[0].dtype) for size in (2 * row, row, row)]
+        _forwards()(*arrays, states, *ctx.kept)
         found = torch.from_numpy(states)
         ctx.save_for_backward(inputs, weight, state, found)
         return found
@@ -74,7 +76,7 @@ class _Unrolled(Function):
         arrays = [np.ascontiguousarray(x.detach().numpy()) for x in (weight, before, gradient)]
         of_inputs, of_product = (np.empty(inputs.shape, arrays[0].dtype) for _ in range(2))
         of_state = np.empty(state.shape, arrays[0].dtype)
-        _backwards()(*arrays, ctx.kept, of_inputs, of_product, of_state)
+        _backwards()(*arrays, *ctx.kept, of_inputs, of_product, of_state)
         product = torch.from_numpy(of_product).flatten(1, 3)
         return torch.from_numpy(of_inputs), before.flatten(1, 3).mT @ product, torch.from_numpy(of_state)
 
@@ -90,79 +92,86 @@ def _differentiable(
 
 @cache
 def _forwards() -> KeptLoop:
-    """`loop(inputs, weight, state, states, kept)`, in place. `kept` `[4, …]`: the tangents that make the gates, what is
-    proposed, and the product that reset scales.
+    """`loop(inputs, weight, state, states, gates, proposals, news)`, in place. What is kept of every interval, `[K, T,
+    B·R·…]`: the tangents that make the two gates, what is proposed, and the product that reset scales.
     """
     digest = sources_digest(__file__)
 
-    def loop(inputs: Any, weight: Any, state: Any, states: Any, kept: Any) -> int:
-        sets, wide, intervals, units, gates = inputs.shape
-        h, half = gates // 3, inputs.dtype.type(0.5)
-        rows = wide * units
-        product, now = np.empty((rows, gates), inputs.dtype), np.empty((rows, h), inputs.dtype)
-        asked = np.empty(h, inputs.dtype)
+    def loop(inputs: Any, weight: Any, state: Any, states: Any, gates: Any, proposals: Any, news: Any) -> int:
+        sets, wide, intervals, units, width = inputs.shape
+        h, rows = width // 3, wide * units
+        product, now = np.empty((rows, width), inputs.dtype), np.empty((rows, h), inputs.dtype)
+        asked = np.empty(rows * 2 * h, inputs.dtype)
         for k in range(sets):
             for r in range(rows):
                 copy(state[k, r // units, r % units], now[r])
             for t in range(intervals):
                 np.dot(now, weight[k], product)
-                for r in range(rows):
-                    b, u = r // units, r % units
-                    x, y = inputs[k, b, t, u], product[r]
-                    keep, reset = kept[0, k, b, t, u], kept[1, k, b, t, u]
-                    add_halves(x[:h], y[:h], asked)
-                    tanh(asked, keep)  # into another row, or the loop is not one of vectors
-                    add_halves(x[h : 2 * h], y[h : 2 * h], asked)
-                    tanh(asked, reset)
-                    proposed, new = kept[2, k, b, t, u], y[2 * h :]
-                    copy(new, kept[3, k, b, t, u])
-                    for j in range(h):
-                        asked[j] = x[2 * h + j] + (half + half * reset[j]) * new[j]
-                    tanh(asked, proposed)
-                    before, after = now[r], states[k, b, t, u]
-                    for j in range(h):
-                        before[j] = proposed[j] + (half + half * keep[j]) * (before[j] - proposed[j])
-                    copy(before, after)
+                _pass_on(inputs[k], t, product, now, asked, gates[k, t], proposals[k, t], news[k, t], states[k])
         return digest
 
     return kept(loop, products=True, fastmath={"contract", "nsz"})
 
 
+@compiled
+def _pass_on(
+    inputs: Any, t: int, product: Any, now: Any, asked: Any, gates: Any, proposals: Any, news: Any, states: Any
+) -> None:
+    """One interval of all rows; tangents are of long vectors, whose ends don't count.
+
+    In a function of its own: numba counts who uses each row of an array only where something may be freed.
+    """
+    units, h, rows = inputs.shape[2], now.shape[1], len(now)
+    size, half = rows * h, now.dtype.type(0.5)
+    for r in range(rows):
+        x, y = inputs[r // units, t, r % units], product[r]
+        add_halves(x[:h], y[:h], asked[h * r : h * (r + 1)])
+        add_halves(x[h : 2 * h], y[h : 2 * h], asked[size + h * r : size + h * (r + 1)])
+        copy(y[2 * h :], news[h * r : h * (r + 1)])
+    tanh(asked, gates)  # into another array, or the loop is not one of vectors
+    resets = gates[size:]
+    for r in range(rows):
+        x, new = inputs[r // units, t, r % units, 2 * h :], news[h * r : h * (r + 1)]
+        reset, to = resets[h * r : h * (r + 1)], asked[h * r : h * (r + 1)]
+        for j in range(h):
+            to[j] = x[j] + (half + half * reset[j]) * new[j]
+    tanh(asked[:size], proposals)
+    for r in range(rows):
+        keep, proposed = gates[h * r : h * (r + 1)], proposals[h * r : h * (r + 1)]
+        before = now[r]
+        for j in range(h):
+            before[j] = proposed[j] + (half + half * keep[j]) * (before[j] - proposed[j])
+        copy(before, states[r // units, t, r % units])
+
+
 @cache
 def _backwards() -> KeptLoop:
-    """`loop(weight, before, gradient, kept, of_inputs, of_product, of_state)`, in place."""
+    """`loop(weight, before, gradient, gates, proposals, news, of_inputs, of_product, of_state)`, in place."""
     digest = sources_digest(__file__)
 
-    def loop(weight: Any, before: Any, gradient: Any, kept: Any, of_inputs: Any, of_product: Any, of_state: Any) -> int:
+    def loop(
+        weight: Any,
+        before: Any,
+        gradient: Any,
+        gates: Any,
+        proposals: Any,
+        news: Any,
+        of_inputs: Any,
+        of_product: Any,
+        of_state: Any,
+    ) -> int:
         sets, wide, intervals, units, h = before.shape
-        one, half = before.dtype.type(1), before.dtype.type(0.5)
         rows = wide * units
         through, of_now = np.empty((rows, h), before.dtype), np.empty((rows, h), before.dtype)
-        of_gates = np.empty((rows, 3 * h), before.dtype)
+        of_gates, room = np.empty((rows, 3 * h), before.dtype), np.empty((6, rows * h), before.dtype)
+        back = np.empty((3 * h, h), before.dtype)
         for k in range(sets):
-            of_now[:] = 0
+            back[:], of_now[:] = weight[k].T, 0
             for i in range(intervals):
                 t = intervals - 1 - i
-                for r in range(rows):
-                    b, u = r // units, r % units
-                    of_x, of_y, of_after = of_inputs[k, b, t, u], of_gates[r], of_now[r]
-                    asked, was = gradient[k, b, t, u], before[k, b, t, u]
-                    keeps, resets = kept[0, k, b, t, u], kept[1, k, b, t, u]
-                    proposals, news = kept[2, k, b, t, u], kept[3, k, b, t, u]
-                    of_keep, of_reset, of_new = of_y[:h], of_y[h : 2 * h], of_y[2 * h :]
-                    of_proposal = of_x[2 * h :]
-                    for j in range(h):
-                        keep, reset, proposed = half + half * keeps[j], half + half * resets[j], proposals[j]
-                        g = of_after[j] + asked[j]
-                        of_keep[j] = g * (was[j] - proposed) * keep * (one - keep)
-                        of_proposed = g * (one - keep) * (one - proposed * proposed)
-                        of_reset[j] = of_proposed * news[j] * reset * (one - reset)
-                        of_proposal[j] = of_proposed
-                        of_new[j] = of_proposed * reset
-                        of_after[j] = g * keep
-                    copy(of_y[: 2 * h], of_x[: 2 * h])
-                    copy(of_y, of_product[k, b, t, u])
-                np.dot(of_gates, weight[k].T, through)
+                was = (before[k], gradient[k], gates[k, t], proposals[k, t], news[k, t])
+                _pull_back(was, t, room, of_now, of_gates, of_inputs[k], of_product[k])
+                np.dot(of_gates, back, through)
                 for r in range(rows):
                     add(through[r], of_now[r])
             for r in range(rows):
@@ -170,3 +179,71 @@ def _backwards() -> KeptLoop:
         return digest
 
     return kept(loop, products=True, fastmath={"contract", "nsz"})
+
+
+@compiled
+def _pull_back(was: Any, t: int, room: Any, of_now: Any, of_gates: Any, of_inputs: Any, of_product: Any) -> None:
+    """Gradients of one interval of all rows: before the gates, and what of the state's does not go through them."""
+    before, gradient, gates, proposals, news = was
+    units, h, rows = before.shape[2], before.shape[3], len(of_now)
+    keeps, resets = gates[: rows * h], gates[rows * h :]
+    g, earlier, of_keep, of_reset, of_new, of_proposal = room[0], room[1], room[2], room[3], room[4], room[5]
+    for r in range(rows):
+        start = h * r
+        copy(before[r // units, t, r % units], earlier[start : start + h])
+        _sum(of_now[r], gradient[r // units, t, r % units], g[start : start + h])
+    _of_keep(g, earlier, proposals, keeps, of_keep)
+    _of_proposal(g, proposals, keeps, of_proposal)
+    _of_reset(of_proposal, news, resets, of_reset)
+    _of_scaled(of_proposal, resets, of_new)
+    _of_scaled(g, keeps, earlier)
+    for r in range(rows):
+        start = h * r
+        of_y, of_x = of_gates[r], of_inputs[r // units, t, r % units]
+        copy(earlier[start : start + h], of_now[r])
+        copy(of_keep[start : start + h], of_y[:h])
+        copy(of_reset[start : start + h], of_y[h : 2 * h])
+        copy(of_new[start : start + h], of_y[2 * h :])
+        copy(of_y, of_product[r // units, t, r % units])
+        copy(of_y[: 2 * h], of_x[: 2 * h])
+        copy(of_proposal[start : start + h], of_x[2 * h :])
+
+
+# Each of these has few arrays: of many, a compiler does not check whether they overlap, and takes no vectors.
+
+
+@compiled
+def _sum(x: Any, y: Any, z: Any) -> None:
+    for j in range(len(z)):
+        z[j] = x[j] + y[j]
+
+
+@compiled
+def _of_keep(g: Any, earlier: Any, proposals: Any, keeps: Any, found: Any) -> None:
+    one, half = found.dtype.type(1), found.dtype.type(0.5)
+    for j in range(len(found)):
+        keep = half + half * keeps[j]
+        found[j] = g[j] * (earlier[j] - proposals[j]) * keep * (one - keep)
+
+
+@compiled
+def _of_proposal(g: Any, proposals: Any, keeps: Any, found: Any) -> None:
+    one, half = found.dtype.type(1), found.dtype.type(0.5)
+    for j in range(len(found)):
+        found[j] = g[j] * (half - half * keeps[j]) * (one - proposals[j] * proposals[j])
+
+
+@compiled
+def _of_reset(of_proposal: Any, news: Any, resets: Any, found: Any) -> None:
+    one, half = found.dtype.type(1), found.dtype.type(0.5)
+    for j in range(len(found)):
+        reset = half + half * resets[j]
+        found[j] = of_proposal[j] * news[j] * reset * (one - reset)
+
+
+@compiled
+def _of_scaled(g: Any, tangents: Any, found: Any) -> None:
+    """Of what the logistic function of `tangents` scales."""
+    half = found.dtype.type(0.5)
+    for j in range(len(found)):
+        found[j] = g[j] * (half + half * tangents[j])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms import gru, heads
-from lwmecps_core.algorithms.networks import Net, grid_features, init_linear, linear_of_parts
+from lwmecps_core.algorithms.networks import Net, grid_features, init_linear
 from lwmecps_core.context.base import with_blocks
 from lwmecps_core.specs import EnvSpec
 
@@ -100,13 +100,23 @@ class Recurrence:
 
     def _inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
         """The part of all gates that doesn't depend on what is remembered: `[..., B, units, 3 · size]`."""
-        return linear_of_parts(net, "gru_input", self._parts(obs, told)).squeeze(-2)
+        parts = [part.squeeze(-2).expand(*obs.shape[:-1], self.units, -1) for part in self._parts(obs, told)]
+        product = torch.cat(parts, -1).flatten(-3, -2) @ net["gru_input.weight"]
+        return (product + net["gru_input.bias"].unsqueeze(-2)).reshape(
+            *product.shape[:-2], -1, self.units, 3 * self.size
+        )
 
     def _parts(self, obs: Tensor, told: Tensor) -> list[Tensor]:
         """What the units see, `[..., B, units or 1, 1, F]` each."""
         if not self.rows:
             return [torch.cat([obs, told], -1).unsqueeze(-2).unsqueeze(-2)]
         common, action = told[..., :COMMON], told[..., COMMON:]
-        own = action.reshape(*action.shape[:-1], self.units, 1, -1).mean(-1, keepdim=True)
-        means = [part.mean(-2, keepdim=True) for part in grid_features(self.spec, obs)]
+        own = action.reshape(*action.shape[:-1], self.units, 1, -1)
+        own = own if own.shape[-1] == 1 else own.mean(-1, keepdim=True)
+        means = [_mean(part) for part in grid_features(self.spec, obs)]
         return [*means, own, common.unsqueeze(-2).unsqueeze(-2)]
+
+
+def _mean(part: Tensor) -> Tensor:
+    """Over nodes, where there are any."""
+    return part if part.shape[-2] == 1 else part.mean(-2, keepdim=True)

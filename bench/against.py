@@ -109,8 +109,83 @@ def measure():
     assert found == 39
     return 1 / (time.perf_counter() - began)
 """
+TRAIN_STEP = """
+import torch
+from lwmecps_core import algorithms
+from lwmecps_core.algorithms.replay import stacked
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.tasks.families import draw
+from lwmecps_core.tree import expanded, gradients, tree_map
+from services.cli.demo_settings import PPO
+from bench.timing import rate
+tasks = [draw(TaskDistribution(family="mec_city", env_id="lwmecps-{}", nodes=4, deployments=4), i) for i in range(20)]
+algo = algorithms.make(PPO, env_spec(tasks[0]))
+params, extra = algo.init(torch.Generator().manual_seed(0))
+plan = CollectionPlan(seeds=tuple(range(20)), episodes=1)
+batches = LocalCollector().collect(tasks, PolicySnapshot(PPO, params, extra, 0), plan)
+samples = algo.prepare(expanded(params, 20), extra, stacked(batches), torch.Generator())
+samples = dict((name, x.flatten(0, 1).unsqueeze(0)) for name, x in samples.items())
+own = tree_map(lambda leaf: leaf.detach().clone().unsqueeze(0).requires_grad_(), params)
+def work():
+    gradients(algo.losses(own, extra, samples), own)
+    return samples["weight"].numel()
+work()
+measure = lambda: rate(work, 1.0)
+"""
+TRAIN = """
+from dataclasses import replace
+from bench.timing import rate
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.training import train
+from services.cli.demo_settings import DemoSettings, remembering
+demo = DemoSettings()
+if {0!r} == "recurrent":
+    demo = remembering(demo, "recurrent")
+algorithm = demo.context_algorithm if {0!r} != "none" else demo.algorithm
+training = demo.context_training if {0!r} != "none" else demo.multi_task
+training = replace(training, total_episodes={1})
+source = TaskDistribution(family="mec_city", env_id="lwmecps-v3", nodes=4, deployments=4)
+def work():
+    last = [progress for progress in train(source, algorithm, training, LocalCollector(), seed=0)][-1]
+    return 120 * {1}
+measure = lambda: rate(work, 2.0)
+"""
+META_STEP = """
+from dataclasses import replace
+from bench.timing import rate
+from lwmecps_core.rollout.unroll import LocalCollector
+from lwmecps_core.run_config import FOMAMLConfig, MAMLConfig
+from lwmecps_core.specs import TaskDistribution
+from lwmecps_core.training import meta_train
+from services.cli.demo_settings import DemoSettings
+demo = DemoSettings()
+meta = replace(demo.meta, learner={}, warmup_epochs=0, num_meta_epochs=4)
+source = TaskDistribution(family="mec_city", env_id="lwmecps-v3", nodes=4, deployments=4)
+def work():
+    return len(list(meta_train(source, demo.algorithm, meta, LocalCollector(), seed=0)))
+measure = lambda: rate(work, 2.0)
+"""
+SIMULATOR_BATCH = """
+from bench import simulator
+from bench.timing import rate
+work = simulator.episode(simulator.v4(4), 1024)
+measure = lambda: rate(work, 0.5)
+"""
 PARTS = {
     "worker": WORKER,
+    "worker_v4": WORKER.replace("v3", "v4").replace("bench.policies", "bench.simulator").replace("v4()", "v4(4)"),
+    "simulator_batch_v4": SIMULATOR_BATCH,
+    "train_step_v3": TRAIN_STEP.format("v3"),
+    "train_step_v4": TRAIN_STEP.format("v4"),
+    "train": TRAIN.format("none", 480),
+    "train_statistics": TRAIN.format("statistics", 480),
+    "train_recurrent": TRAIN.format("recurrent", 160),
+    "meta_step_fomaml": META_STEP.format("FOMAMLConfig(rate_lr=1.0)"),
+    "meta_step_maml": META_STEP.format("MAMLConfig()"),
     "rollout_path": ROLLOUT_PATH,
     "step_unary": STEP_UNARY,
     "gym_single_v3": GYM_SINGLE.format("v3"),

@@ -63,7 +63,7 @@ class Optimiser:
             # Fused Adam walks both by the layout of the parameter, whatever that of the gradient is.
             pulls = [given[name].contiguous() for name in pulled]
             if scale is not None and pulls:
-                pulls = torch._foreach_mul(pulls, [by_task(scale, pull) for pull in pulls])
+                pulls = list(torch._foreach_mul(pulls, [by_task(scale, pull) for pull in pulls]))
             self._descend(group, pulled, pulls)
         return norms
 

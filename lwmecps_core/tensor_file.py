@@ -4,14 +4,17 @@ Trees lie flat in it, as `tree.flatten` names their leaves (`kind/group/name`).
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from lwmecps_core.errors import InvalidInput, Violation
+
+T = TypeVar("T")
 
 
 def write(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> bytes:
@@ -33,6 +36,32 @@ def read(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     header = entries.pop("__metadata__")
     # The library's order differs from call to call, and with it would the last bit of every sum over a tree.
     return {name: tensors[name] for name in entries}, header
+
+
+def read_learnt(
+    data: bytes,
+    source: str,
+    field: str,
+    what: str,
+    written_as: str,
+    fresh: Callable[[Any], tuple[T, Mapping[str, Tensor]]],
+) -> tuple[T, dict[str, Tensor]]:
+    """What a file of one entry in its header, `field`, holds: its settings, and its finite tensors.
+
+    `fresh` makes of the entry the settings, and tensors such as those have. Raises `InvalidInput` as `reading` does.
+    """
+    with reading(source, field, what):
+        tensors, header = read(data)
+        check_format(header, written_as)
+        check_finite(tensors)
+        made, like = fresh(json.loads(header[field]))
+        if _kinds(like) != _kinds(tensors):
+            raise ValueError("its tensors are not those of its settings")
+    return made, tensors
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    return {name: (x.shape, x.dtype) for name, x in tensors.items()}
 
 
 @contextmanager

@@ -6,8 +6,9 @@ steps (`lwmecps_core.training.learnt_optimiser`).
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -19,7 +20,6 @@ from lwmecps_core.algorithms.networks import init_linear, linear
 from lwmecps_core.config import config, dump, parse
 from lwmecps_core.run_config import Count
 from lwmecps_core.specs import Positive
-from lwmecps_core.tensor_file import check_finite, check_format
 from lwmecps_core.tree import Tree, flatten, gradients, leaves, tree_map, unflatten, with_leaves
 
 State = dict[str, Tensor]
@@ -196,15 +196,12 @@ def to_bytes(made: OptimiserData) -> bytes:
 
 def from_bytes(data: bytes, source: str) -> OptimiserData:
     """Read `to_bytes`' output; raises `InvalidInput` naming `source` and what is wrong in it."""
-    with tensor_file.reading(source, "optimiser", "file of an optimiser"):
-        tensors, header = tensor_file.read(data)
-        check_format(header, FORMAT)
-        check_finite(tensors)
-        said = json.loads(header["optimiser"])
+
+    def fresh(said: Any) -> tuple[OptimiserConfig, Mapping[str, Tensor]]:
         if said["features"] != FEATURES:
             raise ValueError("it sees other features than this version has: learn it anew")
         cfg = parse(OptimiserConfig, said["cfg"], source)
-        shapes = {name: (x.shape, x.dtype) for name, x in flatten(init(cfg, torch.Generator()), "theta").items()}
-        if shapes != {name: (x.shape, x.dtype) for name, x in tensors.items()}:
-            raise ValueError("its tensors are not those of its settings")
+        return cfg, flatten(init(cfg, torch.Generator()), "theta")
+
+    cfg, tensors = tensor_file.read_learnt(data, source, "optimiser", "file of an optimiser", FORMAT, fresh)
     return OptimiserData(cfg, unflatten(tensors, "theta"))

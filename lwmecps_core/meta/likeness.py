@@ -1,11 +1,14 @@
 """Which known clusters one is like, and why: by standardised statistics as they are, or by a metric that was learnt."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lwmecps_core import tensor_file
 from lwmecps_core.config import dump, parse
@@ -13,7 +16,6 @@ from lwmecps_core.context.artefact import Knowledge
 from lwmecps_core.context.portrait import SOURCES, portraits, quantities, standardised
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.meta.metric import MetricConfig, make
-from lwmecps_core.tensor_file import check_finite, check_format
 from lwmecps_core.tree import Tree, flatten, unflatten
 
 Floats = NDArray[np.float64]
@@ -121,19 +123,15 @@ def to_bytes(metric: MetricData) -> bytes:
 
 def from_bytes(data: bytes, source: str) -> MetricData:
     """Read `to_bytes`' output; raises `InvalidInput` naming `source` and what is wrong in it."""
-    with tensor_file.reading(source, "metric", "metric file"):
-        tensors, header = tensor_file.read(data)
-        check_format(header, FORMAT)
-        check_finite(tensors)
-        said = json.loads(header["metric"])
+
+    def fresh(said: Any) -> tuple[MetricConfig, Mapping[str, Tensor]]:
         if said["quantities"] != [q.name for q in quantities()]:
             raise ValueError("it compares other quantities than this version knows: learn it anew")
-        found = MetricData(parse(MetricConfig, said["cfg"], source), unflatten(tensors, "params"))
-        fresh = make(found.cfg).init(len(quantities()), torch.Generator())
-        shapes = {name: x.shape for name, x in flatten(fresh, "params").items()}
-        if shapes != {name: x.shape for name, x in tensors.items()}:
-            raise ValueError("its tensors are not those of its settings")
-    return found
+        cfg = parse(MetricConfig, said["cfg"], source)
+        return cfg, flatten(make(cfg).init(len(quantities()), torch.Generator()), "params")
+
+    cfg, tensors = tensor_file.read_learnt(data, source, "metric", "metric file", FORMAT, fresh)
+    return MetricData(cfg, unflatten(tensors, "params"))
 
 
 def _columns() -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Training as a user would pick it: ours against Stable-Baselines3's PPO over our own environments, at equal settings."""
+"""Training: ours against Stable-Baselines3's PPO over our own environments, at equal settings."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from bench.report import BenchRow
 from bench.timing import interleave, rate
 
 FLOOR = 2.0
-EPISODES = 320
+EPISODES = 160
 HORIZON = 120
 
 

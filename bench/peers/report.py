@@ -46,17 +46,22 @@ def _page(every: Cells, tried: Cells, done: Done) -> Iterator[str]:
     found = {name: outcomes for name, outcomes in found.items() if outcomes}
     commits = sorted({o.commit for outcomes in found.values() for o in outcomes})
     yield "# Training beside what a user would pick instead"
+    chosen = ", ".join(f"{len(tried[name])} ({name})" for name in THEIRS)
     yield f"""
-Made by `make benchmark ARGS="peers"` from `docs/peers.json`, at {", ".join(commits) or "no commit"}. Everyone trains {EPISODES:,}
-episodes ({EPISODES * 120:,} transitions) on fresh `mec_city` clusters of 4 × 4 (v3), rollouts of {TASKS} tasks × {AT_ONCE} episodes,
-with the same passes, minibatches, discount, entropy bonus and learning rates that fall to 0; rewards are of 4 episodes
-without chance on each of 64 held-out clusters. Ours have the demo's settings, which were found for 4 times as many episodes; of the
-others learning rate and width were chosen by {", ".join(f"{len(tried[n])} ({n})" for n in THEIRS)} trials on other tasks. Stable-Baselines3
-{version("stable-baselines3")} and sb3-contrib {version("sb3-contrib")} train over our `PlacementVecEnv`, and their
-policies are measured as policies of ours (`sb3_policies.to_policy`). One thread each; transitions are counted for each second of
-processor time of the whole training.
+Made by `make benchmark ARGS="peers"` from `docs/peers.json`, at {", ".join(commits) or "no commit"}.
+Everyone trains {EPISODES:,} episodes ({EPISODES * 120:,} transitions) on fresh `mec_city` clusters of
+4 × 4 (v3), in rollouts of {TASKS} tasks × {AT_ONCE} episodes, with the same passes, minibatches, discount,
+entropy bonus and learning rates that fall to 0. Rewards are of 4 episodes without chance on each of 64
+held-out clusters. Ours have the demo's settings, which were found for 4 times as many episodes; of the
+others learning rate and width were chosen on other tasks, by {chosen} trials.
 
-- `set`, `mlp`: our PPO with a network over deployments and nodes, and with a plain one. `recurrent`: RL², two episodes in a row.
+Stable-Baselines3 {version("stable-baselines3")} and sb3-contrib {version("sb3-contrib")} train over our
+`PlacementVecEnv`, and their policies are measured as policies of ours (`sb3_policies.to_policy`). One
+thread each; transitions are counted for each second of processor time of the whole training, on a machine
+that other work kept busy: `make bench` has ratios of rounds that alternate.
+
+- `set`, `mlp`: our PPO with a network over deployments and nodes, and with a plain one.
+- `recurrent`: RL², on two episodes in a row.
 - `PPO`, `MaskablePPO`, `RecurrentPPO`: theirs.
 """
     yield "| learner | settings | seeds | reward | seeds: sd | transitions/s of CPU |"

@@ -10,8 +10,8 @@ People say what they want (`desired_state`); the learner that holds a run acts o
 so that nothing is lost in between. Nobody holds a PENDING or a PAUSED run, so wishes about those take effect at once;
 those about a RUNNING run whose learner has vanished take effect when its lease has expired. A PAUSED run whose
 desired state is RUNNING can be claimed, so a learner that shuts down hands its run on by reporting PAUSED. A run may
-also be created PAUSED, by whoever wants to start it later. A run that no learner survives FAILS when `MOST_LOST` of them
-have vanished with it, one after the other: it would take down every learner that there is, again and again.
+also be created PAUSED, by whoever wants to start it later. A run that no learner survives FAILS when `MOST_LOST`
+of them have vanished with it, one after the other: it would take down every learner that there is, again and again.
 """
 
 from collections.abc import Mapping
@@ -139,7 +139,7 @@ def settle(run: Run, now: datetime) -> Run:
     """Carry out the desired state of a run that no learner holds, and give up one that none survives."""
     if lease_expired(run, now) and run.lost + 1 >= MOST_LOST and run.desired_state is RUNNING:
         error = (
-            f"{MOST_LOST} learners in a row vanished with this run, and it came no step further (the last: {run.owner}). "
+            f"{MOST_LOST} learners in a row vanished with this run, and it came no step further (last: {run.owner}). "
             "Their logs may say why; a run that needs more memory than they have ends so"
         )
         return _move(replace(run, error=error), RunState.FAILED, now)

@@ -83,7 +83,11 @@ def nearest(
         )
         for near in answer.nearest
     )
-    render.console.print(render.table(f"clusters like that of {memory}", columns, rows), markup=False)
+    if answer.nearest:
+        render.console.print(render.table(f"clusters like that of {memory}", columns, rows), markup=False)
+    else:
+        found = "the registry keeps no memory of another cluster that this one could be compared with"
+        render.console.print(f"{found} (`act --memory registry:NAME` and `context load` store them)", markup=False)
     for passed in answer.skipped:
         render.errors.print(f"{passed.name} of {passed.task_id} is passed over: {passed.reason}", markup=False)
 

@@ -38,6 +38,8 @@ def ask_gateway(url: str, path: str, ca_file: str, timeout_s: float) -> tuple[di
         raise ValueError(f"HTTP {error.code}") from None
     except urllib.error.URLError as error:
         raise ConnectionError(str(error.reason)) from None
+    except http.client.BadStatusLine:  # its text is the other side's first bytes, whatever they are
+        raise ValueError("it doesn't speak HTTP/1; a gRPC port?") from None
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionError(str(error) or type(error).__name__) from None
     if not isinstance(said, dict) or "gateway" not in said:

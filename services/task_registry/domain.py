@@ -85,7 +85,8 @@ class Run:
     `token` is the fencing token of the newest claim (0: never claimed) and only grows. `desired_state` is what people
     asked for; the learner that holds the run sees it in the answer to its reports. `etag` changes with the state and
     the desired state, `revision` grows with everything that a watcher wants to see. `traceparent` is the trace of the
-    call that created it.
+    call that created it. `lost` counts the learners before this one that vanished with it in a row, without a step in
+    between.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Run:
     result_policy_id: str = ""
     wandb_run_id: str = ""
     waiting_for: str = ""
+    lost: int = 0
     traceparent: str = ""
     revision: int = 1
     latest_metrics: dict[str, float] = field(default_factory=dict)

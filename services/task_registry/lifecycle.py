@@ -10,7 +10,8 @@ People say what they want (`desired_state`); the learner that holds a run acts o
 so that nothing is lost in between. Nobody holds a PENDING or a PAUSED run, so wishes about those take effect at once;
 those about a RUNNING run whose learner has vanished take effect when its lease has expired. A PAUSED run whose
 desired state is RUNNING can be claimed, so a learner that shuts down hands its run on by reporting PAUSED. A run may
-also be created PAUSED, by whoever wants to start it later.
+also be created PAUSED, by whoever wants to start it later. A run that no learner survives FAILS when `MOST_LOST`
+of them have vanished with it, one after the other: it would take down every learner that there is, again and again.
 """
 
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from services.task_registry.domain import FINISHED, Report, Run, RunState
 PENDING, RUNNING, PAUSED = RunState.PENDING, RunState.RUNNING, RunState.PAUSED
 CANCELLED = RunState.CANCELLED
 
+MOST_LOST = 10
+"""So many learners may vanish in a row with a run that comes no step further."""
 TOLD_EVERY_S = 5
 """A run that waits for a learner says for how long in steps of so much."""
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
@@ -52,6 +55,7 @@ def claim(run: Run, owner: str, now: datetime, lease: timedelta) -> Run:
         run,
         owner=owner,
         token=run.token + 1,
+        lost=run.lost + (run.state is RUNNING),
         lease_expires_at=now + lease,
         started_at=run.started_at or now,
         waiting_for="",
@@ -105,6 +109,7 @@ def report(run: Run, token: int, said: Report, now: datetime, lease: timedelta) 
         result_policy_id=said.result_policy_id or run.result_policy_id,
         wandb_run_id=said.wandb_run_id or run.wandb_run_id,
         latest_metrics=run.latest_metrics | _newest(said),
+        lost=0 if said.state is not RUNNING or (said.step or 0) > run.step else run.lost,
     )
     if said.state is RUNNING:
         return run
@@ -131,7 +136,13 @@ def cancel(run: Run, now: datetime) -> Run:
 
 
 def settle(run: Run, now: datetime) -> Run:
-    """Carry out the desired state of a run that no learner holds."""
+    """Carry out the desired state of a run that no learner holds, and give up one that none survives."""
+    if lease_expired(run, now) and run.lost + 1 >= MOST_LOST and run.desired_state is RUNNING:
+        error = (
+            f"{MOST_LOST} learners in a row vanished with this run, and it came no step further (last: {run.owner}). "
+            "Their logs may say why; a run that needs more memory than they have ends so"
+        )
+        return _move(replace(run, error=error), RunState.FAILED, now)
     if run.state is run.desired_state or run.state in FINISHED:
         return run
     unheld = run.state in (PENDING, PAUSED) or lease_expired(run, now)

@@ -114,6 +114,7 @@ class RunRow(Base):
     wandb_run_id: Mapped[str]
     waiting_for: Mapped[str] = mapped_column(Text, server_default="")
     traceparent: Mapped[str] = mapped_column(server_default="")
+    lost: Mapped[int] = mapped_column(server_default="0")
     revision: Mapped[int] = mapped_column(BigInteger)
     latest_metrics: Mapped[dict[str, Any]]
 

@@ -139,7 +139,7 @@ def test_a_gateway_is_named_by_its_variable_too(ailing: dict[str, str], monkeypa
 
 def test_what_answers_in_place_of_a_gateway_is_said(ailing: dict[str, str]) -> None:
     code, found = _findings(ailing, "--gateway", f"http://{ailing['registry']}")
-    assert code == 3 and ("no gateway of ours" in str(found) or "does not answer" in str(found))
+    assert code == 3 and "no gateway of ours: it doesn't speak HTTP/1; a gRPC port?" in found["gateway"]["found"]
 
 
 def test_no_gateway_is_no_fault_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,3 +107,11 @@ def test_what_can_not_be_compared_is_refused_by_field(registry: Registry, start_
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     alone = learner.stub.GetNearestContexts(pb.GetNearestContextsRequest(content=remembered(1.0)))
     assert not alone.nearest and len(alone.skipped) == 1
+
+
+def test_a_registry_without_other_clusters_says_so(registry: Registry, start_learner: Start) -> None:
+    learner = start_learner(LOOPS["train"])
+    own = kept(registry, remembered(100.0))
+    env = {"LWMECPS_CLI_REGISTRY": registry.address, "LWMECPS_CLI_LEARNER": learner.server.address, "COLUMNS": "300"}
+    said = CliRunner().invoke(app, ["context", "nearest", "registry:edge", "--task", own], env=env)
+    assert said.exit_code == 0 and "no memory of another cluster" in said.stdout and "distance" not in said.stdout

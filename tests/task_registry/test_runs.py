@@ -11,6 +11,7 @@ from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound,
 from lwmecps_core.kinds import KINDS, RunSettings
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 from services.task_registry.domain import MetricPoint, Report, Run, RunState
+from services.task_registry.lifecycle import MOST_LOST
 from services.task_registry.store import Store
 from tests.task_registry.making import Clock, claimed, make_policy, make_run_spec, make_task
 
@@ -123,6 +124,34 @@ def test_expired_lease_lets_another_learner_resume(store: Store, clock: Clock) -
     taken = store.runs.claim("second")
     assert taken is not None
     assert (taken.id, taken.owner, taken.token) == (run.id, "second", run.token + 1)
+
+
+def test_a_run_that_no_learner_survives_fails_in_the_end(store: Store, clock: Clock) -> None:
+    run = claimed(store, "learner-0")
+    for i in range(1, MOST_LOST):
+        clock.pass_s(31)
+        taken = store.runs.claim(f"learner-{i}")
+        assert taken is not None and taken.id == run.id
+    clock.pass_s(31)
+    assert store.runs.claim("survivor") is None
+    ended = store.runs.get(run.id)
+    assert ended.state is RunState.FAILED and ended.owner == ""
+    assert f"{MOST_LOST} learners" in ended.error and f"learner-{MOST_LOST - 1}" in ended.error
+
+
+def test_a_run_that_comes_further_between_losses_goes_on(store: Store, clock: Clock) -> None:
+    run = claimed(store)
+    for i in range(2 * MOST_LOST):
+        if i % (MOST_LOST - 1) == 0:
+            store.runs.report(run.id, run.token, Report(step=i + 1))
+        clock.pass_s(31)
+        taken = store.runs.claim("next")
+        assert taken is not None and taken.id == run.id, i
+        run = taken
+    # Who hands a run on has not vanished.
+    store.runs.report(run.id, run.token, Report(state=RunState.PAUSED))
+    again = store.runs.claim("next")
+    assert again is not None and again.lost == 0
 
 
 def test_heartbeats_keep_a_lease(store: Store, clock: Clock) -> None:

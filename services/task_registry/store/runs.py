@@ -36,6 +36,7 @@ STATE_FIELDS = (
     "result_policy_id",
     "wandb_run_id",
     "waiting_for",
+    "lost",
     "traceparent",
     "revision",
 )
@@ -184,10 +185,13 @@ class RunStore:
         lifecycle.check_holder(self.get(run_id), token)
 
     def settle(self) -> int:
-        """Carry out pauses and cancellations of runs whose learner has vanished; returns how many."""
+        """Carry out pauses and cancellations of runs whose learner has vanished, and end those that none survives; returns
+        how many.
+        """
         now = self._clock()
+        ending = or_(RunRow.desired_state != RunState.RUNNING.value, RunRow.lost + 1 >= lifecycle.MOST_LOST)
         with self._database.read() as session:
-            overdue = session.scalars(select(RunRow.id).where(_expired(now), RunRow.desired_state != "running")).all()
+            overdue = session.scalars(select(RunRow.id).where(_expired(now), ending)).all()
         for run_id in overdue:
             self._change(run_id, lifecycle.settle)
         return len(overdue)

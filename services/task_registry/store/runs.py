@@ -185,8 +185,8 @@ class RunStore:
         lifecycle.check_holder(self.get(run_id), token)
 
     def settle(self) -> int:
-        """Carry out pauses and cancellations of runs whose learner has vanished, and end those that none survives; returns
-        how many.
+        """Carry out pauses and cancellations of runs whose learner has vanished, and end those that none survives;
+        returns how many.
         """
         now = self._clock()
         ending = or_(RunRow.desired_state != RunState.RUNNING.value, RunRow.lost + 1 >= lifecycle.MOST_LOST)

@@ -24,7 +24,7 @@ class ContinualConfig:
     learning_rate: NonNegative = 3e-4
     """Step size of the optimiser, which begins anew with every cluster; 0: the policy stays as it is and only
     remembers."""
-    replay_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    replay_share: Annotated[float, Field(ge=0, le=0.9)] = 0.5
     """Share of the places that go to earlier clusters, each of which is as likely (0: plain fine-tuning)."""
     keep_contexts: bool = True
     """Keep what the policy remembers of each cluster, and begin with that wherever the cluster comes again; false: it

@@ -21,7 +21,7 @@ from lwmecps_core.training.loop import PLAIN, Descent, Losses, Method
 from lwmecps_core.training.multipliers import told_by
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, torch_generator
-from lwmecps_core.training.stream import Known, Turn
+from lwmecps_core.training.stream import StreamMemory, Turn
 from lwmecps_core.tree import flatten, prefixed, under, unflatten
 
 
@@ -45,7 +45,7 @@ def continual(
     Raises `InvalidInput` when two clusters have one name, or one of them doesn't fit the policy.
     """
     x = _setup(policy, told_by(policy.metadata, given_tasks(source, "continual learning")), cfg, collector, seed)
-    at = _Standing(x.start.params, x.start.extra) if start is None else _Standing.of(start)
+    at = _Reached(x.start.params, x.start.extra) if start is None else _Reached.of(start)
     if start is None:
         at.step = 1
         yield _measured(x, at, {})
@@ -56,7 +56,7 @@ def continual(
 
 
 @dataclass(frozen=True)
-class _Setup:
+class _Stream:
     """What is the same in all steps; only `known` changes."""
 
     clusters: list[TaskSpec]
@@ -64,7 +64,7 @@ class _Setup:
     seed: int
     start: PolicyData
     algo: Algorithm
-    known: Known
+    known: StreamMemory
 
     @property
     def steps_per_turn(self) -> int:
@@ -78,7 +78,7 @@ class _Setup:
 
 
 @dataclass
-class _Standing:
+class _Reached:
     """Where the stream is: all that a yielded state holds, beside what is known of clusters."""
 
     params: Params
@@ -92,19 +92,19 @@ class _Standing:
     wall_s: float = 0.0
 
     @classmethod
-    def of(cls, state: LoopState) -> "_Standing":
+    def of(cls, state: LoopState) -> "_Reached":
         """Inverse of `state`."""
         params, extra = unflatten(state.tensors, "before"), under(state.tensors, "extra/")
         return cls(params, extra, state.step, under(state.tensors, "loop/"), **state.scalars)
 
-    def state(self, known: Known) -> LoopState:
+    def state(self, known: StreamMemory) -> LoopState:
         """Complete, as resuming needs it."""
         tensors = flatten(self.params, "before") | prefixed(self.extra, "extra/")
         tensors |= prefixed(self.loop, "loop/") | prefixed(known.state(), "known/")
         return LoopState(self.step, tensors, {"r": [list(line) for line in self.r], "wall_s": self.wall_s})
 
 
-def _setup(policy: PolicyData, clusters: list[TaskSpec], cfg: ContinualConfig, inner: Collector, seed: int) -> _Setup:
+def _setup(policy: PolicyData, clusters: list[TaskSpec], cfg: ContinualConfig, inner: Collector, seed: int) -> _Stream:
     """The policy that the stream begins with, and its clusters."""
     names = [task.name for task in clusters]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -114,11 +114,11 @@ def _setup(policy: PolicyData, clusters: list[TaskSpec], cfg: ContinualConfig, i
     if cfg.random_weights:
         params, extra = algo.init(torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
-    known = Known(inner, clusters, algo, policy.algorithm, cfg.keep_contexts)
-    return _Setup(clusters, cfg, seed, policy, algo, known)
+    known = StreamMemory(inner, clusters, algo, policy.algorithm, cfg.keep_contexts)
+    return _Stream(clusters, cfg, seed, policy, algo, known)
 
 
-def _turn(x: _Setup, at: _Standing) -> Iterator[Progress]:
+def _turn(x: _Stream, at: _Reached) -> Iterator[Progress]:
     """All that is left of the turn of one cluster."""
     number, done = divmod(at.step - 1, x.steps_per_turn)
     turn = Turn(x.clusters[: number + 1], x.cfg, seeds(x.seed, f"cluster-{number}", 1)[0])
@@ -148,7 +148,7 @@ def _turn(x: _Setup, at: _Standing) -> Iterator[Progress]:
         begun = time.perf_counter()
 
 
-def _measured(x: _Setup, at: _Standing, metrics: dict[str, float]) -> Progress:
+def _measured(x: _Stream, at: _Reached, metrics: dict[str, float]) -> Progress:
     """All clusters as the policy acts on them between two turns: a line of R, and what it says."""
     policy, met = replace(x.start, params=at.params, extra=at.extra), len(at.r)
     plan = evaluation_plan(x.clusters, x.cfg.evaluation_episodes, x.seed)

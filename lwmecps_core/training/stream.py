@@ -76,7 +76,7 @@ class Turn:
         """Inverse of `state`."""
 
 
-class Known:
+class StreamMemory:
     """A collector that begins on every cluster of a stream with what was remembered of it, and keeps what then is.
 
     `memory` is name → `[T, 1, ...]`: of every cluster what was seen in the first of the episodes side by side; empty

@@ -36,6 +36,10 @@ PARTS: Mapping[str, LazyPart] = {
         "services.cli.run_commands", "Meta-train a policy that adapts to a new task within a few gradient steps."
     ),
     "transfer": LazyPart("services.cli.run_commands", "Go on training a stored policy on other tasks."),
+    "continual": LazyPart(
+        "services.cli.run_commands",
+        "Go on training a stored policy on clusters one after another, and measure it on all after each.",
+    ),
     "adapt": LazyPart(
         "services.cli.run_commands",
         "Adapt a stored policy to every given task by inner steps, and measure it before and after each.",

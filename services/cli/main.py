@@ -62,7 +62,8 @@ PARTS: Mapping[str, LazyPart] = {
     "resume": LazyPart("services.cli.runs", "Let a paused run go on."),
     "cancel": LazyPart("services.cli.runs", "Ask a run to end."),
     "plot": LazyPart(
-        "services.cli.exports", "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."
+        "services.cli.exports",
+        "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation, streams of clusters.",
     ),
     "report": LazyPart(
         "services.cli.exports",

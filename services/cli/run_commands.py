@@ -1,4 +1,4 @@
-"""`lwmecps train | meta-train | transfer | continual | adapt | evaluate`: settings from options and a file, then a run."""
+"""`lwmecps train | meta-train | transfer | continual | adapt | evaluate`: settings, then a run."""
 
 import os
 from collections.abc import Mapping

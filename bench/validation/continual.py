@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.validation.results import RESULTS, mean_ci95, write
+from bench.validation.results import RESULTS, write
 from lwmecps_core.algorithms import make
 from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.envs.actions import env_spec
@@ -21,6 +21,7 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.specs import ObjectiveSpec, TaskDistribution, TaskSpec
+from lwmecps_core.statistics import interval
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import continual, train
 from lwmecps_core.training.sampling import torch_generator
@@ -40,7 +41,8 @@ PLAIN = ContinualConfig(
 REPLAY = replace(PLAIN, replay_share=0.5)
 WAYS: Mapping[str, tuple[PPOConfig, ContinualConfig]] = {
     "nothing is kept": (TOLD, PLAIN),
-    "pulled to the weights before, λ = 0.1": (TOLD, replace(PLAIN, weight_penalty=0.1)),
+    "pulled back to the weights before, λ = 10": (TOLD, replace(PLAIN, weight_penalty=10.0)),
+    "the same, λ = 100": (TOLD, replace(PLAIN, weight_penalty=100.0)),
     "replay, half of each batch": (TOLD, REPLAY),
     "not told the objective, replay": (FINDS_OUT, REPLAY),
     "not told the objective, replay and contexts": (FINDS_OUT, replace(REPLAY, keep_contexts=True)),
@@ -90,13 +92,18 @@ def _random(algorithm: PPOConfig, task: TaskSpec, seed: int) -> PolicyData:
     return PolicyData(algorithm, spec, params, extra)
 
 
+def _over_seeds(values: Sequence[float]) -> dict[str, float]:
+    found = interval(values)
+    return {"mean": round(found.mean, 3), "ci95": round(found.ci95, 3)}
+
+
 def run(seeds: Sequence[int] = SEEDS, out: Path = OUT, say: Callable[[str], None] = lambda line: None) -> None:
     """Every way with every seed."""
     lines: list[dict[str, Any]] = []
     for name, (algorithm, cfg) in WAYS.items():
         found = [met(algorithm, cfg, seed) for seed in seeds]
-        lines.append({"name": name} | {m: mean_ci95(np.array([f[m] for f in found])) for m in MEASURES})
+        lines.append({"name": name} | {m: _over_seeds([f[m] for f in found]) for m in MEASURES})
         say(f"{name}: {lines[-1]}")
-    lines.append({"name": TOGETHER, "average_reward": mean_ci95(np.array([together(seed) for seed in seeds]))})
+    lines.append({"name": TOGETHER, "average_reward": _over_seeds([together(seed) for seed in seeds])})
     say(f"{TOGETHER}: {lines[-1]}")
     write(lines, out)

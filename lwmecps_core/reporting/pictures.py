@@ -142,7 +142,8 @@ def stream(runs: Mapping[str, Sequence[Row]]) -> Picture:
     for axes, (label, (tasks, r)) in zip(np.asarray(grid)[0], found.items(), strict=True):
         drawn = axes.imshow(r - r[:1], cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
         for i, j in np.ndindex(r.shape) if len(tasks) <= MOST_CELLS else ():
-            axes.text(j, i, f"{r[i, j]:.1f}", ha="center", va="center", fontsize="x-small")
+            shade = "white" if abs(r[i, j] - r[0, j]) > 0.6 * most else "black"
+            axes.text(j, i, f"{r[i, j]:.1f}", ha="center", va="center", fontsize="x-small", color=shade)
         for j in range(len(r) - 1):  # what stands below this line was met
             axes.plot([j - 0.5, j + 0.5], [j + 0.5, j + 0.5], color="black", linewidth=1.5)
         axes.set(title=label, xlabel="cluster", ylabel="clusters met")

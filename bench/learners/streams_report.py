@@ -43,7 +43,8 @@ def table(rs: dict[str, list[NDArray[np.float64]]]) -> Iterator[str]:
         cells = [_cell(np.array([r[0].mean() for r in rs[name]]))]
         cells += [_cell(np.array([m[measure] for m in each])) for measure in MEASURES]
         for base in (NO_STEP, NOTHING):
-            cells.append("" if name == base else _cell(average[name] - average[base], "+"))
+            beside = name != base and base in average
+            cells.append("" if not beside else _cell(average[name] - average[base], "+"))
         yield f"| {name} | {' | '.join(cells)} |"
 
 

@@ -12,6 +12,8 @@ from lwmecps_core.forgetting import measures
 from lwmecps_core.statistics import interval
 
 MARK = "streams"
+FEWEST = 3
+"""Seeds of which there are intervals."""
 MEASURES = {
     "average_reward": "average reward",
     "learnt_reward": "right after its turn",
@@ -34,7 +36,7 @@ def write(cells: Sequence[StreamCell], outcomes: StreamOutcomes, page: Path) -> 
 
 
 def table(rs: dict[str, list[NDArray[np.float64]]]) -> Iterator[str]:
-    """One row for each way of keeping: means over seeds with 95 % intervals, at the end of the stream."""
+    """One row for each way of keeping, at the end of the stream."""
     found = {name: [measures(r, len(r) - 1) for r in each] for name, each in rs.items()}
     yield "| kept | start, on all | " + " | ".join(MEASURES.values()) + " | average minus no step | minus nothing |"
     yield "| --- | ---: |" + " ---: |" * (len(MEASURES) + 2)
@@ -49,8 +51,10 @@ def table(rs: dict[str, list[NDArray[np.float64]]]) -> Iterator[str]:
 
 
 def _cell(values: NDArray[np.float64], sign: str = "") -> str:
-    """Mean over seeds ± the half-width of its 95 % interval; a star where a difference's excludes 0."""
-    if len(values) < 2:
-        return f"{values.mean():{sign}.2f}"
+    """Mean over seeds ± the half-width of its 95 % interval, a star where a difference's excludes 0; of fewer seeds than
+    `FEWEST` each by itself.
+    """
+    if len(values) < FEWEST:
+        return ", ".join(f"{value:{sign}.2f}" for value in values)
     found = interval(values)
     return f"{found.mean:{sign}.2f} ± {found.ci95:.2f}{'*' * (bool(sign) and found.excludes_zero)}"

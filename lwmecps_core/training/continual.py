@@ -14,6 +14,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.forgetting import measures
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
+from lwmecps_core.run_config import rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
@@ -155,9 +156,16 @@ def _measured(x: _Stream, at: _Reached, metrics: dict[str, float]) -> Progress:
     batches = x.known.measure(x.clusters, PolicySnapshot(policy.algorithm, policy.params, policy.extra, met), plan)
     found = rows(batches, [t.name for t in x.clusters], "", met, wall_s=at.wall_s / max(met, 1), tasks=x.clusters)
     counts, earned = x.known.episodes.tolist(), x.known.earned.tolist()
+    horizon = x.clusters[0].horizon
+    length = rollout_length(policy.algorithm) or horizon
     found = [
-        replace(r, env_steps=n * task.horizon, episode=n + 1, support_reward_mean=total / n if n else None)
-        for r, n, total, task in zip(found, counts, earned, x.clusters, strict=True)
+        replace(
+            r,
+            env_steps=n * length,
+            episode=n * length // horizon + 1,
+            support_reward_mean=total / n * horizon / length if n else None,
+        )
+        for r, n, total in zip(found, counts, earned, strict=True)
     ]
     at.r.append([r.reward for r in found])
     metrics = (metrics or summary(batches) | signed(batches, x.clusters)) | measures(at.r, met)

@@ -46,7 +46,7 @@ class Turn:
         return [*rng.integers(new, size=count).tolist(), *[new] * (width - count)]
 
     def next(self, step: int) -> tuple[list[TaskSpec], list[bool]]:
-        """The tasks of a step; all count as new, since what is known of them is kept by `Contexts`."""
+        """The tasks of a step; all count as new, since what is known of them is kept by `StreamMemory`."""
         places = self.places(step)
         return [self.clusters[i] for i in places], [True] * len(places)
 
@@ -80,7 +80,7 @@ class StreamMemory:
     """A collector that begins on every cluster of a stream with what was remembered of it, and keeps what then is.
 
     `memory` is name → `[T, 1, ...]`: of every cluster what was seen in the first of the episodes side by side; empty
-    where nothing is kept. `episodes` and what they `earned` in all are `[T]`, too.
+    where nothing is kept. `episodes` (rollouts, where these are shorter) and what they `earned` in all are `[T]`, too.
     """
 
     def __init__(

@@ -4,7 +4,7 @@
 stream began with. Rewards have no common scale, so that all measures are in rewards, not in shares.
 
 Source: Lopez-Paz and Ranzato 2017, arXiv:1706.08840, section 2 (average, backward and forward transfer; its b is our
-row 0); Chaudhry et al. 2018, arXiv:1801.10112, equations 3 and 4 (forgetting).
+row 0); Chaudhry et al. 2018, arXiv:1801.10112, section 3 (forgetting).
 """
 
 from collections.abc import Sequence

@@ -51,8 +51,8 @@ def table(rs: dict[str, list[NDArray[np.float64]]]) -> Iterator[str]:
 
 
 def _cell(values: NDArray[np.float64], sign: str = "") -> str:
-    """Mean over seeds ± the half-width of its 95 % interval, a star where a difference's excludes 0; of fewer seeds than
-    `FEWEST` each by itself.
+    """Mean over seeds ± the half-width of its 95 % interval, a star where a difference's excludes 0; of too few seeds
+    each by itself.
     """
     if len(values) < FEWEST:
         return ", ".join(f"{value:{sign}.2f}" for value in values)

@@ -25,8 +25,8 @@ class Kind:
     its algorithm along."""
     one_by_one: bool = False
     """Whether it measures every task by itself, so that a distribution has to be drawn from first."""
-    most_tasks: int = 10_000
-    """Tasks that it can work on, drawn ones among them."""
+    most_tasks: int = 0
+    """Tasks that it can work on, drawn ones among them; 0: as many as a run may name."""
     beside: str = ""
     """The field of a run with the tasks that it may name beside those it works on; empty: none."""
     in_place_of_policy: str = ""

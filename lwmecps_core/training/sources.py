@@ -1,7 +1,6 @@
 """What a run learns from: given tasks, a distribution, or tasks drawn from it; and what is refused."""
 
 from collections.abc import Sequence
-from math import inf
 
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
@@ -28,8 +27,8 @@ def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_ta
         reason = "must be 0 when a run names no task distribution"
     if reason:
         raise InvalidInput("run", [Violation("num_tasks", reason)])
-    most, count = KINDS[kind].most_tasks if kind else inf, len(items) - distributions + num_tasks
-    if count > most:
+    most, count = KINDS[kind].most_tasks if kind else 0, len(items) - distributions + num_tasks
+    if most and count > most:
         raise InvalidInput("run", [Violation("task_ids", f"a run of kind {kind} takes {most} at most, not {count}")])
     specs = {spec.env_id for spec in items}
     if len(specs) > 1:

@@ -5,7 +5,8 @@ use, so that importing the package costs nothing:
 
     load_task, make_env, make_vec                 problems and environments
     load_policy                                   a stored policy that acts
-    train, meta_train, adapt, evaluate, compare   learning and measuring in this process
+    train, meta_train, adapt, continual           learning in this process
+    evaluate, compare                             measuring in this process
     TaskSpec, TaskDistribution                    a problem, and a way to draw problems
 
 Everything else is in the modules: `lwmecps_core.envs`, `lwmecps_core.training`, ….
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lwmecps_core.face.comparison import compare as compare
     from lwmecps_core.face.policies import load_policy as load_policy
     from lwmecps_core.face.runs import adapt as adapt
+    from lwmecps_core.face.runs import continual as continual
     from lwmecps_core.face.runs import evaluate as evaluate
     from lwmecps_core.face.runs import meta_train as meta_train
     from lwmecps_core.face.runs import train as train
@@ -34,6 +36,7 @@ _HOMES = {
     "TaskSpec": "specs",
     "adapt": "face.runs",
     "compare": "face.comparison",
+    "continual": "face.runs",
     "evaluate": "face.runs",
     "load_policy": "face.policies",
     "load_task": "face.tasks",

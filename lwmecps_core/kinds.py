@@ -7,11 +7,12 @@ and on the command line: `tests/contracts/test_kinds.py` says where it is missin
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lwmecps_core.continual_config import MOST_CLUSTERS, ContinualConfig
 from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 
 ALIASES = {"meta_lr": "outer_lr", "gamma": "discount_factor"}
 """Other names of settings, as options, in files and in calls."""
-RunSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig
+RunSettings = TrainConfig | MetaConfig | TransferConfig | AdaptConfig | EvaluateConfig | ContinualConfig
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Kind:
     its algorithm along."""
     one_by_one: bool = False
     """Whether it measures every task by itself, so that a distribution has to be drawn from first."""
+    most_tasks: int = 0
+    """Tasks that it can work on, drawn ones among them; 0: as many as a run may name."""
     beside: str = ""
     """The field of a run with the tasks that it may name beside those it works on; empty: none."""
     in_place_of_policy: str = ""
@@ -38,6 +41,7 @@ KINDS: Mapping[str, Kind] = {
     "transfer": Kind(TransferConfig, beside="source_task_ids"),
     "adapt": Kind(AdaptConfig, one_by_one=True),
     "evaluate": Kind(EvaluateConfig, one_by_one=True, beside="calibration_task_ids", in_place_of_policy="baseline"),
+    "continual": Kind(ContinualConfig, one_by_one=True, most_tasks=MOST_CLUSTERS),
 }
 """By the names of the settings in `RunSpec`."""
 

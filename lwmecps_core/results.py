@@ -9,8 +9,9 @@ class Row:
 
     Rewards are per episode (sum over intervals); latencies in ms; `load_correlation` is of total replicas with total
     users over time; `env_steps` is the environment data that the method used on this task before it was measured.
-    `episode` is which one on the cluster, from 1; `support_reward_mean` what those before it earned on average (None:
-    there were none, or nobody noted it).
+    `inner_steps` came before that; in continual runs it is how many clusters were met. `episode` is which one on the
+    cluster, from 1; `support_reward_mean` what those before it earned on average (None: there were none, or nobody
+    noted it).
 
     `cost_per_hour` is money for replicas, moves and energy, `violation_share` that of the windows which missed a bound,
     `decision_us` the time of a decision for one cluster in µs, its first ones included, `power_w` what nodes drew in

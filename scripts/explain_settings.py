@@ -12,6 +12,7 @@ from textwrap import wrap
 from typing import Any
 
 from lwmecps_core.config import Setting, settings_of
+from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import META_LEARNERS, AdaptConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
 from services.cli.run_commands import ADAPTATION, RunOptions
@@ -27,6 +28,7 @@ TABLES: Mapping[str, type] = {
     "`meta-train`": MetaConfig,
     **{f"`meta-train --method {name}`": cls for name, cls in META_LEARNERS.items()},
     "`transfer`": TransferConfig,
+    "`continual`": ContinualConfig,
     "`adapt`": AdaptConfig,
     "`evaluate`": EvaluateConfig,
     **{f"`--algorithm {name}`": cls for name, cls in ALGORITHMS.items()},

@@ -17,9 +17,10 @@ from bench.context import work as context_work
 from bench.context.results import CellOutcome
 from bench.doing import do, read
 from bench.learners import cells as starts
-from bench.learners import curricula
+from bench.learners import curricula, streams
 from bench.learners.results import StartOutcome
-from bench.learners.work import run
+from bench.learners.streams import StreamOutcome
+from bench.learners.work import run, run_stream
 from bench.processes import ROOT
 
 CONSOLE = Console()
@@ -69,7 +70,21 @@ def training_tasks(args: Namespace) -> int:
     return failed
 
 
-PARTS = {"nearest": known_clusters, "curricula": training_tasks}
+def met_one_by_one(args: Namespace) -> int:
+    """What is kept of clusters that are met one after another; returns how many cells failed."""
+    from bench.learners import streams_report
+
+    chosen, path = streams.cells(args.seeds), args.out / "streams.json"
+    every = list({cell.key: cell for cell in (*streams.cells(), *chosen)}.values())
+    done = read(StreamOutcome, path)
+    wanted = [cell for cell in chosen if cell.key not in done]
+    CONSOLE.print(f"{sum(c.key in done for c in every)} of {len(every)} streams are done; {len(wanted)} to do")
+    failed = do(wanted, done, run_stream, path, args.processes, CONSOLE)
+    streams_report.write(every, done, args.out / "learners.md")
+    return failed
+
+
+PARTS = {"nearest": known_clusters, "curricula": training_tasks, "streams": met_one_by_one}
 
 
 if __name__ == "__main__":

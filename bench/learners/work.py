@@ -2,6 +2,7 @@
 
 from bench.learners.cells import StartCell
 from bench.learners.results import StartOutcome
+from bench.learners.streams import StreamCell, StreamOutcome
 
 
 def run(cell: StartCell) -> StartOutcome:
@@ -9,3 +10,10 @@ def run(cell: StartCell) -> StartOutcome:
     from bench.learners import measure
 
     return measure.run(cell)
+
+
+def run_stream(cell: StreamCell) -> StreamOutcome:
+    """See `streams_measure.run`."""
+    from bench.learners import streams_measure
+
+    return streams_measure.run(cell)

@@ -99,12 +99,22 @@ def table_of_optimisers(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_streams(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is left after both clusters, by what is kept of the first."""
+    measures = [name for name in rows[0] if name != "name"]
+    lines = [["", *(name.replace("_", " ") for name in measures)]]
+    for row in rows:
+        lines.append([row["name"], *(_interval(row[name]) if name in row else "" for name in measures)])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
     "control": table_of_control,
     "fleets": table_of_fleets,
     "optimisers": table_of_optimisers,
+    "continual": table_of_streams,
 }
 
 

@@ -9,6 +9,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.face.policies import ActingPolicy
 from lwmecps_core.reporting import files, pictures
 from lwmecps_core.reporting.pictures import Metrics, Picture
+from lwmecps_core.reporting.streams import STREAM
 from lwmecps_core.results import Row
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.statistics import Summary, summarise
@@ -46,11 +47,11 @@ class RunOutcome:
         return pandas.DataFrame(series).rename_axis("step")
 
     def table(self, form: str = "text") -> str:
-        """The means as a table: `text`, `markdown`, `latex` or `html`."""
-        return files.table(self.rows, form)
+        """The means, or of a stream of clusters its matrix, as a table: `text`, `markdown`, `latex` or `html`."""
+        return files.table(self.rows, form, stream=self.kind == STREAM)
 
     def plot(self, what: str = "") -> Picture:
-        """A picture: `curves` (metrics by step), `adaptation`, `rewards` or `day` (the episode of `trace`).
+        """A picture: `curves` (metrics by step), `adaptation`, `rewards`, `stream` or `day` (the episode of `trace`).
 
         By default that which says most about a run of its kind. Raises `InvalidInput` for what the run has not left.
         """
@@ -58,9 +59,10 @@ class RunOutcome:
             "curves": bool(self.metrics),
             "adaptation": bool(self.rows),
             "rewards": bool(self.rows),
+            "stream": self.kind == STREAM,
             "day": bool(self.trace) and self.task is not None,
         }
-        usual = {"adapt": "adaptation", "evaluate": "rewards"}.get(self.kind, "curves")
+        usual = {"adapt": "adaptation", "evaluate": "rewards", STREAM: "stream"}.get(self.kind, "curves")
         if not left.get(what or usual):
             has = ", ".join(name for name, there in left.items() if there)
             raise InvalidInput("plot", [Violation("what", f"{what!r} is none of what this run has left: {has}")])
@@ -69,6 +71,8 @@ class RunOutcome:
                 return pictures.adaptation(self.rows)
             case "rewards":
                 return pictures.rewards(self.rows)
+            case "stream":
+                return pictures.stream({self.label: self.rows})
             case "day" if self.task is not None:
                 return pictures.day(self.task.name, self.task, {self.label: self.trace})
         return pictures.curves({self.label: self.metrics})

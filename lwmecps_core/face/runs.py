@@ -111,6 +111,34 @@ def adapt(
     return _run("adapt", work, label or f"{given.name} adapted", progress)
 
 
+def continual(
+    policy: Any,
+    tasks: Tasks,
+    *,
+    num_tasks: int = 0,
+    task_seed: int = 0,
+    seed: int = 0,
+    label: str = "",
+    progress: bool | None = None,
+    **settings: Any,
+) -> RunOutcome:
+    """Go on training a policy on clusters one after another, in their order, and measure it on all after each.
+
+    `policy` is one, its file or its id (see `load_policy`); `settings` are those of `ContinualConfig`. For the rest see
+    `train`.
+
+    >>> import lwmecps_core
+    >>> start = lwmecps_core.train("examples/city.yaml", total_episodes=8).policy
+    >>> met = lwmecps_core.continual(start, "examples/city.yaml", num_tasks=2, episodes_per_cluster=8)
+    >>> met.frame().pivot_table("reward", "inner_steps", "task").shape
+    (3, 2)
+    """
+    own, _ = _settings("continual", settings)
+    given, source = load_policy(policy), source_of("continual", tasks, num_tasks, task_seed)
+    work = LoopWork(own, source, policy=given.data, seed=whole_seed(seed))
+    return _run("continual", work, label or f"{given.name} continued", progress)
+
+
 def evaluate(
     policy: Any,
     tasks: Tasks,

@@ -25,7 +25,7 @@ class RunRequest:
     tasks: tuple[str, ...]
     """Ids of registered tasks or distributions."""
     kind: str = "train"
-    """What it does: train, meta_train, transfer, adapt or evaluate."""
+    """What it does: train, meta_train, transfer, continual, adapt or evaluate."""
     algorithm: str = "ppo"
     """Which algorithm learns, where no policy says so."""
     settings: Mapping[str, Any] = field(default_factory=dict)

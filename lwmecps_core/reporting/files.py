@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.reporting.streams import stream_table
 from lwmecps_core.reporting.texts import COLUMNS, FORMS, cells
 from lwmecps_core.results import Row
 from lwmecps_core.statistics import summarise
@@ -34,10 +35,12 @@ def frame(rows: Sequence[Row]) -> Any:
     return _pandas().DataFrame([asdict(row) for row in rows], columns=list(NAMES))
 
 
-def table(rows: Sequence[Row], form: str = "text") -> str:
-    """Means over tasks with 95 % intervals, one line per method, in one of `FORMS`."""
+def table(rows: Sequence[Row], form: str = "text", *, stream: bool = False) -> str:
+    """Means over tasks with 95 % intervals, one line per method, in one of `FORMS`; of a `stream` its matrix."""
     if form not in FORMS:
         raise InvalidInput("table", [Violation("form", f"{form!r} is none of {', '.join(FORMS)}")])
+    if stream:
+        return FORMS[form](*stream_table(rows))
     return FORMS[form](("method", *COLUMNS), [cells(s) for s in summarise(rows)])
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, MaxNLocator, PercentFormatter
 
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.forgetting import matrix
 from lwmecps_core.results import Row
 from lwmecps_core.sim.state import home_node
 from lwmecps_core.specs import TaskSpec
@@ -27,6 +28,8 @@ SHOWN = ("total_reward", "test_avg_reward", "meta_loss", "policy_loss", "value_l
 PANELS = 6
 """Metrics that are drawn at most."""
 PIXELS_PER_INCH = 120
+MOST_CELLS = 12
+"""Clusters of a stream beyond which its rewards are no longer written into their cells."""
 LEAST_SHARE = 0.01
 """Top of the axis of failures where hardly any fails."""
 PNG, SVG = ".png", ".svg"
@@ -123,6 +126,30 @@ def adaptation(rows: Sequence[Row]) -> Picture:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
+    return Picture(figure)
+
+
+def stream(runs: Mapping[str, Sequence[Row]]) -> Picture:
+    """Of runs that met clusters one after another (label → rows) the matrices R side by side; colours are what has
+    changed on a cluster since the start, which rewards of different clusters share.
+    """
+    found = {label: matrix(rows) for label, rows in runs.items()}
+    tallest = max(len(r) for _, r in found.values())
+    width = sum(2.0 + 0.6 * len(tasks) for tasks, _ in found.values())
+    figure = Figure(figsize=(width, 1.6 + 0.35 * tallest), layout="constrained")
+    grid = figure.subplots(1, len(found), squeeze=False)
+    most = max(float(np.abs(r - r[:1]).max()) for _, r in found.values()) or 1.0
+    for axes, (label, (tasks, r)) in zip(np.asarray(grid)[0], found.items(), strict=True):
+        drawn = axes.imshow(r - r[:1], cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+        for i, j in np.ndindex(r.shape) if len(tasks) <= MOST_CELLS else ():
+            shade = "white" if abs(r[i, j] - r[0, j]) > 0.6 * most else "black"
+            axes.text(j, i, f"{r[i, j]:.1f}", ha="center", va="center", fontsize="x-small", color=shade)
+        for j in range(len(r) - 1):  # what stands below this line was met
+            axes.plot([j - 0.5, j + 0.5], [j + 0.5, j + 0.5], color="black", linewidth=1.5)
+        axes.set(title=label, xlabel="cluster", ylabel="clusters met")
+        axes.set_xticks(range(len(tasks)), [str(j + 1) for j in range(len(tasks))], fontsize="small")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.colorbar(drawn, ax=grid, label="reward minus that at the start")
     return Picture(figure)
 
 

@@ -1,7 +1,8 @@
 """Plain training: descent of one policy on many tasks, or of one policy per task side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,7 +19,6 @@ from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.common import remembered
-from lwmecps_core.training.curriculum import Curriculum
 from lwmecps_core.training.evaluation import signed, summary
 from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
@@ -49,6 +49,34 @@ class Method:
 PLAIN = Method()
 
 
+class TaskChooser(Protocol):
+    """Which tasks a descent goes on with, where chance alone doesn't say."""
+
+    @property
+    def learnt(self) -> list[int]:
+        """Which of the tasks of `next` give gradients."""
+
+    def next(self, step: int) -> tuple[list[TaskSpec], list[bool]]:
+        """The tasks of a step, and which of them were no part of the one before."""
+
+    def learn(
+        self,
+        algo: Algorithm,
+        policy: PolicySnapshot,
+        tasks: Sequence[TaskSpec],
+        batches: Sequence[RolloutBatch],
+        step: int,
+        noise: torch.Generator,
+    ) -> dict[str, float]:
+        """Hear what came of them, before the policy learns from it; returns metrics."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that changes."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Inverse of `state`."""
+
+
 class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
 
@@ -72,7 +100,7 @@ class Descent:
         rate_share: Callable[[int], float] = lambda step: 1.0,
         collections_per_task: int = 1,
         multipliers: Multipliers | None = None,
-        curriculum: Curriculum | None = None,
+        curriculum: TaskChooser | None = None,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate

@@ -27,6 +27,9 @@ def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_ta
         reason = "must be 0 when a run names no task distribution"
     if reason:
         raise InvalidInput("run", [Violation("num_tasks", reason)])
+    most, count = KINDS[kind].most_tasks if kind else 0, len(items) - distributions + num_tasks
+    if most and count > most:
+        raise InvalidInput("run", [Violation("task_ids", f"a run of kind {kind} takes {most} at most, not {count}")])
     specs = {spec.env_id for spec in items}
     if len(specs) > 1:
         raise InvalidInput("run", [Violation("task_ids", f"tasks of one environment are needed, not {sorted(specs)}")])

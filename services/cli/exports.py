@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.reporting.streams import STREAM
 from services.cli.clients import Clients
 from services.cli.files import write_whole
 from services.cli.json_option import Json
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 RunIds = Annotated[list[str], typer.Argument(help="Ids of runs.", metavar="RUN...")]
-PICTURES = ("curves", "rewards", "adaptation")
+PICTURES = ("curves", "rewards", "adaptation", "stream")
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,19 @@ def plot(
     to: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("out/plots"),
     as_json: Json = False,
 ) -> None:
-    """Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."""
+    """Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation, streams of clusters."""
     found = gather(ctx.obj, run_ids)
     from lwmecps_core.reporting import pictures  # Matplotlib, which takes long to import
 
-    rows = [row for one in found for row in one.rows]
+    streams = {x.label: x.rows for x in found if x.rows and x.run.spec.WhichOneof("settings") == STREAM}
+    rows = [row for one in found for row in one.rows if one.label not in streams]
     drawn = {"curves": pictures.curves({x.label: x.metrics for x in found})} if any(x.metrics for x in found) else {}
     if rows:
         drawn["rewards"] = pictures.rewards(rows)
     if len({row.inner_steps for row in rows}) > 1:
         drawn["adaptation"] = pictures.adaptation(rows)
+    if streams:
+        drawn["stream"] = pictures.stream(streams)
     if not drawn:
         raise InvalidInput("runs", [Violation(", ".join(run_ids), "nothing has been measured yet")])
     to.mkdir(parents=True, exist_ok=True)

@@ -4,12 +4,13 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from lwmecps_core.reporting.streams import STREAM
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
 from services.cli import render
 from services.cli.clients import Clients
 from services.cli.ending import CommandFailed
-from services.cli.results import summary_table
+from services.cli.results import matrix_table, summary_table
 from services.common import convert
 
 
@@ -84,7 +85,8 @@ def _describe(result: pb.GetResultsResponse) -> None:
         text = f"{left_alone:.0%} of the tasks left as they were deployed: no policy proved itself there"
         render.console.print(text, highlight=False)
     if result.rows:
-        render.console.print(summary_table([convert.row_from_message(row) for row in result.rows]))
+        shown = matrix_table if run.spec.WhichOneof("settings") == STREAM else summary_table
+        render.console.print(shown([convert.row_from_message(row) for row in result.rows]))
     elif run.latest_metrics:
         lines = [(name, f"{value:.6g}") for name, value in sorted(run.latest_metrics.items())]
         render.console.print(render.table("metrics", ("name", "value"), lines))

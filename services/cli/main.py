@@ -36,6 +36,10 @@ PARTS: Mapping[str, LazyPart] = {
         "services.cli.run_commands", "Meta-train a policy that adapts to a new task within a few gradient steps."
     ),
     "transfer": LazyPart("services.cli.run_commands", "Go on training a stored policy on other tasks."),
+    "continual": LazyPart(
+        "services.cli.run_commands",
+        "Go on training a stored policy on clusters one after another, and measure it on all after each.",
+    ),
     "adapt": LazyPart(
         "services.cli.run_commands",
         "Adapt a stored policy to every given task by inner steps, and measure it before and after each.",
@@ -58,7 +62,8 @@ PARTS: Mapping[str, LazyPart] = {
     "resume": LazyPart("services.cli.runs", "Let a paused run go on."),
     "cancel": LazyPart("services.cli.runs", "Ask a run to end."),
     "plot": LazyPart(
-        "services.cli.exports", "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation."
+        "services.cli.exports",
+        "Draw what runs have measured, as PNG and SVG: metrics by step, rewards, adaptation, streams of clusters.",
     ),
     "report": LazyPart(
         "services.cli.exports",

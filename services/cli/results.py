@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 
+from lwmecps_core.reporting.streams import MEANING, clusters_of, stream_table
 from lwmecps_core.reporting.texts import COLUMNS, cells, signed
 from lwmecps_core.results import Row
 from lwmecps_core.statistics import Key, Summary, paired_difference, share_of_gap, summarise
@@ -55,6 +56,17 @@ def summary_table(rows: Sequence[Row]) -> Group:
     for s in summaries:
         table.add_row(*cells(s))
     return Group(table, *_signed_table(summaries))
+
+
+def matrix_table(rows: Sequence[Row]) -> Group:
+    """Of a run that met clusters one after another: the reward on each after every one, and what that says."""
+    header, lines = stream_table(rows)
+    table = Table(title=MEANING, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in header:
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(*line)
+    return Group(table, clusters_of(rows))
 
 
 def write_results(out: Path, seed: int, rows: Sequence[Row], summaries: Sequence[Summary]) -> None:

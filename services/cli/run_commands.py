@@ -1,4 +1,4 @@
-"""`lwmecps train | meta-train | transfer | adapt | evaluate`: settings from options and a file, then a run."""
+"""`lwmecps train | meta-train | transfer | continual | adapt | evaluate`: settings, then a run."""
 
 import os
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ import typer
 from pydantic import Field
 
 from lwmecps_core.config import config, parse
+from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.former import FORMER_NAMES
 from lwmecps_core.kinds import KINDS
@@ -123,6 +124,13 @@ def transfer(
     """Go on training a stored policy on other tasks."""
     request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(ctx.obj, source_task or []))
     _start(ctx.obj, request, given, as_json)
+
+
+@app.command()
+@with_options(RUN, Section("Stream", (ContinualConfig,)))
+def continual(ctx: typer.Context, policy: Policy, as_json: Json = False, *, given: Given) -> None:
+    """Go on training a stored policy on clusters one after another, and measure it on all after each."""
+    _start(ctx.obj, pb.StartContinualRequest(policy_id=policy), given, as_json)
 
 
 @app.command()

@@ -63,6 +63,7 @@ ROUTES: Mapping[str, Mapping[str, str]] = {
         "StartTransfer": "POST /v1/transfer",
         "StartAdaptation": "POST /v1/adapt",
         "StartEvaluation": "POST /v1/evaluate",
+        "StartContinual": "POST /v1/continual",
         "WatchProgress": "GET /v1/runs/{run_id}/progress",
         "GetResults": "GET /v1/runs/{run_id}/results",
         "GetProfile": "GET /v1/runs/{run_id}/profile",

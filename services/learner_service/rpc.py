@@ -74,6 +74,10 @@ class LearnerRpc(LearnerServiceServicer):
         """Start measuring a stored policy or a baseline."""
         return pb.StartEvaluationResponse(run=self._start(request, context))
 
+    def StartContinual(self, request: pb.StartContinualRequest, context: grpc.ServicerContext) -> Any:
+        """Start training a stored policy on clusters one after another."""
+        return pb.StartContinualResponse(run=self._start(request, context))
+
     def WatchProgress(
         self, request: pb.WatchProgressRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.WatchProgressResponse]:

@@ -9,7 +9,7 @@ from services.cli.processes import free_port
 
 @pytest.mark.parametrize(
     "command",
-    [["train"], ["meta-train"], ["transfer", "p"], ["adapt", "p"], ["evaluate", "p"]],
+    [["train"], ["meta-train"], ["transfer", "p"], ["continual", "p"], ["adapt", "p"], ["evaluate", "p"]],
     ids=lambda words: words[0],
 )
 def test_every_command_that_starts_a_run_has_it_and_refuses_it_where_nobody_waits(command: list[str]) -> None:

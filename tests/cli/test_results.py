@@ -19,7 +19,7 @@ from lwmecps_core.statistics import interval, paired_difference, summarise
 from lwmecps_core.tasks.families import draw
 from services.cli.demo_plots import plot_adaptation, plot_placement
 from services.cli.render import WIDE
-from services.cli.results import comparison_table, gap_closed, summary_table, write_results
+from services.cli.results import comparison_table, gap_closed, matrix_table, summary_table, write_results
 
 KEYS = {
     "method",
@@ -147,3 +147,22 @@ def test_episodes_on_a_cluster_are_told_apart(rows: list[Row]) -> None:
     assert (first.episode, first.support_reward_mean) == (1, None)
     assert (fifth.episode, fifth.support_reward_mean) == (5, -3.0)
     assert paired_difference([*rows, *again], ("context", 0, 5), ("context", 0, 1)).mean == pytest.approx(1.0)
+
+
+def _shown(rows: list[Row]) -> str:
+    out = StringIO()
+    Console(file=out, width=WIDE).print(matrix_table(rows))
+    return out.getvalue()
+
+
+def test_a_stream_is_printed_as_its_matrix_with_the_names_of_its_clusters() -> None:
+    rows = [_row(task, "m", met, -float(10 * met + j)) for met in range(3) for j, task in enumerate("ab")]
+    text = _shown(rows)
+    assert "forgetting" in text and "1 a, 2 b" in text
+    assert "(-11.00)" in text and "(-21.00)" not in text and "-21.00" in text
+
+
+def test_of_a_long_stream_only_what_is_read_off_the_matrix_is_printed() -> None:
+    rows = [_row(f"t{j}", "m", met, -1.0) for met in range(3) for j in range(13)]
+    text = _shown(rows)
+    assert "t12" not in text and "average" in text and "(-1.00)" not in text

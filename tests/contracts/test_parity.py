@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from lwmecps_core import algorithms, meta, run_config, specs
 from lwmecps_core.config import parse
+from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS, fill
 from lwmecps_core.training import progress
@@ -41,6 +42,7 @@ PAIRS = [
     (run_config.TransferConfig, settings_pb2.TransferConfig),
     (run_config.AdaptConfig, settings_pb2.AdaptConfig),
     (run_config.EvaluateConfig, settings_pb2.EvaluateConfig),
+    (ContinualConfig, settings_pb2.ContinualConfig),
     (progress.Row, run_pb2.Row),
 ]
 IN_THE_ONEOF = {(cls, "name") for cls in (*ALGORITHMS.values(), *run_config.META_LEARNERS.values())}

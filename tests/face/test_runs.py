@@ -10,6 +10,7 @@ import lwmecps_core
 from lwmecps_core import training
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.face.outcome import RunOutcome
+from lwmecps_core.reporting.page import Reported, page
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
@@ -109,6 +110,21 @@ def test_every_picture_is_drawn_and_saved_twice(measured: RunOutcome, tmp_path: 
     measured.plot(what).save(tmp_path / "new" / "picture")
     assert (tmp_path / "new" / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "new" / "picture.svg").read_text()
+
+
+def test_a_stream_is_shown_as_its_matrix(trained: RunOutcome, tmp_path: Path) -> None:
+    met = lwmecps_core.continual(trained.policy, CITY, num_tasks=2, episodes_per_cluster=4, evaluation_episodes=1)
+    assert [(row.inner_steps, row.method) for row in met.rows] == [(i, "ppo continued") for i in (0, 0, 1, 1, 2, 2)]
+    first, second = (row.reward for row in met.rows[-2:])
+    header, *_, last = met.table("markdown").splitlines()
+    assert header == "| met | 1 | 2 | average | own turn | to come | backward | forgetting | forward |"
+    assert last.startswith(f"| 2 | {first:.2f} | {second:.2f} | {(first + second) / 2:.2f} |")
+    assert f"({met.rows[1].reward:.2f})" in met.table() and "(" not in last  # in brackets before it was met
+    met.plot().save(tmp_path / "stream.png")
+    assert (tmp_path / "stream.png").read_bytes().startswith(b"\x89PNG")
+    whole = page("a page", [Reported("mine", {"kind": "continual"}, met.rows, met.metrics)])
+    assert "Clusters one after another: mine" in whole and "<h2>Adaptation</h2>" not in whole
+    assert f"<td>{first:.2f}</td>" in whole
 
 
 def test_the_same_results_make_the_same_picture(measured: RunOutcome) -> None:

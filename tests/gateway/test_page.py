@@ -204,6 +204,24 @@ def test_adaptation_is_drawn_of_a_single_task_and_a_run_to_compare_with_is_chose
     assert not page.errors()
 
 
+def test_clusters_that_were_met_one_after_another_are_shown_as_a_matrix(
+    learnt: Learnt, window: Callable[..., Page]
+) -> None:
+    with httpx.Client(base_url=learnt.system.url, timeout=120) as http:
+        spec = json_forms.show(convert.task_to_message(replace(draw(CITY, 1), name="second")), lists=True)
+        second = http.post("/v1/tasks", json={"spec": spec}).json()["task"]["id"]
+        few = {"episodesPerCluster": 4, "evaluationEpisodes": 1}
+        asked = {"taskIds": [learnt.task, second], "policyId": learnt.policy, "settings": few}
+        run = http.post("/v1/continual", json=asked).json()["run"]["id"]
+        wait_until(lambda: learnt.system.store.runs.get(run).state is RunState.COMPLETED, PATIENCE_S)
+        rows = http.get(f"/v1/runs/{run}/rows").json()["rows"]
+    page = window(learnt.system.url)
+    page.open(f"/#/runs/{run}")
+    before, after = (f"{r['reward']:.2f}"[:4] for r in (rows[1], rows[-1]))
+    page.shows("met", "second", "average_reward", "forgetting", f"({before}", after)
+    assert not page.errors()
+
+
 def test_a_task_is_checked_and_created(filled: InProcess, window: Callable[..., Page]) -> None:
     page = window(filled.url, 1200)
     page.open("/#/tasks")

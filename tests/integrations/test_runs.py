@@ -42,7 +42,7 @@ def test_what_can_not_be_run_is_refused_by_name(asked: dict[str, Any], named: st
 
 
 def test_there_is_a_request_for_every_kind_and_addresses_survive_pickling() -> None:
-    assert sorted(REQUESTS) == ["adapt", "evaluate", "meta_train", "train", "transfer"]
+    assert sorted(REQUESTS) == ["adapt", "continual", "evaluate", "meta_train", "train", "transfer"]
     runs = RemoteRuns("127.0.0.1:1", "127.0.0.1:2", 3.0)
     assert runs._learner.address == "127.0.0.1:2"  # a connection was opened, and is not sent along
     assert pickle.loads(pickle.dumps(runs)) == runs

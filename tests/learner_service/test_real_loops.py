@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms import make
+from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
@@ -94,6 +95,9 @@ JOBS: dict[str, Callable[[], Job]] = {
         ),
         policy_id="p1",
         source_task_ids=("t1",),
+    ),
+    "continual": lambda: job(
+        settings=ContinualConfig(episodes_per_cluster=4, evaluation_episodes=1), policy_id="p1", num_tasks=3
     ),
     "meta-train": lambda: job(
         settings=MetaConfig(num_meta_epochs=4, meta_batch_size=2, adaptation_steps=2, episodes_per_step=2),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.errors import AlreadyExists, Conflict, InvalidInput, NotFound, WrongState
 from lwmecps_core.kinds import KINDS, RunSettings
 from lwmecps_core.run_config import AdaptConfig, DQNConfig, EvaluateConfig, MetaConfig, TrainConfig, TransferConfig
@@ -24,6 +25,7 @@ from tests.task_registry.making import Clock, claimed, make_policy, make_run_spe
         ("transfer", TransferConfig()),
         ("adapt", AdaptConfig(inner_lr=0.25)),
         ("evaluate", EvaluateConfig(episodes=3)),
+        ("continual", ContinualConfig(replay_share=0.25, keep_contexts=False)),
     ],
 )
 def test_a_run_of_every_kind_comes_back_equal(store: Store, kind: str, settings: RunSettings) -> None:
@@ -45,7 +47,7 @@ def test_a_run_on_an_unknown_task_or_policy_is_refused(store: Store) -> None:
     assert store.runs.list().items == ()
 
 
-@pytest.mark.parametrize("kind", ["transfer", "adapt", "evaluate"])
+@pytest.mark.parametrize("kind", ["transfer", "adapt", "evaluate", "continual"])
 def test_a_run_that_needs_a_policy_is_refused_without_one(sqlite_store: Store, kind: str) -> None:
     with pytest.raises(InvalidInput, match="policy_id"):
         sqlite_store.runs.create(make_run_spec(kind=kind))

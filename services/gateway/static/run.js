@@ -29,6 +29,10 @@ export async function showRun(place, signal, id, query) {
 
   async function showResults() {
     try {
+      if (run?.spec.continual) {
+        results.replaceChildren(stream(await all(`/v1/runs/${encodeURIComponent(id)}/rows`, "rows")));
+        return;
+      }
       const wanted = [id, ...others.value.split(/[\s,]+/).filter(Boolean)];
       const { rows } = await get("/page/summary", wanted.map((one) => ["run", one]));
       results.replaceChildren(...(rows.length ? [summary(rows, wanted.length > 1), adaptation(id, rows)] : [h("p", { class: "dim" }, "No result rows yet.")]).filter(Boolean));
@@ -124,6 +128,22 @@ function summary(rows, compared) {
       cell: (r) => (r.difference == null ? "" : `${r.difference > 0 ? "+" : ""}${plus(r.difference, r.difference_ci95)}${r.excludes_zero ? " *" : ""}`) });
   }
   return table(columns, rows, "results");
+}
+
+// Rewards on each cluster (columns, in the order of the stream) after so many were met; in brackets before it was.
+function stream(found) {
+  if (!found.length) return h("p", { class: "dim" }, "No result rows yet.");
+  const tasks = found.filter((r) => !r.innerSteps).map((r) => r.task), lines = new Map();
+  for (const row of found) {
+    const met = row.innerSteps ?? 0;
+    if (!lines.has(met)) lines.set(met, { met, rewards: new Map() });
+    lines.get(met).rewards.set(row.task, row.reward);
+  }
+  const reward = (line, name) => line.rewards.get(name) ?? 0;
+  const columns = [{ title: "met", numeric: true, cell: (line) => number(line.met), value: (line) => line.met }];
+  tasks.forEach((name, j) => columns.push({ title: name, numeric: true, value: (line) => reward(line, name),
+    cell: (line) => (j < line.met ? number(reward(line, name)) : `(${number(reward(line, name))})`) }));
+  return table(columns, [...lines.values()], "results");
 }
 
 // What adaptation earns by inner steps: the mean, and beside it a task that is chosen.

@@ -4,7 +4,7 @@ import { failure, h, number, short, table, time } from "./dom.js";
 
 const SIZE = 50, EVERY_MS = 3000;
 const STATES = ["PENDING", "RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED"];
-const KINDS = ["TRAIN", "META_TRAIN", "TRANSFER", "ADAPT", "EVALUATE"];
+const KINDS = ["TRAIN", "META_TRAIN", "TRANSFER", "ADAPT", "EVALUATE", "CONTINUAL"];
 const METRICS = ["total_reward", "meta_loss", "task_performance", "test_avg_reward", "latency"];
 
 export const kind = (run) => short(run.spec.kind, "RUN_KIND_").toLowerCase().replace("_", "-");

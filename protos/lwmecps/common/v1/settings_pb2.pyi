@@ -467,6 +467,28 @@ class TransferConfig(_message.Message):
     schedule_share: float
     def __init__(self, method: _Optional[_Union[TransferMethod, str]] = ..., learning_rate: _Optional[float] = ..., total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., frozen_layers: _Optional[int] = ..., domain_weight: _Optional[float] = ..., compare_scratch: _Optional[bool] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ...) -> None: ...
 
+class ContinualConfig(_message.Message):
+    __slots__ = ("episodes_per_cluster", "episodes_per_batch", "tasks_per_batch", "learning_rate", "replay_share", "keep_contexts", "weight_penalty", "random_weights", "evaluation_episodes")
+    EPISODES_PER_CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    TASKS_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    REPLAY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_CONTEXTS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_PENALTY_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
+    episodes_per_cluster: int
+    episodes_per_batch: int
+    tasks_per_batch: int
+    learning_rate: float
+    replay_share: float
+    keep_contexts: bool
+    weight_penalty: float
+    random_weights: bool
+    evaluation_episodes: int
+    def __init__(self, episodes_per_cluster: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., learning_rate: _Optional[float] = ..., replay_share: _Optional[float] = ..., keep_contexts: _Optional[bool] = ..., weight_penalty: _Optional[float] = ..., random_weights: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ...) -> None: ...
+
 class AdaptConfig(_message.Message):
     __slots__ = ("adaptation_steps", "episodes_per_step", "inner_lr", "random_weights", "evaluation_episodes", "compare_oracle", "keep_start_if_worse", "backend", "keep_placement_if_worse", "optimiser")
     ADAPTATION_STEPS_FIELD_NUMBER: _ClassVar[int]

@@ -201,6 +201,43 @@ class StartEvaluationResponse(_message.Message):
     run: _run_pb2.Run
     def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
 
+class StartContinualRequest(_message.Message):
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "policy_id", "settings", "labels", "request_id", "paused")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    NUM_TASKS_FIELD_NUMBER: _ClassVar[int]
+    TASK_SEED_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ID_FIELD_NUMBER: _ClassVar[int]
+    SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    task_ids: _containers.RepeatedScalarFieldContainer[str]
+    num_tasks: int
+    task_seed: int
+    seed: int
+    policy_id: str
+    settings: _settings_pb2.ContinualConfig
+    labels: _containers.ScalarMap[str, str]
+    request_id: str
+    paused: bool
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., policy_id: _Optional[str] = ..., settings: _Optional[_Union[_settings_pb2.ContinualConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
+
+class StartContinualResponse(_message.Message):
+    __slots__ = ("run",)
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    run: _run_pb2.Run
+    def __init__(self, run: _Optional[_Union[_run_pb2.Run, _Mapping]] = ...) -> None: ...
+
 class WatchProgressRequest(_message.Message):
     __slots__ = ("run_id", "after_step")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]

@@ -60,6 +60,11 @@ class LearnerServiceStub:
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationRequest.SerializeToString,
                 response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationResponse.FromString,
                 _registered_method=True)
+        self.StartContinual = channel.unary_unary(
+                '/lwmecps.learner.v1.LearnerService/StartContinual',
+                request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualRequest.SerializeToString,
+                response_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualResponse.FromString,
+                _registered_method=True)
         self.WatchProgress = channel.unary_stream(
                 '/lwmecps.learner.v1.LearnerService/WatchProgress',
                 request_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.WatchProgressRequest.SerializeToString,
@@ -126,6 +131,13 @@ class LearnerServiceServicer:
 
     def StartEvaluation(self, request, context):
         """Starts measuring a stored policy or a baseline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartContinual(self, request, context):
+        """Starts training a stored policy on clusters one after another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,6 +212,11 @@ def add_LearnerServiceServicer_to_server(servicer, server):
                     servicer.StartEvaluation,
                     request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationRequest.FromString,
                     response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationResponse.SerializeToString,
+            ),
+            'StartContinual': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartContinual,
+                    request_deserializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualRequest.FromString,
+                    response_serializer=lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualResponse.SerializeToString,
             ),
             'WatchProgress': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchProgress,
@@ -368,6 +385,33 @@ class LearnerService:
             '/lwmecps.learner.v1.LearnerService/StartEvaluation',
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationRequest.SerializeToString,
             lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartEvaluationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartContinual(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lwmecps.learner.v1.LearnerService/StartContinual',
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualRequest.SerializeToString,
+            lwmecps_dot_learner_dot_v1_dot_learner__pb2.StartContinualResponse.FromString,
             options,
             channel_credentials,
             insecure,

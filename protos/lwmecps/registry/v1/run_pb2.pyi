@@ -21,6 +21,7 @@ class RunKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_KIND_TRANSFER: _ClassVar[RunKind]
     RUN_KIND_ADAPT: _ClassVar[RunKind]
     RUN_KIND_EVALUATE: _ClassVar[RunKind]
+    RUN_KIND_CONTINUAL: _ClassVar[RunKind]
 
 class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -37,6 +38,7 @@ RUN_KIND_META_TRAIN: RunKind
 RUN_KIND_TRANSFER: RunKind
 RUN_KIND_ADAPT: RunKind
 RUN_KIND_EVALUATE: RunKind
+RUN_KIND_CONTINUAL: RunKind
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_PENDING: RunState
 RUN_STATE_RUNNING: RunState
@@ -46,7 +48,7 @@ RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 
 class RunSpec(_message.Message):
-    __slots__ = ("kind", "label", "task_ids", "num_tasks", "task_seed", "calibration_task_ids", "policy_id", "seed", "algorithm", "train", "meta_train", "transfer", "adapt", "evaluate", "source_task_ids")
+    __slots__ = ("kind", "label", "task_ids", "num_tasks", "task_seed", "calibration_task_ids", "policy_id", "seed", "algorithm", "train", "meta_train", "transfer", "adapt", "evaluate", "continual", "source_task_ids")
     KIND_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     TASK_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +63,7 @@ class RunSpec(_message.Message):
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
     ADAPT_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    CONTINUAL_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TASK_IDS_FIELD_NUMBER: _ClassVar[int]
     kind: RunKind
     label: str
@@ -76,8 +79,9 @@ class RunSpec(_message.Message):
     transfer: _settings_pb2.TransferConfig
     adapt: _settings_pb2.AdaptConfig
     evaluate: _settings_pb2.EvaluateConfig
+    continual: _settings_pb2.ContinualConfig
     source_task_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., policy_id: _Optional[str] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., train: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., meta_train: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., transfer: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., adapt: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., evaluate: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, kind: _Optional[_Union[RunKind, str]] = ..., label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., calibration_task_ids: _Optional[_Iterable[str]] = ..., policy_id: _Optional[str] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., train: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., meta_train: _Optional[_Union[_settings_pb2.MetaConfig, _Mapping]] = ..., transfer: _Optional[_Union[_settings_pb2.TransferConfig, _Mapping]] = ..., adapt: _Optional[_Union[_settings_pb2.AdaptConfig, _Mapping]] = ..., evaluate: _Optional[_Union[_settings_pb2.EvaluateConfig, _Mapping]] = ..., continual: _Optional[_Union[_settings_pb2.ContinualConfig, _Mapping]] = ..., source_task_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "spec", "labels", "state", "desired_state", "step", "total_steps", "latest_metrics", "error", "owner", "wandb_run_id", "result_policy_id", "create_time", "update_time", "start_time", "end_time", "etag", "waiting_for", "traceparent")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 RunIds = Annotated[list[str], typer.Argument(help="Ids of runs.", metavar="RUN...")]
-PICTURES = ("curves", "rewards", "adaptation", "stream")
 
 
 @dataclass(frozen=True)

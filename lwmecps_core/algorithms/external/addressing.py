@@ -12,6 +12,8 @@ from torch import Tensor
 Shapes = Mapping[str, tuple[int, ...]]
 """Name → shape of one unit's part, in the order in which parts lie side by side."""
 Parts = dict[str, Tensor]
+LARGEST = 1e6
+"""What a number in a slot may come to."""
 SMALL = 1e-4
 """Added to squared lengths: an empty slot is like no key, and no gradient through it is above a hundred times its
 own."""
@@ -44,6 +46,9 @@ class Core(Protocol):
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step."""
 
+    def bounded(self, memory: Parts) -> Parts:
+        """The nearest that can be remembered: whoever keeps a memory for us may send it back as it never was."""
+
 
 def numbers(shapes: Shapes) -> int:
     """How many there are in all parts."""
@@ -52,7 +57,7 @@ def numbers(shapes: Shapes) -> int:
 
 def split(x: Tensor, shapes: Shapes) -> Parts:
     """Numbers `[..., n]` as parts `[..., *shape]`."""
-    parts = x.split([prod(shape) for shape in shapes.values()], -1)
+    parts = torch.split(x, [prod(shape) for shape in shapes.values()], -1)
     return {name: part.reshape(*x.shape[:-1], *shapes[name]) for name, part in zip(shapes, parts, strict=True)}
 
 

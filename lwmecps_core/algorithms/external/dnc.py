@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.external.addressing import Parts, Shapes, Size, at_least_one, by_content, written
+from lwmecps_core.algorithms.external.addressing import LARGEST, Parts, Shapes, Size, at_least_one, by_content, written
 
 MODES = 3
 """A read follows links backwards, goes by content, or follows them forwards."""
@@ -54,6 +54,11 @@ class DifferentiableNeuralComputer:
             "write_gate": (1,),
             "read_modes": (reads, MODES),
         }
+
+    def bounded(self, memory: Parts) -> Parts:
+        """Numbers that are finite; but for those in slots and read from them, all are between 0 and 1."""
+        large = ("reads", "memory")
+        return {n: x.clamp(-LARGEST, LARGEST) if n in large else x.clamp(0.0, 1.0) for n, x in memory.items()}
 
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step: parts `[..., *shape]` → parts."""

@@ -127,9 +127,18 @@ def _follow(links: Any, was: Any, back: Any, on: Any) -> None:
 
 @compiled
 def backwards(
-    s: int, w: int, r: int, told: Any, before: Any, after: Any, kept: Any, of_after: Any, of_before: Any, of_told: Any,
+    s: int,
+    w: int,
+    r: int,
+    told: Any,
+    before: Any,
+    after: Any,
+    kept: Any,
+    of_after: Any,
+    of_before: Any,
+    of_told: Any,
     work: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Gradients `of_before` and `of_told` (written) from those `of_after`, which is overwritten. `work`: 3 · S."""
     x, at, acts = len(told), r * w, kept[: len(told)]
     erase = r * w + r + w + 1
@@ -138,7 +147,12 @@ def backwards(
     of_told[:] = 0
     of_before[:] = 0
     _through_reads(s, w, r, acts, before, after, kept, of_after, of_before, of_told, work)
-    by, of_by, was_last, of_was_last = after[ww : ww + s], of_after[ww : ww + s], before[p : p + s], of_before[p : p + s]
+    by, of_by, was_last, of_was_last = (
+        after[ww : ww + s],
+        of_after[ww : ww + s],
+        before[p : p + s],
+        of_before[p : p + s],
+    )
     left, of_left = acts.dtype.type(1) - total(by), inner(of_after[p : p + s], was_last)
     for i in range(s):
         of_was_last[i] += left * of_after[p + i]
@@ -147,9 +161,16 @@ def backwards(
     _through_link(was, was_last, by, g, of_was, of_was_last, of_by)
     slots, of_slots = before[at : at + s * w], of_before[at : at + s * w]
     through_written(
-        slots, by, acts[erase : erase + w], acts[vector : vector + w], of_after[at : at + s * w], of_slots, of_by,
-        of_told[erase : erase + w], of_told[vector : vector + w],
-    )  # fmt: skip
+        slots,
+        by,
+        acts[erase : erase + w],
+        acts[vector : vector + w],
+        of_after[at : at + s * w],
+        of_slots,
+        of_by,
+        of_told[erase : erase + w],
+        of_told[vector : vector + w],
+    )
     order, allocated, content = kept[x : x + s], kept[x + s : x + 2 * s], kept[x + 2 * s : x + 3 * s]
     allocating, writing, of_content, of_allocated = acts[free + r], acts[free + r + 1], work[:s], work[s : 2 * s]
     for i in range(s):
@@ -163,15 +184,26 @@ def backwards(
         slots, acts[key : key + w], acts[strength], content, of_content, of_slots, of_key
     )
     _through_allocate(after[u : u + s], order, of_allocated, of_after[u : u + s], work[2 * s :])
-    _through_usage(s, r, before[u:], of_after[u : u + s], acts[free : free + r], of_before[u:], of_told[free : free + r])
+    _through_usage(
+        s, r, before[u:], of_after[u : u + s], acts[free : free + r], of_before[u:], of_told[free : free + r]
+    )
     _through_acts(w, r, told, acts, of_told)
 
 
 @compiled
 def _through_reads(
-    s: int, w: int, r: int, acts: Any, before: Any, after: Any, kept: Any, of_after: Any, of_before: Any, of_told: Any,
+    s: int,
+    w: int,
+    r: int,
+    acts: Any,
+    before: Any,
+    after: Any,
+    kept: Any,
+    of_after: Any,
+    of_before: Any,
+    of_told: Any,
     work: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Gradients before all reads: of the slots and links as they are now, of where reads were, and of what is told."""
     x, at = len(acts), r * w
     links, free = at + s * w + 2 * s, r * w + r + 3 * w + 1
@@ -205,7 +237,12 @@ def _through_link(links: Any, precedence: Any, by: Any, g: Any, of_links: Any, o
     """Gradients before `_link`."""
     s, one = len(by), by.dtype.type(1)
     for i in range(s):
-        was, of_was, of_now, own = links[i * s : (i + 1) * s], of_links[i * s : (i + 1) * s], g[i * s : (i + 1) * s], by[i]
+        was, of_was, of_now, own = (
+            links[i * s : (i + 1) * s],
+            of_links[i * s : (i + 1) * s],
+            g[i * s : (i + 1) * s],
+            by[i],
+        )
         of_now[i] = 0
         found = by.dtype.type(0)
         for j in range(s):

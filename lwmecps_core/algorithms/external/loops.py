@@ -131,9 +131,20 @@ def _forwards() -> KeptLoop:
     digest = _digest()
 
     def loop(
-        dnc: Any, s: Any, w: Any, r: Any, inputs: Any, weight: Any, reading: Any, asking: Any, bias: Any, states: Any,
-        gate: Any, tell: Any, keep: Any,
-    ) -> int:  # fmt: skip
+        dnc: Any,
+        s: Any,
+        w: Any,
+        r: Any,
+        inputs: Any,
+        weight: Any,
+        reading: Any,
+        asking: Any,
+        bias: Any,
+        states: Any,
+        gate: Any,
+        tell: Any,
+        keep: Any,
+    ) -> int:
         sets, steps, rows, gates = inputs.shape
         h, kind = gates // 3, inputs.dtype
         unit, read = np.empty((rows, h), kind), np.empty((rows, r * w), kind)
@@ -173,9 +184,23 @@ def _backwards() -> KeptLoop:
     digest = _digest()
 
     def loop(
-        dnc: Any, s: Any, w: Any, r: Any, weight: Any, reading: Any, asking: Any, states: Any, gate: Any, tell: Any,
-        keep: Any, of_shown: Any, of_inputs: Any, of_product: Any, of_tell: Any, of_state: Any,
-    ) -> int:  # fmt: skip
+        dnc: Any,
+        s: Any,
+        w: Any,
+        r: Any,
+        weight: Any,
+        reading: Any,
+        asking: Any,
+        states: Any,
+        gate: Any,
+        tell: Any,
+        keep: Any,
+        of_shown: Any,
+        of_inputs: Any,
+        of_product: Any,
+        of_tell: Any,
+        of_state: Any,
+    ) -> int:
         sets, steps, rows, gates = of_inputs.shape
         h, kind, shown = gates // 3, of_inputs.dtype, of_shown.shape[-1]
         through, to_reads = np.empty((rows, h), kind), np.empty((rows, r * w), kind)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lwmecps_core.algorithms.external.addressing import Parts, Shapes, Size, at_least_one, by_content, written
+from lwmecps_core.algorithms.external.addressing import LARGEST, Parts, Shapes, Size, at_least_one, by_content, written
 
 FAINT = 1e-6
 """Added to weights before they are sharpened, so that a weight of 0 has a logarithm."""
@@ -49,6 +49,12 @@ class NeuralTuringMachine:
             "erase": (width,),
             "add": (width,),
         }
+
+    def bounded(self, memory: Parts) -> Parts:
+        """Numbers that are finite, and weights of at least 0 that come to 1 at most."""
+        weights = memory["weights"].clamp(0.0, 1.0)
+        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
+        return {n: x.clamp(-LARGEST, LARGEST) for n, x in memory.items()} | {"weights": weights}
 
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step: parts `[..., *shape]` → parts.

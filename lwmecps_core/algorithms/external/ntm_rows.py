@@ -83,9 +83,18 @@ def _address(s: int, w: int, heads: int, head: int, acts: Any, slots: Any, were:
 
 @compiled
 def backwards(
-    s: int, w: int, r: int, told: Any, before: Any, after: Any, kept: Any, of_after: Any, of_before: Any, of_told: Any,
+    s: int,
+    w: int,
+    r: int,
+    told: Any,
+    before: Any,
+    after: Any,
+    kept: Any,
+    of_after: Any,
+    of_before: Any,
+    of_told: Any,
     work: Any,
-) -> None:  # fmt: skip
+) -> None:
     """Gradients `of_before` and `of_told` (written) from those `of_after`, which is overwritten. `work`: 3 · S."""
     reads, memory, heads = r * w, s * w, r + 1
     acts, slots = kept[: len(told)], after[reads : reads + memory]
@@ -95,7 +104,9 @@ def backwards(
     for head in range(1, heads):
         at = reads + memory + head * s
         through_read(slots, after[at : at + s], of_after[(head - 1) * w : head * w], of_slots, of_after[at : at + s])
-        _through_address(s, w, heads, head, acts, slots, before, after, kept, of_after, of_slots, of_were, of_told, work)
+        _through_address(
+            s, w, heads, head, acts, slots, before, after, kept, of_after, of_slots, of_were, of_told, work
+        )
     ends, at = heads * (w + 6), reads + memory
     was, of_was = before[reads : reads + memory], of_before[reads : reads + memory]
     erase, vector = acts[ends : ends + w], acts[ends + w :]
@@ -108,9 +119,21 @@ def backwards(
 
 @compiled
 def _through_address(
-    s: int, w: int, heads: int, head: int, acts: Any, slots: Any, before: Any, after: Any, kept: Any, of_after: Any,
-    of_slots: Any, of_were: Any, of_acts: Any, work: Any,
-) -> None:  # fmt: skip
+    s: int,
+    w: int,
+    heads: int,
+    head: int,
+    acts: Any,
+    slots: Any,
+    before: Any,
+    after: Any,
+    kept: Any,
+    of_after: Any,
+    of_slots: Any,
+    of_were: Any,
+    of_acts: Any,
+    work: Any,
+) -> None:
     """Gradients before `_address`, from those of the head's weights in `of_after`."""
     of, at = acts.dtype.type, heads * w
     room, first = len(acts) + 3 * s * head, len(after) - heads * s + head * s

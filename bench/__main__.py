@@ -26,6 +26,7 @@ BENCHMARKS = (
     "gym_single",
     "worker",
     "worker_context",
+    "worker_memory",
     "rollout_path",
     "tracing",
     "step_unary",

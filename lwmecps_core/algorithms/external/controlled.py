@@ -9,18 +9,19 @@ from lwmecps_core.algorithms.external import loops
 from lwmecps_core.algorithms.external.addressing import Core, joined, numbers, split
 from lwmecps_core.algorithms.networks import Net, init_linear
 
-FAINTLY = 0.1
-"""Gain of the first weights from what was read, and to what is told: the unit begins as if it were alone."""
+SHARP = 3.0
+"""What is told first for strengths of keys: similarities lie between −1 and 1, and a softmax of these over ten slots is
+nearly even."""
 WEIGHTS = ("gru_state.weight", "gru_reads.weight", "interface.weight", "interface.bias")
 
 
 def init(core: Core, units: int, generator: torch.Generator) -> Net:
-    """Weights from what was read to the gates of `units` units, and from their state to the memory's interface."""
-    reads = core.size.reads * core.size.width
-    read = init_linear("gru_reads", reads, 3 * units, FAINTLY, generator)
-    return {"gru_reads.weight": read["gru_reads.weight"]} | init_linear(
-        "interface", units, numbers(core.interface), FAINTLY, generator
-    )
+    """Orthogonal weights from what was read to the gates of `units` units, and from their state to the interface."""
+    read = init_linear("gru_reads", core.size.reads * core.size.width, 3 * units, 1.0, generator)
+    told = init_linear("interface", units, numbers(core.interface), 1.0, generator)
+    for name, part in split(told["interface.bias"], core.interface).items():
+        part.fill_(SHARP if "strength" in name else 0.0)
+    return {"gru_reads.weight": read["gru_reads.weight"]} | told
 
 
 def step(core: Core, net: Net, inputs: Tensor, state: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ def unrolled(core: Core, net: Net, inputs: Tensor, state: Tensor) -> tuple[Tenso
     `inputs` `[..., T, R, 3·H]`, `state` `[..., R, H + M]`, where `...` are the axes of the weights `[..., in, out]`.
     Compiled loops, but where gradients are gone through again or the program is traced: then `step` by `step`.
     """
-    lead, (t, r, gates), kept = inputs.shape[:-3], inputs.shape[-3:], state.shape[-1]
+    lead, (t, r), kept = inputs.shape[:-3], inputs.shape[-3:-1], state.shape[-1]
     flat = [net[name].expand(*lead, *net[name].shape[len(net[name].shape) - axes :]) for name, axes in _axes()]
     given = [x.reshape(-1, *x.shape[len(lead) :]) for x in (inputs, *flat, state.expand(*lead, r, kept))]
     if get_proxy_mode() is not None:

@@ -120,15 +120,15 @@ def run(
     return rows
 
 
-def learnt(reader: Reader, some: Tensor, steps: int, seed: int) -> Net:
-    """Weights after so many steps on new streams, which grow for half of the steps."""
+def learnt(reader: Reader, some: Tensor, steps: int, seed: int, after: int = AFTER) -> Net:
+    """Weights after so many steps on new streams, which grow for half of the steps up to `after` others."""
     made = 0
 
     def loss(net: Net, generator: torch.Generator) -> Tensor:
         nonlocal made
         made += 1
-        longest = 2 + round((AFTER - 1) * min(1.0, 2 * made / steps))
-        met = int(torch.randint(2, longest + 1, (1,), generator=generator)) if made < 0.75 * steps else AFTER + 1
+        longest = 2 + round((after - 1) * min(1.0, 2 * made / steps))
+        met = int(torch.randint(2, longest + 1, (1,), generator=generator)) if made < 0.75 * steps else after + 1
         x, wanted = streams(some, BATCH, met, met, generator)
         return F.cross_entropy(reader.outputs(net, x)[:, met:].flatten(0, 1), wanted.flatten())
 

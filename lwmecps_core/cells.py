@@ -1,8 +1,8 @@
 """Settings of what a learnt memory is made of, by the names that users know (`lwmecps_core.algorithms.recurrent`)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lwmecps_core.config import config
 
@@ -26,3 +26,10 @@ class Remembering:
     """Numbers in each of these slots."""
     memory_reads: Annotated[int, Field(ge=1, le=4)] = 1
     """How many of these slots are read at a time."""
+
+    @model_validator(mode="after")
+    def _remembers(self) -> Self:
+        context = getattr(self, "context", "recurrent")
+        if self.cell in ("ntm", "dnc") and context != "recurrent":
+            raise ValueError(f"cell: {self.cell} is what context: recurrent remembers in, not context: {context}")
+        return self

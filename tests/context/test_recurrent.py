@@ -9,12 +9,14 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.config import parse
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.rollout.codec import decode_part, encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.messages import Origin
+from lwmecps_core.rollout.spec_codec import algorithm_from_proto
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
     META_LEARNERS,
@@ -30,6 +32,7 @@ from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
 from lwmecps_core.training.progress import LoopState
 from lwmecps_core.tree import expanded
+from protos.lwmecps.common.v1 import settings_pb2
 
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=4, horizon=6)
 PPO = PPOConfig(context="recurrent", hidden_size=(8, 6), entropy_coef=0.0, batch_size=24)
@@ -203,3 +206,18 @@ def test_transfer_freezes_what_is_remembered_with_the_first_layer_and_refuses_to
     assert moved == {"out.weight", "out.bias", "direct.weight", "direct.bias"}
     with pytest.raises(InvalidInput, match="method: domain_adaptation"):
         list(transfer(policy, tasks, replace(cfg, method="domain_adaptation"), LOCAL, seed=1, origin=tasks))
+
+
+@pytest.mark.parametrize("cell", SLOTS)
+def test_slots_are_set_by_contract_and_refused_where_nothing_is_learnt_to_be_remembered(cell: str) -> None:
+    message = settings_pb2.AlgorithmConfig()
+    ppo = message.ppo
+    ppo.context, ppo.memory_slots, ppo.memory_reads = settings_pb2.CONTEXT_RECURRENT, 9, 2
+    ppo.cell = settings_pb2.Cell.Value(f"CELL_{cell.upper()}")
+    found = algorithm_from_proto(message)
+    assert found == PPOConfig(context="recurrent", cell=cell, memory_slots=9, memory_reads=2)  # type: ignore[arg-type]
+    for context in ("none", "statistics", "privileged"):
+        with pytest.raises(InvalidInput, match=f"cell: {cell} is what context: recurrent remembers in"):
+            parse(PPOConfig, {"cell": cell, "context": context}, "settings")
+    with pytest.raises(InvalidInput, match="memory_slots"):
+        parse(PPOConfig, {"cell": cell, "context": "recurrent", "memory_slots": 65}, "settings")

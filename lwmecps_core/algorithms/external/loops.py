@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from lwmecps_core.algorithms.external import dnc_rows, ntm_rows, rows
+from lwmecps_core.algorithms.external import addressing, dnc_rows, ntm, ntm_rows, rows
 from lwmecps_core.algorithms.external.addressing import Core, numbers
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.loops import add, compiled, copy, sources_digest, tanh
@@ -90,7 +90,8 @@ def _room(core: Core) -> int:
 
 @cache
 def _digest() -> int:
-    return sources_digest(__file__, *(str(module.__file__) for module in (rows, ntm_rows, dnc_rows)))
+    called = (rows, ntm_rows, dnc_rows, addressing, ntm)  # the last two for their constants
+    return sources_digest(__file__, *(str(module.__file__) for module in called))
 
 
 @compiled

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bench.validation.reader import Reader, trained
 from bench.validation.results import RESULTS, write
-from lwmecps_core.algorithms.external.addressing import Size
+from lwmecps_core.algorithms.external.addressing import MemorySize
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.external.ntm import NeuralTuringMachine
 from lwmecps_core.algorithms.networks import Net
@@ -21,7 +21,7 @@ from lwmecps_core.training.sampling import torch_generator
 OUT = RESULTS / "validation-copying.json"
 SEEDS, TEST_SEED = (0, 1, 2), 800_000
 BATCH, TEST_SEQUENCES, BAR = 32, 500, 0.01
-UNITS, SIZE = 48, Size(slots=16, width=8, reads=2)
+UNITS, SIZE = 48, MemorySize(slots=16, width=8, reads=2)
 READERS: Mapping[str, Reader] = {
     "NTM": Reader(UNITS, NeuralTuringMachine(SIZE)),
     "DNC": Reader(UNITS, DifferentiableNeuralComputer(SIZE)),

@@ -12,7 +12,7 @@ from torch import Tensor
 from bench.validation.fleets import filled
 from bench.validation.reader import Reader, trained
 from bench.validation.results import RESULTS, write
-from lwmecps_core.algorithms.external.addressing import Size, numbers
+from lwmecps_core.algorithms.external.addressing import MemorySize, numbers
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.external.ntm import NeuralTuringMachine
 from lwmecps_core.algorithms.networks import Net
@@ -27,7 +27,7 @@ TRAINING, HELD_OUT, TEST_SEED = 3_000_000, 4_000_000, 800_000
 SEEDS, CLUSTERS, STEPS, BATCH, TEST_STREAMS = (0, 1, 2), (1000, 400), 1500, 64, 1000
 AFTER, ANSWERS, FEATURES = 20, 4, 12
 """Clusters met after the one in question, what may have been learnt there, and numbers that a look comes to."""
-UNITS, SIZE = 64, Size(slots=24, width=16, reads=1)
+UNITS, SIZE = 64, MemorySize(slots=24, width=16, reads=1)
 
 
 @dataclass(frozen=True)

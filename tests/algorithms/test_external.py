@@ -11,11 +11,20 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.external import controlled, loops
-from lwmecps_core.algorithms.external.addressing import SMALL, Core, Parts, Size, by_content, joined, numbers, split
+from lwmecps_core.algorithms.external.addressing import (
+    SMALL,
+    Core,
+    MemorySize,
+    Parts,
+    by_content,
+    joined,
+    numbers,
+    split,
+)
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer, allocation, linked, usage
 from lwmecps_core.algorithms.external.ntm import FAINT, NeuralTuringMachine
 
-SIZE = Size(slots=5, width=3, reads=2)
+SIZE = MemorySize(slots=5, width=3, reads=2)
 CORES: list[Core] = [NeuralTuringMachine(SIZE), DifferentiableNeuralComputer(SIZE)]
 both = pytest.mark.parametrize("core", CORES, ids=["ntm", "dnc"])
 Row = list[float]
@@ -172,7 +181,7 @@ def test_gradients_are_those_of_finite_differences(core: Core) -> None:
     given = _given(core)
     assert torch.autograd.gradcheck(lambda *x: controlled.stepped(core, *x), given)
     assert torch.autograd.gradcheck(lambda *x: loops.unrolled(core, controlled.stepped, *x), given)
-    small = type(core)(Size(3, 2, 1))  # type: ignore[call-arg]
+    small = type(core)(MemorySize(3, 2, 1))  # type: ignore[call-arg]
     few = _given(small, steps=2, rows=1, units=2)
     assert torch.autograd.gradgradcheck(lambda *x: loops.unrolled(small, controlled.stepped, *x), few)
 
@@ -244,7 +253,7 @@ def test_of_slots_as_free_the_first_is_written_to_and_links_tell_the_order() -> 
 
 
 def test_a_head_goes_by_shifts_around_the_circle_from_the_first_slot_on() -> None:
-    core = NeuralTuringMachine(Size(4, 2, 1))
+    core = NeuralTuringMachine(MemorySize(4, 2, 1))
     memory = split(torch.zeros(numbers(core.memory)), core.memory)
     told = split(torch.zeros(numbers(core.interface)), core.interface)
     told["gates"] = torch.full((2,), -40.0)  # not by content

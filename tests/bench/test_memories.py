@@ -16,7 +16,7 @@ from bench.learners import memories, memories_report
 from bench.validation import copying, recall, results
 from bench.validation.copying import BAR, COPY, READERS, CopyCase, Copying, cost, learnt
 from bench.validation.reader import Reader
-from lwmecps_core.algorithms.external.addressing import Size
+from lwmecps_core.algorithms.external.addressing import MemorySize
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.training.sampling import torch_generator
@@ -48,7 +48,7 @@ def test_who_knows_nothing_pays_one_bit_for_each() -> None:
 
 def test_a_differentiable_neural_computer_learns_to_copy() -> None:
     case = CopyCase("copy", Copying(4, (1, 3)), {}, 500)
-    reader = Reader(32, DifferentiableNeuralComputer(Size(8, 8, 1)))
+    reader = Reader(32, DifferentiableNeuralComputer(MemorySize(8, 8, 1)))
     net = learnt(reader, case, 0)
     assert float(cost(reader, net, case.task.draw(200, torch_generator(1, "held out")))) < BAR
 
@@ -82,7 +82,7 @@ def test_a_differentiable_neural_computer_recognises_what_it_met_some_episodes_a
     generator = torch_generator(0, "points")
     points = torch.randn(1, 300, recall.FEATURES, generator=generator)
     looks = points + 0.2 * torch.randn(2, 300, recall.FEATURES, generator=generator)
-    reader = Reader(32, DifferentiableNeuralComputer(Size(8, 16, 1)))
+    reader = Reader(32, DifferentiableNeuralComputer(MemorySize(8, 16, 1)))
     net = recall.learnt(reader, looks[:, :200], 500, 0, after=4)
     x, wanted = recall.streams(looks[:, 200:], 500, 5, 1, generator)
     assert recall.nearest(x, wanted) > 0.99

@@ -20,7 +20,7 @@ own."""
 
 
 @dataclass(frozen=True)
-class Size:
+class MemorySize:
     """Slots of a memory, numbers in each, and how many are read at a time."""
 
     slots: int
@@ -32,7 +32,7 @@ class Core(Protocol):
     """An external memory. All of it is 0 where nothing was seen, and what was read comes first in it (`reads`)."""
 
     @property
-    def size(self) -> Size:
+    def size(self) -> MemorySize:
         """Of the memory."""
 
     @property

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.external import controlled
-from lwmecps_core.algorithms.external.addressing import Core, Size, joined, numbers, split
+from lwmecps_core.algorithms.external.addressing import Core, MemorySize, joined, numbers, split
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.external.ntm import NeuralTuringMachine
 from lwmecps_core.algorithms.networks import Net
@@ -17,7 +17,7 @@ from lwmecps_core.specs import EnvSpec
 
 def core(cfg: Remembering) -> Core:
     """The memory that the settings name."""
-    size = Size(cfg.memory_slots, cfg.memory_width, cfg.memory_reads)
+    size = MemorySize(cfg.memory_slots, cfg.memory_width, cfg.memory_reads)
     return DifferentiableNeuralComputer(size) if cfg.cell == "dnc" else NeuralTuringMachine(size)
 
 

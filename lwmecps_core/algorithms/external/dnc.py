@@ -5,7 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.external.addressing import LARGEST, Parts, Shapes, Size, at_least_one, by_content, written
+from lwmecps_core.algorithms.external.addressing import (
+    LARGEST,
+    MemorySize,
+    Parts,
+    Shapes,
+    at_least_one,
+    by_content,
+    written,
+)
 
 MODES = 3
 """A read follows links backwards, goes by content, or follows them forwards."""
@@ -22,7 +30,7 @@ class DifferentiableNeuralComputer:
     Source: Graves et al. 2016, Nature 538, 471–476, Methods.
     """
 
-    size: Size
+    size: MemorySize
 
     @property
     def memory(self) -> Shapes:

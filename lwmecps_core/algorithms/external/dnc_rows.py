@@ -140,7 +140,7 @@ def backwards(
     work: Any,
 ) -> None:
     """Gradients `of_before` and `of_told` (written) from those `of_after`, which is overwritten. `work`: 3 · S."""
-    x, at, acts = len(told), r * w, kept[: len(told)]
+    at, acts = r * w, kept[: len(told)]
     erase = r * w + r + w + 1
     vector, free = erase + w, erase + 2 * w
     u, p, links, ww = at + s * w, at + s * w + s, at + s * w + 2 * s, at + s * w + 2 * s + s * s
@@ -171,6 +171,29 @@ def backwards(
         of_told[erase : erase + w],
         of_told[vector : vector + w],
     )
+    used, of_used = after[u : u + s], of_after[u : u + s]
+    _through_place(s, w, r, acts, kept, slots, used, of_by, of_slots, of_used, of_told, work)
+    _through_usage(s, r, before[u:], of_used, acts[free : free + r], of_before[u:], of_told[free : free + r])
+    _through_acts(w, r, told, acts, of_told)
+
+
+@compiled
+def _through_place(
+    s: int,
+    w: int,
+    r: int,
+    acts: Any,
+    kept: Any,
+    slots: Any,
+    used: Any,
+    of_by: Any,
+    of_slots: Any,
+    of_used: Any,
+    of_told: Any,
+    work: Any,
+) -> None:
+    """Gradients before where is written to: of the slots as they were, of usage, and of what is told."""
+    x, free, key, strength = len(acts), r * w + r + 3 * w + 1, r * w + r, r * w + r + w
     order, allocated, content = kept[x : x + s], kept[x + s : x + 2 * s], kept[x + 2 * s : x + 3 * s]
     allocating, writing, of_content, of_allocated = acts[free + r], acts[free + r + 1], work[:s], work[s : 2 * s]
     for i in range(s):
@@ -178,16 +201,9 @@ def backwards(
         of_told[free + r + 1] += of_by[i] * (content[i] + allocating * (allocated[i] - content[i]))
         of_allocated[i] = of_by[i] * writing * allocating
         of_content[i] = of_by[i] * writing - of_allocated[i]
-    key, strength = r * w + r, r * w + r + w
-    of_key = of_told[key : key + w]
-    of_told[strength] += through_content(
-        slots, acts[key : key + w], acts[strength], content, of_content, of_slots, of_key
-    )
-    _through_allocate(after[u : u + s], order, of_allocated, of_after[u : u + s], work[2 * s :])
-    _through_usage(
-        s, r, before[u:], of_after[u : u + s], acts[free : free + r], of_before[u:], of_told[free : free + r]
-    )
-    _through_acts(w, r, told, acts, of_told)
+    asked, of_key = acts[key : key + w], of_told[key : key + w]
+    of_told[strength] += through_content(slots, asked, acts[strength], content, of_content, of_slots, of_key)
+    _through_allocate(used, order, of_allocated, of_used, work[2 * s :])
 
 
 @compiled

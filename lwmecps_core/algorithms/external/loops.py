@@ -24,11 +24,11 @@ Stepped = Callable[..., tuple[Tensor, Tensor]]
 
 def unrolled(core: Core, stepped: Stepped, *given: Tensor) -> tuple[Tensor, Tensor]:
     """See `controlled.unrolled`: inputs `[K, T, N, 3·H]`, weights `[K, ...]`, and the state `[K, N, H + M]`."""
-    shown, last = _Unrolled.apply(core, stepped, *given)  # type: ignore[no-untyped-call]
+    shown, last = _Controlled.apply(core, stepped, *given)  # type: ignore[no-untyped-call]
     return shown, last
 
 
-class _Unrolled(Function):
+class _Controlled(Function):
     @staticmethod
     def forward(ctx: Any, core: Core, stepped: Stepped, *given: Tensor) -> tuple[Tensor, Tensor]:
         inputs, *weights, state = (np.ascontiguousarray(x.detach().numpy()) for x in given)

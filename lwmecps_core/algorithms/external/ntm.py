@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lwmecps_core.algorithms.external.addressing import LARGEST, Parts, Shapes, Size, at_least_one, by_content, written
+from lwmecps_core.algorithms.external.addressing import (
+    LARGEST,
+    MemorySize,
+    Parts,
+    Shapes,
+    at_least_one,
+    by_content,
+    written,
+)
 
 FAINT = 1e-6
 """Added to weights before they are sharpened, so that a weight of 0 has a logarithm."""
@@ -26,7 +34,7 @@ class NeuralTuringMachine:
     (Collier and Beel 2018, arXiv:1807.08518).
     """
 
-    size: Size
+    size: MemorySize
 
     @property
     def memory(self) -> Shapes:

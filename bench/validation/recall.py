@@ -24,7 +24,7 @@ from lwmecps_core.training.sampling import torch_generator
 OUT = RESULTS / "validation-recall.json"
 TRAINING, HELD_OUT, TEST_SEED = 3_000_000, 4_000_000, 800_000
 """First clusters to learn from and to be recognised, and the streams that measure."""
-SEEDS, CLUSTERS, STEPS, BATCH, TEST_STREAMS = (0, 1, 2), (1000, 400), 1500, 64, 1000
+SEEDS, CLUSTERS, STEPS, BATCH, TEST_STREAMS = (0, 1, 2), (1000, 400), 600, 64, 1000
 AFTER, ANSWERS, FEATURES = 20, 4, 12
 """Clusters met after the one in question, what may have been learnt there, and numbers that a look comes to."""
 UNITS, SIZE = 64, MemorySize(slots=24, width=16, reads=1)
@@ -121,14 +121,10 @@ def run(
 
 
 def learnt(reader: Reader, some: Tensor, steps: int, seed: int, after: int = AFTER) -> Net:
-    """Weights after so many steps on new streams, which grow for half of the steps up to `after` others."""
-    made = 0
+    """Weights after so many steps, each on new streams of 2 to `after` + 1 clusters that ask for all of them."""
 
     def loss(net: Net, generator: torch.Generator) -> Tensor:
-        nonlocal made
-        made += 1
-        longest = 2 + round((after - 1) * min(1.0, 2 * made / steps))
-        met = int(torch.randint(2, longest + 1, (1,), generator=generator)) if made < 0.75 * steps else after + 1
+        met = int(torch.randint(2, after + 2, (1,), generator=generator))
         x, wanted = streams(some, BATCH, met, met, generator)
         return F.cross_entropy(reader.outputs(net, x)[:, met:].flatten(0, 1), wanted.flatten())
 

@@ -12,7 +12,8 @@ from lwmecps_core.algorithms.networks import Net, init_linear
 SHARP = 3.0
 """What is told first for strengths of keys: similarities lie between −1 and 1, and a softmax of these over ten slots is
 nearly even."""
-WEIGHTS = ("gru_state.weight", "gru_reads.weight", "interface.weight", "interface.bias")
+WEIGHTS = {"gru_state.weight": 2, "gru_reads.weight": 2, "interface.weight": 2, "interface.bias": 1}
+"""What a step takes beside inputs and the state, and how many axes of each come after those of tasks."""
 
 
 def init(core: Core, units: int, generator: torch.Generator) -> Net:
@@ -47,7 +48,7 @@ def unrolled(core: Core, net: Net, inputs: Tensor, state: Tensor) -> tuple[Tenso
     Compiled loops, but where gradients are gone through again or the program is traced: then `step` by `step`.
     """
     lead, (t, r), kept = inputs.shape[:-3], inputs.shape[-3:-1], state.shape[-1]
-    flat = [net[name].expand(*lead, *net[name].shape[len(net[name].shape) - axes :]) for name, axes in _axes()]
+    flat = [net[name].expand(*lead, *net[name].shape[-axes:]) for name, axes in WEIGHTS.items()]
     given = [x.reshape(-1, *x.shape[len(lead) :]) for x in (inputs, *flat, state.expand(*lead, r, kept))]
     if get_proxy_mode() is not None:
         shown, last = stepped(core, *given)
@@ -65,7 +66,3 @@ def stepped(core: Core, inputs: Tensor, *given: Tensor) -> tuple[Tensor, Tensor]
         now = step(core, net, each, now)
         found.append(now[..., :shown])
     return torch.stack(found, -3), now
-
-
-def _axes() -> tuple[tuple[str, int], ...]:
-    return tuple((name, 1 if name.endswith("bias") else 2) for name in WEIGHTS)

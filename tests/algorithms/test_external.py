@@ -16,6 +16,7 @@ from lwmecps_core.algorithms.external.addressing import (
     Core,
     MemorySize,
     Parts,
+    bounds,
     by_content,
     joined,
     numbers,
@@ -269,12 +270,12 @@ def test_a_head_goes_by_shifts_around_the_circle_from_the_first_slot_on() -> Non
 
 @both
 def test_a_memory_that_never_was_is_bounded_and_one_that_was_is_left_as_it_is(core: Core) -> None:
-    was = {n: x.float() for n, x in _after(core, 9).items()}
-    for name, x in core.bounded(was).items():
-        torch.testing.assert_close(x, was[name], msg=name)
+    low, high = bounds(core)
+    was = joined(_after(core, 9), core.memory).float()
+    torch.testing.assert_close(was.clamp(low, high), was)
     told = {n: x.float() for n, x in _told(core).items()}
     for odd in (float("inf"), -float("inf"), 1e30, -3.0):
-        now = core.bounded({n: torch.full_like(x, odd) for n, x in was.items()})
+        now = torch.full_like(was, odd)
         for _ in range(3):
-            now = core.bounded(core.step(told, now))
-            assert all(x.isfinite().all() for x in now.values()), odd
+            now = joined(core.step(told, split(now.clamp(low, high), core.memory)), core.memory)
+            assert now.isfinite().all(), odd

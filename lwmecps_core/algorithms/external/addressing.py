@@ -12,8 +12,8 @@ from torch import Tensor
 Shapes = Mapping[str, tuple[int, ...]]
 """Name → shape of one unit's part, in the order in which parts lie side by side."""
 Parts = dict[str, Tensor]
-LARGEST = 1e6
-"""What a number in a slot may come to."""
+LARGE, SHARE = (-1e6, 1e6), (0.0, 1.0)
+"""What numbers in slots may be, and weights of these."""
 SMALL = 1e-4
 """Added to squared lengths: an empty slot is like no key, and no gradient through it is above a hundred times its
 own."""
@@ -46,8 +46,9 @@ class Core(Protocol):
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step."""
 
-    def bounded(self, memory: Parts) -> Parts:
-        """The nearest that can be remembered: whoever keeps a memory for us may send it back as it never was."""
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """What the numbers of each part may be: whoever keeps a memory for us may send it back as it never was."""
 
 
 def numbers(shapes: Shapes) -> int:
@@ -64,6 +65,13 @@ def split(x: Tensor, shapes: Shapes) -> Parts:
 def joined(parts: Parts, shapes: Shapes) -> Tensor:
     """Parts `[..., *shape]` as numbers `[..., n]`."""
     return torch.cat([parts[name].flatten(parts[name].dim() - len(shape)) for name, shape in shapes.items()], -1)
+
+
+def bounds(core: Core) -> tuple[Tensor, Tensor]:
+    """The least and the largest of all that can be remembered, `[M]` each."""
+    found = [core.bounds[name] for name, shape in core.memory.items() for _ in range(prod(shape))]
+    low, high = torch.tensor(found).unbind(-1)
+    return low, high
 
 
 def by_content(memory: Tensor, keys: Tensor, strengths: Tensor) -> Tensor:

@@ -1,12 +1,13 @@
 """Slots beside the gated recurrent units of a policy that learns what to remember."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.external import controlled
-from lwmecps_core.algorithms.external.addressing import Core, MemorySize, joined, numbers, split
+from lwmecps_core.algorithms.external.addressing import Core, MemorySize, bounds, numbers
 from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.external.ntm import NeuralTuringMachine
 from lwmecps_core.algorithms.networks import Net
@@ -42,6 +43,13 @@ class SlottedMemory:
     def _shown(self) -> int:
         return self.unit.size + self.core.size.reads * self.core.size.width
 
+    @cached_property
+    def _bounds(self) -> tuple[Tensor, Tensor]:
+        """The least and the largest of all that can be remembered, `[size + M]` each."""
+        own = torch.ones(self.unit.size)
+        low, high = bounds(self.core)
+        return torch.cat([-own, low]), torch.cat([own, high])
+
     def nothing(self, width: int) -> Tensor:
         """What is remembered of `width` environments that nothing was seen of: zeros `[width, units, size + M]`."""
         return torch.zeros(width, self.unit.units, self.unit.size + numbers(self.core.memory))
@@ -59,10 +67,9 @@ class SlottedMemory:
         shape.
         """
         inputs = self.unit.inputs(net, obs, told).flatten(-3, -2).unsqueeze(-3)
+        low, high = (bound.to(state.dtype) for bound in self._bounds)
         # Who sends us what no memory can hold, or infinity, must not get NaN for an answer.
-        own, slots = state[..., : self.unit.size], state[..., self.unit.size :]
-        kept = joined(self.core.bounded(split(slots, self.core.memory)), self.core.memory)
-        before = torch.cat([own.clamp(-1.0, 1.0), kept], -1).flatten(-3, -2)
+        before = state.clamp(low, high).flatten(-3, -2)
         return controlled.unrolled(self.core, net, inputs, before)[1].reshape(state.shape)
 
     def shown(self, state: Tensor) -> Tensor:

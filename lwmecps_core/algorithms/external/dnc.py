@@ -1,12 +1,14 @@
 """The memory of a Differentiable Neural Computer: slots that are allocated, and links of the order of writing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.external.addressing import (
-    LARGEST,
+    LARGE,
+    SHARE,
     MemorySize,
     Parts,
     Shapes,
@@ -63,10 +65,10 @@ class DifferentiableNeuralComputer:
             "read_modes": (reads, MODES),
         }
 
-    def bounded(self, memory: Parts) -> Parts:
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
         """Numbers that are finite; but for those in slots and read from them, all are between 0 and 1."""
-        large = ("reads", "memory")
-        return {n: x.clamp(-LARGEST, LARGEST) if n in large else x.clamp(0.0, 1.0) for n, x in memory.items()}
+        return {name: LARGE if name in ("reads", "memory") else SHARE for name in self.memory}
 
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step: parts `[..., *shape]` → parts."""

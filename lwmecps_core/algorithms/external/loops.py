@@ -42,7 +42,7 @@ class _Controlled(Function):
         shown = h + core.size.reads * core.size.width
         ctx.core, ctx.stepped, ctx.arrays = core, stepped, (states, gate, tell, keep)
         ctx.save_for_backward(*given)
-        return torch.from_numpy(states[:, 1:, :, :shown].copy()), torch.from_numpy(states[:, -1].copy())
+        return torch.from_numpy(states[:, 1:, :, :shown].copy()), torch.from_numpy(states[:, -1])
 
     @staticmethod
     def backward(ctx: Any, of_shown: Tensor, of_last: Tensor) -> tuple[Tensor | None, ...]:

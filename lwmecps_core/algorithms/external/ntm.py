@@ -1,5 +1,6 @@
 """The memory of a Neural Turing Machine: slots that are addressed by content, or by where the head was before."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -7,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lwmecps_core.algorithms.external.addressing import (
-    LARGEST,
+    LARGE,
+    SHARE,
     MemorySize,
     Parts,
     Shapes,
@@ -58,11 +60,10 @@ class NeuralTuringMachine:
             "add": (width,),
         }
 
-    def bounded(self, memory: Parts) -> Parts:
-        """Numbers that are finite, and weights of at least 0 that come to 1 at most."""
-        weights = memory["weights"].clamp(0.0, 1.0)
-        weights = weights / weights.sum(-1, keepdim=True).clamp(min=1.0)
-        return {n: x.clamp(-LARGEST, LARGEST) for n, x in memory.items()} | {"weights": weights}
+    @property
+    def bounds(self) -> Mapping[str, tuple[float, float]]:
+        """Numbers that are finite, and weights between 0 and 1."""
+        return {"reads": LARGE, "memory": LARGE, "weights": SHARE}
 
     def step(self, told: Parts, memory: Parts) -> Parts:
         """What is remembered after one step: parts `[..., *shape]` → parts.
@@ -93,6 +94,6 @@ def addressed(told: Parts, before: Tensor, slots: Tensor, heads: slice) -> Tenso
 
 
 def whole(weights: Tensor) -> Tensor:
-    """Weights `[..., S]` that come to 1: the first slot has what others leave."""
+    """Weights `[..., S]` that come to 1: the first slot has what others leave, if they leave any."""
     others = weights[..., 1:]
-    return torch.cat([1.0 - others.sum(-1, keepdim=True), others], -1)
+    return torch.cat([(1.0 - others.sum(-1, keepdim=True)).clamp(min=0.0), others], -1)

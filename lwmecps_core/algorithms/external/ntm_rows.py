@@ -23,7 +23,7 @@ from lwmecps_core.algorithms.external.rows import (
     through_written,
     written,
 )
-from lwmecps_core.algorithms.loops import compiled, copy
+from lwmecps_core.algorithms.loops import compiled, copy, total
 
 KEPT = 3
 
@@ -66,11 +66,11 @@ def _address(s: int, w: int, heads: int, head: int, acts: Any, slots: Any, were:
     room = len(acts) + 3 * s * head
     content, gated, shifted = kept[room : room + s], kept[room + s : room + 2 * s], kept[room + 2 * s : room + 3 * s]
     by_content(slots, acts[head * w : (head + 1) * w], acts[at + head], content)
-    gate, was, rest = acts[at + heads + head], were[head * s : (head + 1) * s], of(1)
-    for i in range(1, s):
-        rest -= was[i]
-        gated[i] = was[i] + gate * (content[i] - was[i])
+    gate, was = acts[at + heads + head], were[head * s : (head + 1) * s]
+    rest = max(of(1) - total(was[1:]), of(0))
     gated[0] = rest + gate * (content[0] - rest)
+    for i in range(1, s):
+        gated[i] = was[i] + gate * (content[i] - was[i])
     shifts = acts[at + 2 * heads + 3 * head : at + 2 * heads + 3 * head + 3]
     first = len(after) - heads * s + head * s
     now, sharpness = after[first : first + s], acts[at + 5 * heads + head]
@@ -154,12 +154,13 @@ def _through_address(
         of_shifts[2] += of_shifted[i] * gated[back]
         of_gated[i] = of_shifted[back] * shifts[0] + of_shifted[i] * shifts[1] + of_shifted[on] * shifts[2]
     gate, was = acts[at + heads + head], before[first : first + s]
-    of_content, rest, of_gate, of_rest = of_powers, of(1), of(0), of_gated[0] * (of(1) - gate)
+    left = of(1) - total(was[1:])
+    rest, of_rest = (left, of_gated[0] * (of(1) - gate)) if left >= of(0) else (of(0), of(0))
+    of_content, of_gate = of_powers, of_gated[0] * (content[0] - rest)
     for i in range(1, s):
-        rest -= was[i]
         of_gate += of_gated[i] * (content[i] - was[i])
         of_were[head * s + i] += of_gated[i] * (of(1) - gate) - of_rest
-    of_acts[at + heads + head] += of_gate + of_gated[0] * (content[0] - rest)
+    of_acts[at + heads + head] += of_gate
     for i in range(s):
         of_content[i] = gate * of_gated[i]
     key, of_key = acts[head * w : (head + 1) * w], of_acts[head * w : (head + 1) * w]

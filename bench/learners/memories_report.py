@@ -38,8 +38,8 @@ def write(cells: Sequence[Cell], outcomes: CellOutcomes, page: Path) -> None:
 
 
 def table(episode: int, rewards: dict[CellName, Rewards]) -> Iterator[str]:
-    """One row for each cell; differences are over the training seeds that `gru` has, too, and of one seed the intervals
-    are those over clusters alone.
+    """One row for each cell; differences are over the training seeds that `gru` has, too. Of one seed there is none, for
+    its interval would be of clusters alone.
     """
     yield f"\n**Episode {episode} on a held-out cluster**\n"
     yield "| cell | seeds | mean | seeds: sd | minus gru |"
@@ -51,7 +51,7 @@ def table(episode: int, rewards: dict[CellName, Rewards]) -> Iterator[str]:
             *(np.array([x[seed] for seed in seeds]) for x in (rewards[name], base))
         )
         for name, seeds in both.items()
-        if seeds
+        if len(seeds) > 1
     }
     stars = dict(zip(found, holm([x.p for x in found.values()]), strict=True))
     for name, own in rewards.items():

@@ -117,13 +117,16 @@ def test_memories_differ_from_the_learnt_one_in_their_cell_and_share_its_own(tmp
             algorithm=replace(cell.algorithm, hidden_size=(4, 4)),
             training=replace(cell.training, episodes_per_batch=1, tasks_per_batch=2),
         )
-        for cell in memories.cells(1, episodes=4)
+        for cell in memories.cells(2, episodes=4)
     ]
     outcomes, page = {c.key: context_measure.run(c) for c in few}, tmp_path / "learners.md"
     page.write_text("<!-- memories -->\nold\n<!-- end -->\nrest\n")
     memories_report.write(few, outcomes, page)
     text = page.read_text()
-    assert "gru 1, ntm 1, dnc 1" in text and "**Episode 5 on" in text and text.endswith("rest\n") and "old" not in text
-    means = {c.method: np.mean(outcomes[c.key].found[0].rewards) for c in few}
+    assert "gru 2, ntm 2, dnc 2" in text and "**Episode 5 on" in text and text.endswith("rest\n") and "old" not in text
+    found = {name: [outcomes[c.key].found[0].rewards for c in few if c.method == name] for name in memories.MEMORIES}
+    means = {name: np.mean(x) for name, x in found.items()}
     row = next(line for line in text.splitlines() if line.startswith("| dnc:"))
     assert f"| {means['dnc']:.2f} |" in row and f"| {means['dnc'] - means['gru']:+.2f} [" in row
+    memories_report.write([c for c in few if c.seed == 0], outcomes, page)
+    assert "[" not in page.read_text(), "one seed is shown, and not compared"

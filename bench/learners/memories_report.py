@@ -38,8 +38,8 @@ def write(cells: Sequence[Cell], outcomes: CellOutcomes, page: Path) -> None:
 
 
 def table(episode: int, rewards: dict[CellName, Rewards]) -> Iterator[str]:
-    """One row for each cell; differences are over the training seeds that `gru` has, too. Of one seed there is none, for
-    its interval would be of clusters alone.
+    """One row for each cell; differences are over the training seeds that `gru` has, too. Of one seed there is none: it
+    would be of clusters alone.
     """
     yield f"\n**Episode {episode} on a held-out cluster**\n"
     yield "| cell | seeds | mean | seeds: sd | minus gru |"

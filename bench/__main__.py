@@ -28,6 +28,7 @@ BENCHMARKS = (
     "worker_context",
     "train",
     "train_recurrent",
+    "worker_memory",
     "rollout_path",
     "tracing",
     "step_unary",

@@ -11,7 +11,7 @@ from lwmecps_core.curricular import Curricular
 TASKS = "0014"
 """The decision that last changed which tasks a seed draws, or what they show: results from before are of others."""
 
-LATER = {"optimiser": None}
+LATER = {"optimiser": None, "memory_slots": 16, "memory_width": 16, "memory_reads": 1}
 """Settings that came after results were kept, and what they were then."""
 
 

@@ -11,17 +11,19 @@ from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import TaskSpec
 
 
-def ppo(task: TaskSpec, network: str = "set", context: str = "none") -> tuple[PPOConfig, Algorithm, Params, Extra]:
+def ppo(
+    task: TaskSpec, network: str = "set", context: str = "none", cell: str = "gru"
+) -> tuple[PPOConfig, Algorithm, Params, Extra]:
     """PPO for the task's kind of environment, and its initial weights."""
-    config = PPOConfig(network=network, context=context)  # type: ignore[arg-type]
+    config = PPOConfig(network=network, context=context, cell=cell)  # type: ignore[arg-type]
     algo = algorithms.make(config, env_spec(task))
     params, extra = algo.init(torch.Generator().manual_seed(SEED))
     return config, algo, params, extra
 
 
-def snapshot(task: TaskSpec, network: str = "set", context: str = "none") -> PolicySnapshot:
+def snapshot(task: TaskSpec, network: str = "set", context: str = "none", cell: str = "gru") -> PolicySnapshot:
     """The weights as a worker gets them."""
-    config, _, params, extra = ppo(task, network, context)
+    config, _, params, extra = ppo(task, network, context, cell)
     return PolicySnapshot(config, params, extra, version=1)
 
 

@@ -36,9 +36,9 @@ def run() -> BenchRow:
     )
 
 
-def collection(task: TaskSpec, network: str = "set", context: str = "none") -> Callable[[], int]:
+def collection(task: TaskSpec, network: str = "set", context: str = "none", cell: str = "gru") -> Callable[[], int]:
     """A function that does one collection request's work."""
-    policy = snapshot(task, network, context)
+    policy = snapshot(task, network, context, cell)
     seeds = count()
 
     def run() -> int:

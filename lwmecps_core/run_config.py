@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from lwmecps_core.cells import Remembering
 from lwmecps_core.config import Content, config
 from lwmecps_core.curricular import Curricular
 from lwmecps_core.former import with_learner
@@ -22,7 +23,6 @@ ContextName = Literal["none", "statistics", "privileged"]
 LearntContextName = Literal[ContextName, "recurrent"]
 """What one that learns from whole sequences can."""
 HeadName = Literal["ordered", "categorical"]
-CellName = Literal["gru", "lstm"]
 Count = Annotated[int, Field(ge=1)]
 Samples = Annotated[int, Field(ge=1, le=1_000_000)]
 Tasks = Annotated[int, Field(ge=1, le=10_000)]
@@ -91,7 +91,7 @@ class _WithReplay(_WithNetworks):
 
 
 @config
-class PPOConfig(_WithNetworks):
+class PPOConfig(Remembering, _WithNetworks):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
 
     name: Literal["ppo"] = "ppo"
@@ -113,11 +113,6 @@ class PPOConfig(_WithNetworks):
     head: HeadName = "ordered"
     """How counts of replicas are drawn: whether any runs, and how many as a number (ordered), or every count by a logit
     of its own (categorical), as in policies of Stable-Baselines3."""
-    cell: CellName = "gru"
-    """What a memory that is learnt is made of: gated recurrent units (gru), or long short-term memory that begins every
-    episode with nothing (lstm), as in policies of sb3-contrib."""
-    cell_size: Annotated[int, Field(ge=0)] = 0
-    """Numbers that lstm remembers (0: as many as the last hidden layer has units)."""
     context: LearntContextName = "none"  # type: ignore[assignment]  # the one setting that may be more than others'
     """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
     this and earlier episodes (statistics), what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,

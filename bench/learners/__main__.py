@@ -17,7 +17,7 @@ from bench.context import work as context_work
 from bench.context.results import CellOutcome
 from bench.doing import do, read
 from bench.learners import cells as starts
-from bench.learners import curricula, streams
+from bench.learners import curricula, memories, streams
 from bench.learners.results import StartOutcome
 from bench.learners.streams import StreamOutcome
 from bench.learners.work import run, run_stream
@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS), help="only these")
     parser.add_argument("--methods", nargs="+", choices=curricula.CURRICULA, default=(), help="only these curricula")
     parser.add_argument("--seeds", type=int, default=starts.SEEDS, help="so many training seeds")
+    parser.add_argument("--episodes", type=int, default=None, help="rollouts that memories train on, for a trial")
     parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where learners.md and what is done are")
     args = parser.parse_args()
@@ -84,7 +85,25 @@ def met_one_by_one(args: Namespace) -> int:
     return failed
 
 
-PARTS = {"nearest": known_clusters, "curricula": training_tasks, "streams": met_one_by_one}
+def external_memories(args: Namespace) -> int:
+    """What slots are worth beside a learnt memory without; returns how many cells failed."""
+    from bench.learners import memories_report
+
+    chosen, path = memories.cells(args.seeds, args.episodes), args.out / "memories.json"
+    done, others = read(CellOutcome, path), read(CellOutcome, args.out / "context.json")
+    wanted = [c for c in chosen if c.key not in done | others]
+    CONSOLE.print(f"{sum(c.key in done | others for c in chosen)} of {len(chosen)} are done; {len(wanted)} to do")
+    failed = do(wanted, done, context_work.run, path, args.processes, CONSOLE)
+    memories_report.write(chosen, others | done, args.out / "learners.md")
+    return failed
+
+
+PARTS = {
+    "nearest": known_clusters,
+    "curricula": training_tasks,
+    "memories": external_memories,
+    "streams": met_one_by_one,
+}
 
 
 if __name__ == "__main__":

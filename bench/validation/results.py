@@ -108,6 +108,26 @@ def table_of_streams(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_copying(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Bits for each bit, of sequences as trained on; then of longer ones, which differ by task."""
+    lines = [["", "as trained", "longer", "steps", "seeds"]]
+    for row in rows:
+        trained, *longer = row["bits"]
+        beyond = "; ".join(f"{name}: {_seeds(row['bits'][name], '.2g')}" for name in longer)
+        seeds = ", ".join(map(str, row["seeds"]))
+        lines.append([row["name"], _seeds(row["bits"][trained], ".2g"), beyond, f"{row['steps']:,}", seeds])
+    return _markdown(lines)
+
+
+def table_of_recall(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Shares of answers that are right, by how many clusters were met in between."""
+    lines = [["", *(f"{back} others since" for back in rows[0]["right"]), "seeds"]]
+    for row in rows:
+        cells = [_seeds([100 * x for x in found], ".1f", " %") for found in row["right"].values()]
+        lines.append([row["name"], *cells, ", ".join(map(str, row["seeds"]))])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
@@ -115,7 +135,15 @@ TABLES = {
     "fleets": table_of_fleets,
     "optimisers": table_of_optimisers,
     "continual": table_of_streams,
+    "copying": table_of_copying,
+    "recall": table_of_recall,
 }
+
+
+def _seeds(values: Sequence[float], form: str, unit: str = "") -> str:
+    """The mean over training seeds, and the least and the largest."""
+    mean = f"{np.mean(values):{form}}{unit}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _interval(value: Mapping[str, Any]) -> str:

@@ -59,9 +59,9 @@ class Lstm:
         return self._next(net, inputs, told, state.squeeze(-2)).unsqueeze(-2)
 
     def unrolled(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
-        """What is remembered after each of T intervals from `state` `[..., B, 1, 2 · size]` on.
+        """What is shown after each of T intervals from `state` `[..., B, 1, 2 · size]` on.
 
-        `obs` `[..., B, T, O]`, `told` `[..., B, T, E]` → `[..., B, T, 1, 2 · size]`.
+        `obs` `[..., B, T, O]`, `told` `[..., B, T, E]` → `[..., B, T, 1, size]`.
         """
         *lead, b, t, _ = obs.shape
         inputs = linear(net, "lstm_input", torch.cat([obs, told], -1).flatten(-3, -2)).reshape(*lead, b, t, -1)
@@ -69,7 +69,7 @@ class Lstm:
         for i in range(t):
             now = self._next(net, inputs[..., i, :], told[..., i, :], now)
             found.append(now)
-        return torch.stack(found, -2).unsqueeze(-2)
+        return self.shown(torch.stack(found, -2).unsqueeze(-2))
 
     def shown(self, state: Tensor) -> Tensor:
         """What the networks see of what is remembered: the unit's output."""

@@ -16,6 +16,8 @@ from lwmecps_core.algorithms import fast, fused
 from lwmecps_core.specs import EnvSpec, entity_of
 
 Net = dict[str, Tensor]
+FIRST = frozenset({"gru_input", "gru_state", "gru_reads", "interface", "lstm_input", "lstm_state", "row"})
+"""Layers that lie lowest, beside `hidden0`."""
 
 
 def init_linear(name: str, n_in: int, n_out: int, gain: float, generator: torch.Generator) -> Net:
@@ -188,7 +190,7 @@ def depth(name: str) -> int | None:
     layer = name.rpartition(".")[0].rpartition(".")[2]
     if layer.startswith("hidden"):
         return int(layer.removeprefix("hidden"))
-    return {"gru_input": 0, "gru_state": 0, "lstm_input": 0, "lstm_state": 0, "row": 0, "mix": 1}.get(layer)
+    return 1 if layer == "mix" else 0 if layer in FIRST else None
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,11 @@ class Recurrence:
     @property
     def widened(self) -> EnvSpec:
         """The environment with what is remembered as its last block."""
-        block = ("deployment_context", (self.units, self.size)) if self.rows else ("global_context", (self.size,))
+        return self.widened_by(self.size)
+
+    def widened_by(self, size: int) -> EnvSpec:
+        """The environment with `size` numbers of each unit as its last block."""
+        block = ("deployment_context", (self.units, size)) if self.rows else ("global_context", (size,))
         return with_blocks(self.spec, (block,))
 
     def nothing(self, width: int) -> Tensor:
@@ -80,7 +84,7 @@ class Recurrence:
         """What is remembered after one interval: `[..., B, O]`, `[..., B, E]`, `[..., B, units, size]` → the last's
         shape.
         """
-        inputs = self._inputs(net, obs, told).flatten(-3, -2)
+        inputs = self.inputs(net, obs, told).flatten(-3, -2)
         # What a unit remembers lies in [−1, 1]; who sends us more, or infinity, must not get NaN for an answer.
         before = state.clamp(-1.0, 1.0).flatten(-3, -2)
         return gru.step(inputs, net["gru_state.weight"], before).reshape(state.shape)
@@ -90,15 +94,15 @@ class Recurrence:
         return state
 
     def unrolled(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
-        """What is remembered after each of T intervals from `state` `[..., B, units, size]` on.
+        """What is shown, which is remembered, after each of T intervals from `state` `[..., B, units, size]` on.
 
         `obs` `[..., B, T, O]`, `told` `[..., B, T, E]` → `[..., B, T, units, size]`.
         """
         *lead, b, t, _ = obs.shape
-        inputs = self._inputs(net, obs.flatten(-3, -2), told.flatten(-3, -2)).reshape(*lead, b, t, self.units, -1)
+        inputs = self.inputs(net, obs.flatten(-3, -2), told.flatten(-3, -2)).reshape(*lead, b, t, self.units, -1)
         return gru.unrolled(inputs, net["gru_state.weight"], state)
 
-    def _inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
+    def inputs(self, net: Net, obs: Tensor, told: Tensor) -> Tensor:
         """The part of all gates that doesn't depend on what is remembered: `[..., B, units, 3 · size]`."""
         parts = [part.squeeze(-2).expand(*obs.shape[:-1], self.units, -1) for part in self._parts(obs, told)]
         product = torch.cat(parts, -1).flatten(-3, -2) @ net["gru_input.weight"]

@@ -10,6 +10,7 @@ from torch import Tensor
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import replay
 from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.external.cell import SlottedMemory, core
 from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
 from lwmecps_core.algorithms.ppo import PPO
@@ -20,7 +21,7 @@ from lwmecps_core.specs import EnvSpec
 
 STATE = "state"
 """What the policy's memory is called."""
-Cell = Recurrence | Lstm
+Cell = Recurrence | Lstm | SlottedMemory
 
 
 class RecurrentPPO:
@@ -40,9 +41,7 @@ class RecurrentPPO:
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        rows = Architecture(spec, cfg.hidden_size, cfg.network).rows
-        size = cfg.hidden_size[-1]
-        self._memory: Cell = Lstm(spec, cfg.cell_size or size) if cfg.cell == "lstm" else Recurrence(spec, size, rows)
+        self._memory = _cell(cfg, spec)
         self._ppo = PPO(cfg, self._memory.widened)
 
     @property
@@ -113,7 +112,7 @@ class RecurrentPPO:
 
     def _seen(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What a group's network sees in each interval of sequences, flat: `[..., B, T, O]` → `[..., B·T, O′]`."""
-        return _beside(obs, self._memory.shown(self._memory.unrolled(net, obs, told, state))).flatten(-3, -2)
+        return _beside(obs, self._memory.unrolled(net, obs, told, state)).flatten(-3, -2)
 
     def _told(self, data: Batch) -> Tensor:
         """What was told beside each frame of a stacked rollout, `[..., T+1, B, E]`, as `act` was told it."""
@@ -123,6 +122,15 @@ class RecurrentPPO:
             torch.cat([torch.zeros_like(x[..., :1, :, :]), x], -3) for x in (data["reward_terms"], data["action"])
         )
         return self._memory.told(first, terms, action)
+
+
+def _cell(cfg: PPOConfig, spec: EnvSpec) -> Cell:
+    """What the settings name."""
+    size = cfg.hidden_size[-1]
+    if cfg.cell == "lstm":
+        return Lstm(spec, cfg.cell_size or size)
+    unit = Recurrence(spec, size, Architecture(spec, cfg.hidden_size, cfg.network).rows)
+    return unit if cfg.cell == "gru" else SlottedMemory(unit, core(cfg))
 
 
 def _beside(obs: Tensor, state: Tensor) -> Tensor:

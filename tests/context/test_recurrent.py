@@ -9,12 +9,14 @@ import torch
 from lwmecps_core import algorithms
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.config import parse
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
 from lwmecps_core.rollout.codec import decode_part, encode_batch
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.messages import Origin
+from lwmecps_core.rollout.spec_codec import algorithm_from_proto
 from lwmecps_core.rollout.unroll import LocalCollector
 from lwmecps_core.run_config import (
     META_LEARNERS,
@@ -28,12 +30,15 @@ from lwmecps_core.run_config import (
 from lwmecps_core.specs import ALL_ENV_IDS, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
+from lwmecps_core.training.progress import LoopState
 from lwmecps_core.tree import expanded
+from protos.lwmecps.common.v1 import settings_pb2
 
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=4, horizon=6)
 PPO = PPOConfig(context="recurrent", hidden_size=(8, 6), entropy_coef=0.0, batch_size=24)
 PLAN = CollectionPlan(seeds=(1, 2), episodes=3, length=16)  # 6 intervals, a reset, 6, a reset, 2
 LOCAL = LocalCollector()
+SLOTS = ("ntm", "dnc")
 
 
 def _tasks(env_id: str = "lwmecps-v3") -> tuple[TaskSpec, ...]:
@@ -64,12 +69,13 @@ def _off(snapshot: PolicySnapshot, tasks: tuple[TaskSpec, ...], batches: list[Ro
     return float((loss - expected).abs().max())
 
 
+@pytest.mark.parametrize("cell", ["gru", *SLOTS])
 @pytest.mark.parametrize("network", ["set", "mlp"])
 @pytest.mark.parametrize("env_id", ALL_ENV_IDS)
 def test_a_recorded_rollout_is_unrolled_as_it_was_acted_with_and_without_memory_before(
-    env_id: str, network: str
+    env_id: str, network: str, cell: str
 ) -> None:
-    tasks, cfg = _tasks(env_id), replace(PPO, network=network)
+    tasks, cfg = _tasks(env_id), replace(PPO, network=network, cell=cell)
     empty = _snapshot(cfg, tasks)  # type: ignore[arg-type]
     first = LOCAL.collect(tasks, empty, PLAN)
     assert not first[0].begun["state"].any() and first[0].memory["state"].any()
@@ -122,8 +128,10 @@ def test_a_new_task_begins_with_nothing_remembered() -> None:
     assert not np.array_equal(kept.memory["state"], alone.memory["state"]), "memory of the task goes on if it is given"
 
 
-def test_it_is_trained_stored_adapted_and_meta_trained() -> None:
-    *_, last = train(CITY, replace(PPO, n_steps=13), TrainConfig(total_episodes=8, episodes_per_batch=2), LOCAL, seed=1)
+@pytest.mark.parametrize("cell", ["gru", *SLOTS])
+def test_it_is_trained_stored_adapted_and_meta_trained(cell: str) -> None:
+    cfg = replace(PPO, n_steps=13, cell=cell)  # type: ignore[arg-type]
+    *_, last = train(CITY, cfg, TrainConfig(total_episodes=8, episodes_per_batch=2), LOCAL, seed=1)
     assert last.policy is not None
     again = from_bytes(to_bytes(last.policy), "file")
     assert again.algorithm == last.policy.algorithm
@@ -142,8 +150,38 @@ def test_it_is_trained_stored_adapted_and_meta_trained() -> None:
     assert adapted.policy is not None and (moved or adapted.metrics["kept_start"] == 1.0)
 
 
-@pytest.mark.parametrize("method", META_LEARNERS)
-def test_every_meta_learner_wraps_it(method: str) -> None:
+@pytest.mark.parametrize("cell", SLOTS)
+def test_a_run_with_slots_that_was_paused_ends_with_the_same_bits(cell: str) -> None:
+    cfg = replace(PPO, n_steps=12, cell=cell, memory_slots=4, memory_width=3, memory_reads=2)  # type: ignore[arg-type]
+    training = TrainConfig(total_episodes=12, episodes_per_batch=2, tasks_per_batch=2)
+
+    def states(start: LoopState | None) -> list[LoopState]:
+        steps = (p.state for p in train(CITY, cfg, training, LOCAL, seed=1, start=start))
+        return [replace(x, tensors={n: leaf.clone() for n, leaf in x.tensors.items()}) for x in steps]  # live ones
+
+    whole = states(None)
+    again = states(whole[0])
+    assert len(whole) == 3 and len(again) == 2
+    for one, other in zip(whole[1:], again, strict=True):
+        assert one.tensors.keys() == other.tensors.keys()
+        assert all(torch.equal(x, other.tensors[name]) for name, x in one.tensors.items())
+    moved = {n for n, x in whole[0].tensors.items() if not torch.equal(x, whole[-1].tensors[n])}
+    assert any("actor/gru_reads" in n for n in moved) and any("actor/interface" in n for n in moved)
+
+
+@pytest.mark.parametrize("cell", SLOTS)
+def test_slots_that_never_were_are_answered_with_numbers(cell: str) -> None:
+    tasks, cfg = _tasks(), replace(PPO, cell=cell)  # type: ignore[arg-type]
+    snapshot = _snapshot(cfg, tasks)
+    algo = algorithms.make(cfg, env_spec(tasks[0]))
+    size = algo.memory(1)["state"].shape[1:]
+    for odd in (float("inf"), -float("inf"), 1e30, -5.0, 7.0):
+        batches = LOCAL.collect(tasks, replace(snapshot, memory={"state": torch.full((2, 1, *size), odd)}), PLAN)
+        assert all(np.isfinite(b.memory["state"]).all() and np.isfinite(b.action).all() for b in batches)
+
+
+@pytest.mark.parametrize(("cell", "method"), [("gru", m) for m in META_LEARNERS] + [(c, "maml") for c in SLOTS])
+def test_every_meta_learner_wraps_it(cell: str, method: str) -> None:
     cfg = MetaConfig(
         learner=META_LEARNERS[method](),
         num_meta_epochs=2,
@@ -152,7 +190,8 @@ def test_every_meta_learner_wraps_it(method: str) -> None:
         meta_batch_size=2,
         episodes_per_step=2,
     )
-    *_, last = meta_train(CITY, PPO, cfg, LOCAL, seed=3)
+    algorithm = replace(PPO, cell=cell, memory_slots=4, memory_width=3)  # type: ignore[arg-type]
+    *_, last = meta_train(CITY, algorithm, cfg, LOCAL, seed=3)
     assert last.policy is not None
     assert all(x.isfinite().all() for net in last.policy.params.values() for x in net.values())
 
@@ -167,3 +206,18 @@ def test_transfer_freezes_what_is_remembered_with_the_first_layer_and_refuses_to
     assert moved == {"out.weight", "out.bias", "direct.weight", "direct.bias"}
     with pytest.raises(InvalidInput, match="method: domain_adaptation"):
         list(transfer(policy, tasks, replace(cfg, method="domain_adaptation"), LOCAL, seed=1, origin=tasks))
+
+
+@pytest.mark.parametrize("cell", SLOTS)
+def test_slots_are_set_by_contract_and_refused_where_nothing_is_learnt_to_be_remembered(cell: str) -> None:
+    message = settings_pb2.AlgorithmConfig()
+    ppo = message.ppo
+    ppo.context, ppo.memory_slots, ppo.memory_reads = settings_pb2.CONTEXT_RECURRENT, 9, 2
+    ppo.cell = settings_pb2.Cell.Value(f"CELL_{cell.upper()}")
+    found = algorithm_from_proto(message)
+    assert found == PPOConfig(context="recurrent", cell=cell, memory_slots=9, memory_reads=2)  # type: ignore[arg-type]
+    for context in ("none", "statistics", "privileged"):
+        with pytest.raises(InvalidInput, match=f"cell: {cell} is what context: recurrent remembers in"):
+            parse(PPOConfig, {"cell": cell, "context": context}, "settings")
+    with pytest.raises(InvalidInput, match="memory_slots"):
+        parse(PPOConfig, {"cell": cell, "context": "recurrent", "memory_slots": 65}, "settings")

@@ -68,6 +68,8 @@ class Cell(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CELL_UNSPECIFIED: _ClassVar[Cell]
     CELL_GRU: _ClassVar[Cell]
     CELL_LSTM: _ClassVar[Cell]
+    CELL_NTM: _ClassVar[Cell]
+    CELL_DNC: _ClassVar[Cell]
 
 class MetaMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -121,6 +123,8 @@ HEAD_CATEGORICAL: Head
 CELL_UNSPECIFIED: Cell
 CELL_GRU: Cell
 CELL_LSTM: Cell
+CELL_NTM: Cell
+CELL_DNC: Cell
 META_METHOD_UNSPECIFIED: MetaMethod
 META_METHOD_MAML: MetaMethod
 META_METHOD_FOMAML: MetaMethod
@@ -148,7 +152,7 @@ class AlgorithmConfig(_message.Message):
     def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ...) -> None: ...
 
 class PPOConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context", "head", "cell", "cell_size")
+    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context", "head", "cell", "cell_size", "memory_slots", "memory_width", "memory_reads")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     GAE_LAMBDA_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +170,9 @@ class PPOConfig(_message.Message):
     HEAD_FIELD_NUMBER: _ClassVar[int]
     CELL_FIELD_NUMBER: _ClassVar[int]
     CELL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_WIDTH_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_READS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     gae_lambda: float
@@ -183,7 +190,10 @@ class PPOConfig(_message.Message):
     head: Head
     cell: Cell
     cell_size: int
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., head: _Optional[_Union[Head, str]] = ..., cell: _Optional[_Union[Cell, str]] = ..., cell_size: _Optional[int] = ...) -> None: ...
+    memory_slots: int
+    memory_width: int
+    memory_reads: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., head: _Optional[_Union[Head, str]] = ..., cell: _Optional[_Union[Cell, str]] = ..., cell_size: _Optional[int] = ..., memory_slots: _Optional[int] = ..., memory_width: _Optional[int] = ..., memory_reads: _Optional[int] = ...) -> None: ...
 
 class DQNConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")

@@ -20,6 +20,7 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training import belief
 from lwmecps_core.training.curriculum import Curriculum, made
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
@@ -84,11 +85,14 @@ def meta_descent(
         start = None
     free = _marked(learner.free(learnt))
     outer = PackedOptimiser(params | free, cfg.outer_lr, cfg.max_grad_norm, dict.fromkeys(free, learner.learning_rate))
+    believing = belief.made(algo, algorithm, expanded(params, 1), seed)
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
         if curriculum:
             curriculum.restore(under(start.tensors, "curriculum/"))
+        if believing:
+            believing.restore(under(start.tensors, "belief/"))
     for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
         params, learnt = _parted(learner, outer.params)
         tasks = curriculum.next(step)[0] if curriculum else some_tasks(source, cfg.meta_batch_size, seed, step)
@@ -99,12 +103,18 @@ def meta_descent(
         metrics = _scored(curriculum, algo, policy, tasks, data[-1], step, seed)
         points = _learnt_from(curriculum, points)
         metrics |= _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
+        if believing:
+            chosen = curriculum.learnt if curriculum else range(len(tasks))
+            seen, of = [point[i] for point in data for i in chosen], [tasks[i] for _ in data for i in chosen]
+            metrics |= believing.learn(outer.params, seen, of, step, share(step))
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)
         curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]
         metrics |= {"task_performance": curve[-1]}
         metrics |= {"adaptation_speed": adaptation_speed(curve, cfg.adaptation_steps)}
-        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/") | _of_curriculum(curriculum))
+        kept = prefixed(extra, "extra/") | _of_curriculum(curriculum)
+        kept |= prefixed(believing.state(), "belief/") if believing else {}
+        state = LoopState(step + 1, outer.state() | kept)
         result = PolicyData(algorithm, spec, params, extra, learnt, rule)
         yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
 

@@ -19,15 +19,15 @@ class Believing:
     belief_kl_weight: NonNegative = 0.1
     """Weight of how far a belief is from the one before, beside how likely it makes what was seen (1: the bound that
     the equations have)."""
-    belief_prefixes: Annotated[int, Field(ge=1, le=1_000)] = 8
+    belief_prefixes: Annotated[int, Field(ge=1, le=64)] = 8
     """Beliefs of each rollout that an update looks at, drawn from all of its intervals."""
-    belief_intervals: Annotated[int, Field(ge=1, le=10_000)] = 32
+    belief_intervals: Annotated[int, Field(ge=1, le=256)] = 32
     """Intervals of a rollout, past and future, that each of these has to explain, drawn from all."""
-    belief_updates: Annotated[int, Field(ge=1, le=10_000)] = 8
+    belief_updates: Annotated[int, Field(ge=1, le=1_000)] = 8
     """Updates of the belief after each collected batch."""
-    belief_batch_size: Annotated[int, Field(ge=1, le=10_000)] = 16
+    belief_batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     """Rollouts of each update."""
-    belief_memory_size: Annotated[int, Field(ge=1, le=10_000)] = 256
+    belief_memory_size: Annotated[int, Field(ge=1, le=2_048)] = 256
     """Rollouts that the belief learns from, the newest ones; a checkpoint holds them."""
     belief_told: NonNegative = 0.0
     """Weight of the service times that a belief has to name, too, beside one interval of what was seen: these only the

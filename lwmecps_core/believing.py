@@ -14,9 +14,9 @@ class Believing:
     belief_size: Annotated[int, Field(ge=1, le=256)] = 5
     """With `context: belief`: numbers of what is believed, of each deployment in set networks; the policy sees a mean
     and a variance of each."""
-    belief_lr: Positive = 1e-3
+    belief_lr: Positive = 3e-3
     """Step size of the belief's own optimiser."""
-    belief_kl_weight: NonNegative = 0.1
+    belief_kl_weight: NonNegative = 1.0
     """Weight of how far a belief is from the one before, beside how likely it makes what was seen (1: the bound that
     the equations have)."""
     belief_prefixes: Annotated[int, Field(ge=1, le=64)] = 8

@@ -56,10 +56,10 @@ class Belief:
         return with_blocks(self.recurrence.spec, (block,))
 
     def init(self, generator: torch.Generator) -> Net:
-        """Those of the recurrence, and small orthogonal weights: at first everything is believed alike."""
+        """Those of the recurrence, and orthogonal weights: at first means differ and hardly any variance does."""
         net = self.recurrence.init(generator)
-        for name in (MEAN, LOG_VARIANCE):
-            net[name] = init_linear("out", self.recurrence.size, self.size, 0.1, generator)["out.weight"]
+        for name, gain in ((MEAN, 1.0), (LOG_VARIANCE, 0.1)):
+            net[name] = init_linear("out", self.recurrence.size, self.size, gain, generator)["out.weight"]
         return net
 
     def of(self, net: Net, state: Tensor) -> Gaussian:

@@ -11,16 +11,18 @@ from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms import fast
 from lwmecps_core.algorithms.networks import Net, init_linear, split_blocks
 from lwmecps_core.algorithms.recurrence import COMMON, told
+from lwmecps_core.context.known import BUSY, LOG_RATE, LOSSY, OWN_FAILED, SATURATED, UTILISATION
 from lwmecps_core.specs import WRITTEN, EnvSpec, entity_of
 
 CLOCK, RUNNING = (0, 1), (0, 1, 2)
 """Columns of `global` and `deployment`: the time; replicas that are ready, wanted and starting."""
-LOAD = (5, 9)
-"""Of `deployment`: the logarithms of the rate and of the replicas that are busy, whose difference is the service
-time."""
+LEAST_BUSY, LEAST_RATE = 0.005, 0.1
+"""A share of busy replicas that is added before its logarithm is taken, and how many requests per second are few."""
 SCALE = 0.01
 """Rewards of this size count as small: beyond, a logarithm has them."""
-LEAST_LOG_SCALE = -4.0
+LEAST_LOG_SCALE, QUICK = -2.0, 10.0
+"""The least logarithm of a spread, so that none of many quantities outweighs all others, and how much quicker than
+weights spreads are learnt: until they are small, what is rare or fine isn't worth explaining."""
 SERVICE = "told"
 """The head that names service times."""
 
@@ -84,10 +86,17 @@ class Decoder:
         return torch.cat([*own, done, shared.expand(*done.shape[:-1], -1)], -1)
 
     def loads(self, after: Tensor) -> Tensor:
-        """The loads that the frame after an interval shows: `[..., O]` → `[..., units, L]`."""
-        if not self.deployments:
-            return after.new_zeros(*after.shape[:-1], 1, 0)
-        found = _columns(split_blocks(self.spec, after)["deployment"], LOAD)
+        """The loads that the frame after an interval shows, `[..., O]` → `[..., units, L]`: log rate, and log busy
+        replicas per request and second. The latter is NaN, not seen, where all replicas were busy, or requests failed,
+        or hardly any came: it says little about what requests cost there (as `statistics` has it).
+        """
+        row = split_blocks(self.spec, after)["deployment"] if self.deployments else after.new_zeros(*after.shape[:-1], 1, 0)
+        if row.shape[-1] <= OWN_FAILED:
+            return row.new_zeros(*row.shape[:-2], row.shape[-2] if self.rows else 1, 0)
+        rate = torch.expm1(row[..., LOG_RATE])
+        work = torch.log((row[..., BUSY] + LEAST_BUSY) / rate.clamp_min(LEAST_RATE))
+        unclear = (row[..., UTILISATION] >= SATURATED) | (row[..., OWN_FAILED] >= LOSSY) | (rate < LEAST_RATE)
+        found = torch.stack([row[..., LOG_RATE], work.masked_fill(unclear, torch.nan)], -1)
         return found if self.rows else found.flatten(-2).unsqueeze(-2)
 
     def log_likelihood(self, net: Net, m: Tensor, given: Tensor, terms: Tensor, loads: Tensor) -> Tensor:
@@ -143,17 +152,18 @@ def _linear(net: Net, name: str, x: Tensor) -> Tensor:
 
 def _normal(net: Net, name: str, mean: Tensor, x: Tensor) -> Tensor:
     """Log-density `[...]` of `x` around `mean` `[..., F]` with the spreads learnt under `name`."""
-    log_scale = net[f"{name}.log_scale"]
+    log_scale = QUICK * net[f"{name}.log_scale"]
     lead = log_scale.shape[:-1]
     spread = _spread(log_scale.reshape(*lead, *[1] * (mean.dim() - 1 - len(lead)), -1))
     return _log_normal(x, mean, spread).sum(-1)
 
 
 def _spread(log_scale: Tensor) -> Tensor:
-    """No spread falls below a fiftieth, so that none of many quantities outweighs all others."""
+    """Above the least."""
     return LEAST_LOG_SCALE + F.softplus(log_scale - LEAST_LOG_SCALE)
 
 
 def _log_normal(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """Log-density of each number."""
-    return -0.5 * ((x - mean) * torch.exp(-log_scale)).square() - log_scale - 0.5 * log(2 * pi)
+    """Log-density of each number; 0 where `x` is NaN: nothing was seen."""
+    seen = ~torch.isnan(x)
+    return seen * (-0.5 * ((torch.where(seen, x, 0.0) - mean) * torch.exp(-log_scale)).square() - log_scale - 0.5 * log(2 * pi))

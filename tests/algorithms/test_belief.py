@@ -1,6 +1,7 @@
 """Beliefs: the bound against a plain loop and closed forms, and what may and may not reach them."""
 
 from dataclasses import replace
+from math import exp, log, nan
 from typing import cast
 
 import pytest
@@ -12,7 +13,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Batch, Params
 from lwmecps_core.algorithms.belief import Gaussian, divergence
 from lwmecps_core.algorithms.belief_ppo import GROUP, STATE, BeliefPPO
-from lwmecps_core.algorithms.decoder import LEAST_LOG_SCALE, SCALE
+from lwmecps_core.algorithms.decoder import LEAST_BUSY, LEAST_LOG_SCALE, SCALE
 from lwmecps_core.algorithms.elbo import elbo
 from lwmecps_core.algorithms.networks import Net
 from lwmecps_core.algorithms.recurrence import COMMON
@@ -71,7 +72,8 @@ def test_divergence_is_that_of_normal_distributions() -> None:
 
 def _normal(x: Tensor, mean: Tensor, log_scale: Tensor) -> float:
     scale = (LEAST_LOG_SCALE + torch.nn.functional.softplus(log_scale - LEAST_LOG_SCALE)).exp()
-    return float(Normal(mean, scale).log_prob(x).sum())
+    seen = ~x.isnan()
+    return float(Normal(mean[seen], scale[seen]).log_prob(x[seen]).sum()) if seen.any() else 0.0
 
 
 def _slow(algo: BeliefPPO, net: Net, some: Batch, rows: bool) -> tuple[float, float]:
@@ -129,7 +131,7 @@ def _seen(algo: BeliefPPO, before: Tensor, after: Tensor, told: Tensor, unit: in
     units = [unit] if unit is not None else list(range(count))
     clock = after[at["global"][0] : at["global"][0] + 2]
     running = torch.cat([before[start + u * width : start + u * width + min(3, width)] for u in units])
-    load = torch.cat([after[[start + u * width + i for i in (5, 9) if i < width]] for u in units])
+    load = torch.tensor([x for u in units for x in _load(after[start + u * width : start + (u + 1) * width].tolist())], dtype=torch.float64)
     objective, limits = at.get("objective"), at.get("limits")
     common = [clock] + ([after[objective[0] : objective[0] + 6]] if objective else [])
     own = [running] + ([torch.cat([after[limits[0] + 2 * u : limits[0] + 2 * u + 2] for u in units])] if limits else [])
@@ -138,12 +140,25 @@ def _seen(algo: BeliefPPO, before: Tensor, after: Tensor, told: Tensor, unit: in
     return torch.cat([*own, action.reshape(count, -1)[unit].mean().unsqueeze(0), *common]), load
 
 
+def _load(row: list[float]) -> list[float]:
+    """Log rate, and log busy replicas per request and second, or NaN where these say little."""
+    if len(row) < 11:
+        return []
+    utilisation, busy, log_rate, failed = row[3], row[4], row[5], row[8]
+    rate = exp(log_rate) - 1
+    clear = utilisation < 0.9 and failed < 0.05 and rate >= 0.1 and busy > -LEAST_BUSY
+    return [log_rate, log((busy + LEAST_BUSY) / rate) if clear else nan]
+
+
 @pytest.mark.parametrize("spec", SHOWN)
 def test_the_bound_over_all_prefixes_is_that_of_a_plain_loop(spec: str) -> None:
     algo, params = _example(SHOWN[spec])
     some = _everything(_sequences(algo, params), algo.belief.size)
     one = {name: x[0] for name, x in some.items()}
     assert not one["weight"].all() and one["state"].any(), "an interval that carries a reset, and something remembered"
+    if "objective" in dict(SHOWN[spec].blocks):
+        loads = algo.decoder.loads(one["obs"])
+        assert loads.isnan().any() and not loads.isnan().all()
     found = {name: float(x.detach()) for name, x in elbo(algo.belief, algo.decoder, params[GROUP], one).items()}
     with torch.no_grad():
         likelihood, apart = _slow(algo, params[GROUP], one, algo.belief.recurrence.rows)

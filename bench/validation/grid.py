@@ -159,5 +159,7 @@ def _row(
     name: str, found: NDArray[np.float64], by_seed: Sequence[NDArray[np.float64]], steps: int, of: list[int]
 ) -> dict[str, Any]:
     frames = steps * TASKS * EACH * LENGTH
-    episodes = {str(i + 1): mean_ci95(x) | {"seeds": [round(float(s[i]), 2) for s in by_seed]} for i, x in enumerate(found)}
+    episodes = {
+        str(i + 1): mean_ci95(x) | {"seeds": [round(float(s[i]), 2) for s in by_seed]} for i, x in enumerate(found)
+    }
     return {"name": name, "episodes": episodes, "frames": frames, "seeds": of}

@@ -99,12 +99,25 @@ def table_of_optimisers(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_grid(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns in each episode on a grid."""
+    lines = [["", *(f"episode {i}" for i in rows[0]["episodes"]), "frames", "seeds"]]
+    for row in rows:
+        cells = []
+        for found in row["episodes"].values():
+            spread = f" (seeds {min(found['seeds']):g} to {max(found['seeds']):g})" if len(found["seeds"]) > 1 else ""
+            cells.append(f"{_interval(found)}{spread}")
+        lines.append([row["name"], *cells, f"{row['frames']:,}", ", ".join(map(str, row["seeds"]))])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
     "control": table_of_control,
     "fleets": table_of_fleets,
     "optimisers": table_of_optimisers,
+    "grid": table_of_grid,
 }
 
 

@@ -94,7 +94,7 @@ class BeliefPPO:
         return extra
 
     def experience(self, data: Batch) -> Batch:
-        """What a belief learns from, of a stacked rollout: sequences `[..., B, T(+1), ...]`, and the memory at first."""
+        """What a belief learns from, of a stacked rollout: sequences `[..., B, T(+1), …]`, and the memory at first."""
         return {
             "obs": sequences(data["obs"]),
             "told": sequences(told_in(self.belief.recurrence.told, data)),

@@ -31,9 +31,10 @@ SERVICE = "told"
 class Decoder:
     """p(reward's terms, load | m, what was known and done), normal with a spread of its own for each quantity.
 
-    Given are the time, the replicas that there were, the action, and what the operator wrote; nothing that was measured,
-    or a belief would have nothing to explain. Loads are a deployment's own, and the reward's terms see the mean over
-    deployments. An environment without deployments has only rewards, given the frame that followed (the paper's R⁺).
+    Given are the time, the replicas that there were, the action, and what the operator wrote; nothing that was
+    measured, or a belief would have nothing to explain. Loads are a deployment's own, and the reward's terms see the
+    mean over deployments. An environment without deployments has only rewards, given the frame that followed (the
+    paper's R⁺).
 
     Source: Zintgraf et al. 2020, arXiv:1910.08348, equations 6 and 7; a learnt spread: Rybkin et al. 2021,
     arXiv:2006.13202, section 3.1.
@@ -90,7 +91,11 @@ class Decoder:
         replicas per request and second. The latter is NaN, not seen, where all replicas were busy, or requests failed,
         or hardly any came: it says little about what requests cost there (as `statistics` has it).
         """
-        row = split_blocks(self.spec, after)["deployment"] if self.deployments else after.new_zeros(*after.shape[:-1], 1, 0)
+        row = (
+            split_blocks(self.spec, after)["deployment"]
+            if self.deployments
+            else after.new_zeros(*after.shape[:-1], 1, 0)
+        )
         if row.shape[-1] <= OWN_FAILED:
             return row.new_zeros(*row.shape[:-2], row.shape[-2] if self.rows else 1, 0)
         rate = torch.expm1(row[..., LOG_RATE])
@@ -100,8 +105,8 @@ class Decoder:
         return found if self.rows else found.flatten(-2).unsqueeze(-2)
 
     def log_likelihood(self, net: Net, m: Tensor, given: Tensor, terms: Tensor, loads: Tensor) -> Tensor:
-        """Of S intervals under P beliefs' samples, in nats: `m` `[..., B, P, units, Z]`, `given` `[..., B, S, units, F]`,
-        `terms` `[..., B, S, terms]` as they were told, `loads` `[..., B, S, units, L]` → `[..., B, P, S]`.
+        """Of S intervals under P beliefs' samples, in nats: `m` `[..., B, P, units, Z]`, `given` `[..., B, S, units,
+        F]`, `terms` `[..., B, S, terms]` as they were told, `loads` `[..., B, S, units, L]` → `[..., B, P, S]`.
         """
         of_belief = _product(m, net["decoder_belief.weight"]).unsqueeze(-3)
         hidden = fast.tanh(of_belief + _linear(net, "decoder_given", given).unsqueeze(-4))
@@ -166,4 +171,6 @@ def _spread(log_scale: Tensor) -> Tensor:
 def _log_normal(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Log-density of each number; 0 where `x` is NaN: nothing was seen."""
     seen = ~torch.isnan(x)
-    return seen * (-0.5 * ((torch.where(seen, x, 0.0) - mean) * torch.exp(-log_scale)).square() - log_scale - 0.5 * log(2 * pi))
+    return seen * (
+        -0.5 * ((torch.where(seen, x, 0.0) - mean) * torch.exp(-log_scale)).square() - log_scale - 0.5 * log(2 * pi)
+    )

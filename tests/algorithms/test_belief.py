@@ -13,7 +13,7 @@ from lwmecps_core import algorithms
 from lwmecps_core.algorithms.base import Batch, Params
 from lwmecps_core.algorithms.belief import Gaussian, divergence
 from lwmecps_core.algorithms.belief_ppo import GROUP, STATE, BeliefPPO
-from lwmecps_core.algorithms.decoder import LEAST_BUSY, LEAST_LOG_SCALE, SCALE
+from lwmecps_core.algorithms.decoder import LEAST_BUSY, LEAST_LOG_SCALE, QUICK, SCALE
 from lwmecps_core.algorithms.elbo import elbo
 from lwmecps_core.algorithms.networks import Net
 from lwmecps_core.algorithms.recurrence import COMMON
@@ -26,7 +26,9 @@ from lwmecps_core.testing.examples import BELIEF, SPECS, nothing_remembered, rol
 from lwmecps_core.tree import gradients, tree_map
 from protos.lwmecps.common.v1 import settings_pb2
 
-WIDE = replace(SPECS["rows"], blocks=(("global", (5,)), ("deployment", (3, 11)), ("objective", (6,)), ("limits", (3, 2))))
+WIDE = replace(
+    SPECS["rows"], blocks=(("global", (5,)), ("deployment", (3, 11)), ("objective", (6,)), ("limits", (3, 2)))
+)
 """As large as an environment's blocks are, so that loads are shown."""
 SHOWN = {**SPECS, "wide": WIDE, "mlp": replace(WIDE, env_id="lwmecps-v1", action_entity="global")}
 
@@ -51,7 +53,9 @@ def _sequences(algo: BeliefPPO, params: Params, *, tasks: int = 1) -> Batch:
 def _everything(some: Batch, size: int) -> Batch:
     """The same with all prefixes and all intervals once, and noise."""
     *lead, width, length = some["weight"].shape
-    noise = torch.randn(*lead, width, length + 1, some["state"].shape[-2], size, generator=torch.Generator().manual_seed(5))
+    noise = torch.randn(
+        *lead, width, length + 1, some["state"].shape[-2], size, generator=torch.Generator().manual_seed(5)
+    )
     return some | {
         "prefix": torch.arange(length + 1).expand(*lead, width, -1),
         "interval": torch.arange(length).expand(*lead, width, -1),
@@ -107,11 +111,11 @@ def _slow(algo: BeliefPPO, net: Net, some: Batch, rows: bool) -> tuple[float, fl
                 terms = told[b, t + 1, 1:COMMON]
                 wanted = terms.sign() * torch.log(1 + terms.abs() / SCALE)
                 guess = pooled @ net["decoder_terms.weight"] + net["decoder_terms.bias"]
-                likelihood += _normal(wanted, guess, net["decoder_terms.log_scale"])
+                likelihood += _normal(wanted, guess, QUICK * net["decoder_terms.log_scale"])
                 for own, load in zip(hidden, loads, strict=True):
                     if len(load):
                         guess = own @ net["decoder_loads.weight"] + net["decoder_loads.bias"]
-                        likelihood += _normal(load, guess, net["decoder_loads.log_scale"])
+                        likelihood += _normal(load, guess, QUICK * net["decoder_loads.log_scale"])
     pairs = width * (length + 1)
     assert "deployment" in shapes or not rows
     return likelihood / (pairs * length), apart / (pairs * length)
@@ -131,7 +135,10 @@ def _seen(algo: BeliefPPO, before: Tensor, after: Tensor, told: Tensor, unit: in
     units = [unit] if unit is not None else list(range(count))
     clock = after[at["global"][0] : at["global"][0] + 2]
     running = torch.cat([before[start + u * width : start + u * width + min(3, width)] for u in units])
-    load = torch.tensor([x for u in units for x in _load(after[start + u * width : start + (u + 1) * width].tolist())], dtype=torch.float64)
+    load = torch.tensor(
+        [x for u in units for x in _load(after[start + u * width : start + (u + 1) * width].tolist())],
+        dtype=torch.float64,
+    )
     objective, limits = at.get("objective"), at.get("limits")
     common = [clock] + ([after[objective[0] : objective[0] + 6]] if objective else [])
     own = [running] + ([torch.cat([after[limits[0] + 2 * u : limits[0] + 2 * u + 2] for u in units])] if limits else [])

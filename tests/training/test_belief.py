@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_meta_training_learns_it_through_the_warm_up_and_after_and_a_pause_chang
     for name, tensor in whole[-1].state.tensors.items():
         assert np.array_equal(tensor.numpy(), again[-1].state.tensors[name].numpy()), name
     policies = [p.policy for p in whole if p.policy is not None]
-    for before, after in zip(policies, policies[1:], strict=False):
+    for before, after in pairwise(policies):
         assert not torch.equal(before.params[GROUP]["belief_mean.weight"], after.params[GROUP]["belief_mean.weight"])
 
 
@@ -157,7 +158,7 @@ def test_transfer_goes_on_with_it_and_refuses_to_hide_domains() -> None:
     cfg = TransferConfig(total_episodes=2, episodes_per_batch=2)
     *_, last = transfer(policy, GIVEN[:1], cfg, LOCAL, seed=1)
     assert last.policy is not None and "belief_loss" in last.metrics
-    with pytest.raises(InvalidInput, match="method: domain_adaptation .*belief"):
+    with pytest.raises(InvalidInput, match=r"method: domain_adaptation .*belief"):
         list(transfer(policy, GIVEN, replace(cfg, method="domain_adaptation"), LOCAL, seed=1, origin=GIVEN))
 
 

@@ -36,7 +36,7 @@ def divergence(of: Gaussian, beside: Gaussian) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Belief:
+class BeliefEncoder:
     """q(m | what was seen): `size` numbers for each unit of a recurrence, one for each deployment in set networks.
 
     Both of its parameters are linear in what the recurrence remembers and have no offset, so that nothing remembered is

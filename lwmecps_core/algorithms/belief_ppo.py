@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms.base import Batch, Extra, Params
-from lwmecps_core.algorithms.belief import Belief
+from lwmecps_core.algorithms.belief import BeliefEncoder
 from lwmecps_core.algorithms.decoder import Decoder
 from lwmecps_core.algorithms.elbo import elbo
 from lwmecps_core.algorithms.networks import Architecture, Net
@@ -41,7 +41,7 @@ class BeliefPPO:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
         rows, size = Architecture(spec, cfg.hidden_size, cfg.network).rows, cfg.hidden_size[-1]
-        self.belief = Belief(Recurrence(spec, size, rows), cfg.belief_size)
+        self.belief = BeliefEncoder(Recurrence(spec, size, rows), cfg.belief_size)
         self.decoder = Decoder(spec, cfg.belief_size, size, rows, cfg.belief_told > 0.0)
         if self.decoder.names_service and not self.decoder.deployments:
             reason = "an environment without deployments has no service times to tell"

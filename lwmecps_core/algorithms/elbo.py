@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Batch
-from lwmecps_core.algorithms.belief import Belief, Gaussian, divergence
+from lwmecps_core.algorithms.belief import BeliefEncoder, Gaussian, divergence
 from lwmecps_core.algorithms.decoder import Decoder
 from lwmecps_core.algorithms.networks import Net
 from lwmecps_core.algorithms.recurrence import COMMON
 
 
-def elbo(belief: Belief, decoder: Decoder, net: Net, batch: Batch) -> dict[str, Tensor]:
+def elbo(belief: BeliefEncoder, decoder: Decoder, net: Net, batch: Batch) -> dict[str, Tensor]:
     """The parts of the bound, means over the rollouts and prefixes of a batch, in nats per interval, `[...]` each.
 
     `likelihood`: E_q(m | first t) log p(all T intervals | m), `divergence`: KL(q(m | first t) ‖ q(m | first t − 1)),
@@ -48,7 +48,7 @@ def _at(x: Tensor, index: Tensor) -> Tensor:
     return x.gather(-2, index.unsqueeze(-1).expand(*index.shape, x.shape[-1]))
 
 
-def _believed(belief: Belief, net: Net, states: Tensor, index: Tensor) -> Gaussian:
+def _believed(belief: BeliefEncoder, net: Net, states: Tensor, index: Tensor) -> Gaussian:
     """What is believed at `index` `[..., B, P]` of `states` `[..., B, T+2, units, H]`."""
     found = _at(states.flatten(-2), index)
     return belief.of(net, found.reshape(*found.shape[:-1], *states.shape[-2:]))

@@ -43,9 +43,15 @@ class BeliefPPO:
         rows, size = Architecture(spec, cfg.hidden_size, cfg.network).rows, cfg.hidden_size[-1]
         self.belief = BeliefEncoder(Recurrence(spec, size, rows), cfg.belief_size)
         self.decoder = Decoder(spec, cfg.belief_size, size, rows, cfg.belief_told > 0.0)
+        wrong = []
+        if rows and not self.decoder.deployments:
+            wrong.append(Violation("ignore_blocks", "a set network's beliefs are of deployments, which it has to see"))
+        if cfg.cell != "gru":
+            wrong.append(Violation("cell", f"a belief is made of gated recurrent units (gru), not of {cfg.cell}"))
         if self.decoder.names_service and not self.decoder.deployments:
-            reason = "an environment without deployments has no service times to tell"
-            raise InvalidInput("settings", [Violation("belief_told", reason)])
+            wrong.append(Violation("belief_told", "what is seen has no deployments whose service times could be told"))
+        if wrong:
+            raise InvalidInput("settings", wrong)
         self._ppo = PPO(cfg, self.belief.widened)
 
     @property

@@ -293,5 +293,9 @@ def test_the_contract_takes_it_and_service_times_need_deployments() -> None:
     message = settings_pb2.AlgorithmConfig()
     message.ppo.context, message.ppo.belief_size = settings_pb2.CONTEXT_BELIEF, 3
     assert algorithm_from_proto(message) == PPOConfig(context="belief", belief_size=3)
-    with pytest.raises(InvalidInput, match="belief_told: an environment without deployments"):
+    with pytest.raises(InvalidInput, match="belief_told: what is seen has no deployments"):
         algorithms.make(PPOConfig(context="belief", belief_told=1.0), SPECS["flat"])
+    with pytest.raises(InvalidInput, match="cell: a belief is made of gated recurrent units"):
+        algorithms.make(PPOConfig(context="belief", cell="lstm"), SPECS["flat"])
+    with pytest.raises(InvalidInput, match="ignore_blocks: a set network's beliefs are of deployments"):
+        algorithms.make(PPOConfig(context="belief", ignore_blocks=("deployment",)), WIDE)

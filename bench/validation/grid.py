@@ -36,18 +36,18 @@ PLAIN = PPOConfig(
     learning_rate=2e-3,
     discount_factor=0.95,
     gae_lambda=0.95,
-    entropy_coef=0.02,
+    entropy_coef=0.05,
     hidden_size=(64, 32),
     network="mlp",
     batch_size=4 * LENGTH * 8,
     n_steps=LENGTH,
 )
 METHODS: Mapping[str, PPOConfig] = {
-    "belief (VariBAD)": replace(PLAIN, context="belief", belief_intervals=63),
+    "belief (VariBAD)": replace(PLAIN, context="belief", belief_kl_weight=0.1, belief_intervals=63),
     "recurrent (RL²)": replace(PLAIN, context="recurrent"),
     "no memory": PLAIN,
 }
-SEEDS, STEPS, TASKS, EACH = (0, 1, 2), 600, 16, 8
+SEEDS, STEPS, TASKS, EACH = (0, 1, 2), 400, 16, 8
 
 Goal = tuple[int, int]
 GOALS: tuple[Goal, ...] = tuple(g for g in product(range(SIDE), repeat=2) if max(g) > 1)

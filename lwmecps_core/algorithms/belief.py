@@ -42,7 +42,7 @@ class BeliefEncoder:
     Both of its parameters are linear in what the recurrence remembers and have no offset, so that nothing remembered is
     the prior, N(0, 1). The policy sees the mean and the logarithm of the variance as one more block.
 
-    Source: Zintgraf et al. 2020, arXiv:1910.08348, section 3.2, with a recurrence for each deployment.
+    Source: Zintgraf et al. 2020, arXiv:1910.08348, section 3, with a recurrence for each deployment.
     """
 
     recurrence: Recurrence

@@ -33,11 +33,11 @@ class Decoder:
 
     Given are the time, the replicas that there were, the action, and what the operator wrote; nothing that was
     measured, or a belief would have nothing to explain. Loads are a deployment's own, and the reward's terms see the
-    mean over deployments. An environment without deployments has only rewards, given the frame that followed (the
-    paper's R⁺).
+    mean over deployments. An environment without deployments has only rewards, given the frame that followed, as
+    the paper's grid has.
 
-    Source: Zintgraf et al. 2020, arXiv:1910.08348, equations 6 and 7; a learnt spread: Rybkin et al. 2021,
-    arXiv:2006.13202, section 3.1.
+    Source: Zintgraf et al. 2020, arXiv:1910.08348, section 3; a learnt spread: Rybkin et al. 2021,
+    arXiv:2006.13202.
     """
 
     spec: EnvSpec

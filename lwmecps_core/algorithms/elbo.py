@@ -23,7 +23,8 @@ def elbo(belief: BeliefEncoder, decoder: Decoder, net: Net, batch: Batch) -> dic
     taken, `interval` `[..., B, S]`, and standard normal `noise` `[..., B, P, units, Z]`; for `told` also `service`
     `[..., B, D]`.
 
-    Source: Zintgraf et al. 2020, arXiv:1910.08348, equations 5, 8 and 9.
+    ELBO_t = likelihood − divergence of prefix t; its mean over t is what is maximised. Source: Zintgraf et al. 2020,
+    arXiv:1910.08348, section 3.
     """
     obs, told, weight = batch["obs"], batch["told"], batch["weight"]
     after = belief.recurrence.unrolled(net, obs, told, batch["state"])

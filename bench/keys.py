@@ -5,6 +5,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
+from lwmecps_core.believing import Believing
 from lwmecps_core.config import dump
 from lwmecps_core.curricular import Curricular
 
@@ -26,4 +27,5 @@ def _known(plain: Any) -> Any:
     if not isinstance(plain, dict):
         return [_known(x) for x in plain] if isinstance(plain, list) else plain
     idle = {field.name for field in fields(Curricular)} if plain.get("curriculum") == "uniform" else set()
+    idle |= {field.name for field in fields(Believing)} if plain.get("context") != "belief" else set()
     return {k: _known(v) for k, v in plain.items() if k not in idle and (k not in LATER or v != LATER[k])}

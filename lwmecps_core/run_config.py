@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from lwmecps_core.believing import Believing
 from lwmecps_core.cells import Remembering
 from lwmecps_core.config import Content, config
 from lwmecps_core.curricular import Curricular
@@ -20,7 +21,7 @@ from lwmecps_core.specs import NonNegative, Positive, Share
 ScheduleName = Literal["constant", "linear", "cosine"]
 ContextName = Literal["none", "statistics", "privileged"]
 """What any algorithm can remember: it is recorded with the observation."""
-LearntContextName = Literal[ContextName, "recurrent"]
+LearntContextName = Literal[ContextName, "recurrent", "belief"]
 """What one that learns from whole sequences can."""
 HeadName = Literal["ordered", "categorical"]
 Count = Annotated[int, Field(ge=1)]
@@ -91,7 +92,7 @@ class _WithReplay(_WithNetworks):
 
 
 @config
-class PPOConfig(Remembering, _WithNetworks):
+class PPOConfig(Believing, Remembering, _WithNetworks):
     """Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347)."""
 
     name: Literal["ppo"] = "ppo"
@@ -116,8 +117,8 @@ class PPOConfig(Remembering, _WithNetworks):
     context: LearntContextName = "none"  # type: ignore[assignment]  # the one setting that may be more than others'
     """What the policy remembers of the cluster that it acts on: nothing (none), running statistics of what it showed in
     this and earlier episodes (statistics), what it has learnt to remember of them (recurrent: RL², Duan et al. 2016,
-    arXiv:1611.02779), for which minibatches hold whole rollouts, or, as a control in the simulator, all that is hidden
-    (privileged)."""
+    arXiv:1611.02779), for which minibatches hold whole rollouts, what it has learnt to believe of what is hidden
+    (belief: VariBAD), or, as a control in the simulator, all that is hidden (privileged)."""
 
 
 @config

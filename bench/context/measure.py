@@ -25,9 +25,9 @@ def run(cell: Cell) -> CellOutcome:
     if cell.baselines:
         return CellOutcome(found=list(_rules(cell)))
     begun = time.process_time()
-    policy = _trained(cell)
+    policy = trained(cell)
     cpu_s = time.process_time() - begun
-    found = [x for problem in (cell.problem, *cell.also) for x in _policy(cell, policy, problem)]
+    found = [x for problem in (cell.problem, *cell.also) for x in measured(cell, policy, problem)]
     return CellOutcome(found=found, training_cpu_s=cpu_s)
 
 
@@ -51,7 +51,8 @@ def _rules(cell: Cell) -> Iterator[Found]:
         yield from _found(cell.problem, steps, name)
 
 
-def _trained(cell: Cell) -> PolicyData:
+def trained(cell: Cell) -> PolicyData:
+    """What the cell's training comes to."""
     source, cfg = distribution(cell.problem), cell.training
     if isinstance(cfg, MetaConfig):
         *_, last = meta_train(source, cell.algorithm, cfg, COLLECTOR, seed=cell.seed)
@@ -61,7 +62,7 @@ def _trained(cell: Cell) -> PolicyData:
     return last.policy
 
 
-def _policy(cell: Cell, policy: PolicyData, problem: ClusterKind) -> Iterator[Found]:
+def measured(cell: Cell, policy: PolicyData, problem: ClusterKind) -> Iterator[Found]:
     """The policy as it is, and after steps; beside what was taught to adapt also random weights after as many."""
     tasks = held_out(problem, cell.tasks)
     start = "unadapted" if cell.method == ADAPTED else cell.method

@@ -16,11 +16,12 @@ from rich.console import Console
 from bench.context import work as context_work
 from bench.context.results import CellOutcome
 from bench.doing import do, read
+from bench.learners import beliefs, curricula, memories, streams
 from bench.learners import cells as starts
-from bench.learners import curricula, memories, streams
+from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.results import StartOutcome
 from bench.learners.streams import StreamOutcome
-from bench.learners.work import run, run_stream
+from bench.learners.work import run, run_belief, run_stream
 from bench.processes import ROOT
 
 CONSOLE = Console()
@@ -98,8 +99,23 @@ def external_memories(args: Namespace) -> int:
     return failed
 
 
+def what_is_believed(args: Namespace) -> int:
+    """What beliefs are worth; returns how many cells failed. Those to compare with are the context benchmark's."""
+    from bench.learners import beliefs_report
+
+    chosen, path = beliefs.cells(args.seeds), args.out / "beliefs.json"
+    every = list({cell.key: cell for cell in (*beliefs.cells(), *chosen)}.values())
+    done, others = read(BeliefOutcome, path), read(CellOutcome, args.out / "context.json")
+    wanted = [c for c in chosen if c.method in beliefs.BELIEFS and c.key not in done]
+    CONSOLE.print(f"{sum(c.key in done | others for c in every)} of {len(every)} are done; {len(wanted)} to do")
+    failed = do(wanted, done, run_belief, path, args.processes, CONSOLE)
+    beliefs_report.write(every, others, done, args.out / "learners.md")
+    return failed
+
+
 PARTS = {
     "nearest": known_clusters,
+    "beliefs": what_is_believed,
     "curricula": training_tasks,
     "memories": external_memories,
     "streams": met_one_by_one,

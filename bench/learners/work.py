@@ -1,5 +1,7 @@
 """What the processes of the benchmark's pool do; they alone need PyTorch."""
 
+from bench.context.cells import Cell
+from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.cells import StartCell
 from bench.learners.results import StartOutcome
 from bench.learners.streams import StreamCell, StreamOutcome
@@ -17,3 +19,10 @@ def run_stream(cell: StreamCell) -> StreamOutcome:
     from bench.learners import streams_measure
 
     return streams_measure.run(cell)
+
+
+def run_belief(cell: Cell) -> BeliefOutcome:
+    """See `beliefs_measure.run`."""
+    from bench.learners import beliefs_measure
+
+    return beliefs_measure.run(cell)

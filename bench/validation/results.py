@@ -128,6 +128,18 @@ def table_of_recall(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_grid(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns in each episode on a grid."""
+    lines = [["", *(f"episode {i}" for i in rows[0]["episodes"]), "frames", "seeds"]]
+    for row in rows:
+        cells = []
+        for found in row["episodes"].values():
+            spread = f" (seeds {min(found['seeds']):g} to {max(found['seeds']):g})" if len(found["seeds"]) > 1 else ""
+            cells.append(f"{_interval(found)}{spread}")
+        lines.append([row["name"], *cells, f"{row['frames']:,}", ", ".join(map(str, row["seeds"]))])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
@@ -137,6 +149,7 @@ TABLES = {
     "continual": table_of_streams,
     "copying": table_of_copying,
     "recall": table_of_recall,
+    "grid": table_of_grid,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.algorithms.belief_ppo import BeliefPPO
 from lwmecps_core.algorithms.dqn import DQN
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.q_learning import QLearning
@@ -21,12 +22,15 @@ REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
     "sac": SAC,
     "td3": TD3,
 }
-RECURRENT: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {"ppo": RecurrentPPO}
-"""Those that can learn what to remember (`context: recurrent`); the settings of the others refuse it."""
+LEARNT: dict[str, dict[str, Callable[[Any, EnvSpec], Algorithm]]] = {
+    "recurrent": {"ppo": RecurrentPPO},
+    "belief": {"ppo": BeliefPPO},
+}
+"""Context → those that can learn what to remember; the settings of the others refuse it."""
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
     """The algorithm that `cfg` names, for one kind of environment; its networks see what `cfg` lets them see."""
     seen = shown(cfg, spec)
-    algorithm = (RECURRENT if cfg.context == "recurrent" else REGISTRY)[cfg.name](cfg, seen)
+    algorithm = LEARNT.get(cfg.context, REGISTRY)[cfg.name](cfg, seen)
     return algorithm if seen == spec else cast(Algorithm, Selective(algorithm, cfg, spec))

@@ -1,5 +1,6 @@
 """A memory that is learnt: gated recurrent units, as pure functions of flat parameter dicts like the other networks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import REWARD_TERMS
 from lwmecps_core.algorithms import gru, heads
+from lwmecps_core.algorithms.base import Batch
 from lwmecps_core.algorithms.networks import Net, grid_features, init_linear
 from lwmecps_core.context.base import with_blocks
 from lwmecps_core.specs import EnvSpec
@@ -26,6 +28,26 @@ def told(spec: EnvSpec, first: Tensor, reward_terms: Tensor, action: Tensor) -> 
     before = torch.cat([reward_terms, action.to(reward_terms.dtype)], -1)
     begins = first.unsqueeze(-1)
     return torch.cat([begins.to(before.dtype), before.masked_fill(begins, 0.0)], -1)
+
+
+def told_in(tell: Callable[[Tensor, Tensor, Tensor], Tensor], data: Batch) -> Tensor:
+    """What was told beside each frame of a stacked rollout, `[..., T+1, B, E]`, as `act` was told it."""
+    # The frame after an interval that only carried a reset begins an episode; so may the last one.
+    first = torch.cat([data["first"].bool(), ~data["valid"][..., -1:, :]], -2)
+    terms, action = (
+        torch.cat([torch.zeros_like(x[..., :1, :, :]), x], -3) for x in (data["reward_terms"], data["action"])
+    )
+    return tell(first, terms, action)
+
+
+def beside(obs: Tensor, remembered: Tensor) -> Tensor:
+    """Observations `[..., O]` followed by what is remembered `[..., units, size]`."""
+    return torch.cat([obs, remembered.flatten(-2)], -1)
+
+
+def sequences(x: Tensor) -> Tensor:
+    """Vectors `[..., T, B, F]` as sequences `[..., B, T, F]`; numbers `[..., T, B]` become such by `mT`."""
+    return x.transpose(-3, -2)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lwmecps_core.algorithms.external.cell import SlottedMemory, core
 from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
 from lwmecps_core.algorithms.ppo import PPO
-from lwmecps_core.algorithms.recurrence import Recurrence
+from lwmecps_core.algorithms.recurrence import Recurrence, beside, sequences, told_in
 from lwmecps_core.algorithms.returns import normalised
 from lwmecps_core.run_config import PPOConfig
 from lwmecps_core.specs import EnvSpec
@@ -64,13 +64,13 @@ class RecurrentPPO:
         """As PPO does, once what is seen has been taken in; stores `log_prob` and `first`."""
         told = self._memory.told(seen.first, seen.reward_terms, seen.action)
         state = self._memory.step(params["actor"], seen.obs, told, memory[STATE])
-        beside = _beside(seen.obs, self._memory.shown(state))
-        out = self._ppo.act(params, extra, {}, replace(seen, obs=beside), noise)
+        wide = beside(seen.obs, self._memory.shown(state))
+        out = self._ppo.act(params, extra, {}, replace(seen, obs=wide), noise)
         return replace(out, extras={**out.extras, "first": seen.first.to(seen.obs.dtype)}, memory={STATE: state})
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
         """PPO's fields as sequences `[..., B, T, ...]`, what was told beside observations, and the memory at first."""
-        obs, told, state = _sequences(data["obs"]), _sequences(self._told(data)), data[f"begun/{STATE}"]
+        obs, told, state = sequences(data["obs"]), sequences(told_in(self._memory.told, data)), data[f"begun/{STATE}"]
         with torch.no_grad():
             seen = self._seen(params["critic"], obs, told, torch.zeros_like(state))
             value = self._ppo.value(params, seen).reshape(obs.shape[:-1]).mT
@@ -80,8 +80,8 @@ class RecurrentPPO:
         return {
             "obs": obs[..., :-1, :],
             "told": told[..., :-1, :],
-            "mask": _sequences(data["mask"][..., :-1, :, :]),
-            "action": _sequences(data["action"]),
+            "mask": sequences(data["mask"][..., :-1, :, :]),
+            "action": sequences(data["action"]),
             "log_prob": data["log_prob"].mT,
             "advantage": normal,
             "target": target,
@@ -112,16 +112,7 @@ class RecurrentPPO:
 
     def _seen(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
         """What a group's network sees in each interval of sequences, flat: `[..., B, T, O]` → `[..., B·T, O′]`."""
-        return _beside(obs, self._memory.unrolled(net, obs, told, state)).flatten(-3, -2)
-
-    def _told(self, data: Batch) -> Tensor:
-        """What was told beside each frame of a stacked rollout, `[..., T+1, B, E]`, as `act` was told it."""
-        # The frame after an interval that only carried a reset begins an episode; so may the last one.
-        first = torch.cat([data["first"].bool(), ~data["valid"][..., -1:, :]], -2)
-        terms, action = (
-            torch.cat([torch.zeros_like(x[..., :1, :, :]), x], -3) for x in (data["reward_terms"], data["action"])
-        )
-        return self._memory.told(first, terms, action)
+        return beside(obs, self._memory.unrolled(net, obs, told, state)).flatten(-3, -2)
 
 
 def _cell(cfg: PPOConfig, spec: EnvSpec) -> Cell:
@@ -131,13 +122,3 @@ def _cell(cfg: PPOConfig, spec: EnvSpec) -> Cell:
         return Lstm(spec, cfg.cell_size or size)
     unit = Recurrence(spec, size, Architecture(spec, cfg.hidden_size, cfg.network).rows)
     return unit if cfg.cell == "gru" else SlottedMemory(unit, core(cfg))
-
-
-def _beside(obs: Tensor, state: Tensor) -> Tensor:
-    """Observations `[..., O]` followed by what is remembered `[..., units, size]`."""
-    return torch.cat([obs, state.flatten(-2)], -1)
-
-
-def _sequences(x: Tensor) -> Tensor:
-    """Vectors `[..., T, B, F]` as sequences `[..., B, T, F]`; numbers `[..., T, B]` become such by `mT`."""
-    return x.transpose(-3, -2)

@@ -7,7 +7,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import EnvSpec
 
 REGISTRY: dict[str, type[Statistics] | type[Privileged]] = {"statistics": Statistics, "privileged": Privileged}
-"""Without `none`, which has neither memory nor features, and `recurrent`, which is part of the algorithm."""
+"""Without `none`, which has neither memory nor features, and those that are learnt, which are part of algorithms."""
 
 
 def make(name: str, spec: EnvSpec) -> Context | None:

@@ -47,15 +47,16 @@ SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2}
 """Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
 the parameters, and a table so few rows that one rollout visits what another did.
 """
-RECURRENT = "recurrent_ppo"
-"""PPO that learns what to remember: an algorithm of its own beside those that are registered."""
+RECURRENT, BELIEF = "recurrent_ppo", "belief_ppo"
+"""PPO that learns what to remember, and what to believe: algorithms of their own beside those that are registered."""
+LEARNT = {RECURRENT: PPOConfig(context="recurrent"), BELIEF: PPOConfig(context="belief", belief_size=2)}
 Example = tuple[Algorithm, Params, Extra]
 """An algorithm bound to a spec, its parameters and extra state, float64."""
 
 
 def small(name: str) -> AlgorithmConfig:
     """An algorithm's settings in a small size."""
-    settings = PPOConfig(context="recurrent") if name == RECURRENT else ALGORITHMS[name]()
+    settings = LEARNT[name] if name in LEARNT else ALGORITHMS[name]()
     known = {field.name for field in fields(settings)}
     found: AlgorithmConfig = replace(settings, **{k: v for k, v in SMALL.items() if k in known})
     return found
@@ -68,12 +69,12 @@ def specs_of(name: str) -> list[str]:
 
 def cases() -> list[tuple[str, str]]:
     """Every algorithm on every spec that it accepts."""
-    return [(name, spec) for name in (*algorithms.REGISTRY, RECURRENT) for spec in specs_of(name)]
+    return [(name, spec) for name in (*algorithms.REGISTRY, *LEARNT) for spec in specs_of(name)]
 
 
 def first_cases() -> list[tuple[str, str]]:
     """Every algorithm on the first spec that it accepts."""
-    return [(name, specs_of(name)[0]) for name in (*algorithms.REGISTRY, RECURRENT)]
+    return [(name, specs_of(name)[0]) for name in (*algorithms.REGISTRY, *LEARNT)]
 
 
 def _accepts(name: str, spec: str) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnap
 from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training import belief
 from lwmecps_core.training.common import remembered
 from lwmecps_core.training.evaluation import signed, summary
 from lwmecps_core.training.multipliers import Multipliers
@@ -111,6 +112,7 @@ class Descent:
         self._memory = Remembered(algo.memory_size)
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
         self._multipliers, self._curriculum = multipliers, curriculum
+        self._belief = belief.made(algo, algorithm, self._outer.params, seed)
 
     def run(
         self, source: TaskSource, width: int, episodes: int, total: int, start: LoopState | None
@@ -131,7 +133,9 @@ class Descent:
             batches = self._collector.collect(tasks, snapshot, plan)
             self._remembered = remembered(batches) if self._times > 1 else {}
             found = self._judged(tasks, batches, step)
-            metrics = self._learn(self._learnt_from(batches), step, total) | summary(batches) | signed(batches, tasks)
+            learnt = self._learnt_from(batches)
+            metrics = self._learn(learnt, step, total) | summary(batches) | signed(batches, tasks)
+            metrics |= self._believe(learnt, tasks, step)
             metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
             metrics |= found
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
@@ -158,8 +162,15 @@ class Descent:
         noise = torch_generator(self._seed, f"scores-{step}")
         return self._curriculum.learn(self._algo, self.snapshot(step), tasks, batches, step, noise)
 
-    def _learnt_from(self, batches: list[RolloutBatch]) -> list[RolloutBatch]:
-        return [batches[i] for i in self._curriculum.learnt] if self._curriculum else batches
+    def _learnt_from(self, some: list[Any]) -> list[Any]:
+        """Of one thing for each task those that are learnt from."""
+        return [some[i] for i in self._curriculum.learnt] if self._curriculum else some
+
+    def _believe(self, batches: list[RolloutBatch], tasks: list[TaskSpec], step: int) -> dict[str, float]:
+        """Let the belief learn, after the policy has learnt by what was believed while it acted; returns metrics."""
+        if not self._belief:
+            return {}
+        return self._belief.learn(self._outer.params, batches, self._learnt_from(tasks), step, self._rate_share(step))
 
     def _learn(self, batches: list[RolloutBatch], step: int, total: int) -> dict[str, float]:
         if not batches:
@@ -214,6 +225,7 @@ class Descent:
         kept |= prefixed(self._remembered, "remembered/")
         kept |= prefixed(self._multipliers.state(), "multipliers/") if self._multipliers else {}
         kept |= prefixed(self._curriculum.state(), "curriculum/") if self._curriculum else {}
+        kept |= prefixed(self._belief.state(), "belief/") if self._belief else {}
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
@@ -225,3 +237,5 @@ class Descent:
             self._multipliers.restore(under(state.tensors, "multipliers/"))
         if self._curriculum:
             self._curriculum.restore(under(state.tensors, "curriculum/"))
+        if self._belief:
+            self._belief.restore(under(state.tensors, "belief/"))

@@ -20,6 +20,8 @@ from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
+from lwmecps_core.training import belief
+from lwmecps_core.training.belief import BeliefLearner
 from lwmecps_core.training.curriculum import Curriculum, made
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
@@ -84,11 +86,11 @@ def meta_descent(
         start = None
     free = _marked(learner.free(learnt))
     outer = PackedOptimiser(params | free, cfg.outer_lr, cfg.max_grad_norm, dict.fromkeys(free, learner.learning_rate))
+    believing = belief.made(algo, algorithm, expanded(params, 1), seed)
     if start is not None:
         outer.restore(start.tensors)
         extra = under(start.tensors, "extra/")
-        if curriculum:
-            curriculum.restore(under(start.tensors, "curriculum/"))
+        _restore(start.tensors, curriculum, believing)
     for step in range(start.step if start else cfg.warmup_epochs, cfg.num_meta_epochs):
         params, learnt = _parted(learner, outer.params)
         tasks = curriculum.next(step)[0] if curriculum else some_tasks(source, cfg.meta_batch_size, seed, step)
@@ -99,12 +101,13 @@ def meta_descent(
         metrics = _scored(curriculum, algo, policy, tasks, data[-1], step, seed)
         points = _learnt_from(curriculum, points)
         metrics |= _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
+        metrics |= _believe(believing, outer, curriculum, data, tasks, step)
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)
         curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]
         metrics |= {"task_performance": curve[-1]}
         metrics |= {"adaptation_speed": adaptation_speed(curve, cfg.adaptation_steps)}
-        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/") | _of_curriculum(curriculum))
+        state = LoopState(step + 1, outer.state() | prefixed(extra, "extra/") | _beside(curriculum, believing))
         result = PolicyData(algorithm, spec, params, extra, learnt, rule)
         yield Progress(step + 1, cfg.num_meta_epochs, metrics | summary(data[-1]), state, result)
 
@@ -131,8 +134,34 @@ def _learnt_from(curriculum: Curriculum | None, points: list[Batch]) -> list[Bat
     return [{name: x[curriculum.learnt] for name, x in point.items()} for point in points]
 
 
-def _of_curriculum(curriculum: Curriculum | None) -> dict[str, Tensor]:
-    return prefixed(curriculum.state(), "curriculum/") if curriculum else {}
+def _believe(
+    believing: BeliefLearner | None,
+    outer: PackedOptimiser,
+    curriculum: Curriculum | None,
+    data: Sequence[Sequence[RolloutBatch]],
+    tasks: Sequence[TaskSpec],
+    step: int,
+) -> dict[str, float]:
+    """Let the belief learn from all collections of the tasks that are learnt from; returns metrics."""
+    if not believing:
+        return {}
+    chosen = curriculum.learnt if curriculum else range(len(tasks))
+    seen, of = [point[i] for point in data for i in chosen], [tasks[i] for _ in data for i in chosen]
+    return believing.learn(outer.params, seen, of, step, outer.rate_share)
+
+
+def _beside(curriculum: Curriculum | None, believing: BeliefLearner | None) -> dict[str, Tensor]:
+    """The state of what there is beside the optimiser."""
+    kept = prefixed(curriculum.state(), "curriculum/") if curriculum else {}
+    return kept | (prefixed(believing.state(), "belief/") if believing else {})
+
+
+def _restore(tensors: dict[str, Tensor], curriculum: Curriculum | None, believing: BeliefLearner | None) -> None:
+    """Take over what `_beside` returned."""
+    if curriculum:
+        curriculum.restore(under(tensors, "curriculum/"))
+    if believing:
+        believing.restore(under(tensors, "belief/"))
 
 
 def _collect_chain(

@@ -38,8 +38,9 @@ def check_origin(cfg: TransferConfig, origin: Sequence[TaskSpec | TaskDistributi
 
 def check_features(algorithm: AlgorithmConfig) -> None:
     """Raise `InvalidInput` naming `method` where the features of an observation depend on those before it."""
-    if algorithm.context == "recurrent":
-        reason = "domain_adaptation needs features of single observations; with context: recurrent there are none"
+    if algorithm.context in ("recurrent", "belief"):
+        reason = f"domain_adaptation needs features of single observations; with context: {algorithm.context} there"
+        reason += " are none"
         raise InvalidInput("settings", [Violation("method", reason)])
 
 

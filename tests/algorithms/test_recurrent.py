@@ -13,7 +13,7 @@ from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.algorithms import gru, ppo
 from lwmecps_core.algorithms.base import Batch, Params
 from lwmecps_core.algorithms.ppo import PPO
-from lwmecps_core.algorithms.recurrence import Recurrence
+from lwmecps_core.algorithms.recurrence import Recurrence, told_in
 from lwmecps_core.algorithms.recurrent import RecurrentPPO
 from lwmecps_core.algorithms.returns import generalised_advantage
 from lwmecps_core.config import parse
@@ -163,10 +163,10 @@ def test_truncation_cuts_returns_and_memory_goes_on(monkeypatch: pytest.MonkeyPa
 
 def test_the_frame_after_the_last_interval_may_begin_an_episode() -> None:
     """Its value has its own flag: what was told of the interval before belongs to another episode."""
-    algo, params, _ = _example(SPECS["rows"])
+    algo, params, memory = _example(SPECS["rows"])
     data = _detached(_one_task(rollout(algo, params, {}, 2, tasks=1, length=4)))  # the interval 3 carries a reset
     assert not data["valid"][-1, 0]
-    told = algo._told(data)
+    told = told_in(memory.told, data)
     assert told[-1, :, 0].tolist() == [1.0, 0.0, 0.0] and not told[-1, 0, 1:].any()
     assert told[0, :, 0].tolist() == [1.0, 1.0, 1.0] and not told[1:-1, :, 0].any()
 

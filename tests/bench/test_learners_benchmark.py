@@ -10,15 +10,18 @@ from bench import doing
 from bench.context import measure as context_measure
 from bench.context.cells import ClusterKind
 from bench.context.results import CellOutcome
-from bench.learners import curricula, curricula_report, measure, report
+from bench.keys import key
+from bench.learners import beliefs, beliefs_measure, beliefs_report, curricula, curricula_report, measure, report
+from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.cells import cells
 from bench.learners.measure import BEST, GENERAL, MORE, RANDOM, TRUE
 from bench.learners.results import StartOutcome
 from bench.marks import between
 from bench.validation import fleets
+from lwmecps_core.believing import Believing
 from lwmecps_core.curricular import Curricular
 from lwmecps_core.meta.metric import MetricConfig
-from lwmecps_core.run_config import TrainConfig
+from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.statistics import Bootstrap, worst
 
 
@@ -144,3 +147,63 @@ def test_the_worst_tenth_is_that_of_every_draw() -> None:
     apart = bootstrap.tails(a, share) - bootstrap.tails(b, share)
     assert found.mean == pytest.approx(float((worst(a) - worst(b)).mean()))
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(apart, (0.025, 0.975))))
+
+
+def test_beliefs_differ_from_the_flagship_in_nothing_but_what_is_remembered() -> None:
+    every = beliefs.cells()
+    assert len({c.key for c in every}) == len(every) == 5 * (len(beliefs.BELIEFS) + len(beliefs.OTHERS))
+    for cell in (c for c in every if c.method in beliefs.BELIEFS):
+        (flagship,) = (c for c in every if c.method == beliefs.STATISTICS and c.seed == cell.seed)
+        idle = {name: field.default for name, field in Believing.__dataclass_fields__.items()}
+        plain = replace(cell, method="context", algorithm=replace(cell.algorithm, context="statistics", **idle))
+        assert plain == replace(flagship, also=(), steps=None)
+    done = doing.read(CellOutcome, doing.ROOT / "docs" / "context.json")
+    assert all(c.key in done for c in every if c.method == beliefs.STATISTICS)
+    told = replace(PPOConfig(), belief_size=7)
+    assert key(PPOConfig()) == key(told) != key(replace(told, context="belief"))
+
+
+def test_beliefs_are_measured_kept_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beliefs_measure, "PROBE_TASKS", 3)
+    monkeypatch.setattr(beliefs_measure, "SAMPLES", 4)
+    every = [
+        replace(
+            cell,
+            problem=ClusterKind(family="mec_city", nodes=2, deployments=2),
+            tasks=3,
+            also=(),
+            algorithm=replace(cell.algorithm, hidden_size=(4, 4)),
+            training=replace(cell.training, total_episodes=4, episodes_per_batch=1, tasks_per_batch=2),
+            measuring=replace(cell.measuring, episodes=1),
+            steps=None,
+        )
+        for cell in beliefs.cells(2)
+        if cell.method in (*beliefs.BELIEFS, beliefs.STATISTICS)
+    ]
+    mine = [c for c in every if c.method in beliefs.BELIEFS and (c.seed == 0 or c.method == beliefs.BELIEF)]
+    doing.write({c.key: beliefs_measure.run(c) for c in mine}, tmp_path / "beliefs.json")
+    flagships = [c for c in every if c.method == beliefs.STATISTICS]
+    doing.write({c.key: context_measure.run(c) for c in flagships}, tmp_path / "context.json")
+    done, page = doing.read(BeliefOutcome, tmp_path / "beliefs.json"), tmp_path / "learners.md"
+    others = doing.read(CellOutcome, tmp_path / "context.json")
+    page.write_text("<!-- beliefs -->\nstale\n<!-- end -->\nrest\n")
+    beliefs_report.write(every, others, done, page)
+    text = page.read_text()
+    assert "belief 2, belief, told service times 1, statistics 2" in text and "stale" not in text
+    assert "**Episode 1 on a held-out cluster**" in text and text.endswith("rest\n")
+    assert "| belief | probe | 20 |" in text and "| belief, told service times | head | 20 |" in text
+    own = np.mean([done[c.key].found[0].rewards for c in mine if c.method == beliefs.BELIEF])
+    with_statistics = np.mean([others[c.key].found[0].rewards for c in flagships])
+    row = next(line for line in text.splitlines() if line.startswith("| belief | 2 |"))
+    assert f"| {own:.2f} |" in row and f"| {own - with_statistics:+.2f} [" in row
+
+
+def test_a_probe_finds_what_is_linear_in_a_belief_and_says_how_sure_it_is() -> None:
+    rng = np.random.default_rng(0)
+    known, wanted, weights = rng.normal(size=(400, 4, 3)), rng.normal(size=(50, 4, 3)), np.array([0.5, -1.0, 0.2])
+    times = known @ weights + 0.7
+    guess, spread = beliefs_measure.probed(known, times, wanted)
+    np.testing.assert_allclose(guess, (wanted @ weights + 0.7).ravel(), atol=1e-5)
+    assert spread < 1e-5
+    _, spread = beliefs_measure.probed(known, times + rng.normal(0, 0.1, times.shape), wanted)
+    assert spread == pytest.approx(0.1, rel=0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.validation import navigation, optimisers, results, sinusoid
+from bench.validation import grid, navigation, optimisers, results, sinusoid
 from lwmecps_core import algorithms
 from lwmecps_core.meta.learnt_optimiser import OptimiserConfig, init
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
@@ -107,3 +107,30 @@ def test_tables_are_put_between_their_marks(tmp_path: Path) -> None:
     assert "| MAML | 4 ± 0.1 | 0.5 ± 0.02 (0.6) | 70,000 | 0 |" in text
     assert text.startswith("Before.") and "old" not in text and "After." in text
     assert text.endswith("<!-- control -->\n<!-- end -->\n")
+
+
+def test_a_grid_pays_at_its_goal_alone_and_goals_stay_over_episodes() -> None:
+    env = grid.GridEnvs(np.array([(0, 2), (2, 1)]))
+    obs, mask = env.reset(np.zeros(2, np.uint64))
+    assert obs.shape == (2, 25) and obs[:, 0].all() and mask.shape == (2, 5)
+    paid = [env.step(np.array([[1], [2]]))[2].tolist() for _ in range(2)]
+    np.testing.assert_allclose(paid, [[-0.1, -0.1], [1.0, -0.1]])
+    np.testing.assert_allclose(env.step(np.array([[0], [1]]))[2], [1.0, 1.0])
+    for _ in range(grid.HORIZON - 4):
+        assert not env.step(np.array([[0], [0]]))[4].any()
+    seen, _, reward, terminated, truncated, info = env.step(np.array([[0], [2]]))
+    assert truncated.all() and not terminated.any() and reward.tolist() == info["reward_latency"].tolist()
+    assert seen[0, 2] == 1.0 and seen[1, 16] == 1.0, "against no wall, and one further down"
+    again, _ = env.reset_where(np.array([True, False]), np.zeros(2, np.uint64))
+    assert again[0, 0] == 1.0 and again[1, 16] == 1.0
+    assert env.step(np.array([[1], [4]]))[2].tolist() == pytest.approx([-0.1, 1.0])
+    assert len(grid.GOALS) == 21 and grid.told()[grid.GOALS.index((4, 4))] == pytest.approx(-0.7 + 8.0)
+
+
+def test_every_policy_on_grids_is_measured_in_each_episode(tmp_path: Path) -> None:
+    small = {name: replace(cfg, hidden_size=(4, 4)) for name, cfg in grid.METHODS.items()}
+    rows = grid.run(small, (0,), 1, tmp_path / "grid.json")
+    assert [row["name"] for row in rows] == [*grid.METHODS, "told the goal"]
+    assert all(list(row["episodes"]) == ["1", "2", "3", "4"] for row in rows)
+    table = results.table_of_grid(rows)
+    assert "| told the goal | 11.07 ± " in table and "episode 4" in table

@@ -39,7 +39,7 @@ def _collected(policy: ActingPolicy, task: TaskSpec, episodes: int = 3) -> Any:
     return LocalCollector().collect([task], snapshot, plan)[0]
 
 
-@pytest.mark.parametrize("context", ["none", "statistics", "recurrent"])
+@pytest.mark.parametrize("context", ["none", "statistics", "recurrent", "belief"])
 def test_a_batch_is_acted_on_as_collectors_act(context: str) -> None:
     policy, task = _policy(context), _task()
     batch = _collected(policy, task)

@@ -283,7 +283,7 @@ def test_a_command_line_that_watches_a_cluster_remembers_over_its_episodes(
     assert counts == [(1 + i, i in (0, 4)) for i in range(8)]
 
 
-@pytest.mark.parametrize("context", ["statistics", "recurrent"])
+@pytest.mark.parametrize("context", ["statistics", "recurrent", "belief"])
 def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts(context: Any) -> None:
     task = make_task(horizon=4)
     config = replace(PPO, context=context)
@@ -307,7 +307,7 @@ def test_a_context_is_the_same_in_calls_one_by_one_and_in_rollouts(context: Any)
     (batch,), memory = drive(BatchEnv([task], [0, 0]), Remote(), plan)
     assert np.array_equal(batch.action, expected.action)
     assert np.array_equal(batch.obs, expected.obs[..., : spec.obs_size])
-    if context == "recurrent":
+    if context != "statistics":
         np.testing.assert_allclose(memory["state"], expected.memory["state"], atol=1e-6)
         return
     # The last frame is still to be shown to a policy that is called.
@@ -329,8 +329,9 @@ def test_a_context_that_nobody_remembered_is_refused() -> None:
         policies.act("p", obs, None, greedy=True, before=Before(memory))
 
 
-def test_learnt_memory_beyond_what_can_be_remembered_is_taken_for_the_nearest_that_can() -> None:
-    policies = LoadedPolicies(lambda _: _policy(replace(PPO, context="recurrent")))
+@pytest.mark.parametrize("context", ["recurrent", "belief"])
+def test_learnt_memory_beyond_what_can_be_remembered_is_taken_for_the_nearest_that_can(context: Any) -> None:
+    policies = LoadedPolicies(lambda _: _policy(replace(PPO, context=context)))
     obs = np.zeros((1, SPEC.obs_size), np.float32)
     memory = dict(policies.act("p", obs, None, greedy=True).memory)
     most, beyond = (

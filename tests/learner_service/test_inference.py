@@ -33,7 +33,7 @@ from tests.env_service.conftest import make_task
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = {name: make_task(name) for name in ("lwmecps-v3", "lwmecps-v4", "lwmecps-v3-continuous")}
-POLICIES = [("lwmecps-v3", "none"), ("lwmecps-v4", "statistics"), ("lwmecps-v3", "recurrent")]
+POLICIES = [("lwmecps-v3", "none"), ("lwmecps-v4", "statistics"), ("lwmecps-v3", "recurrent"), ("lwmecps-v4", "belief")]
 
 
 def _policy(env_id: str, context: str) -> PolicyData:

@@ -89,6 +89,14 @@ JOBS: dict[str, Callable[[], Job]] = {
         ),
         algorithm=PPOConfig(context="statistics"),
     ),
+    "train with a belief": lambda: job(
+        settings=TrainConfig(total_episodes=16, episodes_per_batch=2, tasks_per_batch=2, collections_per_task=2),
+        algorithm=PPOConfig(context="belief", belief_memory_size=5),
+    ),
+    "meta-train with a belief": lambda: job(
+        settings=MetaConfig(num_meta_epochs=4, meta_batch_size=2, adaptation_steps=2, episodes_per_step=2),
+        algorithm=PPOConfig(context="belief"),
+    ),
     "transfer": lambda: job(
         settings=TransferConfig(
             method="domain_adaptation", total_episodes=8, episodes_per_batch=2, compare_scratch=True

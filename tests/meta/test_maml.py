@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.belief_ppo import GROUP as BELIEF_GROUP
 from lwmecps_core.meta.maml import meta_gradient
 from lwmecps_core.testing.examples import first_cases, make, rollout, whole
-from lwmecps_core.tree import Tree, expanded, expanded_extra, gradients, leaves, tree_map
+from lwmecps_core.tree import Tree, completed, expanded, expanded_extra, gradients, leaves, tree_map
 from tests.meta.trees import adapt, dot, own_gradients, random_like
 
 CASES = first_cases()
@@ -124,7 +125,7 @@ def test_first_order_is_the_derivative_with_inner_gradients_held_constant(name: 
     for batch, weight in zip([*support, query], weights, strict=True):
         losses = algo.losses(current, many_extra, batch)
         total = total + weight * dot(own_gradients(algo, current, many_extra, batch), current) / 2
-        constant = tree_map(lambda g: g.detach(), gradients(losses, current, create_graph=True))
+        constant = completed(tree_map(lambda g: g.detach(), gradients(losses, current, create_graph=True)), current)
         current = {
             g: {n: leaf - learnt[g][n] * constant[g][n] for n, leaf in names.items()} for g, names in current.items()
         }
@@ -137,4 +138,6 @@ def test_first_order_is_the_derivative_with_inner_gradients_held_constant(name: 
 def test_every_parameter_and_rate_has_a_gradient(name: str, spec: str) -> None:
     algo, params, extra, rates, support, query = _problem(name, spec)
     found = meta_gradient(algo, params, extra, rates, support, query)
-    assert all(float(g.abs().sum()) > 0 for g in [*leaves(found.params), *leaves(found.learnt)])
+    for tree in (found.params, found.learnt):
+        for group, names in tree.items():  # a belief learns beside all losses
+            assert all((float(g.abs().sum()) > 0) == (group != BELIEF_GROUP) for g in names.values())

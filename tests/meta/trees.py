@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.belief_ppo import GROUP as BELIEF_GROUP
 from lwmecps_core.meta.adapt import inner_step
 from lwmecps_core.tree import Tree, gradients, leaves, tree_map
 
@@ -23,9 +24,14 @@ def dot(first: Tree, second: Tree) -> Tensor:
 
 
 def own_gradients(algo: Algorithm, params: Params, extra: Extra, batch: Batch) -> Params:
-    """Each group's gradient of its own loss with respect to itself, one forward pass for each."""
+    """Each group's gradient of its own loss with respect to itself, one forward pass for each; that of a belief, which
+    learns beside all losses, is 0.
+    """
     found = {}
     for group in params:
+        if group == BELIEF_GROUP:
+            found[group] = {name: torch.zeros_like(leaf) for name, leaf in params[group].items()}
+            continue
         live = tree_map(lambda leaf: leaf.detach().requires_grad_(), params)
         grads = torch.autograd.grad(algo.losses(live, extra, batch)[group].sum(), leaves({group: live[group]}))
         found[group] = dict(zip(live[group], grads, strict=True))

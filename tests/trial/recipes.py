@@ -75,7 +75,7 @@ message ReinforceConfig {
   }];
   Context context = 8 [(buf.validate.field).enum = {
     defined_only: true
-    not_in: [3]
+    not_in: [3, 5]
   }];
 }
 

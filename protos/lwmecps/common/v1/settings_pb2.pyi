@@ -56,6 +56,7 @@ class Context(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTEXT_STATISTICS: _ClassVar[Context]
     CONTEXT_RECURRENT: _ClassVar[Context]
     CONTEXT_PRIVILEGED: _ClassVar[Context]
+    CONTEXT_BELIEF: _ClassVar[Context]
 
 class Head(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -117,6 +118,7 @@ CONTEXT_NONE: Context
 CONTEXT_STATISTICS: Context
 CONTEXT_RECURRENT: Context
 CONTEXT_PRIVILEGED: Context
+CONTEXT_BELIEF: Context
 HEAD_UNSPECIFIED: Head
 HEAD_ORDERED: Head
 HEAD_CATEGORICAL: Head
@@ -152,7 +154,7 @@ class AlgorithmConfig(_message.Message):
     def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ...) -> None: ...
 
 class PPOConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context", "head", "cell", "cell_size", "memory_slots", "memory_width", "memory_reads")
+    __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context", "head", "cell", "cell_size", "belief_size", "belief_lr", "belief_kl_weight", "belief_prefixes", "belief_intervals", "belief_updates", "belief_batch_size", "belief_memory_size", "belief_told", "memory_slots", "memory_width", "memory_reads")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     GAE_LAMBDA_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +172,15 @@ class PPOConfig(_message.Message):
     HEAD_FIELD_NUMBER: _ClassVar[int]
     CELL_FIELD_NUMBER: _ClassVar[int]
     CELL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_LR_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_KL_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_INTERVALS_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_UPDATES_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_MEMORY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    BELIEF_TOLD_FIELD_NUMBER: _ClassVar[int]
     MEMORY_SLOTS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_WIDTH_FIELD_NUMBER: _ClassVar[int]
     MEMORY_READS_FIELD_NUMBER: _ClassVar[int]
@@ -190,10 +201,19 @@ class PPOConfig(_message.Message):
     head: Head
     cell: Cell
     cell_size: int
+    belief_size: int
+    belief_lr: float
+    belief_kl_weight: float
+    belief_prefixes: int
+    belief_intervals: int
+    belief_updates: int
+    belief_batch_size: int
+    belief_memory_size: int
+    belief_told: float
     memory_slots: int
     memory_width: int
     memory_reads: int
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., head: _Optional[_Union[Head, str]] = ..., cell: _Optional[_Union[Cell, str]] = ..., cell_size: _Optional[int] = ..., memory_slots: _Optional[int] = ..., memory_width: _Optional[int] = ..., memory_reads: _Optional[int] = ...) -> None: ...
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., gae_lambda: _Optional[float] = ..., clip_epsilon: _Optional[float] = ..., entropy_coef: _Optional[float] = ..., value_function_coef: _Optional[float] = ..., n_epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., n_steps: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., head: _Optional[_Union[Head, str]] = ..., cell: _Optional[_Union[Cell, str]] = ..., cell_size: _Optional[int] = ..., belief_size: _Optional[int] = ..., belief_lr: _Optional[float] = ..., belief_kl_weight: _Optional[float] = ..., belief_prefixes: _Optional[int] = ..., belief_intervals: _Optional[int] = ..., belief_updates: _Optional[int] = ..., belief_batch_size: _Optional[int] = ..., belief_memory_size: _Optional[int] = ..., belief_told: _Optional[float] = ..., memory_slots: _Optional[int] = ..., memory_width: _Optional[int] = ..., memory_reads: _Optional[int] = ...) -> None: ...
 
 class DQNConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "epsilon", "memory_size", "batch_size", "updates_per_batch", "tau", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")

@@ -325,6 +325,10 @@ class EnvSpec:
         """The same environment, where the blocks of these names are not shown."""
         return replace(self, blocks=tuple(block for block in self.blocks if block[0] not in names))
 
+    def rows_of(self, entity: str) -> int:
+        """How many rows the blocks of an entity have (`deployment`, `node`; of pairs: deployments); 0 without one."""
+        return next((shape[0] for name, shape in self.blocks if entity_of(name) == entity), 0)
+
     @property
     def mask_size(self) -> int:
         """Length of the action mask: 0 when actions are continuous."""

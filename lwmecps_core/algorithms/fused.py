@@ -51,8 +51,7 @@ class GridPlan:
 @cache
 def layout(spec: EnvSpec, of_actions: bool) -> GridPlan:
     """That of an environment's networks, with its Box actions behind the observation if `of_actions`."""
-    shapes = dict(spec.blocks)
-    d, n = shapes["deployment"][0], (shapes["node"][0] if spec.action_entity == "pair" else 1)
+    d, n = spec.rows_of("deployment"), (spec.rows_of("node") if spec.action_entity == "pair" else 1)
     cell = np.arange(d * n)
     row_in = {"pair": cell, "deployment": cell // n, "node": cell % n, "global": 0 * cell}
     found: dict[str, list[NDArray[np.int64]]] = {}

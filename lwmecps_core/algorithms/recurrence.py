@@ -68,7 +68,7 @@ class Recurrence:
     @property
     def units(self) -> int:
         """How many there are."""
-        return dict(self.spec.blocks)["deployment"][0] if self.rows else 1
+        return self.spec.rows_of("deployment") if self.rows else 1
 
     @property
     def widened(self) -> EnvSpec:

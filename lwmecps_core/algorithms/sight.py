@@ -12,15 +12,26 @@ from torch import Tensor
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
 from lwmecps_core.context import widened
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
+
+ROWS = {"deployment": ("deployment",), "pair": ("deployment", "node", "pair")}
+"""What the components of an action are of → what a set network has rows of."""
 
 
 def shown(cfg: AlgorithmConfig, spec: EnvSpec) -> EnvSpec:
     """The environment `spec` as the networks of an algorithm see it: with the features of its context, without the
-    blocks that it ignores.
+    blocks that it ignores. Raises `InvalidInput` for a set network that would see nothing of what its rows are of.
     """
-    return widened(cfg.context, spec).without(cfg.ignore_blocks)
+    seen = widened(cfg.context, spec).without(cfg.ignore_blocks)
+    rows = ROWS.get(spec.action_entity, ()) if getattr(cfg, "network", "mlp") == "set" else ()
+    if blind := [entity for entity in rows if not seen.rows_of(entity)]:
+        reason = (
+            f"nothing would be left of what a set network has rows of ({', '.join(blind)}); `network: mlp` needs none"
+        )
+        raise InvalidInput("settings", [Violation("ignore_blocks", reason)])
+    return seen
 
 
 def visible(cfg: AlgorithmConfig, spec: EnvSpec, obs: Tensor) -> Tensor:

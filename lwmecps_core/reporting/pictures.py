@@ -146,7 +146,7 @@ def stream(runs: Mapping[str, Sequence[Row]]) -> Picture:
             axes.text(j, i, f"{r[i, j]:.1f}", ha="center", va="center", fontsize="x-small", color=shade)
         for j in range(len(r) - 1):  # what stands below this line was met
             axes.plot([j - 0.5, j + 0.5], [j + 0.5, j + 0.5], color="black", linewidth=1.5)
-        axes.set(title=label, xlabel="cluster", ylabel="clusters met")
+        axes.set(title=label, xlabel="cluster (above the line: not met yet)", ylabel="clusters met")
         axes.set_xticks(range(len(tasks)), [str(j + 1) for j in range(len(tasks))], fontsize="small")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(drawn, ax=grid, label="reward minus that at the start")

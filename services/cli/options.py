@@ -126,9 +126,14 @@ def _parameter(name: str, option: _Option, panel: str) -> inspect.Parameter:
 
 
 def _help(option: _Option) -> str:
-    """What the option is for, and its default: the one of all classes, or each class's own where they disagree."""
+    """What the option is for, that it may come more than once, and its default: the one of all classes, or each class's
+    own where they disagree.
+    """
     defaults = _by_owner(option.defaults)
-    return "; ".join(x for x in (_by_owner(option.sentences), option.note, defaults and f"default {defaults}") if x)
+    repeated = get_origin(option.kind) is list and not any("repeated" in text for text in option.sentences)
+    many = "once for each" if repeated else ""
+    texts = (_by_owner(option.sentences), many, option.note, defaults and f"default {defaults}")
+    return "; ".join(text for text in texts if text)
 
 
 def _by_owner(texts: Mapping[str, Sequence[str]]) -> str:

@@ -18,21 +18,23 @@ if TYPE_CHECKING:
 else:
     Kind = Literal[run_kinds.NAMES]
 State = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
+OfState = Annotated[State | None, typer.Option(help="Only runs in this state.")]
+OfKind = Annotated[Kind | None, typer.Option(help="Only runs of this kind.")]
 
 
 group = typer.Typer(invoke_without_command=True)
 
 
 @group.callback()
-def runs(
-    ctx: typer.Context,
-    state: Annotated[State | None, typer.Option(help="Only runs in this state.")] = None,
-    kind: Annotated[Kind | None, typer.Option(help="Only runs of this kind.")] = None,
-    as_json: Json = False,
-) -> None:
+def runs(ctx: typer.Context, state: OfState = None, kind: OfKind = None, as_json: Json = False) -> None:
     """List runs, newest first; or delete runs, or export their results."""
-    if ctx.invoked_subcommand:
-        return
+    if not ctx.invoked_subcommand:
+        list_(ctx, state, kind, as_json)
+
+
+@group.command("list")
+def list_(ctx: typer.Context, state: OfState = None, kind: OfKind = None, as_json: Json = False) -> None:
+    """List runs, newest first, as `runs` alone does."""
     request = pb.ListRunsRequest(
         state=f"RUN_STATE_{(state or 'unspecified').upper()}", kind=run_kinds.kind_to_message(kind) if kind else None
     )

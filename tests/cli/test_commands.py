@@ -27,7 +27,9 @@ def _run(*arguments: str) -> Any:
     return CliRunner().invoke(app, arguments)
 
 
-@pytest.mark.parametrize("command", [["task", "list"], ["runs"], ["policies", "list"], ["task", "show", "t1"]])
+@pytest.mark.parametrize(
+    "command", [["task", "list"], ["runs"], ["runs", "list"], ["policies", "list"], ["task", "show", "t1"]]
+)
 def test_unreachable_registry_is_named_by_its_address(command: list[str], nowhere: str) -> None:
     result = _run("--registry", nowhere, *command)
     assert result.exit_code == 3

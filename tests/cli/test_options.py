@@ -129,3 +129,9 @@ def test_an_algorithm_that_is_no_mapping_is_refused_with_the_file(tmp_path: Path
     result = CliRunner().invoke(app, ["train", "--task", "t1", "--settings", str(file)])
     assert result.exit_code == 2
     assert str(file) in result.stderr
+
+
+def test_an_option_that_may_come_more_than_once_says_so_once() -> None:
+    helped = " ".join(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).stdout.split())
+    assert "Units of each hidden layer; once for each; default 64, 32" in helped
+    assert "may be repeated --num-tasks" in helped

@@ -117,10 +117,7 @@ def _forwards() -> KeptLoop:
 def _pass_on(
     inputs: Any, t: int, product: Any, now: Any, asked: Any, gates: Any, proposals: Any, news: Any, states: Any
 ) -> None:
-    """One interval of all rows; tangents are of long vectors, whose ends don't count.
-
-    In a function of its own: numba counts who uses each row of an array only where something may be freed.
-    """
+    """One interval of all rows; tangents are of long vectors, whose ends don't count."""
     units, h, rows = inputs.shape[2], now.shape[1], len(now)
     size, half = rows * h, now.dtype.type(0.5)
     for r in range(rows):

@@ -24,9 +24,10 @@ def shown(cfg: AlgorithmConfig, spec: EnvSpec) -> EnvSpec:
     """The environment `spec` as the networks of an algorithm see it: with the features of its context, without the
     blocks that it ignores. Raises `InvalidInput` for a set network that would see nothing of what its rows are of.
     """
-    seen = widened(cfg.context, spec).without(cfg.ignore_blocks)
+    whole = widened(cfg.context, spec)
+    seen = whole.without(cfg.ignore_blocks)
     rows = ROWS.get(spec.action_entity, ()) if getattr(cfg, "network", "mlp") == "set" else ()
-    if blind := [entity for entity in rows if not seen.rows_of(entity)]:
+    if blind := [entity for entity in rows if whole.rows_of(entity) and not seen.rows_of(entity)]:
         reason = (
             f"nothing would be left of what a set network has rows of ({', '.join(blind)}); `network: mlp` needs none"
         )

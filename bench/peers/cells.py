@@ -19,8 +19,8 @@ TASKS, AT_ONCE = 20, 4
 OURS, THEIRS = ("set", "mlp", "recurrent"), ("PPO", "MaskablePPO", "RecurrentPPO")
 SEEDS = {"recurrent": 3, "RecurrentPPO": 3}
 """Training seeds, where they are not five."""
-RATES = (1e-3, 2e-3, 4e-3)
-WIDTHS = {"PPO": (32, 64), "MaskablePPO": (32, 64), "RecurrentPPO": (32,)}
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+WIDTHS = {"PPO": (32, 64, 128), "MaskablePPO": (32, 64, 128), "RecurrentPPO": (32, 64)}
 """What is tried of the others: learning rates at the start, and units of each layer."""
 
 

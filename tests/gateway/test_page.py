@@ -332,8 +332,10 @@ def test_the_replicas_of_a_node_are_read_over_its_dot(
     page.shows("interval 6 of 6")
     wait_until(lambda: page.button("Act").is_enabled(), PATIENCE_S)
     page.shot(f"replay-narrow-{'dark' if dark else 'light'}")
-    number = page.driver.find_element(By.CSS_SELECTOR, "g > circle + circle + text")
-    fill, stroke, width, order = map(number.value_of_css_property, ("fill", "stroke", "stroke-width", "paint-order"))
+    # At once: the picture may be drawn anew between two questions.
+    asked = "const style = getComputedStyle(document.querySelector('g > circle + circle + text'));"
+    asked += "return [style.fill, style.stroke, style.strokeWidth, style.paintOrder]"
+    fill, stroke, width, order = page.driver.execute_script(asked)
     assert order.startswith("stroke") and float(width.removesuffix("px")) >= 2, "a rim behind the digits"
     dim, bright = sorted((_light(fill), _light(stroke)))
     assert (bright + 0.05) / (dim + 0.05) >= 7

@@ -9,7 +9,10 @@ if __name__ == "__main__":  # before numba and torch are imported, also by the p
 
 import argparse
 from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from rich.console import Console
 
@@ -46,13 +49,9 @@ def known_clusters(args: Namespace) -> int:
     """What a known cluster's policy is worth as a start; returns how many cells failed."""
     from bench.learners import report
 
-    chosen, path = starts.cells(args.seeds), args.out / "learners.json"
-    every = list({cell.key: cell for cell in (*starts.cells(), *chosen)}.values())
-    done = read(StartOutcome, path)
-    wanted = [cell for cell in chosen if cell.key not in done]
-    CONSOLE.print(f"{sum(c.key in done for c in every)} of {len(every)} cells are done; {len(wanted)} to do")
-    failed = do(wanted, done, run, path, args.processes, CONSOLE)
-    report.write(every, done, args.out / "learners.md")
+    chosen = starts.cells(args.seeds)
+    done, failed = _carried_out(args, "learners.json", StartOutcome, run, chosen)
+    report.write(_every(starts.cells(), chosen), done, args.out / "learners.md")
     return failed
 
 
@@ -60,15 +59,10 @@ def training_tasks(args: Namespace) -> int:
     """What curricula are worth; returns how many cells failed. Cells that the context benchmark did count."""
     from bench.learners import curricula_report
 
-    chosen, path = curricula.cells(args.seeds), args.out / "curricula.json"
-    every = list({cell.key: cell for cell in (*curricula.cells(), *chosen)}.values())
-    done, others = read(CellOutcome, path), read(CellOutcome, args.out / "context.json")
-    wanted = [
-        c for c in chosen if c.key not in done | others and (not args.methods or curricula.name_of(c) in args.methods)
-    ]
-    CONSOLE.print(f"{sum(c.key in done | others for c in every)} of {len(every)} are done; {len(wanted)} to do")
-    failed = do(wanted, done, context_work.run, path, args.processes, CONSOLE)
-    curricula_report.write(every, others | done, args.out / "learners.md")
+    chosen, others = curricula.cells(args.seeds), read(CellOutcome, args.out / "context.json")
+    asked = [c for c in chosen if not args.methods or curricula.name_of(c) in args.methods]
+    done, failed = _carried_out(args, "curricula.json", CellOutcome, context_work.run, asked, others)
+    curricula_report.write(_every(curricula.cells(), chosen), others | done, args.out / "learners.md")
     return failed
 
 
@@ -76,13 +70,9 @@ def met_one_by_one(args: Namespace) -> int:
     """What is kept of clusters that are met one after another; returns how many cells failed."""
     from bench.learners import streams_report
 
-    chosen, path = streams.cells(args.seeds), args.out / "streams.json"
-    every = list({cell.key: cell for cell in (*streams.cells(), *chosen)}.values())
-    done = read(StreamOutcome, path)
-    wanted = [cell for cell in chosen if cell.key not in done]
-    CONSOLE.print(f"{sum(c.key in done for c in every)} of {len(every)} streams are done; {len(wanted)} to do")
-    failed = do(wanted, done, run_stream, path, args.processes, CONSOLE)
-    streams_report.write(every, done, args.out / "learners.md")
+    chosen = streams.cells(args.seeds)
+    done, failed = _carried_out(args, "streams.json", StreamOutcome, run_stream, chosen)
+    streams_report.write(_every(streams.cells(), chosen), done, args.out / "learners.md")
     return failed
 
 
@@ -90,11 +80,8 @@ def external_memories(args: Namespace) -> int:
     """What slots are worth beside a learnt memory without; returns how many cells failed."""
     from bench.learners import memories_report
 
-    chosen, path = memories.cells(args.seeds, args.episodes), args.out / "memories.json"
-    done, others = read(CellOutcome, path), read(CellOutcome, args.out / "context.json")
-    wanted = [c for c in chosen if c.key not in done | others]
-    CONSOLE.print(f"{sum(c.key in done | others for c in chosen)} of {len(chosen)} are done; {len(wanted)} to do")
-    failed = do(wanted, done, context_work.run, path, args.processes, CONSOLE)
+    chosen, others = memories.cells(args.seeds, args.episodes), read(CellOutcome, args.out / "context.json")
+    done, failed = _carried_out(args, "memories.json", CellOutcome, context_work.run, chosen, others)
     memories_report.write(chosen, others | done, args.out / "learners.md")
     return failed
 
@@ -103,14 +90,34 @@ def what_is_believed(args: Namespace) -> int:
     """What beliefs are worth; returns how many cells failed. Those to compare with are the context benchmark's."""
     from bench.learners import beliefs_report
 
-    chosen, path = beliefs.cells(args.seeds), args.out / "beliefs.json"
-    every = list({cell.key: cell for cell in (*beliefs.cells(), *chosen)}.values())
-    done, others = read(BeliefOutcome, path), read(CellOutcome, args.out / "context.json")
-    wanted = [c for c in chosen if c.method in beliefs.BELIEFS and c.key not in done]
-    CONSOLE.print(f"{sum(c.key in done | others for c in every)} of {len(every)} are done; {len(wanted)} to do")
-    failed = do(wanted, done, run_belief, path, args.processes, CONSOLE)
-    beliefs_report.write(every, others, done, args.out / "learners.md")
+    chosen, others = beliefs.cells(args.seeds), read(CellOutcome, args.out / "context.json")
+    own = [c for c in chosen if c.method in beliefs.BELIEFS]
+    done, failed = _carried_out(args, "beliefs.json", BeliefOutcome, run_belief, own)
+    beliefs_report.write(_every(beliefs.cells(), chosen), others, done, args.out / "learners.md")
     return failed
+
+
+def _carried_out(
+    args: Namespace,
+    name: str,
+    outcome: type[Any],
+    work: Callable[[Any], Any],
+    asked: Sequence[Any],
+    others: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[dict[str, Any], int]:
+    """Do what is asked for and is neither in the file `name` nor among `others`: what that file holds then, and how
+    many cells failed.
+    """
+    path = args.out / name
+    done = read(outcome, path)
+    wanted = [cell for cell in asked if cell.key not in done and cell.key not in others]
+    CONSOLE.print(f"{len(asked) - len(wanted)} of {len(asked)} cells are done; {len(wanted)} to do")
+    return done, do(wanted, done, work, path, args.processes, CONSOLE)
+
+
+def _every(usual: Sequence[Any], chosen: Sequence[Any]) -> list[Any]:
+    """Those of the whole benchmark, and what was asked for beside them."""
+    return list({cell.key: cell for cell in (*usual, *chosen)}.values())
 
 
 PARTS = {

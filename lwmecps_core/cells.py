@@ -30,6 +30,6 @@ class Remembering:
     @model_validator(mode="after")
     def _remembers(self) -> Self:
         context = getattr(self, "context", "recurrent")
-        if self.cell in ("ntm", "dnc") and context != "recurrent":
+        if self.cell != "gru" and context != "recurrent":
             raise ValueError(f"cell: {self.cell} is what context: recurrent remembers in, not context: {context}")
         return self

@@ -46,8 +46,6 @@ class BeliefPPO:
         wrong = []
         if rows and not self.decoder.deployments:
             wrong.append(Violation("ignore_blocks", "a set network's beliefs are of deployments, which it has to see"))
-        if cfg.cell != "gru":
-            wrong.append(Violation("cell", f"a belief is made of gated recurrent units (gru), not of {cfg.cell}"))
         if self.decoder.names_service and not self.decoder.deployments:
             wrong.append(Violation("belief_told", "what is seen has no deployments whose service times could be told"))
         if wrong:

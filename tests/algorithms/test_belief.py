@@ -295,7 +295,5 @@ def test_the_contract_takes_it_and_service_times_need_deployments() -> None:
     assert algorithm_from_proto(message) == PPOConfig(context="belief", belief_size=3)
     with pytest.raises(InvalidInput, match="belief_told: what is seen has no deployments"):
         algorithms.make(PPOConfig(context="belief", belief_told=1.0), SPECS["flat"])
-    with pytest.raises(InvalidInput, match="cell: a belief is made of gated recurrent units"):
-        algorithms.make(PPOConfig(context="belief", cell="lstm"), SPECS["flat"])
     with pytest.raises(InvalidInput, match="ignore_blocks: a set network's beliefs are of deployments"):
         algorithms.make(PPOConfig(context="belief", ignore_blocks=("deployment",)), WIDE)

@@ -208,16 +208,20 @@ def test_transfer_freezes_what_is_remembered_with_the_first_layer_and_refuses_to
         list(transfer(policy, tasks, replace(cfg, method="domain_adaptation"), LOCAL, seed=1, origin=tasks))
 
 
+@pytest.mark.parametrize("cell", [*SLOTS, "lstm"])
+@pytest.mark.parametrize("context", ["none", "statistics", "privileged", "belief"])
+def test_cells_are_refused_where_they_are_not_what_remembers(cell: str, context: str) -> None:
+    with pytest.raises(InvalidInput, match=f"cell: {cell} is what context: recurrent remembers in"):
+        parse(PPOConfig, {"cell": cell, "context": context}, "settings")
+
+
 @pytest.mark.parametrize("cell", SLOTS)
-def test_slots_are_set_by_contract_and_refused_where_nothing_is_learnt_to_be_remembered(cell: str) -> None:
+def test_slots_are_set_by_contract_and_within_bounds(cell: str) -> None:
     message = settings_pb2.AlgorithmConfig()
     ppo = message.ppo
     ppo.context, ppo.memory_slots, ppo.memory_reads = settings_pb2.CONTEXT_RECURRENT, 9, 2
     ppo.cell = settings_pb2.Cell.Value(f"CELL_{cell.upper()}")
     found = algorithm_from_proto(message)
     assert found == PPOConfig(context="recurrent", cell=cell, memory_slots=9, memory_reads=2)  # type: ignore[arg-type]
-    for context in ("none", "statistics", "privileged"):
-        with pytest.raises(InvalidInput, match=f"cell: {cell} is what context: recurrent remembers in"):
-            parse(PPOConfig, {"cell": cell, "context": context}, "settings")
     with pytest.raises(InvalidInput, match="memory_slots"):
         parse(PPOConfig, {"cell": cell, "context": "recurrent", "memory_slots": 65}, "settings")

@@ -125,9 +125,10 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
         )
         for name, (module, env) in commands(plan, addresses, redis.url).items():
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
+        system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():
-            wait_until_healthy(children[name], address, tell)
-        yield System(addresses, redis.url, children, _page(plan, children))
+            wait_until_healthy(children[name], address, tell, system.check)
+        yield replace(system, gateway=_page(plan, system))
 
 
 def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str, tuple[str, dict[str, str]]]:
@@ -167,13 +168,13 @@ def commands(plan: SystemPlan, addresses: Addresses, redis_url: str) -> dict[str
     return commands
 
 
-def _page(plan: SystemPlan, children: dict[str, Child]) -> str:
+def _page(plan: SystemPlan, system: System) -> str:
     """Where the gateway's page is, once it is listened there; empty without one."""
     if plan.gateway_port is None:
         return ""
-    child, began, host = children["gateway"], time.monotonic(), EVERYWHERE.get(plan.host, plan.host)
+    child, began, host = system.children["gateway"], time.monotonic(), EVERYWHERE.get(plan.host, plan.host)
     while time.monotonic() - began < START_S:
-        child.check()
+        system.check()
         with suppress(OSError), socket.create_connection((host.strip("[]"), plan.gateway_port), timeout=1.0):
             scheme = "https" if os.environ.get("LWMECPS_GATEWAY_TLS_CERT_FILE") else "http"
             return f"{scheme}://{host}:{plan.gateway_port}/"
@@ -189,17 +190,20 @@ def _port(address: str) -> str:
     return address.rpartition(":")[2]
 
 
-def wait_until_healthy(child: Child, address: str, tell: Callable[[str], None] = lambda text: None) -> None:
+def wait_until_healthy(
+    child: Child, address: str, tell: Callable[[str], None] = lambda text: None, check: Callable[[], None] | None = None
+) -> None:
     """Return when the service at `address`, of which kind the child's name says, and all that it depends on is SERVING.
 
-    Raises `ProcessFailed` when it ends or takes too long; `tell` hears what is waited for.
+    Raises `ProcessFailed` when it takes too long, and what `check` raises, by default when it has ended; `tell` hears
+    what is waited for.
     """
     began = time.monotonic()
     told, service = "", NAMES[child.name.partition("-")[0]]
     with connect(address, read(ClientSettings, ClientSettings.prefix)) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         while time.monotonic() - began < START_S:
-            child.check()
+            (check or child.check)()
             missing = _missing(health, service)
             if not missing:
                 return

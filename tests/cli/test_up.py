@@ -15,6 +15,17 @@ from services.cli import local
 from services.cli.main import app
 from services.cli.processes import Child, ProcessFailed, start_module
 
+WAIT_UNTIL_HEALTHY = local.wait_until_healthy
+
+
+def _kill(redis_url: str) -> None:
+    """Kill the Redis there, and return when it has ended."""
+    with connect(redis_url) as client:
+        about: Any = client.info("server")
+    killed = int(about["process_id"])
+    os.kill(killed, signal.SIGKILL)
+    os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
+
 
 @pytest.fixture
 def sleepers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Child]:
@@ -40,13 +51,29 @@ def test_a_redis_of_its_own_that_ends_is_named_with_its_code_and_ends_the_others
         local.running(local.SystemPlan(tmp_path)) as system,
     ):
         system.check()
-        with connect(system.redis_url) as client:
-            about: Any = client.info("server")
-        killed = int(about["process_id"])
-        os.kill(killed, signal.SIGKILL)
-        os.waitid(os.P_PID, killed, os.WEXITED | os.WNOWAIT)
+        _kill(system.redis_url)
         system.check()
     assert failed.value.exit_code == 1
+    assert len(sleepers) == 3 and all(child.process.returncode is not None for child in sleepers)
+
+
+def test_a_redis_that_ends_while_services_are_waited_for_is_named_at_once(
+    sleepers: list[Child], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started = local.start_module
+
+    def kill_redis(name: str, module: str, env: dict[str, str], log: Path) -> Child:
+        if name == "learner":  # the last
+            _kill(env["LWMECPS_LEARNER_REDIS_URL"])
+        return started(name, module, env, log)
+
+    monkeypatch.setattr(local, "start_module", kill_redis)
+    monkeypatch.setattr(local, "wait_until_healthy", WAIT_UNTIL_HEALTHY)
+    with (
+        pytest.raises(ProcessFailed, match=r"^redis ended with code -9; the end of "),
+        local.running(local.SystemPlan(tmp_path)),
+    ):
+        raise AssertionError("nothing listens, so that nothing is healthy")
     assert len(sleepers) == 3 and all(child.process.returncode is not None for child in sleepers)
 
 

@@ -59,6 +59,7 @@ def _page(cells: Sequence[Cell], outcomes: CellOutcomes, views: dict[ClusterKind
     yield "| --- | --- | --- |"
     for bar in bars(views):
         yield f"| {bar.demand} | {bar.figure} | {'met' if bar.met else '**missed**'} |"
+    yield "\nWhat was tried where `recurrent(1)` is far below the HPA: [0010](decisions/0010-learnt-memory.md)."
     yield "\n![Differences to context(1)](context/differences.png)\n"
     for problem, view in views.items():
         yield from _table(problem, view)

@@ -69,7 +69,7 @@ def check_fits(known: Knowledge, wanted: Subject, source: str) -> None:
     """
     subject, wrong = known.subject, []
     own = ("policy_id",) if len(known.kept) < len(known.memory) else ()
-    for name in ("context", "deployments", "max_replicas", "nodes", *own):
+    for name in ("context", "deployments", "max_replicas", "nodes", "interval_s", *own):
         found, here = getattr(subject, name), getattr(wanted, name)
         if found != here:
             wrong.append(Violation(name, f"{_listed(found)} in the memory, {_listed(here)} in the policy and task"))
@@ -97,6 +97,9 @@ def from_bytes(data: bytes, source: str) -> Knowledge:
     if subject.context in ("none", "privileged") or subject.context not in get_args(LearntContextName):
         raise InvalidInput(source, [Violation("context", f"{subject.context!r} remembers nothing")])
     check_memory(source, known.kept, fresh)
+    others = sorted(name for name in known.memory if not name.startswith(PREFIX))
+    if wrong := [name for name in others if not np.isfinite(known.memory[name]).all()]:
+        raise InvalidInput(source, [Violation(f"memory[{name}]", "holds what is no finite number") for name in wrong])
     return known
 
 
@@ -111,5 +114,5 @@ def _nothing(known: Knowledge) -> Memory:
     return context.REGISTRY[subject.context](subject.env_spec).begin(1)
 
 
-def _listed(value: str | tuple[object, ...]) -> str:
-    return value if isinstance(value, str) else f"[{', '.join(map(str, value))}]"
+def _listed(value: str | float | tuple[object, ...]) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)

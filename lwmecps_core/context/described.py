@@ -100,18 +100,23 @@ def _deployment(known: Knowledge, said: Known, task: TaskSpec | None, d: int) ->
     name, spec = known.subject.deployments[d], task.deployments[d] if task else None
     busy, rate, _ = said.work[0, d]
     service = 1000.0 * busy * known.subject.max_replicas[d] / rate if rate > 1e-6 else None
-    load, least, most = map(_rate, (said.load[0, d, 0], *said.load_range[0, d]))
+    served = said.serving[0, d] > 0.0  # else nothing was seen of its load and use
+    load, least, most = map(_rate, (said.load[0, d, 0], *said.load_range[0, d])) if served else (None, None, None)
     yield Belief(name, "service time", "ms", _finite(service), written=busy_ms(spec) if spec else None)
     yield Belief(name, "load", RATE, load, least, most, written_load(task, d) if task else None)
     for ahead, expected in zip(AHEAD, _forecast(said, d), strict=True):
-        yield Belief(name, f"load in {_number(ahead * known.subject.interval_s)} s", RATE, _rate(expected))
+        later = _rate(expected) if served else None
+        yield Belief(name, f"load in {_number(ahead * known.subject.interval_s)} s", RATE, later)
     latency, fastest, slowest = said.latency[0, d]
     if slowest >= fastest:
         yield Belief(name, "latency", "ms", _latency_ms(latency), _latency_ms(fastest), _latency_ms(slowest))
     else:
         yield Belief(name, "latency", "ms", None)
-    yield Belief(name, "failed requests", "%", *_mean_and_most(said.failed[0, d]))
-    yield Belief(name, "CPU used of what ready replicas request", "%", *_mean_and_most(said.utilisation[0, d]))
+    nothing = (None, None, None)
+    failed = _mean_and_most(said.failed[0, d]) if served or said.failed[0, d, 1] > 0.0 else nothing
+    yield Belief(name, "failed requests", "%", *failed)
+    used = _mean_and_most(said.utilisation[0, d]) if served else nothing
+    yield Belief(name, "CPU used of what ready replicas request", "%", *used)
 
 
 def _nodes(known: Knowledge, said: Known) -> Iterator[Belief]:

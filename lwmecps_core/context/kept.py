@@ -36,7 +36,9 @@ class Kept:
 
 
 def check_memory(source: str, given: Memory, fresh: Memory) -> None:
-    """Raise `InvalidInput` of `source` where `given` has other names, shapes or kinds than `fresh`, or holds NaN."""
+    """Raise `InvalidInput` of `source` where `given` has other names, shapes or kinds than `fresh`, or holds NaN
+    or what is infinite and was not at first.
+    """
     wrong = []
     for name in sorted(given.keys() | fresh.keys()):
         wanted = f"float64 {list(fresh[name].shape)}" if name in fresh else "nothing of this name"
@@ -47,6 +49,8 @@ def check_memory(source: str, given: Memory, fresh: Memory) -> None:
             wrong.append(Violation(f"memory[{name}]", f"must be {wanted}, not {found}"))
         elif np.isnan(given[name]).any():
             wrong.append(Violation(f"memory[{name}]", "holds NaN"))
+        elif (np.isinf(given[name]) & (given[name] != fresh[name])).any():
+            wrong.append(Violation(f"memory[{name}]", "holds what is infinite"))
     if wrong:
         raise InvalidInput(source, wrong)
 

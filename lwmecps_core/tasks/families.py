@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwmecps_core.config import config
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.specs import (
     CONTINUOUS_SUFFIX,
     ClusterSpec,
@@ -91,7 +92,12 @@ CITY_REQUEST_INTERVAL_S = 1.0
 
 
 def draw(distribution: TaskDistribution, seed: int, ranges: Ranges = RANGES) -> TaskSpec:
-    """The task that `seed` draws from `distribution`: a pure function of both, and of what it is drawn from."""
+    """The task that `seed` draws from `distribution`: a pure function of both, and of what it is drawn from.
+
+    Raises `InvalidInput` naming a seed below 0.
+    """
+    if seed < 0:
+        raise InvalidInput(distribution.family, [Violation("seed", f"{seed} is below 0")])
     rng = np.random.Generator(np.random.Philox(seed))
     task = REGISTRY[distribution.family](distribution, rng, ranges)
     if distribution.min_replicas:

@@ -111,6 +111,7 @@ class Descent:
         self._extra = expanded_extra(extra, sets)
         self._memory = Remembered(algo.memory_size)
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
+        self._earned = torch.zeros(sets, dtype=torch.float64)
         self._multipliers, self._curriculum = multipliers, curriculum
         self._belief = belief.made(algo, algorithm, self._outer.params, seed)
 
@@ -132,6 +133,8 @@ class Descent:
             snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], new, episodes))
             batches = self._collector.collect(tasks, snapshot, plan)
             self._remembered = remembered(batches) if self._times > 1 else {}
+            if self._sets > 1:
+                self._earned += torch.tensor([_per_interval(batch) for batch in batches], dtype=torch.float64)
             found = self._judged(tasks, batches, step)
             learnt = self._learnt_from(batches)
             metrics = self._learn(learnt, step, total) | summary(batches) | signed(batches, tasks)
@@ -146,6 +149,13 @@ class Descent:
         if self._sets > 1:
             return PolicySnapshot(self._algorithm, params, self._extra, version, per_task=True)
         return PolicySnapshot(self._algorithm, row(params, 0), {k: v[0] for k, v in self._extra.items()}, version)
+
+    def earned(self, steps: int, horizon: int) -> list[float]:
+        """What an episode earned on each set's own task while it learnt, on average over so many steps; empty where
+        that isn't known.
+        """
+        known = self._sets > 1 and not self._earned.isnan().any()
+        return (self._earned / steps * horizon).tolist() if known else []
 
     def _tasks(self, source: TaskSource, width: int, step: int) -> tuple[list[TaskSpec], list[bool]]:
         """The tasks of a step, and which of them were no part of the one before."""
@@ -226,6 +236,7 @@ class Descent:
         kept |= prefixed(self._multipliers.state(), "multipliers/") if self._multipliers else {}
         kept |= prefixed(self._curriculum.state(), "curriculum/") if self._curriculum else {}
         kept |= prefixed(self._belief.state(), "belief/") if self._belief else {}
+        kept |= {"earned": self._earned.clone()} if self._sets > 1 else {}
         return LoopState(step, self._outer.state() | kept)
 
     def _restore(self, state: LoopState) -> None:
@@ -233,9 +244,15 @@ class Descent:
         self._extra = under(state.tensors, "extra/")
         self._memory = Remembered(self._algo.memory_size, under(state.tensors, "memory/"))
         self._remembered = under(state.tensors, "remembered/")
+        self._earned = state.tensors.get("earned", torch.full_like(self._earned, torch.nan)).clone()
         if self._multipliers:
             self._multipliers.restore(under(state.tensors, "multipliers/"))
         if self._curriculum:
             self._curriculum.restore(under(state.tensors, "curriculum/"))
         if self._belief:
             self._belief.restore(under(state.tensors, "belief/"))
+
+
+def _per_interval(batch: RolloutBatch) -> float:
+    """Mean reward of the intervals of a rollout that count."""
+    return float(batch.reward.sum() / batch.valid.sum())

@@ -86,7 +86,8 @@ def train(
             used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
             wall_s = (time.perf_counter() - begun) / len(tasks)
             episode = used // tasks[0].horizon + 1
-            found = rows(batches, [t.name for t in tasks], "", 0, used, wall_s, episode=episode, tasks=tasks)
+            names, earned = [t.name for t in tasks], loop.earned(total, tasks[0].horizon)
+            found = rows(batches, names, "", 0, used, wall_s, episode=episode, support=earned, tasks=tasks)
             progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
         yield progress
 

@@ -58,7 +58,7 @@ def act(
         Path | None, typer.Option(help="JSON or YAML with `observation`: [B][O], and perhaps `mask`: [B][M].")
     ] = None,
     task: Annotated[str, typer.Option(help="Id of a task, or a task file, to act on in a session.")] = "",
-    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.")] = 0,
+    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.", min=0)] = 0,
     steps: Annotated[int, typer.Option(help="Control intervals to act on the task.", min=1)] = 10,
     watch: Annotated[bool, typer.Option("--watch", help="Go on acting until ctrl-C, and show every interval.")] = False,
     backend: Annotated[
@@ -66,14 +66,15 @@ def act(
         typer.Option(help="Where the task's cluster is: in the simulator, or a real one."),
     ] = SIMULATED,
     memory: Annotated[
-        str, typer.Option(help=f"Keep what the policy remembers of the task's cluster, and go on with it: {WHERE}")
-    ] = "",
+        str | None,
+        typer.Option(help=f"Keep what the policy remembers of the task's cluster, and go on with it: {WHERE}"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Choose placements with a stored policy: for given observations, or step by step on a task."""
     if (observation is None) == (not task):
         raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
-    if memory and not task:
+    if memory is not None and not task:
         raise InvalidInput("options", [Violation("memory", "is of a --task")])
     clients: Clients = ctx.obj
     if observation is not None:
@@ -86,7 +87,7 @@ def act(
         render.print_json({"action": tensor_from_proto(clients.learner("Act", request).action).tolist()})
         return
     spec = drawn(clients, task, task_seed)
-    kept = keeper_of(clients, memory, task, spec, policy_id) if memory else None
+    kept = keeper_of(clients, memory, task, spec, policy_id) if memory is not None else None
     lines = _drive(clients, policy_id, spec, backend, None if watch else steps, kept)
     if watch:
         _show(lines, as_json)

@@ -30,7 +30,7 @@ def show(
     ctx: typer.Context,
     memory: Annotated[str, typer.Argument(help=WHERE)],
     task: Annotated[str, typer.Option(help="Id of a task, or a task file: what it says stands beside.")] = "",
-    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.")] = 0,
+    task_seed: Annotated[int, typer.Option(help="Which task of a distribution.", min=0)] = 0,
     as_json: Json = False,
 ) -> None:
     """Say in words and units what a policy believes about a cluster."""
@@ -120,8 +120,10 @@ def save(
     to: Annotated[Path | None, typer.Option(help="File to write; default NAME.safetensors.")] = None,
 ) -> None:
     """Save what the registry keeps to a file, for `load`, or for `act --memory`."""
-    at = place(ctx.obj, IN_REGISTRY + name, task)
-    content, path = _content(at), to or Path(f"{name}.safetensors")
+    at, path = place(ctx.obj, IN_REGISTRY + name, task), to or Path(f"{name}.safetensors")
+    if to is None and path.name != str(path):
+        raise InvalidInput("options", [Violation("--to", f"say where: {name!r} is no name of a file")])
+    content = _content(at)
     InFile(path).write(content)
     render.console.print(f"{path}  {len(content):,} bytes", highlight=False, markup=False)
 

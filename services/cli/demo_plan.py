@@ -30,6 +30,7 @@ LEARNT = (
     "multi_task",
     "multi_task_fine_tuned",
     "blind",
+    "privileged",
 )
 
 
@@ -77,6 +78,7 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
         "context": (settings.context_algorithm, settings.context_training),
         "multi_task": (settings.algorithm, settings.multi_task),
         "blind": (settings.blind_algorithm, settings.multi_task),
+        "privileged": (settings.privileged_algorithm, settings.multi_task),
     }
     random = replace(settings.adaptation, random_weights=True)
     tuned = "multi_task_fine_tuned"
@@ -93,7 +95,7 @@ def plan(problem: Problem, settings: DemoSettings) -> list[Step]:
         Step("context_adapted", on.adaptation("context_adapted", "context_train", settings.polish), ("context_train",)),
         Step("multi_task", on.policy("multi_task", "multi_task_train"), ("multi_task_train",)),
         Step(tuned, on.adaptation(tuned, "multi_task_train", settings.polish), ("multi_task_train",)),
-        Step("blind", on.policy("blind", "blind_train"), ("blind_train",)),
+        *(Step(name, on.policy(name, f"{name}_train"), (f"{name}_train",)) for name in ("blind", "privileged")),
     ]
 
 

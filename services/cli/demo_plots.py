@@ -20,7 +20,7 @@ from lwmecps_core.statistics import Summary, paired_difference
 
 LINES = ("context", "context_adapted", "adapted", "multi_task_fine_tuned")
 SINGLE = ("rate_rule_adapted", "hpa_tuned", "scratch_100_episodes")
-REFERENCES = ("oracle", "hpa_calibrated", "rate_rule", "blind")
+REFERENCES = ("oracle", "privileged", "hpa_calibrated", "hpa", "rate_rule", "blind")
 TICKS = (1, 2, 5, 10, 25, 100)
 BASE = ("multi_task", 0)
 """Whom everybody is compared with, task by task."""
@@ -50,16 +50,19 @@ def _gains(axes: Axes, rows: Sequence[Row], summaries: Sequence[Summary]) -> Non
             color=f"C{i}",
             linestyle="-" if method in LINES else "none",
         )
+        for s, gain in zip(points, found, strict=True):
+            if s.inner_steps:
+                at = (s.episode, gain.mean)
+                axes.annotate(str(s.inner_steps), at, (3, 4), textcoords="offset points", fontsize=7, color=f"C{i}")
     for i, s in enumerate(s for s in summaries if s.method in REFERENCES):
         gain = paired_difference(rows, (s.method, s.inner_steps), BASE)
-        axes.axhline(
-            gain.mean, linestyle="--", alpha=0.6, color=f"C{(i + len(LINES) + len(SINGLE)) % 10}", label=s.method
-        )
-    axes.axhline(0.0, color="black", linewidth=1)
+        axes.axhline(gain.mean, linestyle="--", alpha=0.7, color=plt.get_cmap("Dark2")(i), label=s.method)
+    axes.axhline(0.0, color="black", linewidth=1, label="multi_task")
     axes.set_xscale("log")
     axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set(xlabel="episode on the held-out cluster", ylabel="reward per episode − multi_task's")
+    axes.set(xlabel="episode on the held-out cluster (small numbers: inner steps before it)")
+    axes.set(ylabel="reward per episode − multi_task's")
     axes.set_title("Gain on multi_task (mean, 95 % interval, paired over clusters)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))

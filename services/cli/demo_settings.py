@@ -53,6 +53,8 @@ class DemoSettings:
     """The same, which remembers the cluster that it acts on."""
     blind_algorithm: PPOConfig = replace(PPO, ignore_blocks=WRITTEN)
     """The same, which isn't told what the operator wrote."""
+    privileged_algorithm: PPOConfig = replace(PPO, context="privileged")
+    """The same, which is told all that is hidden."""
     meta: MetaConfig = MetaConfig(
         # Behind the warm-up 8 % of these rates are left, and less and less.
         learner=FOMAMLConfig(rate_lr=1.0),
@@ -81,7 +83,9 @@ class DemoSettings:
     scratch: TrainConfig = TrainConfig(
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )
-    """One policy for each held-out cluster."""
+    """One policy for each held-out cluster. Its rate is constant, since that is the stronger control here: on 48 tuning
+    tasks (seeds 700,000 on, seed 3) it earned −29.6, with a rate let down over all steps −33.3, or −30.7 from twice it.
+    """
     adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
     )

@@ -84,6 +84,9 @@ def keeper_of(clients: Clients, where: str, task_id: str, task: TaskSpec, policy
         return Keeper(at, subject)
     known = artefact.from_bytes(content, str(at))
     artefact.check_fits(known, subject, str(at))
+    if known.subject.task != task.name:
+        reason = f"what lies there is of {known.subject.task}; keep what is remembered of {task.name} elsewhere"
+        raise InvalidInput(str(at), [Violation("task", reason)])
     return Keeper(at, subject, known.memory)
 
 

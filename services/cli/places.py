@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.errors import Conflict, InvalidInput, NotFound, Violation
 from protos.lwmecps.registry.v1 import memory_pb2 as pb
 from services.cli.clients import Clients
 from services.cli.files import write_whole
@@ -31,29 +31,39 @@ class Place(Protocol):
 
 @dataclass
 class InFile:
-    """A file of this machine."""
+    """A file of this machine; what somebody else wrote there since it was read is not replaced."""
 
     path: Path
     every_s: float = 0.0
+    _read: bool = False
+    _known: bytes | None = None
+    """What was there when it was read or written last."""
 
     def __str__(self) -> str:
         return str(self.path)
 
     def read(self) -> bytes | None:
         """See `Place.read`."""
+        self._read, self._known = True, self._content()
+        return self._known
+
+    def write(self, content: bytes) -> None:
+        """See `Place.write`; raises `Conflict`."""
+        if self._read and self._content() not in (self._known, None):
+            raise Conflict(f"{self}: somebody else keeps a memory there, and has changed it meanwhile")
+        try:
+            write_whole(self.path, content)
+            self._known = content
+        except OSError as error:
+            raise InvalidInput(str(self), [Violation("memory", f"can't be written: {error.strerror}")]) from None
+
+    def _content(self) -> bytes | None:
         try:
             return self.path.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
             raise InvalidInput(str(self), [Violation("memory", f"can't be read: {error.strerror}")]) from None
-
-    def write(self, content: bytes) -> None:
-        """See `Place.write`."""
-        try:
-            write_whole(self.path, content)
-        except OSError as error:
-            raise InvalidInput(str(self), [Violation("memory", f"can't be written: {error.strerror}")]) from None
 
 
 @dataclass
@@ -87,6 +97,8 @@ class InRegistry:
 
 def place(clients: Clients, where: str, task: str) -> InFile | InRegistry:
     """The place that an option names; raises `InvalidInput` where the registry can't keep it."""
+    if not where:
+        raise InvalidInput("options", [Violation("memory", f"is empty; give {WHERE}")])
     if not where.startswith(IN_REGISTRY):
         return InFile(Path(where))
     name = where.removeprefix(IN_REGISTRY)

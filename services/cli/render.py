@@ -82,8 +82,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
     for column in columns:
         result.add_column(column, overflow="fold")
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(printable, row))
     return result
+
+
+def printable(text: str) -> str:
+    """Text whose control characters, which terminals obey, are written as escapes."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def runs_table(runs: Iterable[run_pb2.Run]) -> Table:

@@ -1,8 +1,8 @@
 """`lwmecps train | meta-train | transfer | continual | adapt | evaluate`: settings, then a run."""
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.continual_config import ContinualConfig
-from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
 from lwmecps_core.former import FORMER_NAMES
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.reading import read_mapping
@@ -24,6 +24,7 @@ from lwmecps_core.run_config import (
     AdaptConfig,
     AlgorithmConfig,
     EvaluateConfig,
+    LearntContextName,
     MetaConfig,
     TrainConfig,
     TransferConfig,
@@ -32,6 +33,7 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.files import TaskFile, read_task_file
 from lwmecps_core.tasks.predecessor import DRAWN, is_body
 from protos.lwmecps.learner.v1 import learner_pb2 as pb
+from protos.lwmecps.registry.v1 import registry_pb2, run_pb2
 from services.cli import profiles, render
 from services.cli.clients import Clients, start
 from services.cli.contexts import LIKE, policy_of_nearest
@@ -93,6 +95,10 @@ RUN_BACKENDS = tuple(name for name in convert.BACKENDS if name != RECORDED)
 """The backends that the learner has collectors for: the tasks of runs bring their recorded load along."""
 ADAPTATION = Section("Adaptation", (AdaptConfig,), choices={"backend": RUN_BACKENDS})
 Policy = Annotated[str, typer.Argument(help="Id of a stored policy.")]
+Context = Annotated[
+    LearntContextName | None,
+    typer.Option(help="What the policy was trained to remember by; one that remembers otherwise is refused."),
+]
 
 
 @app.command()
@@ -122,8 +128,7 @@ def transfer(
     given: Given,
 ) -> None:
     """Go on training a stored policy on other tasks."""
-    request = pb.StartTransferRequest(policy_id=policy, source_task_ids=resolve(ctx.obj, source_task or []))
-    _start(ctx.obj, request, given, as_json)
+    _start(ctx.obj, pb.StartTransferRequest(policy_id=policy), given, as_json, beside=source_task or ())
 
 
 @app.command()
@@ -140,6 +145,7 @@ def adapt(
     policy: Annotated[
         str, typer.Argument(help="Id of a stored policy, or like:MEMORY: that of the known cluster most like it.")
     ],
+    context: Context = None,
     as_json: Json = False,
     *,
     given: Given,
@@ -147,6 +153,7 @@ def adapt(
     """Adapt a stored policy to every given task by inner steps, and measure it before and after each."""
     if policy.startswith(LIKE):
         policy = policy_of_nearest(ctx.obj, policy.removeprefix(LIKE), given["Run"].get("task", ()))
+    _check_context(ctx.obj, policy, context)
     _start(ctx.obj, pb.StartAdaptationRequest(policy_id=policy), given, as_json)
 
 
@@ -159,18 +166,31 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Task on which a baseline is tuned first (hpa_calibrated, hpa_tuned, rate_rule)."),
     ] = None,
+    context: Context = None,
     as_json: Json = False,
     *,
     given: Given,
 ) -> None:
     """Measure a stored policy, or a baseline, on every given task."""
     given["Run"].setdefault("label", given["Evaluation"].get("baseline", ""))
-    calibration = resolve(ctx.obj, calibration_task or [])
-    request = pb.StartEvaluationRequest(policy_id=policy, calibration_task_ids=calibration)
-    _start(ctx.obj, request, given, as_json)
+    _check_context(ctx.obj, policy, context)
+    _start(ctx.obj, pb.StartEvaluationRequest(policy_id=policy), given, as_json, beside=calibration_task or ())
 
 
-def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
+def _check_context(clients: Clients, policy: str, context: str | None) -> None:
+    """Raise `InvalidInput` where the policy remembers by another context than the one that was asked for."""
+    if context is None:
+        return
+    if not policy:
+        raise InvalidInput("options", [Violation("--context", "is of a policy, and none is given")])
+    record = clients.registry("GetPolicy", registry_pb2.GetPolicyRequest(policy_id=policy)).policy
+    own = convert.algorithm_from_message(record.algorithm).context
+    if own != context:
+        raise InvalidInput("options", [Violation("--context", f"policy {policy} was trained with {own}")])
+
+
+def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: Sequence[str] = ()) -> None:
+    """Start a run and follow it; `beside` are the tasks, ids or files, that it names beside those it works on."""
     kind = KINDS[convert.kind_of_request(request)]
     options: RunOptions = parse(RunOptions, given["Run"], "options")
     settings_in_file, body = _read_settings(options.settings)
@@ -189,6 +209,8 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
         if isinstance(settings, MetaConfig) and not settings.warmup_epochs:
             _refuse_warmup_only(in_file, given["Algorithm"], source)
     request.task_ids.extend(resolve(clients, list(options.task)))
+    if beside:
+        getattr(request, kind.beside).extend(resolve(clients, list(beside)))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
@@ -197,7 +219,7 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     request.labels.update(of_agent)
     if options.profile:
         profiles.ask(request, options.detach)
-    run = start(clients, request)
+    run = _started(clients, request, {*options.task, *beside})
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
         return
@@ -208,6 +230,18 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool) -> None:
     finally:
         if options.profile:
             profiles.tell(clients, run.id)
+
+
+def _started(clients: Clients, request: Any, named: Collection[str]) -> run_pb2.Run:
+    """The run; where it is refused, tasks that were registered for it, and are not among those `named`, go again."""
+    try:
+        return start(clients, request)
+    except InvalidInput:
+        beside = getattr(request, KINDS[convert.kind_of_request(request)].beside or "task_ids")
+        for task_id in {*request.task_ids, *beside} - {*named}:
+            with suppress(LwmecpsError):
+                clients.registry("DeleteTask", registry_pb2.DeleteTaskRequest(task_id=task_id))
+        raise
 
 
 def _read_settings(path: Path | None) -> tuple[dict[str, Any], TaskFile | None]:

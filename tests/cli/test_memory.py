@@ -1,19 +1,25 @@
 """Where memories are kept, and what happens where they can't be."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lwmecps_core.context.artefact import from_bytes, subject_of
+from lwmecps_core.context.artefact import Knowledge, from_bytes, subject_of, to_bytes
 from lwmecps_core.context.base import PREFIX
 from lwmecps_core.context.statistics import Statistics
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import Conflict, InvalidInput, ServiceUnavailable
+from lwmecps_core.run_config import PPOConfig
+from protos.lwmecps.registry.v1 import policy_pb2 as pb
 from services.cli import memory as module
 from services.cli.clients import Addresses, Clients
-from services.cli.memory import Keeper
+from services.cli.memory import Keeper, keeper_of
 from services.cli.places import InFile, InRegistry, place
+from services.common import convert
 from tests.sim.random_tasks import random_task
 
 TASK = random_task(2, nodes=3, deployments=2)
@@ -110,3 +116,35 @@ def test_a_place_in_the_registry_needs_a_name_and_a_registered_task(tmp_path: Pa
         InFile(tmp_path).read()
     with pytest.raises(InvalidInput, match="can't be written: No such file"):
         InFile(tmp_path / "absent" / "m").write(b"x")
+
+
+def test_two_who_keep_memories_in_one_file_do_not_lose_each_others(tmp_path: Path) -> None:
+    first, second = InFile(tmp_path / "m"), InFile(tmp_path / "m")
+    for at in (first, second):
+        assert at.read() is None
+    Keeper(first, SUBJECT).keep(remembered(1))
+    with pytest.raises(Conflict, match=r"m: somebody else keeps a memory there"):
+        Keeper(second, SUBJECT).keep(remembered(2))
+    assert from_bytes(first.read() or b"", "m").memory["context/intervals"] == 1
+    (tmp_path / "m").unlink()
+    first.write(b"again")  # who takes it away has lost nothing
+    InFile(tmp_path / "m").write(b"a copy that is asked for replaces what is there")
+
+
+def test_a_memory_of_another_cluster_or_of_longer_intervals_is_refused_with_both(tmp_path: Path) -> None:
+    path, policy = tmp_path / "m", pb.Policy(algorithm=convert.algorithm_to_message(PPOConfig(context="statistics")))
+    clients: Any = SimpleNamespace(registry=lambda *_: SimpleNamespace(policy=policy))
+    keeper_of(clients, str(path), "task.yaml", TASK, "policy").keep(remembered(3))
+    assert keeper_of(clients, str(path), "task.yaml", TASK, "policy").start["context/intervals"] == 3
+    with pytest.raises(InvalidInput, match=rf"task: what lies there is of {TASK.name}; .* of another elsewhere"):
+        keeper_of(clients, str(path), "task.yaml", replace(TASK, name="another"), "policy")
+    with pytest.raises(InvalidInput, match=r"interval_s: 10.0 in the memory, 60.0 in the policy and task"):
+        keeper_of(clients, str(path), "task.yaml", replace(TASK, interval_s=60.0), "policy")
+    with pytest.raises(InvalidInput, match="memory: is empty"):
+        keeper_of(clients, "", "task.yaml", TASK, "policy")
+
+
+def test_a_file_that_holds_what_is_infinite_is_refused_by_its_name(tmp_path: Path) -> None:
+    InFile(tmp_path / "m").write(to_bytes(Knowledge(SUBJECT, remembered(np.inf))))
+    with pytest.raises(InvalidInput, match=r"memory\[intervals\]: holds what is infinite"):
+        from_bytes(InFile(tmp_path / "m").read() or b"", "m")

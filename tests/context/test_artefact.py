@@ -94,6 +94,19 @@ def test_nothing_is_believed_where_nothing_was_seen() -> None:
     assert described(_known(task, 0), task) == [Belief(WHOLE, "seen", "intervals", 0.0)]
 
 
+def test_nothing_is_believed_of_a_deployment_that_had_no_replicas_so_far() -> None:
+    task = draw(CITY, 1)
+    known = _known(task, 5)
+    idle = dict(known.memory)
+    for name in ("serving", "load", "load_range", "work", "latency", "failed", "utilisation"):
+        idle[PREFIX + name] = known.memory[PREFIX + name].copy()
+        idle[PREFIX + name][:, 0] = Statistics(known.subject.env_spec).begin(1)[name][:, 0]
+    name, other = (d.name for d in task.deployments[:2])
+    found = _by_name(described(replace(known, memory=idle), task))
+    assert {found[name, what].value for about, what in found if about == name} == {None}
+    assert None not in {found[other, what].value for what in ("load", "failed requests", "latency", "service time")}
+
+
 def test_another_cluster_or_context_is_refused_with_both_lists() -> None:
     known = _known(draw(CITY, 1), 1)
     task = draw(replace(CITY, nodes=2, deployments=3, env_id="lwmecps-v4"), 1)

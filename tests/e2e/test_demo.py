@@ -32,7 +32,9 @@ def test_demo_measures_every_method_and_writes_all_files(recorded: bool, tmp_pat
     found = {(row["method"], row["inner_steps"]) for row in rows}
     after_steps = {(name, n) for name in ("adapted", "context_adapted", "multi_task_fine_tuned") for n in (1, 2)}
     steps = {("unadapted", 0), ("scratch", 0), ("scratch", 1), ("scratch", 2)}
-    single = {(name, 0) for name in ("scratch_100_episodes", "context", "multi_task", "blind", *BASELINES)}
+    single = {
+        (name, 0) for name in ("scratch_100_episodes", "context", "multi_task", "blind", "privileged", *BASELINES)
+    }
     assert found == after_steps | steps | single
     first, third = (row for row in rows if row["method"] == "context")
     assert (first["episode"], first["env_steps"], first["support_reward_mean"]) == (1, 0, None)

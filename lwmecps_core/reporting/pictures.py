@@ -195,7 +195,7 @@ def _deployments(axes: Axes, task: TaskSpec, trace: Trace, name: str, hours_per_
         drawn: Literal["steps-post", "default"] = "steps-post" if name == "ready" else "default"
         hours = np.arange(values.size) * hours_per_step
         # Counts are often equal: the first lines are broad, so that they show beside those that lie on them.
-        width = 1.2 + 1.4 * max(0, 3 - d) if name == "ready" else 1.2
+        width = 1.2 + max(0, 3 - d) if name == "ready" else 1.2
         axes.plot(hours, values, label=f"{deployment.name} at {node}", linewidth=width, drawstyle=drawn)
 
 

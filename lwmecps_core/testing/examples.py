@@ -46,7 +46,12 @@ SPECS: dict[str, EnvSpec] = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": 
 
 RULE = Sizes(predictions=8, hidden=12, life=6, embedding=5, channels=4, choice=2, policy=7, summary=5)
 """Of a learnt update rule that nobody has learnt: its weights are drawn."""
-A_RULE = {"rule": to_bytes(drawn(RULE, 3)), "prediction_size": RULE.predictions, "model_size": 5, "segment": 4}
+A_RULE: dict[str, Any] = {
+    "rule": to_bytes(drawn(RULE, 3)),
+    "prediction_size": RULE.predictions,
+    "model_size": 5,
+    "segment": 4,
+}
 SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2} | A_RULE
 """Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
 the parameters, and a table so few rows that one rollout visits what another did.

@@ -160,6 +160,7 @@ TABLES = {
     "recall": table_of_recall,
     "grid": table_of_grid,
     "catch": table_of_catch,
+    "discovery": table_of_streams,
 }
 
 

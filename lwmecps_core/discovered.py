@@ -16,7 +16,7 @@ class Discovered:
 
     rule: Annotated[Content, Field(min_length=1, max_length=8_388_608)] | None = None
     """File with the weights of a rule, such as the published Disco103 (`.npz`); a policy that has learnt by it keeps
-    them."""
+    them, and lists of runs leave the file out."""
     prediction_size: Annotated[int, Field(ge=1, le=1_024)] = 600
     """Numbers of each prediction that the rule says the meaning of: as many as it has."""
     discount_factor: Share = 0.997

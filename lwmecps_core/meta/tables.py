@@ -74,10 +74,10 @@ def falling_balls(tasks: int, rows: int, columns: int, generator: torch.Generato
 
 def play(tables: Tables, logits: Tensor, state: Tensor, steps: int, generator: torch.Generator) -> dict[str, Tensor]:
     """`steps` steps of policies `[K, S, A]` from states `[K, N]` on: states `[K, T+1, N]`, actions, rewards and ends
-    `[K, T, N]`. After an end the next state is a first one.
+    `[K, T, N]`. After an end the next state is a first one. Where logits diverged the choice is by chance.
     """
     tasks, copies = state.shape
-    policy, task = logits.softmax(-1), torch.arange(tasks).unsqueeze(-1)
+    policy, task = logits.nan_to_num(0.0, 1e9, -1e9).softmax(-1), torch.arange(tasks).unsqueeze(-1)
     seen, found = [state], []
     for _ in range(steps):
         action = torch.multinomial(policy[task, state].flatten(0, 1), 1, generator=generator).reshape(tasks, copies)

@@ -16,6 +16,7 @@ from lwmecps_core.meta.discovery import Lives, gain, newborn, severed, updated
 from lwmecps_core.meta.tables import Tables
 from lwmecps_core.optimiser import PackedOptimiser, scheduled
 from lwmecps_core.training.sampling import torch_generator
+from lwmecps_core.tree import leaves
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 SIZES = Sizes(predictions=30, hidden=64, life=32)
@@ -63,6 +64,11 @@ class Population:
         self.lives = newborn(rule, tasks, states, choices)
         self.state = torch.multinomial(self.problems.first, cfg.copies, replacement=True, generator=generator)
 
+    @property
+    def sound(self) -> bool:
+        """Whether nobody has diverged."""
+        return all(bool(x.isfinite().all()) for x in leaves(self.lives.agents))
+
     def play(self) -> dict[str, Tensor]:
         """A rollout of the agents as they are."""
         logits = self.lives.agents["agent"]["logits"].detach()
@@ -89,7 +95,8 @@ def discover(
 ) -> tuple[Rule, list[float]]:
     """A rule, from random weights, and what agents earned per step in each window; a pure function of its arguments.
 
-    Families take turns; each population is replaced after `cfg.life` windows, at different times.
+    Families take turns; each population is replaced after `cfg.life` windows, at different times, or once one of its
+    agents diverged.
     """
     generator = torch_generator(seed, "discovery")
     outer = PackedOptimiser({"rule": weights.drawn(sizes, seed)}, cfg.learning_rate, max_grad_norm=1.0)
@@ -97,7 +104,8 @@ def discover(
     earned: list[float] = []
     for step in range(cfg.steps):
         turn = step % len(families)
-        if step // len(families) % cfg.life == turn * cfg.life // len(families) and step >= len(families):
+        due = step >= len(families) and step // len(families) % cfg.life == turn * cfg.life // len(families)
+        if due or not living[turn].sound:
             living[turn] = Population(cfg, outer.params["rule"], families[turn], generator)
         rule = {name: x.detach().requires_grad_() for name, x in outer.params["rule"].items()}
         objective = living[turn].window(rule)

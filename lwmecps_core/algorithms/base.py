@@ -22,6 +22,8 @@ Extra = dict[str, Tensor]
 """State that no gradient reaches: target networks, exploration rates."""
 LEARNER = "learner/"
 """What names in `Extra` begin with where acting needs nothing of them: they stay with whoever learns."""
+GIVEN = f"{LEARNER}given/"
+"""And what came with the settings when the policy was made: whoever begins anew with random weights has it, too."""
 Batch = dict[str, Tensor]
 """What a loss reads: field → tensor `[..., S, ...]`, S samples: transitions, or sequences of them."""
 
@@ -87,6 +89,12 @@ class Algorithm(Protocol):
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """Move target networks after a step."""
+
+
+def begun_anew(algo: Algorithm, before: Extra, generator: torch.Generator) -> tuple[Params, Extra]:
+    """Fresh parameters and extra state, with what was given to the policy `before`."""
+    params, extra = algo.init(generator)
+    return params, extra | {name: x for name, x in before.items() if name.startswith(GIVEN)}
 
 
 def learnable(algo: Algorithm, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:

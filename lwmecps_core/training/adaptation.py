@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import meta
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, learnable
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, begun_anew, learnable
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
@@ -147,7 +147,7 @@ def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collecto
     """The policy that all tasks start from, and how it was taught to adapt."""
     algo = bound_algorithm(policy, tasks[0])
     if cfg.random_weights:
-        params, extra = algo.init(torch_generator(seed, "weights"))
+        params, extra = begun_anew(algo, policy.extra, torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
     learner, learnt, optimiser = taught_by(policy), policy.learnt, _optimiser(cfg)
     if optimiser is not None:  # each of its steps is on data of its own, whatever the policy was taught by

@@ -152,7 +152,7 @@ def test_the_rule_keeps_of_an_agent_s_life_and_its_copy_lags_behind() -> None:
     assert not torch.equal(after["learner/kept/hidden"], many_extra["learner/kept/hidden"])
     for name, x in many["agent"].items():
         torch.testing.assert_close(after[f"learner/slow/{name}"], x + 0.1)
-    assert all(after[name] is many_extra[name] for name in many_extra if name.startswith("learner/rule/"))
+    assert all(after[name] is many_extra[name] for name in many_extra if name.startswith("learner/given/rule/"))
 
 
 def test_a_component_sees_the_whole_reward_and_its_own_choice() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lwmecps_core import policy
-from lwmecps_core.algorithms.base import LEARNER
+from lwmecps_core.algorithms.base import GIVEN, LEARNER
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.collector import PolicySnapshot
 from lwmecps_core.rollout.policy_store import freeze, thaw
@@ -32,7 +32,7 @@ def test_a_policy_carries_its_rule_as_weights_and_adapts_by_it() -> None:
     assert made is not None
     assert made.algorithm == replace(DISCO, rule=None)
     kept = policy.from_bytes(policy.to_bytes(made), "x")
-    assert {name for name in kept.extra if name.startswith(f"{LEARNER}rule/")}
+    assert {name for name in kept.extra if name.startswith(f"{GIVEN}rule/")}
     assert float(kept.extra[f"{LEARNER}kept/moments"][2]) == pytest.approx(0.99**9)
     steps = AdaptConfig(adaptation_steps=1, inner_lr=0.1, evaluation_episodes=1, keep_start_if_worse=False)
     steps = replace(steps, keep_placement_if_worse=False)
@@ -41,6 +41,10 @@ def test_a_policy_carries_its_rule_as_weights_and_adapts_by_it() -> None:
     moved = [not torch.equal(x, kept.params["agent"][name]) for name, x in last.policy.params["agent"].items()]
     assert any(moved)
     assert last.policy.extra.keys() == kept.extra.keys()
+    random = replace(steps, random_weights=True)
+    other = list(adapt(kept, (draw(CITY, 1),), random, LocalCollector(), seed=1))[-1]
+    assert other.policy is not None
+    assert {name for name in other.policy.extra if name.startswith(GIVEN)}
 
 
 def test_a_training_that_was_cut_goes_on_bit_by_bit() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks
-from lwmecps_core.algorithms.base import LEARNER, Batch, Extra, Forgetful, Params
+from lwmecps_core.algorithms.base import GIVEN, LEARNER, Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.disco import heads as outputs
 from lwmecps_core.algorithms.disco import loss, value, weights
 from lwmecps_core.algorithms.disco.rule import Kept, Targets, Trajectory, nothing_kept, targets
@@ -22,7 +22,7 @@ from lwmecps_core.tree import prefixed, under
 
 GOAL = "goal/"
 """What the names of targets begin with in a batch."""
-RULE, SLOW, KEPT = f"{LEARNER}rule/", f"{LEARNER}slow/", f"{LEARNER}kept/"
+RULE, SLOW, KEPT = f"{GIVEN}rule/", f"{LEARNER}slow/", f"{LEARNER}kept/"
 """Where in `Extra` the rule's weights lie, the agent's slower copy, and what the rule keeps of the agent's life."""
 CATCHES_UP = 0.1
 """How far the slower copy goes towards the agent with every update."""
@@ -126,7 +126,8 @@ class Disco(Forgetful):
         if not rule:
             reason = "a policy that was made without the file of a rule can act, but not learn"
             raise InvalidInput("algorithm", [Violation("rule", reason)])
-        net, slow, kept = params["agent"], under(extra, SLOW), Kept(**under(extra, KEPT))
+        net, past = params["agent"], under(extra, KEPT)
+        slow, kept = under(extra, SLOW) or net, Kept(**past) if past else nothing_kept(rule)
         seen = self._trajectory(net, slow, batch)
         goal, after = targets(rule, kept, seen, self.cfg.discount_factor)
         found = {f"{GOAL}{name}": x for name, x in vars(goal).items()}

@@ -74,10 +74,10 @@ class Targets:
 
 
 def nothing_kept(rule: Rule) -> Kept:
-    """At the start of a life, without a task axis."""
-    width = rule[f"{OWN}/linear/w"].shape[-2]
-    zeros = rule[f"{OWN}/linear/w"].new_zeros(width)
-    return Kept(zeros, zeros.clone(), value.no_moments(zeros))
+    """At the start of a life; it has the rule's task axis."""
+    weight = rule[f"{OWN}/linear/w"]
+    zeros = weight.new_zeros(weight.shape[:-1])
+    return Kept(zeros, zeros.clone(), value.no_moments(zeros).expand(*weight.shape[:-2], 3))
 
 
 def targets(rule: Rule, kept: Kept, seen: Trajectory, discount: float = DISCOUNT) -> tuple[Targets, Kept]:

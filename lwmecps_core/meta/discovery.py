@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.disco.loss import VALUE_WEIGHT, divergence
-from lwmecps_core.algorithms.disco.rule import Kept, Rule, Trajectory, nothing_kept, targets
+from lwmecps_core.algorithms.disco.rule import Life, Rule, Trajectory, nothing_kept, targets
 from lwmecps_core.tree import Tree, leaves, tree_map, with_leaves
 
 CATCHES_UP = 0.1
@@ -25,7 +25,7 @@ class Lives:
 
     agents: Tree
     slow: Tree
-    kept: Kept
+    kept: Life
 
 
 def newborn(rule: Rule, tasks: int, states: int, choices: int) -> Lives:
@@ -38,7 +38,7 @@ def newborn(rule: Rule, tasks: int, states: int, choices: int) -> Lives:
         "z": zeros(tasks, states, choices, size),
         "q": zeros(tasks, states, choices),
     }
-    kept = Kept(*(x.expand(tasks, *x.shape) for x in vars(nothing_kept(rule)).values()))
+    kept = Life(*(x.expand(tasks, *x.shape) for x in vars(nothing_kept(rule)).values()))
     agents = {"agent": tables}
     return Lives(agents, tree_map(lambda x: x.clone(), agents), kept)
 
@@ -81,7 +81,7 @@ def gain(lives: Lives, data: dict[str, Tensor], discount: float) -> Tensor:
 
 def severed(lives: Lives) -> Lives:
     """The same lives without a graph: where one window of updates ends and the next begins."""
-    kept = Kept(*(x.detach() for x in vars(lives.kept).values()))
+    kept = Life(*(x.detach() for x in vars(lives.kept).values()))
     return replace(lives, agents=tree_map(lambda x: x.detach(), lives.agents), kept=kept)
 
 

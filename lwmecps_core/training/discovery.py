@@ -54,7 +54,7 @@ class DiscoveryConfig:
     """Step size of the rule's weights (Adam)."""
 
 
-class Population:
+class Cohort:
     """Agents of one family, and where they are."""
 
     def __init__(self, cfg: DiscoveryConfig, rule: Rule, draw: Draw, generator: torch.Generator) -> None:
@@ -100,13 +100,13 @@ def discover(
     """
     generator = torch_generator(seed, "discovery")
     outer = PackedOptimiser({"rule": weights.drawn(sizes, seed)}, cfg.learning_rate, max_grad_norm=1.0)
-    living = [Population(cfg, outer.params["rule"], draw, generator) for draw in families]
+    living = [Cohort(cfg, outer.params["rule"], draw, generator) for draw in families]
     earned: list[float] = []
     for step in range(cfg.steps):
         turn = step % len(families)
         due = step >= len(families) and step // len(families) % cfg.life == turn * cfg.life // len(families)
         if due or not living[turn].sound:
-            living[turn] = Population(cfg, outer.params["rule"], families[turn], generator)
+            living[turn] = Cohort(cfg, outer.params["rule"], families[turn], generator)
         rule = {name: x.detach().requires_grad_() for name, x in outer.params["rule"].items()}
         objective = living[turn].window(rule)
         found = torch.autograd.grad(objective, list(rule.values()), allow_unused=True)

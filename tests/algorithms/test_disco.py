@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lwmecps_core.algorithms.disco import loss, rule, value, weights
 from lwmecps_core.algorithms.disco.agent import Disco
-from lwmecps_core.algorithms.disco.rule import Kept, Rule, Targets, Trajectory
+from lwmecps_core.algorithms.disco.rule import Life, Rule, Targets, Trajectory
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.testing import examples
 from lwmecps_core.tree import expanded, expanded_extra, gradients
@@ -216,4 +216,4 @@ def test_without_its_rule_a_policy_acts_but_doesn_t_learn() -> None:
     with pytest.raises(InvalidInput, match=r"rule: .* can act, but not learn"):
         examples.whole(alone, expanded(params, 1), {}, data)
     assert examples.whole(alone, expanded(params, 1), expanded_extra(extra, 1), data)["goal/q"].isfinite().all()
-    assert isinstance(Kept(**{n.removeprefix("learner/kept/"): x for n, x in extra.items() if "kept" in n}), Kept)
+    assert isinstance(Life(**{n.removeprefix("learner/kept/"): x for n, x in extra.items() if "kept" in n}), Life)

@@ -12,7 +12,7 @@ from lwmecps_core.algorithms import heads, networks
 from lwmecps_core.algorithms.base import GIVEN, LEARNER, Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.disco import heads as outputs
 from lwmecps_core.algorithms.disco import loss, value, weights
-from lwmecps_core.algorithms.disco.rule import Kept, Targets, Trajectory, nothing_kept, targets
+from lwmecps_core.algorithms.disco.rule import Life, Targets, Trajectory, nothing_kept, targets
 from lwmecps_core.algorithms.networks import Net
 from lwmecps_core.algorithms.returns import weighted_mean
 from lwmecps_core.errors import InvalidInput, Violation
@@ -127,7 +127,7 @@ class Disco(Forgetful):
             reason = "a policy that was made without the file of a rule can act, but not learn"
             raise InvalidInput("algorithm", [Violation("rule", reason)])
         net, past = params["agent"], under(extra, KEPT)
-        slow, kept = under(extra, SLOW) or net, Kept(**past) if past else nothing_kept(rule)
+        slow, kept = under(extra, SLOW) or net, Life(**past) if past else nothing_kept(rule)
         seen = self._trajectory(net, slow, batch)
         goal, after = targets(rule, kept, seen, self.cfg.discount_factor)
         found = {f"{GOAL}{name}": x for name, x in vars(goal).items()}

@@ -51,7 +51,7 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Life:
     """What a rule keeps of an agent's life: the state of its recurrence, `hidden` and `cell` `[..., H]`, and running
     moments of advantages `[..., 3]`.
     """
@@ -73,14 +73,14 @@ class Targets:
     q: Tensor
 
 
-def nothing_kept(rule: Rule) -> Kept:
+def nothing_kept(rule: Rule) -> Life:
     """At the start of a life; it has the rule's task axis."""
     weight = rule[f"{OWN}/linear/w"]
     zeros = weight.new_zeros(weight.shape[:-1])
-    return Kept(zeros, zeros.clone(), value.no_moments(zeros).expand(*weight.shape[:-2], 3))
+    return Life(zeros, zeros.clone(), value.no_moments(zeros).expand(*weight.shape[:-2], 3))
 
 
-def targets(rule: Rule, kept: Kept, seen: Trajectory, discount: float = DISCOUNT) -> tuple[Targets, Kept]:
+def targets(rule: Rule, kept: Life, seen: Trajectory, discount: float = DISCOUNT) -> tuple[Targets, Life]:
     """The targets of a trajectory, and what is kept from then on.
 
     Policies, values and advantages are read as given: no gradient goes back through them; through predictions and the
@@ -94,11 +94,11 @@ def targets(rule: Rule, kept: Kept, seen: Trajectory, discount: float = DISCOUNT
     pi = _layer(rule, f"{OWN}/linear_4", _mixed(rule, f"{OWN}/sequential_1/conv1_d", wide, _first(seen.allowed)))
     hidden, cell = _life(rule, kept, seen, judged, y, _layer(rule, f"{OWN}/linear_1", h))
     pi = pi.squeeze(-1).masked_fill(~_first(seen.allowed), FORBIDDEN)
-    return Targets(pi, y, z, judged.q), Kept(hidden, cell, moments)
+    return Targets(pi, y, z, judged.q), Life(hidden, cell, moments)
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Worth:
     """How good what happened was: `value` of frames `[..., T+1, N]`; of steps the returns `q`, `advantage` and
     `standard`, in standard deviations; of each choice `gain` and `standard_gain` over the frame's value
     `[..., T, N, A]`.
@@ -113,7 +113,7 @@ class _Judged:
 
 
 @torch.no_grad()
-def _judged(kept: Kept, seen: Trajectory, discount: float) -> tuple[_Judged, Tensor]:
+def _judged(kept: Life, seen: Trajectory, discount: float) -> tuple[_Worth, Tensor]:
     policy = seen.logits.softmax(-1)
     mine, slow = (policy * seen.q).sum(-1), (policy * seen.slow_q).sum(-1)
     likelier = _taken(_first(seen.logits).log_softmax(-1), seen.action)
@@ -125,10 +125,10 @@ def _judged(kept: Kept, seen: Trajectory, discount: float) -> tuple[_Judged, Ten
     moments = value.moments_after(kept.moments, advantage)
     gain = _first(seen.slow_q - slow.unsqueeze(-1))
     standard = value.standard(moments, advantage)
-    return _Judged(mine, earned, advantage, standard, gain, value.standard(moments, gain)), moments
+    return _Worth(mine, earned, advantage, standard, gain, value.standard(moments, gain)), moments
 
 
-def _described(rule: Rule, where: str, seen: Trajectory, judged: _Judged) -> tuple[Tensor, Tensor]:
+def _described(rule: Rule, where: str, seen: Trajectory, judged: _Worth) -> tuple[Tensor, Tensor]:
     """A trajectory as numbers of each step `[..., T, N, F]`, and of each choice in it `[..., T, N, A, F′]`."""
     allowed, now = seen.allowed, _first(seen.allowed)
     policy = seen.logits.detach().softmax(-1)
@@ -173,7 +173,7 @@ def _backwards(rule: Rule, x: Tensor, ended: Tensor) -> Tensor:
     return torch.stack(found[::-1], -3)
 
 
-def _life(rule: Rule, kept: Kept, seen: Trajectory, judged: _Judged, y: Tensor, note: Tensor) -> tuple[Tensor, Tensor]:
+def _life(rule: Rule, kept: Life, seen: Trajectory, judged: _Worth, y: Tensor, note: Tensor) -> tuple[Tensor, Tensor]:
     """The state of the recurrence over an agent's life after one more update."""
     x, _ = _described(rule, LIFE, seen, judged)
     x = torch.cat([x, note, _embedded(rule, f"{LIFE}/mlp", y.softmax(-1))], -1)

@@ -27,7 +27,7 @@ class Discovered:
     """Transitions that the replay memory keeps."""
     updates_per_batch: Annotated[int, Field(ge=1)] = 32
     """Updates after each collected batch."""
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] = 1_024
+    batch_size: Annotated[int, Field(ge=1, le=8_192)] = 1_024
     """Transitions per minibatch, in whole segments."""
     model_size: Annotated[int, Field(ge=1, le=1_024)] = 128
     """Units of the step that is made for each choice before it is said what follows."""

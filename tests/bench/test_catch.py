@@ -40,7 +40,7 @@ def test_every_way_of_learning_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv(catch.FILE, str(file))
     small = DiscoConfig(hidden_size=(8,), network="mlp", n_steps=29, updates_per_batch=1, batch_size=58, **A_RULE)
     monkeypatch.setattr(catch, "by_rule", lambda rule: small)
-    rows = catch.run((0,), (0, 1), tmp_path / "found.json")
+    rows = catch.run((0,), (0, 232), tmp_path / "found.json")
     assert [row["name"] for row in rows] == ["Disco103", "PPO"]
     assert all(-1 <= found["mean"] <= 1 for row in rows for found in row["returns"].values())
     assert "232 steps" in results.TABLES["catch"](rows)

@@ -16,7 +16,8 @@ from lwmecps_core.algorithms.networks import Net, init_linear, linear
 EMBEDDING = 128
 """Numbers that the networks say of each component."""
 SMALL = 0.01
-"""Gain of the first policies and predictions, which are nearly the same everywhere."""
+"""Gain of the first policies and of `y`, which are nearly the same everywhere; what is said of choices is not, as in the
+published agent."""
 OF_CHOICES = ("z", "q", "following")
 
 
@@ -29,7 +30,7 @@ def init(choices: int, predictions: int, model: int, generator: torch.Generator)
     sizes = {"z": predictions, "q": BINS, "following": choices}
     for name in OF_CHOICES:
         net |= init_linear(f"{name}_in", model, model, sqrt(2), generator)
-        net |= init_linear(f"{name}_out", model, sizes[name], SMALL, generator)
+        net |= init_linear(f"{name}_out", model, sizes[name], 1.0, generator)
     return net
 
 

@@ -32,8 +32,9 @@ class Disco(Forgetful):
     """A policy, two predictions and a value for every choice, all of which a learnt rule gives their targets.
 
     The rule knows one agent with one choice. Of an action of several components each is an agent of its own: it has its
-    policy, predictions and values, sees the same frames and the whole reward, and shares all weights with the others (but,
-    where networks are no sets, the trunk's last layer). To it the others are part of the environment. A loss is the mean of the components'.
+    policy, predictions and values, sees the same frames and the whole reward, and shares all weights with the others
+    (but the trunk's last layer, where networks are no sets). To it the others are part of the environment. A loss is
+    the mean of the components'.
 
     A forbidden choice has probability 0, for the agent and in the rule's targets, and is left out where the rule takes
     the mean or the maximum over choices. A sample is a segment of a rollout, `[..., S, L, ...]`. Targets are made anew

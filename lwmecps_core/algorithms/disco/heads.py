@@ -16,7 +16,7 @@ from lwmecps_core.algorithms.networks import Net, init_linear, linear
 EMBEDDING = 128
 """Numbers that the networks say of each component."""
 SMALL = 0.01
-"""Gain of the first policies and of `y`, nearly the same everywhere; what is said of choices is not, as is published."""
+"""Gain of the first policies and of `y`, nearly the same everywhere; what is said of choices is not, as published."""
 OF_CHOICES = ("z", "q", "following")
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import torch
 
 from lwmecps_core import algorithms
-from lwmecps_core.algorithms.base import Algorithm, Extra, Params
+from lwmecps_core.algorithms.base import LEARNER, Algorithm, Extra, Params
 from lwmecps_core.algorithms.sight import shown
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
@@ -96,7 +96,7 @@ def _fresh_shapes(algorithm: AlgorithmConfig, spec: EnvSpec) -> Shapes:
 
 def _shapes(params: Params, extra: Extra) -> Shapes:
     groups = {f"{group}/{name}": tuple(x.shape) for group, net in params.items() for name, x in net.items()}
-    return groups | {f"extra/{name}": tuple(x.shape) for name, x in extra.items()}
+    return groups | {f"extra/{name}": tuple(x.shape) for name, x in extra.items() if not name.startswith(LEARNER)}
 
 
 def _refusal(reason: str, made_for: EnvSpec, spec: EnvSpec, source: str, field: str) -> InvalidInput:

@@ -14,6 +14,8 @@ from lwmecps_core.believing import Believing
 from lwmecps_core.cells import Remembering
 from lwmecps_core.config import Content, config
 from lwmecps_core.curricular import Curricular
+from lwmecps_core.discovered import Discovered
+from lwmecps_core.evaluating import EvaluateConfig as EvaluateConfig
 from lwmecps_core.former import with_learner
 from lwmecps_core.objective import Constrained
 from lwmecps_core.specs import NonNegative, Positive, Share
@@ -182,8 +184,16 @@ class TD3Config(_WithReplay):
     """Standard deviation of the noise on actions, as a share of half the action's range."""
 
 
+@config
+class DiscoConfig(Discovered, _WithNetworks):
+    """Learning by a learnt update rule (DiscoRL: Oh et al. 2025, doi:10.1038/s41586-025-09761-x)."""
+
+    name: Literal["disco"] = "disco"
+    """Names the algorithm."""
+
+
 AlgorithmConfig = Annotated[
-    PPOConfig | DQNConfig | QLearningConfig | SACConfig | TD3Config, Field(discriminator="name")
+    PPOConfig | DQNConfig | QLearningConfig | SACConfig | TD3Config | DiscoConfig, Field(discriminator="name")
 ]
 
 
@@ -374,22 +384,4 @@ class AdaptConfig:
     def _check(self) -> Self:
         if self.compare_oracle and self.backend != SIMULATED:
             raise ValueError("compare_oracle: only a simulated cluster has an oracle")
-        return self
-
-
-@config
-class EvaluateConfig:
-    """Evaluation of a stored policy or a baseline."""
-
-    episodes: Count = 8
-    """Episodes per task."""
-    episodes_before: Annotated[tuple[Annotated[int, Field(ge=0, le=1000)], ...], Field(min_length=1)] = (0,)
-    """How many episodes a policy that remembers has had on each cluster before it is measured; a row for each."""
-    baseline: str = ""
-    """Name of a baseline to measure in place of a policy, such as hpa_calibrated, static or oracle."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.baseline and self.episodes_before != (0,):
-            raise ValueError("episodes_before: a baseline remembers no episodes")
         return self

@@ -19,7 +19,7 @@ from rich.console import Console
 from bench.context import work as context_work
 from bench.context.results import CellOutcome
 from bench.doing import do, read
-from bench.learners import beliefs, curricula, memories, streams
+from bench.learners import beliefs, curricula, memories, rules, streams
 from bench.learners import cells as starts
 from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.results import StartOutcome
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS), help="only these")
     parser.add_argument("--methods", nargs="+", choices=curricula.CURRICULA, default=(), help="only these curricula")
     parser.add_argument("--seeds", type=int, default=starts.SEEDS, help="so many training seeds")
-    parser.add_argument("--episodes", type=int, default=None, help="rollouts that memories train on, for a trial")
+    parser.add_argument("--episodes", type=int, default=None, help="rollouts that memories and rules train on")
     parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where learners.md and what is done are")
     args = parser.parse_args()
@@ -86,6 +86,18 @@ def external_memories(args: Namespace) -> int:
     return failed
 
 
+def learnt_rules(args: Namespace) -> int:
+    """What a learnt update rule is worth beside PPO; returns how many cells failed."""
+    named = os.environ.get(rules.FILE)
+    if not named:
+        CONSOLE.print(f"rules: skipped: no weights; {rules.FILE} names no file with the published rule")
+        return 0
+    chosen = rules.cells(Path(named).read_bytes(), min(args.seeds, rules.SEEDS), args.episodes)
+    done, failed = _carried_out(args, "rules.json", CellOutcome, context_work.run, chosen)
+    rules.write(chosen, done, args.out / "learners.md")
+    return failed
+
+
 def what_is_believed(args: Namespace) -> int:
     """What beliefs are worth; returns how many cells failed. Those to compare with are the context benchmark's."""
     from bench.learners import beliefs_report
@@ -126,6 +138,7 @@ PARTS = {
     "curricula": training_tasks,
     "memories": external_memories,
     "streams": met_one_by_one,
+    "rules": learnt_rules,
 }
 
 

@@ -140,6 +140,15 @@ def table_of_grid(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_catch(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Mean returns after so many steps of the environment."""
+    lines = [["", *(f"{steps} steps" for steps in rows[0]["returns"]), "seeds"]]
+    for row in rows:
+        cells = [_seeds(found["seeds"], ".2f") for found in row["returns"].values()]
+        lines.append([row["name"], *cells, ", ".join(map(str, row["seeds"]))])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
@@ -150,6 +159,8 @@ TABLES = {
     "copying": table_of_copying,
     "recall": table_of_recall,
     "grid": table_of_grid,
+    "catch": table_of_catch,
+    "discovery": table_of_streams,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.algorithms.belief_ppo import BeliefPPO
+from lwmecps_core.algorithms.disco.agent import Disco
 from lwmecps_core.algorithms.dqn import DQN
 from lwmecps_core.algorithms.ppo import PPO
 from lwmecps_core.algorithms.q_learning import QLearning
@@ -12,6 +13,7 @@ from lwmecps_core.algorithms.recurrent import RecurrentPPO
 from lwmecps_core.algorithms.sac import SAC
 from lwmecps_core.algorithms.sight import Selective, shown
 from lwmecps_core.algorithms.td3 import TD3
+from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import EnvSpec
 
@@ -21,12 +23,21 @@ REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
     "q_learning": QLearning,
     "sac": SAC,
     "td3": TD3,
+    "disco": Disco,
 }
 LEARNT: dict[str, dict[str, Callable[[Any, EnvSpec], Algorithm]]] = {
     "recurrent": {"ppo": RecurrentPPO},
     "belief": {"ppo": BeliefPPO},
 }
 """Context → those that can learn what to remember; the settings of the others refuse it."""
+
+
+def from_nothing(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
+    """As `make`, for a policy that begins with nothing; raises `InvalidInput` where a file that it needs is missing."""
+    if getattr(cfg, "rule", b"") is None:
+        reason = f"{cfg.name} learns by a rule: give the file with its weights"
+        raise InvalidInput("algorithm", [Violation("rule", reason)])
+    return make(cfg, spec)
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:

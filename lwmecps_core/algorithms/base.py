@@ -20,6 +20,10 @@ Params = dict[str, dict[str, Tensor]]
 """Group ("actor", "critic") → name → tensor."""
 Extra = dict[str, Tensor]
 """State that no gradient reaches: target networks, exploration rates."""
+LEARNER = "learner/"
+"""What names in `Extra` begin with where acting needs nothing of them: they stay with whoever learns."""
+GIVEN = f"{LEARNER}given/"
+"""And what came with the settings when the policy was made: whoever begins anew with random weights has it, too."""
 Batch = dict[str, Tensor]
 """What a loss reads: field → tensor `[..., S, ...]`, S samples: transitions, or sequences of them."""
 
@@ -70,6 +74,12 @@ class Algorithm(Protocol):
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
         """Shuffled minibatches of a batch made by `prepare`, epoch after epoch, with noise of their own."""
 
+    def targets(self, params: Params, extra: Extra, batch: Batch) -> tuple[Batch, Extra]:
+        """The batch with targets that the parameters as they are now have a part in, and the extra state after that.
+
+        It comes before every loss, and no gradient goes through it.
+        """
+
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
         """One loss `[...]` (one per task) for each parameter group; deterministic and twice differentiable.
 
@@ -81,7 +91,26 @@ class Algorithm(Protocol):
         """Move target networks after a step."""
 
 
-class Forgetful:
+def begun_anew(algo: Algorithm, before: Extra, generator: torch.Generator) -> tuple[Params, Extra]:
+    """Fresh parameters and extra state, with what was given to the policy `before`."""
+    params, extra = algo.init(generator)
+    return params, extra | {name: x for name, x in before.items() if name.startswith(GIVEN)}
+
+
+def learnable(algo: Algorithm, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
+    """All of a stacked rollout as a loss reads it: prepared, and with targets."""
+    return algo.targets(params, extra, algo.prepare(params, extra, data, generator))[0]
+
+
+class Prepared:
+    """An algorithm whose batches have all targets once they are prepared."""
+
+    def targets(self, params: Params, extra: Extra, batch: Batch) -> tuple[Batch, Extra]:
+        """What was given."""
+        return batch, extra
+
+
+class Forgetful(Prepared):
     """An algorithm whose policies act on the newest observation alone."""
 
     def memory(self, width: int) -> dict[str, Tensor]:

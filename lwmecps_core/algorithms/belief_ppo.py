@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
-from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params, Prepared
 from lwmecps_core.algorithms.belief import BeliefEncoder
 from lwmecps_core.algorithms.decoder import Decoder
 from lwmecps_core.algorithms.elbo import elbo
@@ -25,7 +25,7 @@ STATE = "state"
 """What the policy's memory is called: that of the encoder's recurrence."""
 
 
-class BeliefPPO:
+class BeliefPPO(Prepared):
     """PPO whose networks see beside the observation what is believed of the cluster (Zintgraf et al. 2020,
     arXiv:1910.08348).
 

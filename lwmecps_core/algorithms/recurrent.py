@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import replay
-from lwmecps_core.algorithms.base import Batch, Extra, Params
+from lwmecps_core.algorithms.base import Batch, Extra, Params, Prepared
 from lwmecps_core.algorithms.external.cell import SlottedMemory, core
 from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
@@ -24,7 +24,7 @@ STATE = "state"
 Cell = Recurrence | Lstm | SlottedMemory
 
 
-class RecurrentPPO:
+class RecurrentPPO(Prepared):
     """PPO whose networks see beside the observation what a recurrence remembers (Duan et al. 2016, arXiv:1611.02779).
 
     A sample is a whole rollout of one environment, `[..., B, T, ...]`: losses unroll it again from the memory that it

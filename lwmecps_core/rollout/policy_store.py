@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import redis
 
 from lwmecps_core import tensor_file
+from lwmecps_core.algorithms.base import LEARNER
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import Conflict, InvalidInput, NotFound, Violation
 from lwmecps_core.rollout.collector import PolicySnapshot
@@ -46,8 +47,9 @@ class PolicyStore(Protocol):
 
 
 def freeze(snapshot: PolicySnapshot) -> FrozenSnapshot:
-    """A snapshot as a safetensors file; equal snapshots give equal bytes, in any process."""
-    tensors = prefixed(snapshot.extra, "extra/") | flatten(snapshot.params, "params")
+    """What of a snapshot acts, as a safetensors file; equal snapshots give equal bytes, in any process."""
+    acting = {name: x for name, x in snapshot.extra.items() if not name.startswith(LEARNER)}
+    tensors = prefixed(acting, "extra/") | flatten(snapshot.params, "params")
     tensors |= prefixed(snapshot.memory, "memory/")
     header = {"algorithm": dump(snapshot.algorithm), "version": snapshot.version, "per_task": snapshot.per_task}
     # One entry: of several the order would vary, and the bytes' hash is the snapshot's name.

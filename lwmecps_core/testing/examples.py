@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lwmecps_core import algorithms
 from lwmecps_core.acting import REWARD_TERMS
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, first_seen
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, first_seen, learnable
+from lwmecps_core.algorithms.disco.weights import Sizes, drawn, to_bytes
 from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.spec_codec import ALGORITHMS
 from lwmecps_core.run_config import AlgorithmConfig, PPOConfig
@@ -43,7 +44,15 @@ BOX = EnvSpec(
 PAIR_BOX = EnvSpec("lwmecps-v4-continuous", PAIRS.blocks, (), PAIRS.action_size, PAIRS.horizon, PAIRS.action_entity)
 SPECS: dict[str, EnvSpec] = {"rows": ROWS, "pairs": PAIRS, "flat": FLAT, "box": BOX, "pair_box": PAIR_BOX}
 
-SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2}
+RULE = Sizes(predictions=8, hidden=12, life=6, embedding=5, channels=4, choice=2, policy=7, summary=5)
+"""Of a learnt update rule that nobody has learnt: its weights are drawn."""
+A_RULE: dict[str, Any] = {
+    "rule": to_bytes(drawn(RULE, 3)),
+    "prediction_size": RULE.predictions,
+    "model_size": 5,
+    "segment": 4,
+}
+SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2} | A_RULE
 """Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
 the parameters, and a table so few rows that one rollout visits what another did.
 """
@@ -87,7 +96,7 @@ def _accepts(name: str, spec: str) -> bool:
 
 def whole(algo: Algorithm, params: Params, extra: Extra, data: Batch) -> Batch:
     """A rollout as one batch, with the same noise every time."""
-    return algo.prepare(params, extra, data, torch.Generator().manual_seed(0))
+    return learnable(algo, params, extra, data, torch.Generator().manual_seed(0))
 
 
 def make(name: str, spec: str) -> Example:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import meta
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, begun_anew, learnable
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.run import run_baseline
 from lwmecps_core.batch import RolloutBatch
@@ -147,7 +147,7 @@ def _setup(policy: PolicyData, tasks: list[TaskSpec], cfg: AdaptConfig, collecto
     """The policy that all tasks start from, and how it was taught to adapt."""
     algo = bound_algorithm(policy, tasks[0])
     if cfg.random_weights:
-        params, extra = algo.init(torch_generator(seed, "weights"))
+        params, extra = begun_anew(algo, policy.extra, torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
     learner, learnt, optimiser = taught_by(policy), policy.learnt, _optimiser(cfg)
     if optimiser is not None:  # each of its steps is on data of its own, whatever the policy was taught by
@@ -210,7 +210,7 @@ def _support(x: _Setup, at: _Standing, step: int) -> list[float]:
         return at.guard.of_start
     version, acting = (1, x.origin) if frozen else (step, at.current)
     batches = x.collect(acting, version, x.support_plan(version), at, held=at.guard.resting)
-    at.support = x.algo.prepare(acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
+    at.support = learnable(x.algo, acting, x.extra, stacked(batches), torch_generator(x.seed, f"noise-{version}"))
     if version != step:  # seen before a pause; tasks that were left alone since would earn something else now
         return at.guard.of_start
     earned = at.played(batches)

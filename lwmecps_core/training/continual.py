@@ -8,7 +8,7 @@ from math import ceil
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, begun_anew
 from lwmecps_core.continual_config import ContinualConfig
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.forgetting import measures
@@ -113,7 +113,7 @@ def _setup(policy: PolicyData, clusters: list[TaskSpec], cfg: ContinualConfig, i
         raise InvalidInput("continual learning", [Violation("tasks", reason)])
     algo, *_ = [bound_algorithm(policy, task) for task in clusters]
     if cfg.random_weights:
-        params, extra = algo.init(torch_generator(seed, "weights"))
+        params, extra = begun_anew(algo, policy.extra, torch_generator(seed, "weights"))
         policy = replace(policy, params=params, extra=extra)
     known = StreamMemory(inner, clusters, algo, policy.algorithm, cfg.keep_contexts)
     return _Stream(clusters, cfg, seed, policy, algo, known)

@@ -195,6 +195,7 @@ class Descent:
         trained = self._method.trained(self._outer.params, step, total)
         self._outer.rate_share = self._rate_share(step)
         for part in self._algo.minibatches(batch, torch_generator(self._seed, f"minibatches-{step}")):
+            part, self._extra = self._algo.targets(self._outer.params, self._extra, part)
             own = self._algo.losses(self._outer.params, self._extra, part)
             losses = added(self._outer.params, own, part)
             norms.append(self._outer.step(gradients(losses, trained)))

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import algorithms, meta
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params, learnable
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import dump
+from lwmecps_core.discovered import without_file
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.meta.base import MetaGradient, MetaLearner, collections
 from lwmecps_core.optimiser import PackedOptimiser, scheduled, with_task_axis
@@ -49,7 +50,8 @@ def meta_train(
     whose steps it adapts later. An epoch takes `adaptation_steps` + 1 collections (two, if
     the method freezes the support data), whatever the number of tasks.
     """
-    algo = algorithms.make(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
+    algo = algorithms.from_nothing(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
+    algorithm = without_file(algorithm)
     length = rollout_length(algorithm) if cfg.warmup_epochs else 0
     curriculum = made(cfg, source, width=cfg.meta_batch_size, length=length, seed=seed)
     yield from meta_descent(algo, source, algorithm, cfg, collector, seed=seed, start=start, curriculum=curriculum)
@@ -186,7 +188,7 @@ def _collect_chain(
         snapshot = PolicySnapshot(policy.algorithm, detached(current), extra, j, per_task=True)
         plan = CollectionPlan(seeds=seeds(point_seed, "tasks", k), episodes=cfg.episodes_per_step)
         data.append(collector.collect(tasks, snapshot, plan))
-        batches.append(algo.prepare(current, extra, stacked(data[-1]), torch_generator(point_seed, "noise")))
+        batches.append(learnable(algo, current, extra, stacked(data[-1]), torch_generator(point_seed, "noise")))
     return data, batches
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from lwmecps_core import algorithms
 from lwmecps_core.baselines.run import try_and_run
 from lwmecps_core.batch import RolloutBatch
+from lwmecps_core.discovered import without_file
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.optimiser import scheduled
@@ -52,7 +53,7 @@ def train(
         raise InvalidInput("training", [Violation(name, reason) for name, given in changing.items() if given])
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
-    algo = algorithms.make(algorithm, spec)
+    algo, algorithm = algorithms.from_nothing(algorithm, spec), without_file(algorithm)
     params, extra = algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.algorithms.base import Algorithm, learnable
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.dynamic_programming import best_by_programme
 from lwmecps_core.baselines.oracle import best_plans
@@ -36,7 +36,7 @@ def value_loss(
     """
     params, extra = expanded(policy.params, len(batches)), expanded_extra(policy.extra, len(batches))
     with torch.no_grad():
-        losses = algo.losses(params, extra, algo.prepare(params, extra, stacked(batches), noise))
+        losses = algo.losses(params, extra, learnable(algo, params, extra, stacked(batches), noise))
     if "critic" not in losses:
         reason = f"value_loss is of algorithms with a critic, not of {policy.algorithm.name}; use regret"
         raise InvalidInput("training", [Violation("curriculum_score", reason)])

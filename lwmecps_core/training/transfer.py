@@ -7,7 +7,7 @@ from math import ceil
 
 import torch
 
-from lwmecps_core.algorithms.base import Algorithm, Batch, Params
+from lwmecps_core.algorithms.base import Algorithm, Batch, Params, begun_anew
 from lwmecps_core.algorithms.returns import flat_samples
 from lwmecps_core.algorithms.sight import shown, visible
 from lwmecps_core.batch import RolloutBatch
@@ -75,7 +75,7 @@ def transfer(
         )
     }
     if cfg.compare_scratch:
-        params, extra = algo.init(torch_generator(seed, "weights"))
+        params, extra = begun_anew(algo, policy.extra, torch_generator(seed, "weights"))
         scratch = Descent(algo, policy.algorithm, collector, seed, params=params, extra=extra, rate_share=share)
         loops["scratch/"] = scratch
     curves: dict[str, list[float]] = {name: list(start.scalars["curves"][name]) if start else [] for name in loops}

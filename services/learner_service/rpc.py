@@ -161,7 +161,7 @@ class LearnerRpc(LearnerServiceServicer):
         if isinstance(settings, TransferConfig):
             check_origin(settings, origin, tasks[0].env_id)
         if spec.learns_by:
-            algorithms.make(spec.learns_by, _env_spec(tasks[0]))
+            algorithms.from_nothing(spec.learns_by, _env_spec(tasks[0]))
         check_backend(backend_of(settings), tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)

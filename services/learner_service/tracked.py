@@ -9,6 +9,7 @@ from typing import Any
 
 from lwmecps_core.config import dump
 from lwmecps_core.kinds import RunSettings, metric_prefix
+from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tracking import TrackedRun
 from services.common.run_labels import SWEEP, SWEEP_RUN
@@ -23,7 +24,7 @@ def tracked_run(job: Job, tasks: Sequence[TaskSpec | TaskDistribution]) -> Track
     Runs of one label are one group (they differ by seed, say); without a label those of one kind are.
     """
     spec, prefix = job.spec, metric_prefix(job.spec.kind, job.spec.settings)
-    algorithm = {"algorithm": dump(spec.learns_by)} if spec.learns_by else {}
+    algorithm = {"algorithm": _told(spec.learns_by)} if spec.learns_by else {}
     families = sorted({task.family for task in tasks if task.family})
     environments = sorted({task.env_id for task in tasks})
     facts = {
@@ -54,7 +55,7 @@ def tracked_run(job: Job, tasks: Sequence[TaskSpec | TaskDistribution]) -> Track
     )
 
 
-def _told(settings: RunSettings) -> dict[str, Any]:
+def _told(settings: RunSettings | AlgorithmConfig) -> dict[str, Any]:
     """Settings as plain data, with the digest of a file in place of what is in it."""
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     digests = {n: f"sha256:{hashlib.sha256(x).hexdigest()}" for n, x in values.items() if isinstance(x, bytes)}

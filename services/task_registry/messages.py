@@ -102,6 +102,14 @@ def run_to_message(run: Run, now: datetime) -> run_pb2.Run:
     )
 
 
+def run_in_passing(run: Run, now: datetime) -> run_pb2.Run:
+    """As `run_to_message`, without the file of a rule: for lists, and for those who watch a run step by step."""
+    message = run_to_message(run, now)
+    if message.spec.algorithm.HasField("disco"):
+        message.spec.algorithm.disco.ClearField("rule")
+    return message
+
+
 def lease_to_message(run: Run) -> run_pb2.Lease | None:
     """The message of the lease on a run; None when nobody holds it."""
     if run.lease_expires_at is None:
@@ -151,7 +159,7 @@ def news_to_message(news: News, at_most: int, now: datetime) -> Iterator[registr
     for start in range(0, max(len(news.metrics), len(news.rows), 1), at_most):
         part = slice(start, start + at_most)
         yield registry_pb2.WatchRunResponse(
-            run=run_to_message(news.run, now),
+            run=run_in_passing(news.run, now),
             metrics=[metric_to_message(point) for point in news.metrics[part]],
             rows=[convert.row_to_message(row) for row in news.rows[part]],
         )

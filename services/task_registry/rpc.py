@@ -88,7 +88,7 @@ class TaskRegistryServicer(registry_pb2_grpc.TaskRegistryServiceServicer):
         return _fitting(
             request.page_size,
             lambda size: self._store.runs.list(size, request.page_token, state, kind),
-            self._message,
+            lambda run: m.run_in_passing(run, self._clock()),
             lambda runs, token: pb.ListRunsResponse(runs=runs, next_page_token=token),
         )
 

@@ -39,12 +39,13 @@ from lwmecps_core.run_config import (
 )
 from lwmecps_core.specs import ALL_ENV_IDS, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.testing.examples import A_RULE
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
 from lwmecps_core.training.progress import Progress
 
 FILE = Path(__file__).with_name("digests.json")
 CITY = TaskDistribution(nodes=3, deployments=2, max_replicas=4, horizon=12)
-SMALL = {"hidden_size": (8, 8), "batch_size": 32, "n_epochs": 2, "updates_per_batch": 3, "memory_size": 100}
+SMALL = {"hidden_size": (8, 8), "batch_size": 32, "n_epochs": 2, "updates_per_batch": 3, "memory_size": 100} | A_RULE
 PLAN = CollectionPlan(seeds=(5, 6, 7), episodes=2)
 TRANSFERS = ("feature_extraction", "fine_tuning", "layer_wise", "domain_adaptation")
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -16,7 +17,7 @@ from lwmecps_core.envs.vector import env_spec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.results import Row
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import DQNConfig, PPOConfig
+from lwmecps_core.run_config import DiscoConfig, DQNConfig, PPOConfig
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.progress import LoopState, Progress
@@ -250,6 +251,22 @@ def test_an_algorithm_that_cannot_act_in_the_environment_is_refused(
     code, text = _refusal(lambda: stub.StartTraining(pb.StartTrainingRequest(task_ids=[city_id], algorithm=dqn)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "dqn needs discrete actions" in text
+
+
+def test_a_rule_that_is_missing_or_none_is_refused_before_a_run_begins(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    city = convert.distribution_to_message(TaskDistribution())
+    city_id = registry.stub.CreateTask(registry_pb2.CreateTaskRequest(distribution=city)).task.id
+    stub = start_learner(_learning_loop).stub
+    for given, reason in (
+        (DiscoConfig(), "rule: disco learns by a rule"),
+        (DiscoConfig(rule=b"x"), "rule: not the file"),
+    ):
+        asked = pb.StartTrainingRequest(task_ids=[city_id], algorithm=convert.algorithm_to_message(given))
+        code, text = _refusal(partial(stub.StartTraining, asked))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert reason in text
 
 
 def _slow(total: int = 60) -> Any:

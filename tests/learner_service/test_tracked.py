@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from lwmecps_core.kinds import KINDS
-from lwmecps_core.run_config import AdaptConfig, DQNConfig, TrainConfig
+from lwmecps_core.run_config import AdaptConfig, DiscoConfig, DQNConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
 from services.common.run_labels import of_sweep
 from services.common.run_spec import RunSpec
@@ -35,6 +35,12 @@ def test_a_run_is_told_with_all_that_decides_its_result() -> None:
     assert (run.group, run.job_type, run.name) == ("paper", "train", "paper")
     assert run.tags == ("train", "dqn", "lwmecps-v3", "lwmecps-v4", "load_balancing", "mec_city")
     json.dumps(told)
+
+
+def test_the_file_of_a_rule_is_told_as_its_digest() -> None:
+    run = tracked_run(Job("run-1", 1, RunSpec(settings=TrainConfig(), algorithm=DiscoConfig(rule=b"weights"))), CITIES)
+    assert run.settings["algorithm"]["rule"].startswith("sha256:")
+    json.dumps(run.settings)
 
 
 def test_runs_without_a_label_are_grouped_by_kind_and_name_their_policy() -> None:

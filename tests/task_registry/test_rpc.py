@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from sqlalchemy import event
 
-from lwmecps_core.run_config import PPOConfig, TrainConfig
+from lwmecps_core.run_config import DiscoConfig, PPOConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution
 from protos.lwmecps.registry.v1 import memory_pb2, policy_pb2, registry_pb2_grpc, run_pb2
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
@@ -144,6 +144,20 @@ def test_every_kind_of_error_has_its_status(registry: Stub) -> None:
         name = rpc._method.decode().rsplit("/", 1)[1]
         request = getattr(pb, f"{name}Request")(run_id="run-x")
         assert code_of(lambda rpc=rpc, request=request: rpc(request)) is status.NOT_FOUND
+
+
+def test_lists_and_watchers_leave_the_file_of_a_rule_out(registry: Stub) -> None:
+    spec = run_spec(create_task(registry).id)
+    spec.algorithm.CopyFrom(convert.algorithm_to_message(DiscoConfig(rule=b"weights", segment=7)))
+    run = registry.CreateRun(pb.CreateRunRequest(spec=spec)).run
+    (listed,) = registry.ListRuns(pb.ListRunsRequest()).runs
+    stream = registry.WatchRun(pb.WatchRunRequest(run_id=run.id))
+    told = [listed, next(stream).run]
+    stream.cancel()
+    for each in told:
+        disco = each.spec.algorithm.disco
+        assert (disco.HasField("rule"), disco.segment) == (False, 7)
+    assert registry.GetRun(pb.GetRunRequest(run_id=run.id)).run.spec.algorithm.disco.rule == b"weights"
 
 
 def test_a_run_goes_from_creation_to_completion(registry: Stub) -> None:

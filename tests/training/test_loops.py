@@ -35,6 +35,7 @@ from lwmecps_core.run_config import (
 )
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
+from lwmecps_core.testing.examples import A_RULE
 from lwmecps_core.training import adapt, evaluate, meta_train, train, transfer
 from lwmecps_core.training.guard import SETBACK
 from lwmecps_core.training.progress import LoopState, Progress
@@ -43,7 +44,7 @@ from lwmecps_core.tree import flatten, leaves, row, tree_map
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 DQN = DQNConfig(hidden_size=(8, 8), updates_per_batch=3, memory_size=100)
-TINY = {
+TINY = A_RULE | {
     "hidden_size": (8, 8),
     "batch_size": 64,
     "n_epochs": 2,

@@ -140,18 +140,20 @@ TRANSFER_METHOD_LAYER_WISE: TransferMethod
 TRANSFER_METHOD_DOMAIN_ADAPTATION: TransferMethod
 
 class AlgorithmConfig(_message.Message):
-    __slots__ = ("ppo", "dqn", "q_learning", "sac", "td3")
+    __slots__ = ("ppo", "dqn", "q_learning", "sac", "td3", "disco")
     PPO_FIELD_NUMBER: _ClassVar[int]
     DQN_FIELD_NUMBER: _ClassVar[int]
     Q_LEARNING_FIELD_NUMBER: _ClassVar[int]
     SAC_FIELD_NUMBER: _ClassVar[int]
     TD3_FIELD_NUMBER: _ClassVar[int]
+    DISCO_FIELD_NUMBER: _ClassVar[int]
     ppo: PPOConfig
     dqn: DQNConfig
     q_learning: QLearningConfig
     sac: SACConfig
     td3: TD3Config
-    def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ...) -> None: ...
+    disco: DiscoConfig
+    def __init__(self, ppo: _Optional[_Union[PPOConfig, _Mapping]] = ..., dqn: _Optional[_Union[DQNConfig, _Mapping]] = ..., q_learning: _Optional[_Union[QLearningConfig, _Mapping]] = ..., sac: _Optional[_Union[SACConfig, _Mapping]] = ..., td3: _Optional[_Union[TD3Config, _Mapping]] = ..., disco: _Optional[_Union[DiscoConfig, _Mapping]] = ...) -> None: ...
 
 class PPOConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "gae_lambda", "clip_epsilon", "entropy_coef", "value_function_coef", "n_epochs", "batch_size", "max_grad_norm", "hidden_size", "network", "n_steps", "ignore_blocks", "context", "head", "cell", "cell_size", "belief_size", "belief_lr", "belief_kl_weight", "belief_prefixes", "belief_intervals", "belief_updates", "belief_batch_size", "belief_memory_size", "belief_told", "memory_slots", "memory_width", "memory_reads")
@@ -262,6 +264,40 @@ class QLearningConfig(_message.Message):
     ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
     context: Context
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
+
+class DiscoConfig(_message.Message):
+    __slots__ = ("learning_rate", "discount_factor", "rule", "prediction_size", "segment", "memory_size", "updates_per_batch", "batch_size", "model_size", "n_steps", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    PREDICTION_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    N_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_GRAD_NORM_FIELD_NUMBER: _ClassVar[int]
+    HIDDEN_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    learning_rate: float
+    discount_factor: float
+    rule: bytes
+    prediction_size: int
+    segment: int
+    memory_size: int
+    updates_per_batch: int
+    batch_size: int
+    model_size: int
+    n_steps: int
+    max_grad_norm: float
+    hidden_size: _containers.RepeatedScalarFieldContainer[int]
+    network: Network
+    ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
+    context: Context
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., rule: _Optional[bytes] = ..., prediction_size: _Optional[int] = ..., segment: _Optional[int] = ..., memory_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., batch_size: _Optional[int] = ..., model_size: _Optional[int] = ..., n_steps: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class SACConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")

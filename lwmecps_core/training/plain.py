@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 
-from lwmecps_core import algorithms
+from lwmecps_core import algorithms, fits
 from lwmecps_core.baselines.run import try_and_run
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
@@ -40,11 +40,13 @@ def train(
     *,
     seed: int,
     start: LoopState | None = None,
+    policy: PolicyData | None = None,
 ) -> Iterator[Progress]:
     """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
 
     `total_episodes` counts the episodes of all tasks that share a policy; where it says nothing, the tasks do. Ends
-    with rows when `evaluation_episodes` asks for them.
+    with rows when `evaluation_episodes` asks for them. With `policy` it starts from that one's weights, which must be
+    of such an algorithm (`fits.check_goes_on`); what its optimiser and its replay memory held is not kept.
     """
     changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
     if cfg.independent and any(changing.values()):
@@ -53,7 +55,10 @@ def train(
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo = algorithms.make(algorithm, spec)
-    params, extra = algo.init(torch_generator(seed, "weights"))
+    if policy:
+        fits.check_goes_on(policy.algorithm, policy.env_spec, algorithm, spec, "training")
+        fits.bound(policy, spec, "training", "policy_id")
+    params, extra = (policy.params, policy.extra) if policy else algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))

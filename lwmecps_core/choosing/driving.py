@@ -10,11 +10,26 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from math import isfinite
 
-from lwmecps_core.choosing.population import Generation, Member, PopulationPlan, begun, check, descended, training_of
+from lwmecps_core.choosing.population import (
+    Generation,
+    Member,
+    PopulationPlan,
+    Values,
+    begun,
+    check,
+    descended,
+    training_of,
+)
 from lwmecps_core.config import dump
-from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest, Runs, completed
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.envs.placement import default_task
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.fits import check_goes_on
+from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest, Runs, completed, settings_of
+from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.training.sampling import seeds
 
 REWARD = "test_avg_reward"
@@ -36,11 +51,32 @@ def evolve(
     out, and `RunEnded` where nobody is left in a generation, or where somebody cancelled a run.
     """
     check(plan, "population")
+    _check_weights_stay(plan)
     last = before[-1] if before else None
     for number in range(len(before), plan.generations):
         members = descended(plan, last, number) if last else begun(plan)
         last = _measured(plan, runs, number, _trained(plan, runs, number, members, told))
         yield last
+
+
+def _check_weights_stay(plan: PopulationPlan) -> None:
+    """Raise `InvalidInput` for a number under whose values weights can't be taken over."""
+    spec = env_spec(default_task())
+    for chosen in product(*plan.choices.values()):
+        least = dict(zip(plan.choices, chosen, strict=True)) | {name: span.low for name, span in plan.numbers.items()}
+        for name, span in plan.numbers.items():
+            one, other = (_algorithm(plan, {**least, name: value}) for value in (span.low, span.high))
+            try:
+                check_goes_on(one, spec, other, spec, "population")
+            except InvalidInput:
+                reason = "decides what weights there are, which members take over: list its values among the choices"
+                raise InvalidInput("population", [Violation(f"numbers.{name}", reason)]) from None
+
+
+def _algorithm(plan: PopulationPlan, values: Values) -> AlgorithmConfig:
+    _, algorithm = settings_of(training_of(plan, values, 0))
+    assert algorithm is not None  # training learns from nothing
+    return algorithm
 
 
 def name_of(plan: PopulationPlan) -> str:

@@ -28,6 +28,7 @@ MOST_COMBINATIONS = 256
 """Of choices; every one is tried out on paper before anything is trained."""
 FIXED = ("total_episodes", "independent", "evaluation_episodes")
 """Settings of training that a population decides itself: `episodes` and `measuring` say the like."""
+Choices = Annotated[tuple[str | int | float | bool, ...], Field(min_length=1, max_length=64)]
 Values = Mapping[str, Any]
 """Name of a setting → value."""
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
@@ -46,7 +47,7 @@ class PopulationPlan:
     whole population: only the last generation follows it, by at most all of its steps."""
     numbers: Mapping[str, Span] = field(default_factory=dict)
     """Settings that are drawn from a range and varied when they are taken over."""
-    choices: Mapping[str, Annotated[tuple[str, ...], Field(min_length=1, max_length=64)]] = field(default_factory=dict)
+    choices: Mapping[str, Choices] = field(default_factory=dict)
     """Settings that are drawn from a list (`algorithm` may be one) and taken over as they are, for weights are of one
     algorithm with one context: which of them is best is left to selection alone."""
     first: Mapping[str, Any] = field(default_factory=dict)

@@ -109,7 +109,7 @@ def flat(algorithm: AlgorithmConfig, training: TrainConfig) -> dict[str, Setting
 
 
 def unflat(settings: Settings) -> dict[str, Any]:
-    """The inverse of `flat`, as a file for `train --settings` has it: those of the algorithm stand under `algorithm`."""
+    """The inverse of `flat`, as a file for `train --settings` has it: the algorithm's own stand under `algorithm`."""
     whole = {n: json.loads(x) if isinstance(x, str) and x.startswith("[") else x for n, x in settings.items()}
     own = {field.name for field in fields(TrainConfig)}
     learns_by = {"name" if n == ALGORITHM else n: x for n, x in whole.items() if n not in own}

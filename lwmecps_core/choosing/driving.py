@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import product
 from math import isfinite
 
+from lwmecps_core import algorithms
 from lwmecps_core.choosing.population import (
     Generation,
     Member,
@@ -30,6 +31,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.fits import check_goes_on
 from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest, Runs, completed, settings_of
 from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.specs import ALL_ENV_IDS, EnvSpec
 from lwmecps_core.training.sampling import seeds
 
 REWARD = "test_avg_reward"
@@ -61,16 +63,30 @@ def evolve(
 
 def _check_weights_stay(plan: PopulationPlan) -> None:
     """Raise `InvalidInput` for a number under whose values weights can't be taken over."""
-    spec = env_spec(default_task())
     for chosen in product(*plan.choices.values()):
         least = dict(zip(plan.choices, chosen, strict=True)) | {name: span.low for name, span in plan.numbers.items()}
         for name, span in plan.numbers.items():
             one, other = (_algorithm(plan, {**least, name: value}) for value in (span.low, span.high))
+            spec = _some_environment(one)
             try:
                 check_goes_on(one, spec, other, spec, "population")
             except InvalidInput:
                 reason = "decides what weights there are, which members take over: list its values among the choices"
                 raise InvalidInput("population", [Violation(f"numbers.{name}", reason)]) from None
+
+
+def _some_environment(algorithm: AlgorithmConfig) -> EnvSpec:
+    """Of the first version that the algorithm learns in."""
+    refused = None
+    for env_id in ALL_ENV_IDS:
+        spec = env_spec(default_task(env_id))
+        try:
+            algorithms.make(algorithm, spec)
+            return spec
+        except InvalidInput as error:
+            refused = error
+    assert refused is not None  # there is an environment
+    raise refused
 
 
 def _algorithm(plan: PopulationPlan, values: Values) -> AlgorithmConfig:

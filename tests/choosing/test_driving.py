@@ -164,6 +164,9 @@ def test_what_decides_which_weights_there_are_is_no_number_to_vary(tmp_path: Pat
     bins = {"bins": {"low": 2, "high": 9, "whole": True}}
     with pytest.raises(InvalidInput, match=r"numbers.bins: decides what weights there are"):
         next(evolve(plan(algorithm="q_learning", numbers=bins), FoldedRuns(tmp_path)))
+    rate = {"learning_rate": {"low": 0.01, "high": 0.5}}
+    for algorithm in ("q_learning", "td3", "sac"):
+        assert next(evolve(plan(algorithm=algorithm, numbers=rate), FoldedRuns(tmp_path)))
     wide = {"memory_width": {"low": 4, "high": 8, "whole": True}}
     with pytest.raises(InvalidInput, match=r"numbers.memory_width"):
         settings = {"context": "recurrent", "cell": "ntm"}

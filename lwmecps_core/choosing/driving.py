@@ -52,8 +52,7 @@ def evolve(
     A member whose training or measurement fails has no score. Raises `InvalidInput` for a plan that can't be carried
     out, and `RunEnded` where nobody is left in a generation, or where somebody cancelled a run.
     """
-    check(plan, "population")
-    _check_weights_stay(plan)
+    check_plan(plan, "population")
     last = before[-1] if before else None
     for number in range(len(before), plan.generations):
         members = descended(plan, last, number) if last else begun(plan)
@@ -61,18 +60,21 @@ def evolve(
         yield last
 
 
-def _check_weights_stay(plan: PopulationPlan) -> None:
-    """Raise `InvalidInput` for a number under whose values weights can't be taken over."""
+def check_plan(plan: PopulationPlan, source: str) -> None:
+    """Raise `InvalidInput` naming what no member could be trained with (`check`), and any number under whose values
+    weights can't be taken over.
+    """
+    check(plan, source)
     for chosen in product(*plan.choices.values()):
         least = dict(zip(plan.choices, chosen, strict=True)) | {name: span.low for name, span in plan.numbers.items()}
         for name, span in plan.numbers.items():
             one, other = (_algorithm(plan, {**least, name: value}) for value in (span.low, span.high))
             spec = _some_environment(one)
             try:
-                check_goes_on(one, spec, other, spec, "population")
+                check_goes_on(one, spec, other, spec, source)
             except InvalidInput:
                 reason = "decides what weights there are, which members take over: list its values among the choices"
-                raise InvalidInput("population", [Violation(f"numbers.{name}", reason)]) from None
+                raise InvalidInput(source, [Violation(f"numbers.{name}", reason)]) from None
 
 
 def _some_environment(algorithm: AlgorithmConfig) -> EnvSpec:

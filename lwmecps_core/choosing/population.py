@@ -22,6 +22,7 @@ from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.integrations.runs import RunRequest, settings_of
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig
 
+ALGORITHMS: Mapping[str, Any] = {cls.name: cls for cls in get_args(get_args(AlgorithmConfig)[0])}
 ALGORITHM = "algorithm"
 """What the choice of an algorithm is called among settings."""
 MOST_COMBINATIONS = 256
@@ -132,6 +133,13 @@ class Population:
     plan: PopulationPlan
     generations: tuple[Generation, ...] = ()
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for i, generation in enumerate(self.generations):
+            if len(generation) != self.plan.members:
+                raise ValueError(f"generations[{i}]: has {len(generation)} members, not {self.plan.members}")
+        return self
+
 
 def begun(plan: PopulationPlan) -> Generation:
     """The members before the first generation: settings at random, but for what `first` says of the first one."""
@@ -227,9 +235,8 @@ def training_of(plan: PopulationPlan, values: Values, generation: int) -> RunReq
 
 
 def known_to(algorithm: str) -> set[str]:
-    """Names of the settings that training by an algorithm has; of an unknown algorithm those of training alone."""
-    classes = [cls for cls in get_args(get_args(AlgorithmConfig)[0]) if cls.name == algorithm]
-    return {x.name for cls in (TrainConfig, *classes) for x in fields(cls)} - {"name"}
+    """Names of the settings that training by an algorithm has."""
+    return {x.name for cls in (TrainConfig, ALGORITHMS[algorithm]) for x in fields(cls)} - {"name"}
 
 
 def check(plan: PopulationPlan, source: str) -> None:
@@ -239,7 +246,10 @@ def check(plan: PopulationPlan, source: str) -> None:
     if (count := prod(len(some) for some in plan.choices.values())) > MOST_COMBINATIONS:
         reason = f"make {count:,} combinations, at most {MOST_COMBINATIONS} are taken"
         raise InvalidInput(source, [Violation("choices", reason)])
-    algorithms = plan.choices.get(ALGORITHM, (plan.algorithm,))
+    algorithms = [str(name) for name in plan.choices.get(ALGORITHM, (plan.algorithm,))]
+    if unknown := [name for name in algorithms if name not in ALGORITHMS]:
+        named = f"choices.{ALGORITHM}" if ALGORITHM in plan.choices else ALGORITHM
+        raise InvalidInput(source, [Violation(named, f"{unknown[0]!r} is none of {', '.join(ALGORITHMS)}")])
     for group in ("numbers", "choices"):
         for name in getattr(plan, group):
             if name != ALGORITHM and not any(name in known_to(algorithm) for algorithm in algorithms):

@@ -31,17 +31,16 @@ def population(
     as_json: Json = False,
 ) -> None:
     """Train a population whose best members pass weights and settings on; the same again goes on where it was."""
+    # PyTorch, which checks what weights there are, takes long to import.
     from lwmecps_core.choosing import driving
-    from lwmecps_core.choosing.population import check
+    from lwmecps_core.choosing.population import PopulationPlan
     from lwmecps_core.config import parse
     from lwmecps_core.reading import read_mapping
     from services.common.remote_runs import RemoteRuns
 
-    from lwmecps_core.choosing.population import PopulationPlan  # isort: skip
-
     data = read_mapping(plan)
     asked = parse(PopulationPlan, data | ({"tasks": task} if task else {}), str(plan))
-    check(asked, str(plan))
+    driving.check_plan(asked, str(plan))
     kept_in = state or plan.with_suffix(".state.json")
     kept = _kept(ctx.obj, asked, kept_in, str(plan))
     runs = RemoteRuns(ctx.obj.addresses.registry, ctx.obj.addresses.learner)

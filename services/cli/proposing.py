@@ -66,6 +66,7 @@ def _past(clients: Clients, families: dict[str, dict[str, float]], algorithm: st
     known: their trainings are left out, as are those of one policy for each task.
     """
     from lwmecps_core.choosing.proposing import MOST_RUNS, Past, flat
+    from lwmecps_core.run_config import TrainConfig
     from services.common import convert
 
     asked = pb.ListRunsRequest(state=run_pb2.RUN_STATE_COMPLETED, kind=run_pb2.RUN_KIND_TRAIN, page_size=1000)
@@ -73,19 +74,17 @@ def _past(clients: Clients, families: dict[str, dict[str, float]], algorithm: st
     past: list[Past] = []
     for run in clients.registry.pages("ListRuns", asked, "runs"):
         spec = convert.run_spec_from_message(run.spec)
-        of_algorithm = spec.learns_by is not None and algorithm in ("", spec.learns_by.name)
-        if spec.policy_id or not of_algorithm or spec.settings.independent or len(past) == MOST_RUNS:
+        learns_by, training = spec.learns_by, spec.settings
+        if learns_by is None or not isinstance(training, TrainConfig) or training.independent or spec.policy_id:
             continue
-        name = _family(clients, spec.task_ids, names, families)
+        if algorithm not in ("", learns_by.name) or not (name := _family(clients, spec.task_ids, names, families)):
+            continue
         reward, steps = _reached(clients, run.id)
-        if name and steps:
-            episodes = spec.settings.total_episodes or steps * _per_step(spec.settings)
-            past.append(Past(name, {**flat(spec.learns_by, spec.settings), EPISODES: episodes}, reward))
+        episodes = training.total_episodes or steps * training.episodes_per_batch * training.tasks_per_batch
+        past.append(Past(name, {**flat(learns_by, training), EPISODES: episodes}, reward))
+        if len(past) == MOST_RUNS:
+            break
     return past
-
-
-def _per_step(settings: Any) -> int:
-    return int(settings.episodes_per_batch * settings.tasks_per_batch)
 
 
 def _family(

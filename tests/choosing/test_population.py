@@ -111,6 +111,8 @@ def test_descent_is_followed_back_to_where_a_member_began() -> None:
 
 def test_what_is_kept_is_read_back_equal() -> None:
     kept = Population(plan=plan(), generations=(begun(plan()),))
+    with pytest.raises(InvalidInput, match="has 5 members, not 4"):
+        parse(Population, {**dump(kept), "plan": dump(plan(members=4))}, "state")
     assert parse(Population, dump(kept), "state") == kept
 
 
@@ -164,7 +166,8 @@ def test_a_plan_that_can_not_be_is_refused_by_name(given: dict[str, Any], named:
         ({"numbers": {"epsilon": RATE}}, "numbers.epsilon: is no setting of training by ppo"),
         ({"choices": {"context": ["none", "memory"]}}, "context memory: ppo.context"),
         ({"choices": {"algorithm": ["sac", "ppo"], "context": ["none", "recurrent"]}}, "algorithm sac, context recurr"),
-        ({"choices": {"algorithm": ["a3c"]}}, "algorithm a3c"),
+        ({"choices": {"algorithm": ["a3c"]}}, "choices.algorithm: 'a3c' is none of ppo, dqn"),
+        ({"algorithm": "a3c"}, "plan: algorithm: 'a3c' is none of ppo, dqn"),
         ({"numbers": {"clip_epsilon": {"low": -1, "high": 1, "scale": "linear"}}}, "clip_epsilon"),
         ({"settings": {"speed": 1}}, "speed"),
         ({"choices": {x: ["1"] * 17 for x in ("context", "head", "network")}}, "choices: make 4,913 combinations"),

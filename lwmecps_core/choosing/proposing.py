@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from itertools import product
 from math import isfinite, log, pi
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ GRID = tuple(product((0.05, 0.1, 0.2, 0.4, 0.7), (0.25, 0.5, 1.0, 2.0), (0.5, 1.
 """ν, ℓ and λ that are tried; with the last λ families differ in nothing."""
 ALGORITHM, MEASURES = "algorithm", ("evaluation_episodes",)
 """What the algorithm's name is called among settings, and settings that change nothing in what is learnt."""
+ROUNDING = 1e-9
+"""Features that vary by no more over families are the same for all."""
 WIDE = 10.0
 """A number that varies by such a factor is compared by its logarithm (or by that of what it lacks to 1)."""
 
@@ -82,7 +84,7 @@ def propose(
     known = usable(past)
     tried = [{**run.settings, **given} for run in known]
     candidates = list({_key(one): one for one in ({**default, **given}, *tried)}.values())
-    x = coded([run.settings for run in known] + candidates)
+    x = coded([*(run.settings for run in known), *candidates])
     c = likenesses([*(run.family for run in known), *(new for _ in candidates)], families)
     n, z = len(known), standardised(known)
     noise, width, reach = max(GRID, key=lambda at: evidence(covariance(x[:n], c[:n], at), z))
@@ -160,7 +162,7 @@ def coded(settings: Sequence[Settings]) -> Floats:
     return np.stack(columns, -1) if columns else np.zeros((len(settings), 0))
 
 
-def _is_number(x: Setting) -> bool:
+def _is_number(x: Setting) -> TypeGuard[float]:
     return isinstance(x, int | float) and not isinstance(x, bool)
 
 
@@ -183,8 +185,8 @@ def likenesses(names: Sequence[str], families: Mapping[str, Mapping[str, float]]
     features = sorted({name for about in families.values() for name in about})
     table = np.array([[about.get(name, 0.0) for name in features] for about in families.values()])
     spread = table.std(0)
-    scaled = (table - table.mean(0))[:, spread > 0.0] / spread[spread > 0.0]
-    scaled = scaled / max(1, scaled.shape[1]) ** 0.5
+    differs = spread > ROUNDING
+    scaled: Floats = (table - table.mean(0))[:, differs] / spread[differs] / max(1, differs.sum()) ** 0.5
     at = {name: i for i, name in enumerate(families)}
     return scaled[[at[name] for name in names]]
 
@@ -199,7 +201,8 @@ def covariance(x: Floats, c: Floats, at: tuple[float, float, float]) -> Floats:
 
 def _squares(x: Floats) -> Floats:
     length = np.square(x).sum(-1)
-    return np.maximum(length[:, None] + length[None] - 2.0 * x @ x.T, 0.0)
+    apart: Floats = np.maximum(length[:, None] + length[None] - 2.0 * x @ x.T, 0.0)
+    return apart
 
 
 def evidence(cov: Floats, z: Floats) -> float:

@@ -38,6 +38,8 @@ def population(
     from lwmecps_core.reading import read_mapping
     from services.common.remote_runs import RemoteRuns
 
+    if state and not state.parent.is_dir():
+        raise InvalidInput("options", [Violation("--state", f"there is no folder {state.parent}")])
     data = read_mapping(plan)
     asked = parse(PopulationPlan, data | ({"tasks": task} if task else {}), str(plan))
     driving.check_plan(asked, str(plan))

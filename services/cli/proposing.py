@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lwmecps_core.choosing.population import ALGORITHMS
 from lwmecps_core.errors import NotFound
 from protos.lwmecps.registry.v1 import registry_pb2 as pb
 from protos.lwmecps.registry.v1 import run_pb2
@@ -23,6 +24,10 @@ NEW, EPISODES = "(new)", "total_episodes"
 REWARD, LAST = "total_reward", 0.25
 """What a training reached: the mean over this part of its steps, the last ones."""
 app = typer.Typer()
+if TYPE_CHECKING:
+    Algorithm = str
+else:
+    Algorithm = Literal[tuple(ALGORITHMS)]
 
 
 @app.command()
@@ -32,7 +37,7 @@ def propose(
     total_episodes: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Episodes of the training (0: the median of those in the past).")
     ] = 0,
-    algorithm: Annotated[str, typer.Option(help="Only trainings by this algorithm; default: by any.")] = "",
+    algorithm: Annotated[Algorithm | None, typer.Option(help="Only trainings by this one; default: by any.")] = None,
     to: Annotated[Path | None, typer.Option(help="File of settings to write, for `train --settings`.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +50,7 @@ def propose(
 
     default = proposing.flat(parse(AlgorithmConfig, {"name": algorithm or "ppo"}, "options"), TrainConfig())
     families = {NEW: family.about([fetch(ctx.obj, one) for one in task])}
-    past = _past(ctx.obj, families, algorithm)
+    past = _past(ctx.obj, families, algorithm or "")
     lengths = sorted(int(str(run.settings[EPISODES])) for run in proposing.usable(past))
     given = {EPISODES: total_episodes or lengths[len(lengths) // 2]}
     found = proposing.propose(past, families, NEW, default, given)

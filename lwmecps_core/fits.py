@@ -14,6 +14,8 @@ from lwmecps_core.run_config import AlgorithmConfig, fits_any_size
 from lwmecps_core.specs import EnvSpec, entity_of
 
 Shapes = dict[str, tuple[int, ...]]
+MEANING = ("name", "context", "ignore_blocks", "network", "head", "cell", "bins")
+"""Settings of an algorithm without which weights can't be read, though their shapes may be the same."""
 
 
 def bound(policy: PolicyData, spec: EnvSpec, source: str, field: str) -> Algorithm:
@@ -35,6 +37,25 @@ def bound_by_record(algorithm: AlgorithmConfig, made_for: EnvSpec, spec: EnvSpec
             raise _refusal(reason, made_for, spec, source, field)
         _check(_fresh_shapes(algorithm, made_for), algorithm, made_for, spec, source, field)
     return algorithms.make(algorithm, spec)
+
+
+def check_goes_on(
+    theirs: AlgorithmConfig, made_for: EnvSpec, ours: AlgorithmConfig, spec: EnvSpec, source: str
+) -> None:
+    """Raise `InvalidInput` unless weights that `theirs` learnt in `made_for` may go on learning by `ours` in `spec`.
+
+    What decides what a weight means must be the same in both (`MEANING`), and so must the shapes of all weights.
+    """
+    differing = [name for name in MEANING if getattr(theirs, name, None) != getattr(ours, name, None)]
+    if differing:
+        reason = "is {}, but {} where the policy's weights come from: they mean something else"
+        wrong = {name: [_told(getattr(one, name, None)) for one in (ours, theirs)] for name in differing}
+        raise InvalidInput(source, [Violation(f"algorithm.{n}", reason.format(*both)) for n, both in wrong.items()])
+    _check(_fresh_shapes(theirs, spec), ours, made_for, spec, source, "policy_id")
+
+
+def _told(value: object) -> str:
+    return ", ".join(map(str, value)) or "empty" if isinstance(value, tuple) else str(value)
 
 
 def described(spec: EnvSpec) -> str:

@@ -23,6 +23,8 @@ class Kind:
     from_nothing: bool = False
     """Whether it learns from nothing, by an algorithm that it may name; others start from a stored policy, which brings
     its algorithm along."""
+    may_go_on: bool = False
+    """Whether one that learns from nothing may take over a stored policy's weights in place of fresh ones."""
     one_by_one: bool = False
     """Whether it measures every task by itself, so that a distribution has to be drawn from first."""
     most_tasks: int = 0
@@ -36,7 +38,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
-    "train": Kind(TrainConfig, from_nothing=True),
+    "train": Kind(TrainConfig, from_nothing=True, may_go_on=True),
     "meta_train": Kind(MetaConfig, from_nothing=True, filed_under="method"),
     "transfer": Kind(TransferConfig, beside="source_task_ids"),
     "adapt": Kind(AdaptConfig, one_by_one=True),

@@ -19,12 +19,12 @@ from rich.console import Console
 from bench.context import work as context_work
 from bench.context.results import CellOutcome
 from bench.doing import do, read
-from bench.learners import beliefs, curricula, memories, rules, streams
+from bench.learners import beliefs, curricula, memories, populations, proposals, rules, streams
 from bench.learners import cells as starts
 from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.results import StartOutcome
 from bench.learners.streams import StreamOutcome
-from bench.learners.work import run, run_belief, run_stream
+from bench.learners.work import run, run_belief, run_population, run_stream, run_trial
 from bench.processes import ROOT
 
 CONSOLE = Console()
@@ -37,6 +37,7 @@ def main() -> int:
     parser.add_argument("--methods", nargs="+", choices=curricula.CURRICULA, default=(), help="only these curricula")
     parser.add_argument("--seeds", type=int, default=starts.SEEDS, help="so many training seeds")
     parser.add_argument("--episodes", type=int, default=None, help="rollouts that memories and rules train on")
+    parser.add_argument("--trials", type=int, default=proposals.TRIALS, help="settings tried on each family")
     parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where learners.md and what is done are")
     args = parser.parse_args()
@@ -109,6 +110,31 @@ def what_is_believed(args: Namespace) -> int:
     return failed
 
 
+def taken_over(args: Namespace) -> int:
+    """What populations are worth; returns how many cells failed. Those to compare with are the context benchmark's."""
+    from bench.learners import choosing_report
+
+    chosen, others = populations.cells(args.seeds), read(CellOutcome, args.out / "context.json")
+    done, failed = _carried_out(args, "populations.json", populations.PopulationOutcome, run_population, chosen)
+    every, beside = _every(populations.cells(), chosen), populations.beside()
+    choosing_report.write_populations(every, done, beside, others, args.out / "learners.md")
+    return failed
+
+
+def from_past_runs(args: Namespace) -> int:
+    """What proposals are worth, once the trials that they are made from are done; returns how many cells failed."""
+    from bench.learners import choosing_report
+
+    tried = proposals.trials(args.trials)
+    outcomes, failed = _carried_out(args, "trials.json", proposals.TrialOutcome, run_trial, tried)
+    found = proposals.proposed(tried, outcomes)
+    chosen = proposals.cells(found, min(args.seeds, proposals.SEEDS))
+    done, more = _carried_out(args, "proposals.json", CellOutcome, context_work.run, chosen)
+    told = f"Trials done: {sum(c.key in outcomes for c in tried)} of {len(tried)}."
+    choosing_report.write_proposals(chosen, done, found, told, args.out / "learners.md")
+    return failed + more
+
+
 def _carried_out(
     args: Namespace,
     name: str,
@@ -137,6 +163,8 @@ PARTS = {
     "beliefs": what_is_believed,
     "curricula": training_tasks,
     "memories": external_memories,
+    "populations": taken_over,
+    "proposals": from_past_runs,
     "streams": met_one_by_one,
     "rules": learnt_rules,
 }

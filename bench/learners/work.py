@@ -3,6 +3,8 @@
 from bench.context.cells import Cell
 from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.cells import StartCell
+from bench.learners.populations import PopulationCell, PopulationOutcome
+from bench.learners.proposals import TrialCell, TrialOutcome
 from bench.learners.results import StartOutcome
 from bench.learners.streams import StreamCell, StreamOutcome
 
@@ -19,6 +21,20 @@ def run_stream(cell: StreamCell) -> StreamOutcome:
     from bench.learners import streams_measure
 
     return streams_measure.run(cell)
+
+
+def run_population(cell: PopulationCell) -> PopulationOutcome:
+    """See `choosing_measure.run_population`."""
+    from bench.learners import choosing_measure
+
+    return choosing_measure.run_population(cell)
+
+
+def run_trial(cell: TrialCell) -> TrialOutcome:
+    """See `choosing_measure.run_trial`."""
+    from bench.learners import choosing_measure
+
+    return choosing_measure.run_trial(cell)
 
 
 def run_belief(cell: Cell) -> BeliefOutcome:

@@ -149,6 +149,15 @@ def table_of_catch(rows: Sequence[Mapping[str, Any]]) -> str:
     return _markdown(lines)
 
 
+def table_of_population(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What is reached in the end, by populations over seeds."""
+    lines = [["", "in the end", "least to largest", "seeds"]]
+    for row in rows:
+        spread = f"{row['least']:.4g} to {row['largest']:.4g}" if row["seeds"] else ""
+        lines.append([row["name"], f"{row['mean']:.4g}", spread, str(row["seeds"] or "")])
+    return _markdown(lines)
+
+
 TABLES = {
     "sinusoid": table_by_steps,
     "navigation": table_by_steps,
@@ -161,6 +170,7 @@ TABLES = {
     "grid": table_of_grid,
     "catch": table_of_catch,
     "discovery": table_of_streams,
+    "population": table_of_population,
 }
 
 

@@ -30,6 +30,7 @@ def train(
     tasks: Tasks,
     algorithm: Algorithm = "ppo",
     *,
+    policy: Any = None,
     num_tasks: int = 0,
     task_seed: int = 0,
     seed: int = 0,
@@ -37,7 +38,7 @@ def train(
     progress: bool | None = None,
     **settings: Any,
 ) -> RunOutcome:
-    """Train one policy from nothing, on one task or on many.
+    """Train one policy from nothing, or from the weights of `policy`, on one task or on many.
 
     `tasks` are tasks, distributions or their files; of distributions `num_tasks` tasks are drawn with seeds from
     `task_seed` (0: new ones in every step). `settings` are those of `TrainConfig` and of the algorithm, by name
@@ -50,7 +51,8 @@ def train(
     (4,)
     """
     own, learns_by = _settings("train", settings, algorithm)
-    work = LoopWork(own, source_of("train", tasks, num_tasks, task_seed), learns_by, seed=whole_seed(seed))
+    given, source = load_policy(policy).data if policy else None, source_of("train", tasks, num_tasks, task_seed)
+    work = LoopWork(own, source, learns_by, given, seed=whole_seed(seed))
     return _run("train", work, label or learns_by.name, progress)
 
 

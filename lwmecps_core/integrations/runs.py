@@ -31,7 +31,7 @@ class RunRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Name of a setting → value."""
     policy: str = ""
-    """Id of the policy that it starts from, of kinds that need one."""
+    """Id of the policy that it starts from, of kinds that need one or may go on from one."""
     num_tasks: int = 0
     """Tasks to draw from the distributions."""
     task_seed: int = 0
@@ -40,6 +40,8 @@ class RunRequest:
     """Seed of everything random."""
     label: str = ""
     """Name of the method in the result rows."""
+    request_id: str = ""
+    """For a week, the same again is the run that the first made; empty: every request makes a run."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from math import ceil
 
 import numpy as np
 
-from lwmecps_core import algorithms
+from lwmecps_core import algorithms, fits
+from lwmecps_core.algorithms.base import Extra, Params
 from lwmecps_core.baselines.run import try_and_run
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.discovered import without_file
@@ -18,7 +19,7 @@ from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import EnvSpec, TaskSpec
 from lwmecps_core.training import curriculum as curricula
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
@@ -41,11 +42,13 @@ def train(
     *,
     seed: int,
     start: LoopState | None = None,
+    policy: PolicyData | None = None,
 ) -> Iterator[Progress]:
     """Train from nothing: one policy on the tasks of `source`, or side by side one for each (`independent`).
 
     `total_episodes` counts the episodes of all tasks that share a policy; where it says nothing, the tasks do. Ends
-    with rows when `evaluation_episodes` asks for them.
+    with rows when `evaluation_episodes` asks for them. With `policy` it starts from that one's weights, which must be
+    of such an algorithm (`fits.check_goes_on`); what its optimiser and its replay memory held is not kept.
     """
     changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
     if cfg.independent and any(changing.values()):
@@ -54,7 +57,7 @@ def train(
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo, algorithm = algorithms.from_nothing(algorithm, spec), without_file(algorithm)
-    params, extra = algo.init(torch_generator(seed, "weights"))
+    params, extra = _taken_over(policy, algorithm, spec) if policy else algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
@@ -91,6 +94,13 @@ def train(
             found = rows(batches, names, "", 0, used, wall_s, episode=episode, support=earned, tasks=tasks)
             progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
         yield progress
+
+
+def _taken_over(policy: PolicyData, algorithm: AlgorithmConfig, spec: EnvSpec) -> tuple[Params, Extra]:
+    """The weights of a policy that training by `algorithm` may go on from; raises `InvalidInput` unless it may."""
+    fits.check_goes_on(policy.algorithm, policy.env_spec, algorithm, spec, "training")
+    fits.bound(policy, spec, "training", "policy_id")
+    return policy.params, policy.extra
 
 
 def evaluate(

@@ -5,6 +5,7 @@ The one place that calls loops: the learner-service's runs and the library's own
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from lwmecps_core import training
 from lwmecps_core.kinds import KINDS, RunSettings, kind_of
@@ -21,8 +22,8 @@ TASKS_BESIDE = {"source_task_ids": "origin", "calibration_task_ids": "calibratio
 class LoopWork:
     """Everything that decides what a loop does.
 
-    `algorithm` is for kinds that learn from nothing, `policy` for the others; `beside` holds the tasks that the kind
-    may name beside those it works on.
+    `algorithm` is for kinds that learn from nothing, `policy` for the others, and for those that may go on from one;
+    `beside` holds the tasks that the kind may name beside those it works on.
     """
 
     settings: RunSettings
@@ -38,7 +39,8 @@ def steps(work: LoopWork, collector: Collector, start: LoopState | None = None) 
     name = kind_of(work.settings)
     kind = KINDS[name]
     given = (work.source, work.algorithm) if kind.from_nothing else (work.policy, work.source)
-    others = {TASKS_BESIDE[kind.beside]: work.beside} if kind.beside else {}
+    others: dict[str, Any] = {TASKS_BESIDE[kind.beside]: work.beside} if kind.beside else {}
+    others |= {"policy": work.policy} if kind.may_go_on else {}
     made: Iterator[Progress] = getattr(training, name)(
         *given, work.settings, collector, seed=work.seed, start=start, **others
     )

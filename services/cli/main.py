@@ -77,6 +77,14 @@ PARTS: Mapping[str, LazyPart] = {
     ),
     "policies": LazyPart("services.cli.policies", "List, import, export and delete stored policies.", group=True),
     "context": LazyPart("services.cli.contexts", "Show, save and load what policies remember of clusters.", group=True),
+    "population": LazyPart(
+        "services.cli.population",
+        "Train a population whose best members pass weights and settings on; the same again goes on where it was.",
+    ),
+    "propose": LazyPart(
+        "services.cli.proposing",
+        "Propose settings for training on tasks that are new, from what past trainings on other families reached.",
+    ),
     "optimiser": LazyPart("services.cli.optimisers", "Learn optimisers for `adapt --optimiser`.", group=True),
     "backup": LazyPart(
         "services.cli.backups", "Write everything that the registry keeps to one file, while others go on writing."

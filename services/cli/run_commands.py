@@ -103,9 +103,15 @@ Context = Annotated[
 
 @app.command()
 @with_options(RUN, Section("Training", (TrainConfig,)), ALGORITHM)
-def train(ctx: typer.Context, as_json: Json = False, *, given: Given) -> None:
+def train(
+    ctx: typer.Context,
+    policy: Annotated[str, typer.Option(help="Id of a stored policy whose weights it starts from.")] = "",
+    as_json: Json = False,
+    *,
+    given: Given,
+) -> None:
     """Train one policy from nothing, on one task or on many (multi-task)."""
-    _start(ctx.obj, pb.StartTrainingRequest(), given, as_json)
+    _start(ctx.obj, pb.StartTrainingRequest(policy_id=policy), given, as_json)
 
 
 @app.command()

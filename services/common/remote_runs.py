@@ -60,7 +60,7 @@ class RemoteRuns:
         """See `Runs.start`."""
         settings, algorithm = settings_of(asked)
         request = REQUESTS[asked.kind](task_ids=asked.tasks, num_tasks=asked.num_tasks, task_seed=asked.task_seed)
-        request.seed, request.label = asked.seed, asked.label
+        request.seed, request.label, request.request_id = asked.seed, asked.label, asked.request_id
         if asked.policy:
             if not hasattr(request, "policy_id"):
                 raise InvalidInput("run", [Violation("policy", f"a {asked.kind} run starts from nothing")])

@@ -19,7 +19,7 @@ from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import AdaptConfig, EvaluateConfig, TransferConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.sources import check_source
@@ -55,7 +55,7 @@ class LearnerRpc(LearnerServiceServicer):
         self._profiles, self._logs, self._known = profiles, logs or RunLogs(), KnownClusters(registry)
 
     def StartTraining(self, request: pb.StartTrainingRequest, context: grpc.ServicerContext) -> Any:
-        """Start training from nothing."""
+        """Start training from nothing, or from a stored policy's weights."""
         return pb.StartTrainingResponse(run=self._start(request, context))
 
     def StartMetaTraining(self, request: pb.StartMetaTrainingRequest, context: grpc.ServicerContext) -> Any:
@@ -168,7 +168,7 @@ class LearnerRpc(LearnerServiceServicer):
         if isinstance(settings, AdaptConfig) and settings.optimiser is not None:
             learnt_optimiser.from_bytes(settings.optimiser, "settings")
         if spec.policy_id:
-            _check_fits(self._registry.get_policy(spec.policy_id), [*tasks, *origin])
+            _check_fits(self._registry.get_policy(spec.policy_id), [*tasks, *origin], spec.learns_by)
 
     def _newest_trace(self, run_id: str, left_s: float | None) -> run_pb2.Trace | None:
         newest, token = None, ""
@@ -259,12 +259,16 @@ def _env_spec(item: TaskSpec | TaskDistribution) -> EnvSpec:
     return env_spec(draw(item, 0) if isinstance(item, TaskDistribution) else item)
 
 
-def _check_fits(policy: policy_pb2.Policy, items: Sequence[TaskSpec | TaskDistribution]) -> None:
+def _check_fits(
+    policy: policy_pb2.Policy, items: Sequence[TaskSpec | TaskDistribution], goes_on_by: AlgorithmConfig | None
+) -> None:
     algorithm = convert.algorithm_from_message(policy.algorithm, f"policy {policy.id}")
     made_for = convert.env_spec_from_message(policy.env_spec, f"policy {policy.id}")
     algorithm = blind_to_later(algorithm, made_for)
     for item in dict.fromkeys(items):
         fits.bound_by_record(algorithm, made_for, _env_spec(item), "request", "policy_id")
+        if goes_on_by:
+            fits.check_goes_on(algorithm, made_for, goes_on_by, _env_spec(item), "request")
 
 
 def _check_baseline(baseline: str) -> None:

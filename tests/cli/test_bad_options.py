@@ -32,7 +32,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
 }
 ANY = {
     *("label", "name", "run_id", "family", "namespace", "selector", "task", "source_task", "calibration_task"),
-    *("baseline", "ignore_blocks"),
+    *("baseline", "ignore_blocks", "policy"),
     *("time", "value", "node", "deployment", "columns", "source", "target", "only", "trigger", "calls"),
 }
 """Options that may be any text, a name in the file, or an id that only the services know."""

@@ -58,7 +58,7 @@ def test_the_learner_starts_and_works_on_every_kind() -> None:
 def test_a_request_for_a_run_has_what_the_kind_needs_and_nothing_else(name: str) -> None:
     kind, fields = KINDS[name], set(_request(name).DESCRIPTOR.fields_by_name)
     assert ("algorithm" in fields) is kind.from_nothing
-    assert ("policy_id" in fields) is not kind.from_nothing
+    assert ("policy_id" in fields) is (kind.may_go_on or not kind.from_nothing)
     assert fields & set(BESIDE) == {kind.beside} - {""}
     for setting in (kind.in_place_of_policy, kind.filed_under):
         assert not setting or hasattr(kind.settings(), setting)

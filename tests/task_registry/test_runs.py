@@ -56,7 +56,7 @@ def test_a_run_that_needs_a_policy_is_refused_without_one(sqlite_store: Store, k
 @pytest.mark.parametrize(
     ("kind", "fields", "field"),
     [
-        ("train", {"policy_id": "p"}, "policy_id: a run of kind train starts from nothing"),
+        ("meta_train", {"policy_id": "p"}, "policy_id: a run of kind meta_train starts from nothing"),
         ("adapt", {"policy_id": "p", "algorithm": DQNConfig()}, "algorithm: a run of kind adapt has"),
         ("meta_train", {"source_task_ids": ("t",)}, "source_task_ids: a run of kind meta_train has none"),
         ("transfer", {"policy_id": "p", "calibration_task_ids": ("t",)}, "calibration_task_ids: a run"),
@@ -68,6 +68,13 @@ def test_what_a_kind_of_run_cannot_use_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput, match=field):
         sqlite_store.runs.create(make_run_spec(kind=kind, **fields))
+
+
+def test_training_may_go_on_from_a_policy_that_is_there(sqlite_store: Store) -> None:
+    policy = make_policy(sqlite_store).id
+    assert sqlite_store.runs.create(make_run_spec(kind="train", policy_id=policy)).spec.policy_id == policy
+    with pytest.raises(NotFound, match="policy not found: p"):
+        sqlite_store.runs.create(make_run_spec(kind="train", policy_id="p"))
 
 
 def test_a_baseline_is_evaluated_without_a_policy(sqlite_store: Store) -> None:

@@ -254,7 +254,7 @@ def _check_what_is_named(spec: RunSpec) -> None:
     wrong = [Violation(name, f"{of_kind} has none") for name in BESIDE if name != kind.beside and getattr(spec, name)]
     if spec.algorithm is not None and not kind.from_nothing:
         wrong.append(Violation("algorithm", f"{of_kind} has that of its policy"))
-    if spec.policy_id and kind.from_nothing:
+    if spec.policy_id and kind.from_nothing and not kind.may_go_on:
         wrong.append(Violation("policy_id", f"{of_kind} starts from nothing"))
     elif kind.in_place_of_policy and bool(spec.policy_id) == bool(instead):
         wrong.append(Violation("policy_id", f"give either a policy or settings.{kind.in_place_of_policy}"))

@@ -13,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StartTrainingRequest(_message.Message):
-    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id", "paused")
+    __slots__ = ("label", "task_ids", "num_tasks", "task_seed", "seed", "algorithm", "settings", "labels", "request_id", "paused", "policy_id")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class StartTrainingRequest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PAUSED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_ID_FIELD_NUMBER: _ClassVar[int]
     label: str
     task_ids: _containers.RepeatedScalarFieldContainer[str]
     num_tasks: int
@@ -41,7 +42,8 @@ class StartTrainingRequest(_message.Message):
     labels: _containers.ScalarMap[str, str]
     request_id: str
     paused: bool
-    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ...) -> None: ...
+    policy_id: str
+    def __init__(self, label: _Optional[str] = ..., task_ids: _Optional[_Iterable[str]] = ..., num_tasks: _Optional[int] = ..., task_seed: _Optional[int] = ..., seed: _Optional[int] = ..., algorithm: _Optional[_Union[_settings_pb2.AlgorithmConfig, _Mapping]] = ..., settings: _Optional[_Union[_settings_pb2.TrainConfig, _Mapping]] = ..., labels: _Optional[_Mapping[str, str]] = ..., request_id: _Optional[str] = ..., paused: _Optional[bool] = ..., policy_id: _Optional[str] = ...) -> None: ...
 
 class StartTrainingResponse(_message.Message):
     __slots__ = ("run",)

@@ -1,5 +1,6 @@
 """Training by a learnt update rule: what a policy carries along, and what is sent to those who act."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -16,15 +17,16 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.testing.examples import A_RULE
 from lwmecps_core.training import adapt, train
-from lwmecps_core.training.progress import Progress
+from lwmecps_core.training.progress import LoopState, Progress
 
 CITY = TaskDistribution(nodes=3, deployments=2, max_replicas=4, horizon=12)
 DISCO = DiscoConfig(hidden_size=(8, 8), batch_size=32, updates_per_batch=3, memory_size=100, **A_RULE)
 TRAINING = TrainConfig(total_episodes=6, episodes_per_batch=2)
 
 
-def _trained() -> list[Progress]:
-    return list(train(CITY, DISCO, TRAINING, LocalCollector(), seed=3))
+def _trained(start: LoopState | None = None) -> list[Progress]:
+    # Copies, for what a state holds goes on changing.
+    return [deepcopy(step) for step in train(CITY, DISCO, TRAINING, LocalCollector(), seed=3, start=start)]
 
 
 def test_a_policy_carries_its_rule_as_weights_and_adapts_by_it() -> None:
@@ -49,7 +51,7 @@ def test_a_policy_carries_its_rule_as_weights_and_adapts_by_it() -> None:
 
 def test_a_training_that_was_cut_goes_on_bit_by_bit() -> None:
     whole = _trained()
-    rest = list(train(CITY, DISCO, TRAINING, LocalCollector(), seed=3, start=whole[0].state))
+    rest = _trained(whole[0].state)
     for one, other in zip(whole[1:], rest, strict=True):
         assert one.metrics == other.metrics
         assert one.state.tensors.keys() == other.state.tensors.keys()

@@ -80,7 +80,7 @@ class Disco(Forgetful):
         """Sample a choice of every component by `noise`, or take the likeliest."""
         net = params["agent"]
         found = self._policy(net, self._embedded(net, seen.obs).flatten(-3, -2), seen.mask)
-        found = found.unflatten(-2, (-1, self.spec.action_size))
+        found = torch.unflatten(found, -2, (-1, self.spec.action_size))
         action = found.argmax(-1) if noise is None else heads.sample(found, noise)
         return Acted(action.to(torch.int32))
 
@@ -134,7 +134,7 @@ class Disco(Forgetful):
         found = {f"{GOAL}{name}": x for name, x in vars(goal).items()}
         found[f"{GOAL}following"] = seen.logits[..., 1:, :, :]
         lead, of_one = batch["weight"].dim() - 2, (-1, self.spec.action_size)
-        found = {name: x.unflatten(lead + 1, of_one).transpose(lead, lead + 1) for name, x in found.items()}
+        found = {name: torch.unflatten(x, lead + 1, of_one).transpose(lead, lead + 1) for name, x in found.items()}
         moved = prefixed(networks.moved(slow, net, CATCHES_UP), SLOW) | prefixed(vars(after), KEPT)
         return batch | found, extra | moved
 
@@ -151,7 +151,7 @@ class Disco(Forgetful):
         told["following"] = self._masked(told["following"], later)
 
         def apart(x: Tensor) -> Tensor:
-            return x.unflatten(-2, goal["q"].shape[-2:])
+            return torch.unflatten(x, -2, goal["q"].shape[-2:])
 
         found = loss.by_step(
             Targets(goal["pi"], goal["y"], goal["z"], goal["q"]),
@@ -163,7 +163,7 @@ class Disco(Forgetful):
             goal["following"],
             1 - self._shared(seen["ended"]).to(h.dtype),
         )
-        by_step = found.unflatten(-1, (-1, self.spec.action_size)).mean(-1)
+        by_step = torch.unflatten(found, -1, (-1, self.spec.action_size)).mean(-1)
         return {"agent": weighted_mean(by_step.flatten(-2), seen["weight"].flatten(-2))}
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
@@ -178,9 +178,9 @@ class Disco(Forgetful):
         return Trajectory(
             **own,
             **{f"slow_{name}": x for name, x in copy.items()},
-            allowed=seen["mask"].unflatten(-1, of_components).flatten(-3, -2),
+            allowed=torch.unflatten(seen["mask"], -1, of_components).flatten(-3, -2),
             action=seen["action"].flatten(-2).long(),
-            behaviour=seen["behaviour"].unflatten(-1, of_components).flatten(-3, -2),
+            behaviour=torch.unflatten(seen["behaviour"], -1, of_components).flatten(-3, -2),
             reward=self._shared(seen["reward"]),
             ended=self._shared(seen["ended"]),
         )
@@ -196,7 +196,7 @@ class Disco(Forgetful):
             "q": value.expected(of_choices["q"]),
         }
         agents = frames.shape[-2] * self.spec.action_size
-        return {name: x.unflatten(h.dim() - 2, (-1, agents)) for name, x in found.items()}
+        return {name: torch.unflatten(x, h.dim() - 2, (-1, agents)) for name, x in found.items()}
 
     def _embedded(self, net: Net, obs: Tensor) -> Tensor:
         """`[..., rows, O]` → `[..., rows, A, E]`."""
@@ -208,7 +208,7 @@ class Disco(Forgetful):
 
     def _masked(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Log-probabilities of logits `[..., rows·A, n]`, those of forbidden choices being nothing."""
-        apart = logits.unflatten(-2, (-1, self.spec.action_size))
+        apart = torch.unflatten(logits, -2, (-1, self.spec.action_size))
         return heads.log_probs(self._drawn, apart, mask).flatten(-3, -2)
 
     def _shared(self, x: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ def to_bytes(rule: Mapping[str, torch.Tensor]) -> bytes:
     """The file of a rule's weights."""
     file = io.BytesIO()
     arrays = {name: x.detach().to(torch.float32).numpy() for name, x in rule.items()}
-    np.savez(file, **{name: x[None] if "/conv1_d" in name and x.ndim == 2 else x for name, x in arrays.items()})
+    stored = {name: x[None] if "/conv1_d" in name and x.ndim == 2 else x for name, x in arrays.items()}
+    np.savez(file, **stored)  # type: ignore[arg-type]
     return file.getvalue()
 
 

@@ -41,6 +41,7 @@ BESIDE: dict[tuple[str, str], list[str]] = {
     ("demo", "kubeconfig"): ["--backend", "kubernetes"],
     ("act", "memory"): ["--task", "t"],
     ("adapt", "optimiser"): ["--task", "t"],
+    **{(command, "rule"): ["--task", "t", "--algorithm", "disco"] for command in ("train", "meta-train")},
     **{
         ("up", name): ["--registry-port", "0", "--env-port", "0", "--learner-port", "0", "--gateway-port", "0"]
         for name in ("host", "redis_url")

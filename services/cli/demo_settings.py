@@ -84,8 +84,8 @@ class DemoSettings:
         total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4
     )
     """One policy for each held-out cluster."""
-    # Its rate is constant, since that is the stronger control here: on 48 tuning tasks (seeds 700,000 on, seed 3) it earned
-    # −29.6, with a rate let down over all steps −33.3, or −30.7 from twice it.
+    # Its rate is constant, since that is the stronger control here: on 48 tuning tasks (seeds 700,000 on, seed 3) it
+    # earned −29.6, with a rate let down over all steps −33.3, or −30.7 from twice it.
     adaptation: AdaptConfig = AdaptConfig(
         adaptation_steps=5, episodes_per_step=4, evaluation_episodes=4, keep_placement_if_worse=False
     )

@@ -1,5 +1,6 @@
 """Who takes over from whom, and with what: by hand, and against loops that say the same in other words."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from lwmecps_core.choosing.population import (
 )
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.reading import read_mapping
 
 RATE, DISCOUNT = {"low": 1e-4, "high": 1e-2}, {"low": 0.8, "high": 0.99, "scale": "complement"}
 PLAN: dict[str, Any] = {
@@ -176,3 +178,8 @@ def test_a_plan_that_can_not_be_is_refused_by_name(given: dict[str, Any], named:
 def test_what_no_member_could_be_trained_with_is_refused_before_anything_is(given: dict[str, Any], named: str) -> None:
     with pytest.raises(InvalidInput, match=named):
         check(plan(**given), "plan")
+
+
+def test_the_example_is_a_plan_of_settings_that_there_are() -> None:
+    path = Path(__file__).resolve().parents[2] / "examples/plans/population.yaml"
+    check(parse(PopulationPlan, read_mapping(path) | {"tasks": ["t"]}, str(path)))

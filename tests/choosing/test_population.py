@@ -182,4 +182,4 @@ def test_what_no_member_could_be_trained_with_is_refused_before_anything_is(give
 
 def test_the_example_is_a_plan_of_settings_that_there_are() -> None:
     path = Path(__file__).resolve().parents[2] / "examples/plans/population.yaml"
-    check(parse(PopulationPlan, read_mapping(path) | {"tasks": ["t"]}, str(path)))
+    check(parse(PopulationPlan, read_mapping(path) | {"tasks": ["t"]}, str(path)), str(path))

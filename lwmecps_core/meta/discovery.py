@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lwmecps_core.algorithms.disco.agent import CATCHES_UP
 from lwmecps_core.algorithms.disco.loss import VALUE_WEIGHT, divergence
 from lwmecps_core.algorithms.disco.rule import Life, Rule, Trajectory, nothing_kept, targets
 from lwmecps_core.tree import Tree, leaves, tree_map, with_leaves
-
-CATCHES_UP = 0.1
-"""How far the slower copy goes towards an agent with every update."""
 
 
 @dataclass(frozen=True)

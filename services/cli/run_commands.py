@@ -1,7 +1,7 @@
 """`lwmecps train | meta-train | transfer | continual | adapt | evaluate`: settings, then a run."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -214,18 +214,19 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: 
         request.algorithm.CopyFrom(convert.algorithm_to_message(algorithm))
         if isinstance(settings, MetaConfig) and not settings.warmup_epochs:
             _refuse_warmup_only(in_file, given["Algorithm"], source)
-    request.task_ids.extend(resolve(clients, list(options.task)))
+    made: list[str] = []
+    request.task_ids.extend(resolve(clients, list(options.task), made))
     if beside:
-        getattr(request, kind.beside).extend(resolve(clients, list(beside)))
+        getattr(request, kind.beside).extend(resolve(clients, list(beside), made))
     request.num_tasks, request.task_seed = options.num_tasks, options.task_seed
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
-        _add_tasks(clients, request, body, source)
+        made += _add_tasks(clients, request, body, source)
     of_agent = of_sweep(os.environ)
     request.labels.update(of_agent)
     if options.profile:
         profiles.ask(request, options.detach)
-    run = _started(clients, request, {*options.task, *beside})
+    run = _started(clients, request, made)
     if options.detach:
         render.print_json(render.plain(run)) if as_json else render.console.print(run.id, highlight=False)
         return
@@ -238,13 +239,12 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: 
             profiles.tell(clients, run.id)
 
 
-def _started(clients: Clients, request: Any, named: Collection[str]) -> run_pb2.Run:
-    """The run; where it is refused, tasks that were registered for it, and are not among those `named`, go again."""
+def _started(clients: Clients, request: Any, made: Sequence[str]) -> run_pb2.Run:
+    """The run; where it is refused, the tasks that were `made` for it, and no others, go again."""
     try:
         return start(clients, request)
     except InvalidInput:
-        beside = getattr(request, KINDS[convert.kind_of_request(request)].beside or "task_ids")
-        for task_id in {*request.task_ids, *beside} - {*named}:
+        for task_id in made:
             with suppress(LwmecpsError):
                 clients.registry("DeleteTask", registry_pb2.DeleteTaskRequest(task_id=task_id))
         raise
@@ -261,15 +261,19 @@ def _read_settings(path: Path | None) -> tuple[dict[str, Any], TaskFile | None]:
     return dict(body.request.settings) if body.request else {}, body
 
 
-def _add_tasks(clients: Clients, request: Any, body: TaskFile, source: str) -> None:
-    """Put the tasks of a request of the predecessor into ours; several distributions need a number of draws."""
+def _add_tasks(clients: Clients, request: Any, body: TaskFile, source: str) -> list[str]:
+    """Put the tasks of a request of the predecessor into ours; several distributions need a number of draws. Returns
+    the ids of those that were registered for it.
+    """
     items = checked(body, source)
     request.task_ids.extend([*(body.request.task_ids if body.request else ())])
-    request.task_ids.extend(register(clients, item).id for item in items)
+    made = [register(clients, item).id for item in items]
+    request.task_ids.extend(made)
     if len(items) > 1 and not request.num_tasks and any(isinstance(item, TaskDistribution) for item in items):
         request.num_tasks = DRAWN
         tell_notes((f"no --num-tasks given: {DRAWN} tasks are drawn from the distributions",))
     request.label = request.label or (body.request.label if body.request else "")
+    return made
 
 
 def _by_name(algorithm: Any) -> dict[str, Any]:

@@ -143,9 +143,15 @@ def register(clients: Clients, task: "TaskSpec | TaskDistribution", name: str = 
 
 
 def create_from(
-    clients: Clients, path: Path, name: str = "", scale_to: float | None = None, strict: bool = False
+    clients: Clients,
+    path: Path,
+    name: str = "",
+    scale_to: float | None = None,
+    strict: bool = False,
+    made: list[str] | None = None,
 ) -> list[pb.Task]:
-    """Register what a file holds; of a request of the predecessor, also the registered tasks that it names.
+    """Register what a file holds; of a request of the predecessor, also the registered tasks that it names. Ids of
+    what was registered just now are added to `made`.
 
     Raises `InvalidInput` for a file that holds and names none, and, if `strict`, for load that can't be served.
     """
@@ -158,14 +164,17 @@ def create_from(
     if not items and not named:
         raise InvalidInput(str(path), [Violation(".", "holds no task and no distribution")])
     known = [clients.registry("GetTask", pb.GetTaskRequest(task_id=id_)).task for id_ in named]
-    return known + [register(clients, item, name) for item in items]
+    new = [register(clients, item, name) for item in items]
+    if made is not None:
+        made += [task.id for task in new]
+    return known + new
 
 
-def resolve(clients: Clients, ids_or_files: list[str]) -> list[str]:
-    """Ids of registered tasks; what names a file is registered first."""
+def resolve(clients: Clients, ids_or_files: list[str], made: list[str] | None = None) -> list[str]:
+    """Ids of registered tasks; what names a file is registered first (see `create_from`)."""
     found = []
     for item in ids_or_files:
-        found += [task.id for task in create_from(clients, Path(item))] if is_file(item) else [item]
+        found += [task.id for task in create_from(clients, Path(item), made=made)] if is_file(item) else [item]
     return found
 
 

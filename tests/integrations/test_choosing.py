@@ -14,19 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from services.cli.main import app
+from tests.choosing.test_driving import REAL
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
-PLAN: dict[str, Any] = {
-    "settings": {"hidden_size": [4], "schedule": "linear"},
-    "numbers": {"learning_rate": {"low": 1e-4, "high": 1e-2}},
-    "choices": {"context": ["none", "statistics"]},
-    "members": 3,
-    "generations": 2,
-    "episodes": 4,
-    "measured_tasks": 2,
-    "measuring": {"episodes": 1},
-}
+PLAN = {name: value for name, value in REAL.items() if name != "tasks"}
 RUNS = 3 * 2 * 2
 
 

@@ -74,7 +74,16 @@ def from_bytes(data: bytes, source: str) -> Rule:
         arrays = _arrays(data)
         sizes = sizes_of(arrays)
         return {name: torch.from_numpy(_checked(arrays, name, shape)) for name, shape in _flat(sizes).items()}
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         reason = str(error).removeprefix("'").removesuffix("'")
         raise InvalidInput(source, [Violation("rule", f"not the file of a rule: {reason}")]) from None
 

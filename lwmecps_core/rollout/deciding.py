@@ -136,9 +136,19 @@ def remembered(ready: Ready, obs: Tensor, mask: Tensor, before: Before) -> tuple
         given("previous_action", before.action, none.action),
         given("first", before.first, torch.zeros_like(none.first) if before.memory else none.first),
     )
+    wrong += [] if wrong else _unknown_choices(ready.algorithm.spec, seen.action)
     if wrong:
         raise InvalidInput("request", wrong)
     return memory, seen
+
+
+def _unknown_choices(spec: EnvSpec, action: Tensor) -> list[Violation]:
+    """What is wrong with actions `[B, A]` that were told as taken before: integers that no component has."""
+    outside = (action < 0) | (action >= torch.tensor(spec.nvec)) if spec.discrete else torch.zeros(0, 1)
+    for row, component in outside.nonzero().tolist():
+        reason = f"is {int(action[row, component])}; the component has 0 to {spec.nvec[component] - 1}"
+        return [Violation(f"previous_action[{row}][{component}]", reason)]
+    return []
 
 
 def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:

@@ -28,8 +28,12 @@ group = typer.Typer(invoke_without_command=True)
 @group.callback()
 def runs(ctx: typer.Context, state: OfState = None, kind: OfKind = None, as_json: Json = False) -> None:
     """List runs, newest first; or delete runs, or export their results."""
+    given = [name for name, value in (("--state", state), ("--kind", kind), ("--json", as_json)) if value]
     if not ctx.invoked_subcommand:
         list_(ctx, state, kind, as_json)
+    elif given:
+        reason = f"belongs behind the command that it is for; before {ctx.invoked_subcommand} it says nothing"
+        raise InvalidInput("options", [Violation(name, reason) for name in given])
 
 
 @group.command("list")

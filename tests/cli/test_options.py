@@ -135,3 +135,12 @@ def test_an_option_that_may_come_more_than_once_says_so_once() -> None:
     helped = " ".join(CliRunner().invoke(app, ["train", "--help"], env={"COLUMNS": "200"}).stdout.split())
     assert "Units of each hidden layer; once for each; default 64, 32" in helped
     assert "may be repeated --num-tasks" in helped
+
+
+@pytest.mark.parametrize(
+    "words", [["--state", "failed", "list"], ["--json", "delete", "r"], ["--kind", "train", "list"]]
+)
+def test_an_option_of_runs_before_another_command_is_refused(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["--registry", "127.0.0.1:1", "runs", *words])
+    assert result.exit_code == 2
+    assert f"{words[0]}: belongs behind the command" in result.stderr

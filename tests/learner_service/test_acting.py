@@ -213,6 +213,8 @@ def test_what_a_policy_remembers_comes_back_with_every_answer(remembering: Loade
         (Before(reward_terms=np.full((3, 5), np.inf, np.float32)), "reward_terms: holds NaN or infinite numbers"),
         (Before(reward_terms=np.zeros((3, 4), np.float32)), r"reward_terms: must be float32 \[3, 5\], B as in"),
         (Before(action=np.zeros((3, 2), np.int64)), r"previous_action: must be int32 \[3, 2\]"),
+        (Before(action=np.full((3, 2), -1, np.int32)), r"previous_action\[0\]\[0\]: is -1; the component has 0 to"),
+        (Before(action=np.array([[0, 0], [0, 99], [0, 0]], np.int32)), r"previous_action\[1\]\[1\]: is 99; the"),
         (Before(first=np.zeros(2, np.bool_)), r"first: must be bool \[3\]"),
     ],
 )

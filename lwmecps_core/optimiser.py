@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 from math import cos, inf, pi
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from lwmecps_core.algorithms.base import OptimiserName
 from lwmecps_core.run_config import ScheduleName
 from lwmecps_core.tree import Tree, by_task, expanded, flatten, norm_by_task, tree_map
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-8
+"""Adam's decays of the mean and of the mean square, and what is added to the root (Kingma & Ba 2015)."""
 VECTOR = "vector"
 """Name of the one leaf of a group in a `PackedOptimiser`'s state."""
 
@@ -29,7 +31,8 @@ def scheduled(schedule: ScheduleName, last: float, step: int, total: int) -> flo
 class Optimiser:
     """Owns leaf tensors with a leading task axis, steps them by Adam, and clips gradients task by task.
 
-    Both methods work leaf by leaf, so that tasks don't touch one another. `params` are updated in place. `other_rates`
+    All methods work leaf by leaf, so that tasks don't touch one another. Bounded Adam moves no weight by more than the
+    rate, which Adam does, up to threefold, where gradients grow. `params` are updated in place. `other_rates`
     are the learning rates of groups that have their own. A step takes `rate_share` of all rates: what a schedule says.
     """
 
@@ -39,7 +42,7 @@ class Optimiser:
         learning_rate: float,
         max_grad_norm: float,
         other_rates: Mapping[str, float] | None = None,
-        method: Literal["adam", "sgd"] = "adam",
+        method: OptimiserName = "adam",
     ) -> None:
         self.params = tree_map(
             lambda leaf: leaf.detach().clone(memory_format=torch.contiguous_format).requires_grad_(), params
@@ -78,6 +81,9 @@ class Optimiser:
             if (group, name) not in self._moments:
                 self._moments[group, name] = torch.zeros(()), torch.zeros_like(param), torch.zeros_like(param)
         moments = [self._moments[group, name] for name in pulled]
+        if self._method == "bounded_adam":
+            _bounded_adam(params, pulls, moments, self._rates[group] * self.rate_share)
+            return
         # The function, not the class: less than half the time, which counts where a step is small.
         adam(
             params,
@@ -88,11 +94,11 @@ class Optimiser:
             [m[0] for m in moments],
             fused=True,
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=FIRST,
+            beta2=SECOND,
             lr=self._rates[group] * self.rate_share,
             weight_decay=0.0,
-            eps=1e-8,
+            eps=EPSILON,
             maximize=False,
         )
 
@@ -152,6 +158,18 @@ class PackedOptimiser:
     def restore(self, flat: dict[str, Tensor]) -> None:
         """Take over what `state` returned."""
         self._packed.restore(flat)
+
+
+def _bounded_adam(
+    params: list[Tensor], pulls: list[Tensor], moments: list[tuple[Tensor, Tensor, Tensor]], rate: float
+) -> None:
+    """A step of Adam in place, no weight by more than `rate`."""
+    for param, pull, (step, mean, square) in zip(params, pulls, moments, strict=True):
+        step.add_(1)
+        mean.lerp_(pull, 1 - FIRST)
+        square.mul_(SECOND).addcmul_(pull, pull, value=1 - SECOND)
+        root = (square / (1 - SECOND**step)).sqrt_().add_(EPSILON)
+        param.sub_((mean / (1 - FIRST**step)).div_(root).clamp_(-1.0, 1.0), alpha=rate)
 
 
 def _packed(tree: Tree) -> Tree:

@@ -16,6 +16,8 @@ from torch import Tensor
 from lwmecps_core.acting import REWARD_TERMS, Acted, Seen
 from lwmecps_core.specs import EnvSpec
 
+OptimiserName = Literal["adam", "bounded_adam", "sgd"]
+"""See `lwmecps_core.optimiser.Optimiser`."""
 Params = dict[str, dict[str, Tensor]]
 """Group ("actor", "critic") → name → tensor."""
 Extra = dict[str, Tensor]
@@ -33,12 +35,15 @@ class Algorithm(Protocol):
 
     spec: EnvSpec
     learning_rate: float
-    optimiser: Literal["adam", "sgd"]
     max_grad_norm: float
     memory_size: int
     """How many transitions a learner keeps and learns from; 0: only those of the newest collection."""
     inner_groups: tuple[str, ...]
     """The parameter groups that an inner step of meta-learning moves."""
+
+    @property
+    def optimiser(self) -> OptimiserName:
+        """How a descent steps."""
 
     @property
     def noise_size(self) -> int:

@@ -1,12 +1,17 @@
 """Catch by a rule: the board is what it says, and without weights the part is skipped."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bench.learners import rules
 from bench.validation import catch, results
+from lwmecps_core.algorithms.base import Batch
+from lwmecps_core.algorithms.disco.agent import Disco
 from lwmecps_core.run_config import DiscoConfig, PPOConfig
 from lwmecps_core.testing.examples import A_RULE
 
@@ -44,6 +49,20 @@ def test_every_way_of_learning_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_
     assert [row["name"] for row in rows] == ["Disco103", "PPO"]
     assert all(-1 <= found["mean"] <= 1 for row in rows for found in row["returns"].values())
     assert "232 steps" in results.TABLES["catch"](rows)
+
+
+def test_the_rule_s_agent_first_learns_from_a_whole_minibatch_of_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = DiscoConfig(hidden_size=(8,), network="mlp", n_steps=29, updates_per_batch=1, **A_RULE)
+    settings = replace(settings, segment=29, batch_size=catch.by_rule(A_RULE["rule"]).batch_size)
+    seen, minibatches = [], Disco.minibatches
+
+    def noted(self: Disco, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:
+        seen.append(batch["weight"].shape[1] * batch["weight"].shape[2])
+        return minibatches(self, batch, generator)
+
+    monkeypatch.setattr(Disco, "minibatches", noted)
+    catch.learnt(settings, 0, (116,))
+    assert seen == [settings.batch_size, settings.batch_size + 58]
 
 
 def test_both_have_the_same_data_and_as_many_rates() -> None:

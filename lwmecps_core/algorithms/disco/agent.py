@@ -41,7 +41,7 @@ class Disco(Forgetful):
     whenever a segment is learnt from; for the gradients of meta-learners they are constants.
     """
 
-    optimiser: Literal["adam", "sgd"] = "adam"
+    optimiser: Literal["bounded_adam"] = "bounded_adam"
     inner_groups: tuple[str, ...] = ("agent",)
 
     def __init__(self, cfg: DiscoConfig, spec: EnvSpec) -> None:
@@ -66,8 +66,7 @@ class Disco(Forgetful):
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """The networks' weights and, where there is a rule, its weights, a copy of the agent's, and an empty life."""
-        net = self._nets.init_components(outputs.EMBEDDING, 1.0, generator)
-        net |= outputs.init(self._choices, self.cfg.prediction_size, self.cfg.model_size, generator)
+        net = outputs.init(self._nets, self._choices, self.cfg.prediction_size, self.cfg.model_size, generator)
         if self._rule is None:
             return {"agent": net}, {}
         kept = nothing_kept(self._rule)
@@ -200,7 +199,7 @@ class Disco(Forgetful):
 
     def _embedded(self, net: Net, obs: Tensor) -> Tensor:
         """`[..., rows, O]` → `[..., rows, A, E]`."""
-        return torch.tanh(self._nets.components(net, obs))
+        return outputs.embedded(self._nets, net, obs)
 
     def _policy(self, net: Net, h: Tensor, mask: Tensor) -> Tensor:
         """Log-probabilities `[..., rows·A, n]` from embeddings `[..., rows·A, E]` and masks `[..., rows, M]`."""

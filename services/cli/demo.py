@@ -49,10 +49,9 @@ def demo(
     """Start the system, train, act on clusters never seen, adapt in 5 gradient steps, and print the comparison."""
     # Imported here, because these load matplotlib, SciPy and the Kubernetes client, which no other command needs.
     from services.cli import demo_cluster, demo_run
-    from services.cli.demo_settings import SHORT_TASKS, DemoSettings, brisk, remembering, shortened
+    from services.cli.demo_settings import SHORT_TASKS, DemoSettings, remembering, shortened
 
-    settings = DemoSettings() if backend == "kubernetes" else brisk(DemoSettings())
-    settings = remembering(settings, context or ("statistics" if backend == "kubernetes" else "recurrent"))
+    settings = remembering(DemoSettings(), context or ("statistics" if backend == "kubernetes" else "recurrent"))
     if short:
         settings, tasks = shortened(settings), SHORT_TASKS
     if backend == "kubernetes":

@@ -103,21 +103,6 @@ class DemoSettings:
 SHORT_TASKS = 2
 
 
-def brisk(settings: DemoSettings) -> DemoSettings:
-    """The same demo with two thirds of every learnt policy's data, so that it takes minutes; the benchmark
-    (`bench.context`) has all of it.
-
-    220 × 80 episodes each; in meta-training 160 × 80 in the warm-up and 15 × 4 × 80 after it.
-    """
-    episodes = 220 * 80
-    return replace(
-        settings,
-        meta=replace(settings.meta, warmup_epochs=160, num_meta_epochs=175),
-        multi_task=replace(settings.multi_task, total_episodes=episodes),
-        context_training=replace(settings.context_training, total_episodes=episodes),
-    )
-
-
 def shortened(settings: DemoSettings) -> DemoSettings:
     """The same demo with so little training that its figures say nothing: whether all of it runs."""
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -100,12 +101,14 @@ def test_a_call_that_fails_says_how_and_whose_fault_it_was(
 
 
 def test_a_stream_is_one_span_on_either_side_until_its_client_leaves(spans: Spans) -> None:
+    sent: SimpleQueue[Any] = SimpleQueue()  # which stays open: a stream that has had all requests may end by itself
     with _stub() as stub:
-        sent = iter([env_pb2.StepStreamRequest(session_id="s", reset=env_pb2.Reset())] * 3)
-        answers = stub.StepStream(sent)
+        sent.put(env_pb2.StepStreamRequest(session_id="s", reset=env_pb2.Reset()))
+        answers = stub.StepStream(iter(sent.get, None))
         next(answers)
         assert not list(spans), "it is still open"
         answers.cancel()
+        sent.put(None)
         _wait(spans, 2)
     for kind in ("client", "server"):
         assert spans.of("/StepStream", kind).name == "lwmecps.env.v1.EnvService/StepStream"

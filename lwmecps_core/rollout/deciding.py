@@ -143,12 +143,14 @@ def remembered(ready: Ready, obs: Tensor, mask: Tensor, before: Before) -> tuple
 
 
 def _unknown_choices(spec: EnvSpec, action: Tensor) -> list[Violation]:
-    """What is wrong with actions `[B, A]` that were told as taken before: integers that no component has."""
-    outside = (action < 0) | (action >= torch.tensor(spec.nvec)) if spec.discrete else torch.zeros(0, 1)
-    for row, component in outside.nonzero().tolist():
-        reason = f"is {int(action[row, component])}; the component has 0 to {spec.nvec[component] - 1}"
-        return [Violation(f"previous_action[{row}][{component}]", reason)]
-    return []
+    """The first of the actions `[B, A]` told as taken before that no component has, if there is one."""
+    if not spec.discrete:
+        return []
+    outside = ((action < 0) | (action >= torch.tensor(spec.nvec))).nonzero().tolist()
+    return [
+        Violation(f"previous_action[{b}][{a}]", f"is {int(action[b, a])}; the component has 0 to {spec.nvec[a] - 1}")
+        for b, a in outside[:1]
+    ]
 
 
 def check_observations(spec: EnvSpec, obs: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[Any]:

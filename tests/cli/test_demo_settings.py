@@ -6,7 +6,9 @@ from lwmecps_core.specs import TaskDistribution
 from services.cli.demo_settings import DemoSettings, remembering
 
 
-@pytest.mark.parametrize("settings", [DemoSettings(), remembering(DemoSettings(), "recurrent")], ids=["", "recurrent"])
+@pytest.mark.parametrize(
+    "settings", [DemoSettings(), remembering(DemoSettings(), "recurrent")], ids=["statistics", "recurrent"]
+)
 def test_every_learnt_policy_has_the_same_data_and_schedule(settings: DemoSettings) -> None:
     meta, plain, told = settings.meta, settings.multi_task, settings.context_training
     epochs_after = meta.num_meta_epochs - meta.warmup_epochs

@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from lwmecps_core.algorithms.loops import add, add_halves, compiled, copy, sources_digest, tanh
+from lwmecps_core.algorithms.loops import add, add_halves, add_scalar, compiled, copy, sources_digest, tanh, turned
 from lwmecps_core.compiling import KeptLoop, kept
+
+AT_ONCE = 512
+"""Rows that act together."""
 
 
 def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -31,10 +34,15 @@ def unrolled(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
         weight.expand(*lead, h, gates).reshape(-1, h, gates),
         state.expand(*lead, b, r, h).reshape(-1, b, r, h),
     )
-    if get_proxy_mode() is not None:  # a traced program is to hold operations, and not this call's results
+    if traced():
         return _stepped(*flat).reshape(*lead, b, t, r, h)
     found: Tensor = _Unrolled.apply(*flat)  # type: ignore[no-untyped-call]
     return found.reshape(*lead, b, t, r, h)
+
+
+def traced() -> bool:
+    """Whether a program is being made of operations, and not of this call's results."""
+    return get_proxy_mode() is not None
 
 
 def step(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -43,6 +51,22 @@ def step(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
     keep, reset, new = (state @ weight).chunk(3, -1)
     proposed = torch.tanh(new_in + torch.sigmoid(reset_in + reset) * new)
     return torch.lerp(proposed, state, torch.sigmoid(keep_in + keep))
+
+
+def acted(own: Tensor, common: Tensor, parameters: tuple[Tensor, Tensor, Tensor, Tensor], state: Tensor) -> Tensor:
+    """The state after one interval, without gradients, of U units that see something of their `own` and something in
+    `common`: `[..., B, U, F]`, `[..., B, E]`, `[..., B, U, H]` → the latter.
+
+    `parameters`: weights `[..., F, 3·H]` of the one, `[..., E, 3·H]` of the other, biases `[..., 3·H]`, and the
+    state's weights `[..., H, 3·H]`. A state beyond 1 counts as 1.
+    """
+    lead = state.shape[:-3]
+    sizes = zip((own, common, *parameters, state), (3, 2, 2, 2, 1, 2, 3), strict=True)
+    flat = [x.expand(*lead, *x.shape[-n:]).reshape(lead.numel(), *x.shape[-n:]) for x, n in sizes]
+    arrays = [np.ascontiguousarray(x.numpy()) for x in flat]
+    found = np.empty_like(arrays[-1])
+    _acting()(*arrays, found)
+    return torch.from_numpy(found).reshape(state.shape)
 
 
 def _stepped(inputs: Tensor, weight: Tensor, state: Tensor) -> Tensor:
@@ -139,6 +163,79 @@ def _pass_on(
         for j in range(h):
             before[j] = proposed[j] + (half + half * keep[j]) * (before[j] - proposed[j])
         copy(before, states[r // units, t, r % units])
+
+
+@cache
+def _acting() -> KeptLoop:
+    """`loop(own, common, of_own, of_common, bias, weight, state, found)`, in place: some samples at a time, so that
+    what lies between stays in the processor's cache, as grids of units (see `loops`).
+    """
+    digest = sources_digest(__file__)
+
+    def loop(own: Any, common: Any, of_own: Any, of_common: Any, bias: Any, weight: Any, state: Any, found: Any) -> int:
+        sets, samples, units, h = state.shape
+        f, e, most = own.shape[3], common.shape[2], max(1, min(samples, AT_ONCE // units))
+        room, turn = np.empty((7, most * units * h), state.dtype), np.empty(max(f, e) * most * units, state.dtype)
+        for k in range(sets):
+            for s in range(0, samples, most):
+                c = min(most, samples - s)
+                r = c * units
+                asked, product = room[:3].reshape(-1)[: 3 * h * r], room[3:6].reshape(-1)[: 3 * h * r]
+                now, gates = room[6, : h * r].reshape((h, r)), asked.reshape((3 * h, r))
+                seen, shared = turn[: f * r].reshape((f, r)), turn[: e * c].reshape((e, c))
+                told = product[: 3 * h * c].reshape((3 * h, c))
+                for u in range(units):
+                    turned(own[k, s : s + c, u], seen[:, u * c : (u + 1) * c])
+                    turned(state[k, s : s + c, u], now[:, u * c : (u + 1) * c])
+                np.dot(of_own[k].T, seen, gates)
+                _bound(now.reshape(-1))
+                turned(common[k, s : s + c], shared)
+                np.dot(of_common[k].T, shared, told)
+                for row in range(3 * h):
+                    add_scalar(bias[k, row], told[row])
+                    for u in range(units):
+                        add(told[row], gates[row, u * c : (u + 1) * c])
+                np.dot(weight[k].T, now, product.reshape((3 * h, r)))
+                _take_in(asked, product, now.reshape(-1))
+                for u in range(units):
+                    turned(now[:, u * c : (u + 1) * c], found[k, s : s + c, u])
+        return digest
+
+    return kept(loop, products=True, fastmath={"contract", "nsz"})
+
+
+@compiled
+def _bound(state: Any) -> None:
+    """Into [−1, 1], where a unit's numbers are: who sends more, or infinity, must not get NaN for an answer."""
+    one = state.dtype.type(1)
+    for j in range(len(state)):
+        state[j] = min(max(state[j], -one), one)
+
+
+@compiled
+def _take_in(asked: Any, product: Any, now: Any) -> None:
+    """From what is asked of the three gates, and the state's product, to the state after; both are overwritten."""
+    size = len(now)
+    both, keep, reset, new = 2 * size, asked[:size], asked[size : 2 * size], asked[2 * size :]
+    add_halves(asked[:both], product[:both], product[:both])
+    tanh(product[:both], asked[:both])
+    _propose(reset, product[both:], new)
+    tanh(new, product[both:])
+    _keep(keep, product[both:], now)
+
+
+@compiled
+def _propose(reset: Any, product: Any, new: Any) -> None:
+    half = new.dtype.type(0.5)
+    for j in range(len(new)):
+        new[j] += (half + half * reset[j]) * product[j]
+
+
+@compiled
+def _keep(keep: Any, proposed: Any, now: Any) -> None:
+    half = now.dtype.type(0.5)
+    for j in range(len(now)):
+        now[j] = proposed[j] + (half + half * keep[j]) * (now[j] - proposed[j])
 
 
 @cache

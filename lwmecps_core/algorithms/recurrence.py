@@ -1,6 +1,6 @@
 """A memory that is learnt: gated recurrent units, as pure functions of flat parameter dicts like the other networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -106,6 +106,8 @@ class Recurrence:
         """What is remembered after one interval: `[..., B, O]`, `[..., B, E]`, `[..., B, units, size]` → the last's
         shape.
         """
+        if not torch.is_grad_enabled() and not gru.traced():
+            return self._acted(net, obs, told, state)
         inputs = self.inputs(net, obs, told).flatten(-3, -2)
         # What a unit remembers lies in [−1, 1]; who sends us more, or infinity, must not get NaN for an answer.
         before = state.clamp(-1.0, 1.0).flatten(-3, -2)
@@ -132,6 +134,20 @@ class Recurrence:
             *product.shape[:-2], -1, self.units, 3 * self.size
         )
 
+    def _acted(self, net: Net, obs: Tensor, told: Tensor, state: Tensor) -> Tensor:
+        """`step` without gradients: what is the same for all units is multiplied once."""
+        parts, weight = self._parts(obs, told), net["gru_input.weight"]
+        weights = torch.split(weight, [part.shape[-1] for part in parts], -2)
+        own, common = list[tuple[Tensor, Tensor]](), [(obs[..., :0], weight[..., :0, :])]
+        for part, of_part in zip(parts, weights, strict=True):
+            rows = part.squeeze(-2)
+            if rows.shape[-2] == self.units:
+                own.append((rows, of_part))
+            else:
+                common.append((rows.squeeze(-2), of_part))
+        (x, of_x), (y, of_y) = _joined(own), _joined(common)
+        return gru.acted(x, y, (of_x, of_y, net["gru_input.bias"], net["gru_state.weight"]), state)
+
     def _parts(self, obs: Tensor, told: Tensor) -> list[Tensor]:
         """What the units see, `[..., B, units or 1, 1, F]` each."""
         if not self.rows:
@@ -141,6 +157,12 @@ class Recurrence:
         own = own if own.shape[-1] == 1 else own.mean(-1, keepdim=True)
         means = [_mean(part) for part in grid_features(self.spec, obs)]
         return [*means, own, common.unsqueeze(-2).unsqueeze(-2)]
+
+
+def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Features side by side, and their weights below one another."""
+    features, weights = zip(*parts, strict=True)
+    return torch.cat(features, -1), torch.cat(weights, -2)
 
 
 def _mean(part: Tensor) -> Tensor:

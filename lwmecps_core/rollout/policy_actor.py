@@ -54,5 +54,11 @@ class PolicyActor:
                 None if noise is None else view(noise),
             )
         extras = {name: flat(x) for name, x in out.extras.items()}
-        # Copies: what is remembered may be a part of what was seen, whose arrays the environment uses again.
-        return Acted(flat(out.action), extras, {name: flat(x).copy() for name, x in out.memory.items()})
+        known = {name: _own(flat(x), seen) for name, x in out.memory.items()}
+        return Acted(flat(out.action), extras, known)
+
+
+def _own(kept: AnyArray, seen: Seen[AnyArray]) -> AnyArray:
+    """What is remembered, in an array of its own: it may be a part of what was seen, which is written over."""
+    shown = (seen.obs, seen.mask, seen.reward_terms, seen.action, seen.first)
+    return kept.copy() if any(np.may_share_memory(kept, x) for x in shown) else kept

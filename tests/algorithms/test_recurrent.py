@@ -65,6 +65,27 @@ def test_actions_one_by_one_are_as_likely_when_the_rollout_is_unrolled_again(spe
     torch.testing.assert_close(_ratios(algo, params, batch), torch.ones_like(batch["weight"]), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("tasks", [None, 1, 3])
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("width", [1, 700])
+def test_acting_takes_in_what_is_seen_as_a_step_with_gradients_does(spec: str, tasks: int | None, width: int) -> None:
+    """With weights of each task's own, or the same for all; more samples than go together, and one."""
+    memory, generator = _example(SPECS[spec])[2], torch.Generator().manual_seed(2)
+    lead, n = (() if tasks is None else (tasks,)), SPECS[spec].action_size
+    nets = [memory.init(torch.Generator().manual_seed(i)) for i in range(tasks or 1)]
+    nets = [net | {"gru_input.bias": torch.randn(len(net["gru_input.bias"]), generator=generator)} for net in nets]
+    net = {name: torch.stack([each[name] for each in nets]) for name in nets[0]} if lead else nets[0]
+    obs = torch.randn(*lead, width, SPECS[spec].obs_size, generator=generator)
+    action = torch.randint(0, 2, (*lead, width, n), generator=generator, dtype=torch.int32)
+    action = action if SPECS[spec].discrete else action.float()
+    terms = torch.randn(*lead, width, len(REWARD_TERMS), generator=generator)
+    told = memory.told(torch.rand(*lead, width, generator=generator) < 0.3, terms, action)
+    state = torch.randn(*lead, width, memory.units, memory.size, generator=generator).clamp(-1.5, 1.5)
+    expected = memory.step({name: x.requires_grad_() for name, x in net.items()}, obs, told, state).detach()
+    with torch.no_grad():
+        torch.testing.assert_close(memory.step(net, obs, told, state), expected, rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("fault", ["first", "reward_terms", "action", "begun/state"])
 def test_what_was_told_or_remembered_one_interval_off_is_noticed(fault: str) -> None:
     """A flag, a reward or an action that comes an interval late, or another memory, makes other ratios."""

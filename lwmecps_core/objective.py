@@ -38,8 +38,8 @@ class SloSpec:
     allowed: Share = 0.0
     """Share of the windows that may miss a bound."""
     failed_share_multiplier: NonNegative = 1.0
-    """What too many failures cost: per interval and e-fold excess, times what the most replicas cost; training with
-    bounds finds it (`TrainConfig`)."""
+    """What too many failures cost: per interval whose window misses (and a quarter more per e-fold excess), times what
+    the most replicas cost; training with bounds finds it (`TrainConfig`)."""
     latency_p95_multiplier: NonNegative = 1.0
     """The same for too long latencies."""
 

@@ -19,14 +19,15 @@ LEARNT: tuple[LearntContextName, ...] = ("recurrent", "statistics")
 """Contexts of the policies; the first is the one that the bars are about."""
 SEEDS, HELD_OUT = 5, 32
 """Training seeds, and held-out tasks of each workload, of the whole benchmark."""
-FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+FACTORS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 """Times the multipliers that training ended with: one policy's curve."""
 CONTROLS = ("static", "hpa", "hpa_tuned", "rate_rule_adapted")
 """As they come: by default, or with settings chosen on the very cluster by a dozen episodes."""
 HPA = "hpa over targets"
 WINDOWS_S = (0.0, 60.0, 300.0)
 """Of its stabilisation; the last is Kubernetes' own."""
-BOUND_SPREAD = 2.0
+BOUND_SPREAD, MULTIPLIER_SPREAD = 2.0, 10.0
+"""What training is told: nearly all that policies are told afterwards."""
 
 
 @config
@@ -69,7 +70,8 @@ def _of(env_id: EnvId, tasks: int, seeds: int, less: dict[str, Any]) -> Iterator
     for seed in range(seeds):
         for context in LEARNT:
             demo = remembering(DemoSettings() if env_id == "lwmecps-v3" else sharper(DemoSettings()), context)
-            training = replace(demo.context_training, bound_spread=BOUND_SPREAD, **less)
+            spread = {"bound_spread": BOUND_SPREAD, "multiplier_spread": MULTIPLIER_SPREAD}
+            training = replace(demo.context_training, **spread | less)
             yield SloCell(
                 env_id=env_id,
                 method=context,

@@ -26,6 +26,8 @@ LEARNER = "learner/"
 """What names in `Extra` begin with where acting needs nothing of them: they stay with whoever learns."""
 GIVEN = f"{LEARNER}given/"
 """And what came with the settings when the policy was made: whoever begins anew with random weights has it, too."""
+ONE_SCALE = "one_scale"
+"""A field of a stacked rollout `[K]` whose tasks' rewards are of one scale, so that they count beside one another."""
 Batch = dict[str, Tensor]
 """What a loss reads: field → tensor `[..., S, ...]`, S samples: transitions, or sequences of them."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import heads, networks, replay
-from lwmecps_core.algorithms.base import Batch, Extra, Forgetful, Params
+from lwmecps_core.algorithms.base import ONE_SCALE, Batch, Extra, Forgetful, Params
 from lwmecps_core.algorithms.returns import (
     flat_samples,
     generalised_advantage,
@@ -80,7 +80,7 @@ class PPO(Forgetful):
         return Acted(action, {"log_prob": _gaussian_log_prob(mean, log_std, action)})
 
     def prepare(self, params: Params, extra: Extra, data: Batch, generator: torch.Generator) -> Batch:
-        """Advantages normalised per task, value targets, and the flattened samples."""
+        """Advantages normalised per task (over all: `ONE_SCALE`), value targets, and the flattened samples."""
         obs = data["obs"]
         with torch.no_grad():
             *lead, t1, b, o = obs.shape
@@ -92,7 +92,7 @@ class PPO(Forgetful):
             "mask": flat_samples(data["mask"][..., :-1, :, :], len(lead)),
             "action": flat_samples(data["action"], len(lead)),
             "log_prob": flat_samples(data["log_prob"], len(lead)),
-            "advantage": normalised(flat_samples(advantage, len(lead)), weight),
+            "advantage": normalised(flat_samples(advantage, len(lead)), weight, together=ONE_SCALE in data),
             "target": flat_samples(target, len(lead)),
             "weight": weight,
         }

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lwmecps_core.acting import Acted, Seen
 from lwmecps_core.algorithms import replay
-from lwmecps_core.algorithms.base import Batch, Extra, Params, Prepared
+from lwmecps_core.algorithms.base import ONE_SCALE, Batch, Extra, Params, Prepared
 from lwmecps_core.algorithms.external.cell import SlottedMemory, core
 from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
@@ -76,7 +76,7 @@ class RecurrentPPO(Prepared):
             value = self._ppo.value(params, seen).reshape(obs.shape[:-1]).mT
             advantage, target = (x.mT for x in self._ppo.advantages(data, value))
         weight = data["valid"].mT.to(obs.dtype)
-        normal = normalised(advantage.flatten(-2), weight.flatten(-2)).reshape(weight.shape)
+        normal = normalised(advantage.flatten(-2), weight.flatten(-2), together=ONE_SCALE in data).reshape(weight.shape)
         return {
             "obs": obs[..., :-1, :],
             "told": told[..., :-1, :],

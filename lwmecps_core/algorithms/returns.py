@@ -49,11 +49,16 @@ def flat_samples(x: Tensor, lead: int) -> Tensor:
     return x.flatten(lead, lead + 1)
 
 
-def normalised(x: Tensor, weight: Tensor) -> Tensor:
-    """`x` `[..., S]` with weighted mean 0 and standard deviation 1 over the last axis."""
+def normalised(x: Tensor, weight: Tensor, *, together: bool = False) -> Tensor:
+    """`x` `[..., S]` with weighted mean 0 and standard deviation 1 over the last axis; `together`, each mean is 0, and
+    the deviation over all axes is 1.
+    """
     total = weight.sum(-1, keepdim=True).clamp_min(1.0)
     centred = x - (x * weight).sum(-1, keepdim=True) / total
-    deviation = torch.sqrt((centred.pow(2) * weight).sum(-1, keepdim=True) / total)
+    squares, count = (centred.pow(2) * weight).sum(-1, keepdim=True), total
+    if together:
+        squares, count = squares.sum(), count.sum()
+    deviation = torch.sqrt(squares / count)
     return centred / (deviation + 1e-8)
 
 

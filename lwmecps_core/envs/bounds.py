@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from lwmecps_core.cluster.base import ClusterState
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.sim.windows import LEAST
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.calls import of_users
 
 Floats = NDArray[np.float64]
-MET = (0.0, 0.0)
+MET = (log(LEAST), log(LEAST))
 """Where there are no bounds, they hold too."""
 
 
@@ -30,8 +31,8 @@ class Windows:
         self._seen.clear()
 
     def take_in(self, state: ClusterState) -> tuple[float, float]:
-        """What the worst group's window has too much of, of failures and of latency: logarithms of shares of the
-        bounds, 0 where they hold.
+        """What the worst group's window has of the bounds on failures and on latency: logarithms of its shares, above 0
+        where it misses them.
 
         Raises `InvalidInput` where a bound is for what the cluster doesn't measure.
         """
@@ -58,4 +59,4 @@ class Windows:
 
 
 def _excess(found: Floats, bound: float | None) -> float:
-    return 0.0 if bound is None else log(max(1.0, *(found / bound).tolist()))
+    return log(LEAST) if bound is None else log(max([LEAST, *(found / bound).tolist()]))

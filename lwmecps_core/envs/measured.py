@@ -19,6 +19,7 @@ from lwmecps_core.envs.observation import (
 )
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.sim.state import home_node, timeout_ms
+from lwmecps_core.sim.windows import charge
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.tasks.calls import times_called
 from lwmecps_core.tasks.money import has_expense, most_priced, most_watts, price_shares, weights
@@ -38,7 +39,7 @@ def measured_info(task: TaskSpec, state: ClusterState, excess: tuple[float, floa
     w, capacity, imbalance = weights(task), sum(d.max_replicas for d in task.deployments), float(np.std(state.cpu_used))
     failed, latency = state.failed_share_total, state.latency_ms_mean / task.objective.target_latency_ms
     if task.objective.slo:
-        failed, latency = excess
+        failed, latency = (charge(x) for x in excess)
     replicas, energy = float(state.replicas), 0.0
     if has_expense(task):
         replicas, watts = spent(task, state)

@@ -16,8 +16,8 @@ An observation is these blocks one after another, each flattened in C order:
 * `objective` `[6]`, as written: the weights of latency, replicas, imbalance, SLA misses and moves, each as
   ½ log(0.01 + weight), and log(target latency / 100 ms). With bounds (`objective.slo`) `[10]`: the weights are what
   prices and multipliers mean (`tasks.money.weights`), then log(bound of the failed share / 1 %), log(bound of the 95th
-  percentile / 100 ms) (none: the largest that is shown), and by how much the worst window misses each: log of its share
-  of the bound, 0 where it holds.
+  percentile / 100 ms) (none: the largest that is shown), and how much the worst window has of each: log of its share
+  of the bound, above 0 where it misses it, and no less than log(0.05).
 * `limits` `[D, 2]`, as written: log(timeout / 1 s), log(max_replicas / 8).
 
 Three more are there only where the task has what they are about:

@@ -24,7 +24,7 @@ from lwmecps_core.sim.formulas import (
 from lwmecps_core.sim.scheduling import schedule
 from lwmecps_core.sim.serving import call, keep_users, serve, serve_callers
 from lwmecps_core.sim.state import EACH, LEAST_CONNECTIONS, LOCAL_FIRST, Params, State, Work
-from lwmecps_core.sim.windows import MISSED, forget, judge, take_in_deployment
+from lwmecps_core.sim.windows import MISSED, charge, forget, judge, take_in_deployment
 
 AT_CAPACITY = 1e-3
 """A utilisation so near to 1 is this far below it, where formulas for queues that people leave divide 0 by 0."""
@@ -310,7 +310,7 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     r_imbalance, r_sla, r_moves = -task.w_imbalance * imbalance, -task.w_sla * failed, -task.w_moves * moves
     if task.slo > 0:
         judge(p, s, k, b, requests, failed, p95)
-        r_latency, r_sla = -task.w_latency * env.excess_p95, -task.w_sla * env.excess_failed
+        r_latency, r_sla = -task.w_latency * charge(env.excess_p95), -task.w_sla * charge(env.excess_failed)
     info[8, b], info[9, b], info[10, b], info[11, b], info[12, b] = r_latency, r_replicas, r_imbalance, r_sla, r_moves
     reward: float = r_latency + r_replicas + r_imbalance + r_sla + r_moves
     return reward

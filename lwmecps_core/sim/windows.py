@@ -1,4 +1,4 @@
-"""By how much requests of the latest window miss the bounds of an objective."""
+"""How much requests of the latest window have of the bounds of an objective: by how much they miss them, or don't."""
 
 from math import log
 from typing import Any
@@ -8,8 +8,10 @@ from lwmecps_core.sim.state import EACH, OVERALL, Params, State
 
 NOBODY = 1e-9
 """So few requests are none: what is left of the sums of a window that has passed."""
-
-
+LEAST = 0.05
+"""Of a bound: less isn't told from it."""
+DEPTH = 0.25
+"""What each e-fold excess counts for beside that there is one."""
 MISSED = 0.05
 """Where so many requests fail, the 95th percentile is their timeout."""
 
@@ -40,7 +42,7 @@ def take_in_deployment(p: Params, s: State, k: int, b: int, d: int, sums: Any) -
 
 @compiled
 def judge(p: Params, s: State, k: int, b: int, requests: float, failed: float, p95: float) -> None:
-    """Write what the worst group's window has too much of, as logarithms of shares of the bounds; 0 where they hold.
+    """Write what the worst group's window has of the bounds, as logarithms of its shares; above 0 it misses them.
 
     Where bounds are for all requests together, these are counted first: the interval's, their share that failed, and
     their 95th percentile.
@@ -48,7 +50,7 @@ def judge(p: Params, s: State, k: int, b: int, requests: float, failed: float, p
     task, env = p.tasks[k], s.envs[b]
     if task.slo == OVERALL:
         take_in(p, s, k, b, 0, requests, failed * requests, p95 * requests)
-    too_many, too_slow = 1.0, 1.0
+    too_many, too_slow = LEAST, LEAST
     for g in range(s.pools.shape[1] if task.slo == EACH else 1):
         total = s.windows[b, g, 0]
         if total.requests > NOBODY:
@@ -58,10 +60,19 @@ def judge(p: Params, s: State, k: int, b: int, requests: float, failed: float, p
 
 
 @compiled
+def charge(excess: float) -> float:
+    """What a window that has so much of a bound is charged: nothing where it holds, else 1 and more with the excess.
+
+    What is signed is how many windows miss, not by how much; but who misses all must still see which way is better.
+    """
+    return 1.0 + DEPTH * excess if excess > 0.0 else 0.0
+
+
+@compiled
 def forget(s: State, b: int) -> None:
     """A window begins: what an episode begins with is nobody's doing."""
     for g in range(s.windows.shape[1]):
         for i in range(s.windows.shape[2]):
             total = s.windows[b, g, i]
             total.requests, total.failed, total.p95 = 0.0, 0.0, 0.0
-    s.envs[b].excess_failed, s.envs[b].excess_p95 = 0.0, 0.0
+    s.envs[b].excess_failed, s.envs[b].excess_p95 = log(LEAST), log(LEAST)

@@ -75,7 +75,7 @@ def missed(batch: RolloutBatch, task: TaskSpec, where: Bools, bounds: Sequence[i
     slo = task.objective.slo
     if slo is None:
         return None
-    # Observations show by how much the window that ends with an interval misses: 0 where it doesn't.
+    # Observations show how much of its bounds the window that ends with an interval has: above 0 where it misses.
     shown = split(np.asarray(batch.obs[1:], np.float32)[..., : env_spec(task).obs_size], env_spec(task))["objective"]
     excess = shown[..., OBJECTIVE_FEATURES + 2 :][..., list(bounds)]
     whole = where & (_elapsed(batch) >= (min(slo.window, task.horizon) or task.horizon))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import context
-from lwmecps_core.algorithms.base import Algorithm, Batch, Extra, Params
+from lwmecps_core.algorithms.base import ONE_SCALE, Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.envs.actions import env_spec
@@ -219,9 +219,11 @@ class Descent:
         data = stacked(batches)
         if self._sets > 1:
             return self._algo.prepare(self._outer.params, self._extra, data, noise)
-        # Task by task first: advantages are normalised within a task, since rewards differ in scale.
+        # Task by task first: advantages are normalised within a task, since rewards differ in scale. With bounds they
+        # don't: what a multiplier is worth is how much misses weigh beside the costs of other tasks.
         shot = self.snapshot(0)
         tasks = len(batches)
+        data |= {ONE_SCALE: torch.ones(tasks)} if self._multipliers else {}
         whole = self._algo.prepare(expanded(shot.params, tasks), expanded_extra(shot.extra, tasks), data, noise)
         return {name: x.flatten(0, 1).unsqueeze(0) for name, x in whole.items()}
 

@@ -16,6 +16,7 @@ from lwmecps_core.errors import InvalidInput
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.spec_codec import task_from_proto, task_to_proto
+from lwmecps_core.sim.windows import LEAST
 from lwmecps_core.specs import ObjectiveSpec, PricesSpec, SloSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.accounting import bill
@@ -66,9 +67,10 @@ def test_a_window_is_what_its_intervals_come_to() -> None:
     failed = rate * shown["deployment"][..., 8]
     for t in range(3, task.horizon):
         share = failed[t - 3 : t + 1].sum() / rate[t - 3 : t + 1].sum()
-        expected = max(0.0, np.log(max(share, 1e-12) / 0.02))
+        expected = np.log(max(share / 0.02, LEAST))
         assert shown["objective"][t, 8] == pytest.approx(expected, abs=1e-3), t
-        assert shown["objective"][t, 9] == 0.0
+        assert shown["objective"][t, 9] == pytest.approx(np.log(LEAST))
+    assert np.log(LEAST) < shown["objective"][3:, 8].min() < 0.0 < shown["objective"][:, 8].max()
 
 
 def test_a_bill_counts_replica_hours_moves_and_missed_windows() -> None:
@@ -89,16 +91,17 @@ def test_a_bill_counts_replica_hours_moves_and_missed_windows() -> None:
     )
 
 
-def test_the_reward_is_the_cost_and_the_multiplied_excess() -> None:
+def test_the_reward_is_the_cost_and_what_misses_are_charged() -> None:
     slo = {"failed_share_multiplier": 3.0, "latency_p95_multiplier": 0.0}
     task = signed(window=4, **slo)
     (batch,), _ = drive(
         BatchEnv([task], [0]), Scripted(actions(task)), CollectionPlan(seeds=(3,), episodes=1, greedy=True)
     )
     excess = batch.obs[1:, 0, -2 - 2 * len(task.deployments)].astype(np.float64)
+    charged = np.where(excess > 0.0, 1.0 + excess / 4.0, 0.0)
     most = 0.5 * sum(d.max_replicas for d in task.deployments) / 360
     cost = 0.5 / 360 * batch.info["replicas"][:, 0] + 0.01 * batch.info["moves"][:, 0]
-    np.testing.assert_allclose(batch.reward[:, 0], -(cost / most + 3.0 * excess) / 4.0, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(batch.reward[:, 0], -(cost / most + 3.0 * charged) / 4.0, rtol=1e-4, atol=1e-5)
     assert not batch.info["reward_imbalance"].any() and not batch.info["reward_latency"].any()
 
 

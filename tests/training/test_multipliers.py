@@ -8,18 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from lwmecps_core import algorithms
+from lwmecps_core.algorithms.base import ONE_SCALE
+from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.baselines.earning import episode_rewards
 from lwmecps_core.baselines.hpa import Hpa, HpaSettings
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.objective import Constrained
 from lwmecps_core.policy import from_bytes, to_bytes
 from lwmecps_core.results import SIGNED
-from lwmecps_core.rollout.collector import CollectionPlan
+from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import EvaluateConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import EvaluateConfig, LearntContextName, PPOConfig, TrainConfig
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import PricesSpec, SloSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
@@ -27,6 +31,8 @@ from lwmecps_core.training import evaluate, train
 from lwmecps_core.training.accounting import bill
 from lwmecps_core.training.multipliers import Multipliers, told_by
 from lwmecps_core.training.progress import LoopState
+from lwmecps_core.training.sampling import torch_generator
+from lwmecps_core.tree import expanded, expanded_extra
 from tests.baselines.scripted import Scripted
 
 BOUNDS = SloSpec(failed_share=0.02, window=4, allowed=0.1)
@@ -120,6 +126,26 @@ def test_a_policy_is_measured_with_the_multipliers_that_its_training_found() -> 
     assert [r.reward for r in measured.rows] == [r.reward for r in by_hand.rows]
     row = measured.rows[0]
     assert row.cost_per_hour is not None and row.violation_share is not None and row.decision_us is not None
+
+
+@pytest.mark.parametrize("context", ["none", "recurrent"])
+def test_what_is_missed_on_a_task_counts_beside_the_costs_of_others(context: LearntContextName) -> None:
+    tasks = [draw(CITY, seed) for seed in (0, 1)]
+    cfg = replace(PPO, context=context)
+    algo = algorithms.from_nothing(cfg, env_spec(tasks[0]))
+    params, extra = algo.init(torch_generator(0, "weights"))
+    plan = CollectionPlan(seeds=(1, 2), episodes=2)
+    batches = COLLECTOR.collect(tasks, PolicySnapshot(cfg, params, extra, 0), plan)
+    data, noise = stacked(batches), torch_generator(0, "noise")
+    data["reward"][0] *= 100.0
+
+    def deviations(data: dict[str, torch.Tensor]) -> torch.Tensor:
+        found = algo.prepare(expanded(params, 2), expanded_extra(extra, 2), data, noise)["advantage"]
+        return found.flatten(1).std(-1, unbiased=False)
+
+    assert deviations(data).tolist() == pytest.approx([1.0, 1.0], abs=1e-3)
+    beside = deviations(data | {ONE_SCALE: torch.ones(2)})
+    assert beside[0] > 10 * beside[1] and beside.pow(2).mean() == pytest.approx(1.0, abs=1e-3)
 
 
 def test_one_policy_for_each_task_has_a_multiplier_of_its_own() -> None:

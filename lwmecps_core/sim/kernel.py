@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lwmecps_core.sim.fetching import fetch
 from lwmecps_core.sim.formulas import (
     burst_p95,
     compiled,
@@ -43,11 +44,18 @@ def episode_start(p: Params, k: int, seed: Any) -> int:
 
 
 @compiled
+def table_row(p: Params, s: State, k: int, b: int) -> int:
+    """The row of the users' table that is now."""
+    row: int = p.tasks[k].table_start + (s.envs[b].start + s.envs[b].t) % p.tasks[k].table_length
+    return row
+
+
+@compiled
 def arrive(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> float:
     """Draw the users of the interval and send their requests to deployments that are ready. Returns users."""
     task, env, arrivals = p.tasks[k], s.envs[b], w.arrivals[worker]
     n_deps, n_nodes = arrivals.shape
-    row = task.table_start + (env.start + env.t) % task.table_length
+    row = table_row(p, s, k, b)
     key = step_key(env.seed, env.t)
     total = 0.0
     arrivals[:] = 0.0
@@ -272,6 +280,9 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     """
     task, env = p.tasks[k], s.envs[b]
     n_deps, n_nodes = w.arrivals.shape[1:]
+    row = table_row(p, s, k, b)
+    fetch(p.users, row)
+    fetch(p.clock, row)  # which the observation shows
     moves = schedule(p, s, k, b)
     find_pools(p, s, w, k, b, worker)
     users = arrive(p, s, w, k, b, worker)

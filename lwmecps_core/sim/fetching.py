@@ -2,10 +2,11 @@
 
 from typing import Any, cast
 
-from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+llvm = cast(Any, cgutils)  # untyped
+ir = llvm.ir
 READ, KEEP, DATA = 0, 3, 1
 """What LLVM's `prefetch` is told: to be read, in all caches, no code."""
 
@@ -17,9 +18,8 @@ def _fetch(_typing: Any, table: Any, row: Any) -> Any:
         kind, (array, index) = signature.args[0], args
         number, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         first = ir.Constant(index.type, 0)
-        at = cgutils.get_item_pointer(
-            context, builder, kind, context.make_array(kind)(context, builder, array), [index, first]
-        )
+        there = context.make_array(kind)(context, builder, array)
+        at = llvm.get_item_pointer(context, builder, kind, there, [index, first])
         of_llvm = builder.module.declare_intrinsic(
             "llvm.prefetch", (byte,), ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         )

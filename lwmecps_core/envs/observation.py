@@ -111,8 +111,11 @@ def log_latency(latency_ms: float) -> float:
 
 
 @compiled
-def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None:
-    """Write environment `b`'s observation into `out` `[O]`."""
+def observe(version: int, p: Params, s: State, k: int, b: int, obs: Any, like: int) -> None:
+    """Write environment `b`'s observation into `obs[b]` `[O]`; row `like` (-1: none) is already one of the same task,
+    of which what is written is taken.
+    """
+    out = obs[b]
     task, env, pools = p.tasks[k], s.envs[b], s.pools[b]
     n_deps, n_nodes = pools.shape
     row = task.table_start + (env.start + env.t) % task.table_length
@@ -149,6 +152,25 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
                 out[at], out[at + 1] = pool.ready / maximum, pool.desired / maximum
                 out[at + 2], out[at + 3] = pool.pending / maximum, pool.utilisation
                 at += PAIR_FEATURES
+    features = OBJECTIVE_FEATURES + (SLO_FEATURES if task.slo > 0 else 0)
+    if like >= 0:
+        for i in range(at, at + features + n_deps * LIMIT_FEATURES):
+            out[i] = obs[like, i]
+    else:
+        observe_written(p, k, out, at)
+    if task.slo > 0:
+        out[at + features - 2], out[at + features - 1] = clip(env.excess_failed), clip(env.excess_p95)
+    at += features + n_deps * LIMIT_FEATURES
+    if task.expense > 0:
+        at = observe_expense(version, p, s, k, b, out, at)
+    if task.calls > 0:
+        observe_calls(p, k, out, at)
+
+
+@compiled
+def observe_written(p: Params, k: int, out: Any, at: int) -> None:
+    """Write the blocks `objective` and `limits` at `out[at:]`, but for by how much bounds are missed."""
+    task = p.tasks[k]
     out[at], out[at + 1] = log_weight(task.w_latency), log_weight(task.w_replicas)
     out[at + 2], out[at + 3] = log_weight(task.w_imbalance), log_weight(task.w_sla)
     out[at + 4] = log_weight(task.w_moves)
@@ -157,17 +179,12 @@ def observe(version: int, p: Params, s: State, k: int, b: int, out: Any) -> None
     if task.slo > 0:
         out[at] = clip(log(task.bound_failed / SCALE_FAILED))
         out[at + 1] = clip(log(task.bound_p95_ms / SCALE_LATENCY_MS))
-        out[at + 2], out[at + 3] = clip(env.excess_failed), clip(env.excess_p95)
         at += SLO_FEATURES
-    for d in range(n_deps):
+    for d in range(p.deployments.shape[1]):
         deployment = p.deployments[k, d]
         out[at] = clip(log(deployment.timeout_ms / SCALE_TIMEOUT_MS))
         out[at + 1] = log(deployment.max_replicas / SCALE_REPLICAS)
         at += LIMIT_FEATURES
-    if task.expense > 0:
-        at = observe_expense(version, p, s, k, b, out, at)
-    if task.calls > 0:
-        observe_calls(p, k, out, at)
 
 
 @compiled

@@ -36,13 +36,14 @@ def step_loop(parallel: bool) -> KeptLoop:
     ) -> int:
         size, workers = len(task_of), w.active.shape[0]
         for worker in prange(workers):
-            for b in range(worker * size // workers, (worker + 1) * size // workers):
+            first = worker * size // workers
+            for b in range(first, (worker + 1) * size // workers):
                 k = task_of[b]
                 env = s.envs[b]
                 env.t += 1
                 act(version, p, s, k, b, action[b])
                 reward[b] = run_interval(p, s, w, k, b, worker, info)
-                observe(version, p, s, k, b, obs[b])
+                observe(version, p, s, k, b, obs, b - 1 if b > first and task_of[b - 1] == k else -1)
                 terminated[b] = version == V2 and env.pod >= p.tasks[k].pods
                 truncated[b] = env.t >= p.tasks[k].horizon and not terminated[b]
         return digest
@@ -58,7 +59,7 @@ def observe_loop() -> KeptLoop:
     def observe_where(version: int, p: Any, s: Any, task_of: Any, which: Any, obs: Any) -> int:
         for b in range(len(task_of)):
             if which[b]:
-                observe(version, p, s, task_of[b], b, obs[b])
+                observe(version, p, s, task_of[b], b, obs, -1)
         return digest
 
     return kept(observe_where)

@@ -164,12 +164,20 @@ def outcome(
     (G − c) / (1 − c), with c = ρ² times what the tail leaves beyond the timeout. Of M/M/1 whose customers leave the
     line after a fixed time that is exact (Barrer 1957).
     """
+    tail = exp_minus(max(0.0, timeout_ms - base_ms) * decay)
+    return outcome_of(tail, base_ms, wait_ms, p, timeout_ms, burst, leaving)
+
+
+@compiled
+def outcome_of(
+    tail: float, base_ms: float, wait_ms: float, p: float, timeout_ms: float, burst: int, leaving: float
+) -> Any:
+    """`outcome`, where `tail` is known: what the wait's tail leaves beyond the timeout, exp(-decay × time left)."""
     left = max(0.0, timeout_ms - base_ms)
     if burst == 1:
         over = max(0.0, 1.0 - left / (2.0 * wait_ms)) if wait_ms > 0.0 else 0.0
         mean_ms, fails = wait_ms * (1.0 - over * over), over
     else:
-        tail = exp_minus(left * decay)
         mean_ms, fails = wait_ms * (1.0 - tail), p * tail
         if leaving > 0.0:
             gone = leaving * fails

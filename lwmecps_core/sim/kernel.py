@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lwmecps_core.sim.fetching import fetch
 from lwmecps_core.sim.formulas import (
     burst_p95,
     compiled,
@@ -43,11 +44,18 @@ def episode_start(p: Params, k: int, seed: Any) -> int:
 
 
 @compiled
+def table_row(p: Params, s: State, k: int, b: int) -> int:
+    """The row of the users' table that is now."""
+    row: int = p.tasks[k].table_start + (s.envs[b].start + s.envs[b].t) % p.tasks[k].table_length
+    return row
+
+
+@compiled
 def arrive(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> float:
     """Draw the users of the interval and send their requests to deployments that are ready. Returns users."""
     task, env, arrivals = p.tasks[k], s.envs[b], w.arrivals[worker]
     n_deps, n_nodes = arrivals.shape
-    row = task.table_start + (env.start + env.t) % task.table_length
+    row = table_row(p, s, k, b)
     key = step_key(env.seed, env.t)
     total = 0.0
     arrivals[:] = 0.0
@@ -90,16 +98,16 @@ def find_pools(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> Non
         count, queued, queued_ram, ready = 0, 0.0, 0.0, 0
         for n in range(pools.shape[1]):
             pool = pools[d, n]
-            pool.utilisation = 0.0
+            here, backlog, backlog_ram = pool.ready, pool.backlog, pool.backlog_ram
+            some = min(max(here, 0), 1)  # a factor, not a condition: whether there are any is as good as random
             flow = w.flows[worker, d, count]  # the next pool's, if this one has no replicas
-            flow.node, flow.ready, flow.requests = n, pool.ready, 0.0
-            count += 1 if pool.ready > 0 else 0
-            ready += pool.ready
-            queued += pool.backlog
-            queued_ram += pool.backlog_ram
-            pool.backlog = pool.backlog if pool.ready > 0 else 0.0
-            pool.backlog_ram = pool.backlog_ram if pool.ready > 0 else 0.0
-        w.active[worker, d] = count
+            flow.node, flow.ready, flow.requests = n, here, 0.0
+            count += some
+            ready += here
+            queued += backlog
+            queued_ram += backlog_ram
+            pool.backlog, pool.backlog_ram, pool.utilisation = backlog * some, backlog_ram * some, 0.0
+        w.active[worker, d], w.ready[worker, d] = count, ready
         if p.tasks[k].routing == LEAST_CONNECTIONS and ready > 0:
             for i in range(count):
                 pool = pools[d, w.flows[worker, d, i].node]
@@ -248,9 +256,8 @@ def load_pools(p: Params, s: State, w: Work, k: int, b: int, worker: int) -> Non
         s.nodes[b, n].tx_used = 0.0
         s.nodes[b, n].rx_used = 0.0
     for turn in range(n_deps):
-        d, ready = p.order[k, turn], 0.0
-        for i in range(w.active[worker, d]):
-            ready += w.flows[worker, d, i].ready
+        d = p.order[k, turn]
+        ready = w.ready[worker, d]
         if task.routing == LOCAL_FIRST:
             send_local_first(p, w, k, worker, d, ready)
         elif ready > 0.0:
@@ -273,15 +280,18 @@ def run_interval(p: Params, s: State, w: Work, k: int, b: int, worker: int, info
     """
     task, env = p.tasks[k], s.envs[b]
     n_deps, n_nodes = w.arrivals.shape[1:]
+    row = table_row(p, s, k, b)
+    fetch(p.users, row)
+    fetch(p.clock, row)  # which the observation shows
     moves = schedule(p, s, k, b)
     find_pools(p, s, w, k, b, worker)
     users = arrive(p, s, w, k, b, worker)
     load_pools(p, s, w, k, b, worker)
     requests, latency, failed, p95, timeouts, replicas = 0.0, 0.0, 0.0, 0.0, 0.0, 0
     for turn in range(n_deps):
-        d, ready = p.order[k, n_deps - 1 - turn] if task.calls > 0 else turn, 0.0
+        d = p.order[k, n_deps - 1 - turn] if task.calls > 0 else turn
+        ready = w.ready[worker, d]
         for n in range(n_nodes):
-            ready += s.pools[b, d, n].ready
             replicas += s.pools[b, d, n].ready + s.pools[b, d, n].starting
         if task.calls > 0:
             sums = serve_callers(p, s, w, k, b, worker, d, ready)

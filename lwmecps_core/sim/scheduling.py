@@ -41,20 +41,19 @@ def schedule(p: Params, s: State, k: int, b: int) -> int:
         for n in range(n_nodes):
             pool = pools[d, n]
             want = pool.desired - pool.ready - pool.starting
-            pool.pending = want
-            if want > 0:
-                node, spec = s.nodes[b, n], p.nodes[k, n]
-                free_cpu, free_ram, new = spec.cpu - node.cpu_requested, spec.ram - node.ram_requested, want
-                if free_cpu < want * dep.cpu or free_ram < want * dep.ram:
-                    fit = min(free_cpu / dep.cpu, free_ram / dep.ram)
-                    new = min(want, int(max(fit, 0.0) + 1e-9))
-                pool.pending = want - new
-                node.cpu_requested += new * dep.cpu
-                node.ram_requested += new * dep.ram
-                moves += new
-                if dep.startup == 0:
-                    pool.ready += new
-                else:
-                    pool.starting += new
-                    ring[d, n, (t + dep.startup) & last] += new
+            new = max(want, 0)  # no condition: whether any are wanted is as good as random
+            node, spec = s.nodes[b, n], p.nodes[k, n]
+            free_cpu, free_ram = spec.cpu - node.cpu_requested, spec.ram - node.ram_requested
+            if free_cpu < new * dep.cpu or free_ram < new * dep.ram:
+                fit = min(free_cpu / dep.cpu, free_ram / dep.ram)
+                new = min(new, int(max(fit, 0.0) + 1e-9))
+            pool.pending = want - new
+            node.cpu_requested += new * dep.cpu
+            node.ram_requested += new * dep.ram
+            moves += new
+            if dep.startup == 0:
+                pool.ready += new
+            else:
+                pool.starting += new
+                ring[d, n, (t + dep.startup) & last] += new
     return moves

@@ -7,8 +7,8 @@ calls, one after the other. A caller holds no thread while it waits for them.
 from math import log, sqrt
 from typing import Any
 
-from lwmecps_core.sim.formulas import compiled, outcome
-from lwmecps_core.sim.state import EACH, LOCAL_FIRST, Params, State, Work
+from lwmecps_core.sim.formulas import compiled, exp_minus, outcome, outcome_of
+from lwmecps_core.sim.state import EACH, LOCAL_FIRST, VECTOR, Params, State, Work
 from lwmecps_core.sim.windows import take_in_deployment
 
 MAX_CONGESTION = 0.95
@@ -28,6 +28,34 @@ def note(p: Params, s: State, k: int, b: int, d: int, requests: float, latency: 
 
 
 @compiled
+def at_pool(p: Params, s: State, k: int, b: int, flow: Any) -> float:
+    """How long requests take at a pool and in its node's network (ms), without waiting."""
+    n = flow.node
+    load = min(max(s.nodes[b, n].tx_used, s.nodes[b, n].rx_used), MAX_CONGESTION)
+    here_ms: float = flow.base_ms + p.nodes[k, n].access_ms * load / (1.0 - load)
+    return here_ms
+
+
+@compiled
+def find_tails(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int) -> None:
+    """What the tail of each pool's wait leaves beyond the timeout, for each station: all powers of e in one loop, which
+    a compiler turns into one of vectors.
+
+    The time left is `outcome`'s to the last bit: written as there, sums would be taken in another order.
+    """
+    dep, n_nodes = p.deployments[k, d], w.arrivals.shape[2]
+    tails, count = w.tails[worker], w.active[worker, d]
+    for i in range(count):
+        flow = w.flows[worker, d, i]
+        here_ms = at_pool(p, s, k, b, flow)
+        for m in range(n_nodes):
+            base_ms = here_ms + p.nodes[k, m].access_ms + p.rtt_ms[k, flow.node, m]
+            tails[i * n_nodes + m] = (dep.timeout_ms - min(base_ms, dep.timeout_ms)) * flow.decay
+    for j in range((count * n_nodes + VECTOR - 1) // VECTOR * VECTOR):
+        tails[j] = exp_minus(tails[j])
+
+
+@compiled
 def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, ready: float) -> Any:
     """Latency and failures of one deployment's requests over stations and pools.
 
@@ -39,17 +67,17 @@ def serve(p: Params, s: State, w: Work, k: int, b: int, worker: int, d: int, rea
         requests += w.arrivals[worker, d, m]
     if w.active[worker, d] == 0:
         latency, failed, p95 = requests * dep.timeout_ms, requests, requests * dep.timeout_ms
+    find_tails(p, s, w, k, b, worker, d)
     for i in range(w.active[worker, d]):
         flow = w.flows[worker, d, i]
-        n, part = flow.node, flow.ready / ready
-        load = min(max(s.nodes[b, n].tx_used, s.nodes[b, n].rx_used), MAX_CONGESTION)
-        here_ms = flow.base_ms + p.nodes[k, n].access_ms * load / (1.0 - load)
+        n, part, here_ms = flow.node, flow.ready / ready, at_pool(p, s, k, b, flow)
         kept = 1.0 - flow.dropped
         for m in range(n_nodes):
             amount = w.sent[worker, d, i, m] if task.routing == LOCAL_FIRST else w.arrivals[worker, d, m] * part
             base_ms = here_ms + p.nodes[k, m].access_ms + p.rtt_ms[k, n, m]
-            mean_ms, fails = outcome(
-                base_ms, flow.wait_ms, flow.p_wait, flow.decay, dep.timeout_ms, task.burst, flow.leaving
+            tail = w.tails[worker, i * n_nodes + m]
+            mean_ms, fails = outcome_of(
+                tail, base_ms, flow.wait_ms, flow.p_wait, dep.timeout_ms, task.burst, flow.leaving
             )
             latency += amount * (flow.dropped * dep.timeout_ms + kept * mean_ms)
             failed += amount * (flow.dropped + kept * fails)

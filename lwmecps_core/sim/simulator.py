@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lwmecps_core.batch import INFO_KEYS
 from lwmecps_core.compiling import KeptLoop, kept
-from lwmecps_core.sim import formulas, kernel, records, scheduling, serving, state, windows
+from lwmecps_core.sim import fetching, formulas, kernel, records, scheduling, serving, state, windows
 from lwmecps_core.sim.kernel import begin_episode, run_interval
 from lwmecps_core.sim.state import make_params, make_state, make_work
 from lwmecps_core.specs import TaskSpec
@@ -24,7 +24,7 @@ def sources_digest(*files: str) -> int:
     the cache notice changes in what it calls.
     """
     sources = [
-        str(module.__file__) for module in (formulas, kernel, records, scheduling, serving, state, windows)
+        str(module.__file__) for module in (fetching, formulas, kernel, records, scheduling, serving, state, windows)
     ] + list(files)
     return crc32(b"".join(Path(source).read_bytes() for source in sources))
 

@@ -27,6 +27,8 @@ SCOPES = ("", "overall", "each")
 """Whom the bounds of an objective are for; none where there are no bounds."""
 OVERALL, EACH = 1, 2
 NO_BOUND = inf
+VECTOR = 8
+"""How many numbers a processor takes at once, at most."""
 
 
 class Params(NamedTuple):
@@ -84,18 +86,21 @@ class State(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch memory per worker: arrivals `[W, D, N]`, flows `[W, D, N]`, active `[W, D]`, sent `[W, D, N, N]`, users
-    `[W, D, N]`, answers `[W, 3, D, N]`.
+    """Scratch memory per worker: arrivals `[W, D, N]`, flows `[W, D, N]`, active `[W, D]`, ready `[W, D]`, sent
+    `[W, D, N, N]`, tails `[W, ≥ N²]`, users `[W, D, N]`, answers `[W, 3, D, N]`.
 
-    `flows[w, d, :active[w, d]]` are the deployment's pools with ready replicas; `sent[w, d, i, m]` (local_first only)
-    are the requests of station m to pool i. With calls only: `users` are those of the arrivals that are users', and
-    `answers` how node m's calls of deployment d fare: mean latency (ms), failed share, 95th percentile (ms).
+    `flows[w, d, :active[w, d]]` are the deployment's pools with ready replicas, `ready[w, d]` of them together;
+    `sent[w, d, i, m]` (local_first only) are the requests of station m to pool i; `tails` are one deployment's at a
+    time (`serving.find_tails`). With calls only: `users` are those of the arrivals that are users', and `answers` how
+    node m's calls of deployment d fare: mean latency (ms), failed share, 95th percentile (ms).
     """
 
     arrivals: NDArray[np.float64]
     flows: Records
     active: NDArray[np.int64]
+    ready: NDArray[np.float64]
     sent: NDArray[np.float64]
+    tails: NDArray[np.float64]
     users: NDArray[np.float64]
     answers: NDArray[np.float64]
 
@@ -200,7 +205,9 @@ def make_work(params: Params, workers: int) -> Work:
         np.zeros((workers, d, n)),
         np.zeros((workers, d, n), FLOW),
         np.zeros((workers, d), np.int64),
+        np.zeros((workers, d)),
         np.zeros((workers, d, n if stations else 0, stations)),
+        np.zeros((workers, n * n + VECTOR)),
         np.zeros((workers, called, n)),
         np.zeros((workers, 3, called, n)),
     )

@@ -97,8 +97,10 @@ def a2c_gradient(own: dict[str, Tensor], data: dict[str, Tensor], discount: floa
     return dict(zip(("logits", "values"), pulls, strict=True))
 
 
-def score(way: Way, problems: Tables, seed: int, cfg: DiscoveryConfig, updates: int = UPDATES) -> Tensor:
-    """Mean reward per step in the last fifth of a life of so many updates, on each problem `[K]`."""
+def score(way: Way, problems: Tables, seed: int, cfg: DiscoveryConfig, updates: int = UPDATES) -> tuple[Tensor, Tensor]:
+    """Of a life of so many updates, on each problem: mean reward per step in its last fifth, and what an episode of the
+    last policy is worth, as a share of the best's, above chance: `[K]`.
+    """
     generator = torch_generator(seed, "lives")
     own = way.begin(*problems.reward.shape)
     state = torch.multinomial(problems.first, cfg.copies, replacement=True, generator=generator)
@@ -108,14 +110,16 @@ def score(way: Way, problems: Tables, seed: int, cfg: DiscoveryConfig, updates: 
         state = data["state"][:, -1]
         earned.append(data["reward"].mean((-2, -1)))
         own = way.update(own, data)
-    return torch.stack(earned)[-max(1, updates // 5) :].mean(0)
+    chance = tables.worth(problems, torch.zeros_like(problems.reward).softmax(-1), cfg.discount)
+    worth = tables.worth(problems, way.policies(own).softmax(-1), cfg.discount) - chance
+    return torch.stack(earned)[-max(1, updates // 5) :].mean(0), worth / (tables.most(problems, cfg.discount) - chance)
 
 
 def tuned_a2c(draw: Draw, cfg: DiscoveryConfig, updates: int = UPDATES) -> Way:
     """A2C at the optimiser and rate that do best on a family's training problems."""
     problems = draw(TUNED_ON, torch_generator(TUNING_SEED, "problems"))
     ways = [by_a2c(cfg.discount, method, rate) for method, rates in RATES.items() for rate in rates]
-    found = [float(score(way, problems, TUNING_SEED, cfg, updates).nan_to_num(-1e9).mean()) for way in ways]
+    found = [float(score(way, problems, TUNING_SEED, cfg, updates)[0].nan_to_num(-1e9).mean()) for way in ways]
     return ways[max(range(len(ways)), key=lambda i: found[i])]
 
 
@@ -139,15 +143,18 @@ def run(
             at = HELD_OUT_SEED + seed
             problems = draw(MEASURED_ON, torch_generator(at, "problems"))
             with torch.no_grad():
-                means = [float(score(way, problems, at, cfg, updates).mean()) for way in (by_rule(rule, cfg), other)]
-            found[name].append(means)
-            say(f"discovery seed {seed} {name}: rule {means[0]:.3f}, A2C {means[1]:.3f}")
+                both = [score(way, problems, at, cfg, updates) for way in (by_rule(rule, cfg), other)]
+            found[name].append([float(x.mean()) for x in (*both[0], *both[1])])
+            ours, our_share, theirs, their_share = found[name][-1]
+            shares = f"of what there is {our_share:.3f}, {their_share:.3f}"
+            say(f"discovery seed {seed} {name}: rule {ours:.3f}, A2C {theirs:.3f}; {shares}")
     rows = [{"name": name, **_measures(torch.tensor(pairs))} for name, pairs in found.items()]
     write(rows, out)
     return rows
 
 
-def _measures(pairs: Tensor) -> Mapping[str, dict[str, float]]:
-    rule, a2c = pairs.double().unbind(-1)
+def _measures(found: Tensor) -> Mapping[str, dict[str, float]]:
+    rule, share, a2c, share_of_a2c = found.double().unbind(-1)
     named = {"discovered_rule": rule, "A2C": a2c, "rule_minus_A2C": rule - a2c}
+    named |= {"rule,_share": share, "A2C,_share": share_of_a2c, "difference_of_shares": share - share_of_a2c}
     return {name: mean_ci95(x.numpy()) for name, x in named.items()}

@@ -37,7 +37,7 @@ FAMILIES: tuple[Draw, ...] = (
 class DiscoveryConfig:
     """How a rule is discovered."""
 
-    steps: Count = 240
+    steps: Count = 180
     """Windows in all, each of which ends with a step of the rule's weights."""
     window: Annotated[int, Field(ge=1, le=100)] = 5
     """Updates of agents that a gradient goes through."""
@@ -53,7 +53,7 @@ class DiscoveryConfig:
     """Step size of the agents' updates."""
     discount: Share = 0.99
     """Of what agents are to earn."""
-    entropy: NonNegative = 0.01
+    entropy: NonNegative = 0.05
     """Weight of the agents' entropy in what the rule is to raise, so that it doesn't teach haste."""
     learning_rate: Positive = 3e-3
     """Step size of the rule's weights (Adam)."""

@@ -15,7 +15,7 @@ from lwmecps_core.training.discovery import DiscoveryConfig
 def test_a2c_learns_which_way_a_chain_goes(method: OptimiserName, rate: float) -> None:
     chains = tables.chains(4, 4, 2, torch.Generator().manual_seed(0))
     cfg, way = DiscoveryConfig(copies=16), discovery.by_a2c(0.99, method, rate)
-    early, late = (discovery.score(way, chains, 0, cfg, updates).mean() for updates in (1, 150))
+    early, late = (discovery.score(way, chains, 0, cfg, updates)[0].mean() for updates in (1, 150))
     assert late > 1.5 * early
     assert late > 2 / 14, "chance takes 14 steps to the end, nobody fewer than three"
 
@@ -34,4 +34,6 @@ def test_every_family_has_both_and_their_difference(tmp_path: Path, monkeypatch:
     for row in rows:
         both = row["discovered_rule"]["mean"] - row["A2C"]["mean"]
         assert row["rule_minus_A2C"]["mean"] == pytest.approx(both, abs=2e-3)
+        apart = row["rule,_share"]["mean"] - row["A2C,_share"]["mean"]
+        assert row["difference_of_shares"]["mean"] == pytest.approx(apart, abs=2e-3)
     assert "rule minus A2C" in results.TABLES["discovery"](rows)

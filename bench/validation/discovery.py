@@ -25,8 +25,8 @@ from lwmecps_core.training.discovery import FAMILIES, DiscoveryConfig, Draw, dis
 from lwmecps_core.training.sampling import torch_generator
 
 OUT = RESULTS / "validation-discovery.json"
-SEEDS, UPDATES, TUNING_SEED, HELD_OUT_SEED = (0, 1, 2, 3, 4), 200, 700_000, 800_000
-TUNED_ON, MEASURED_ON = 16, 32
+SEEDS, UPDATES, TUNING_SEED, HELD_OUT_SEED = (0, 1, 2, 3, 4), 200, 700_000, 900_000
+TUNED_ON, MEASURED_ON = 16, 16
 """Problems of each family."""
 USUAL = DiscoveryConfig()
 RATES: Mapping[OptimiserName, tuple[float, ...]] = {
@@ -99,7 +99,7 @@ def a2c_gradient(own: dict[str, Tensor], data: dict[str, Tensor], discount: floa
 
 def score(way: Way, problems: Tables, seed: int, cfg: DiscoveryConfig, updates: int = UPDATES) -> tuple[Tensor, Tensor]:
     """Of a life of so many updates, on each problem: mean reward per step in its last fifth, and what an episode of the
-    last policy is worth, as a share of the best's, above chance: `[K]`.
+    last policy is worth, as a share of the best's, above chance: `[K]`. Who diverged acts by chance.
     """
     generator = torch_generator(seed, "lives")
     own = way.begin(*problems.reward.shape)
@@ -112,7 +112,8 @@ def score(way: Way, problems: Tables, seed: int, cfg: DiscoveryConfig, updates: 
         own = way.update(own, data)
     chance = tables.worth(problems, torch.zeros_like(problems.reward).softmax(-1), cfg.discount)
     worth = tables.worth(problems, way.policies(own).softmax(-1), cfg.discount) - chance
-    return torch.stack(earned)[-max(1, updates // 5) :].mean(0), worth / (tables.most(problems, cfg.discount) - chance)
+    share = worth / (tables.most(problems, cfg.discount) - chance)
+    return torch.stack(earned)[-max(1, updates // 5) :].mean(0), share.nan_to_num(0.0)
 
 
 def tuned_a2c(draw: Draw, cfg: DiscoveryConfig, updates: int = UPDATES) -> Way:

@@ -42,8 +42,8 @@ def newborn(rule: Rule, tasks: int, states: int, choices: int) -> Lives:
 
 
 def updated(rule: Rule, lives: Lives, data: dict[str, Tensor], rate: float, discount: float = DISCOUNT) -> Lives:
-    """The agents after one step of plain descent towards the rule's targets on `tables.play`'s `data`, with a graph
-    that leads to the rule's weights and to the agents before.
+    """The agents after one step of plain descent, bounded in each state, towards the rule's targets on `tables.play`'s
+    `data`, with a graph that leads to the rule's weights and to the agents before.
 
     The gradient of a divergence, of logits, is the difference of both distributions; so no graph is differentiated
     twice.
@@ -60,8 +60,8 @@ def updated(rule: Rule, lives: Lives, data: dict[str, Tensor], rate: float, disc
         "z": (where * choices + action, z.softmax(-1) - goal.z.softmax(-1)),
         "q": (where * choices + action, VALUE_WEIGHT * (q - goal.q)),
     }
-    share = -rate * own["q"].shape[1] / action[0].numel()
-    agents = {"agent": {name: _moved(own[name], *pull, share) for name, pull in pulls.items()}}
+    weight = rate * own["q"].shape[1] / action[0].numel()
+    agents = {"agent": {name: _moved(own[name], *pull, weight) for name, pull in pulls.items()}}
     return Lives(agents, tree_map(lambda x, y: torch.lerp(x, y.detach(), CATCHES_UP), lives.slow, lives.agents), kept)
 
 
@@ -97,10 +97,15 @@ def _places(state: Tensor, states: int) -> Tensor:
     return state + states * torch.arange(len(state)).reshape(-1, *[1] * (state.dim() - 1))
 
 
-def _moved(table: Tensor, where: Tensor, pull: Tensor, share: float) -> Tensor:
-    """A table with `share` of pulls `[K, T, N, ...]` added to the rows that they belong to."""
-    size = pull.shape[where.dim() :]
-    return table.reshape(-1, *size).index_add(0, where.flatten(), pull.reshape(-1, *size), alpha=share).view_as(table)
+def _moved(table: Tensor, where: Tensor, pull: Tensor, weight: float) -> Tensor:
+    """A table less `weight` of pulls `[K, T, N, ...]` from the rows that they belong to, or less the mean of a row's
+    pulls where these weigh more than 1 together: further a row would leap beyond its targets.
+    """
+    size, rows = pull.shape[where.dim() :], where.flatten()
+    total = table.new_zeros(table.numel() // size.numel(), 1)
+    total = total.index_add(0, rows, total.new_full((len(rows), 1), weight)).clamp_min(1.0)
+    share = (weight / total)[rows] * pull.reshape(len(rows), -1)
+    return table.reshape(len(total), -1).index_add(0, rows, share, alpha=-1.0).view_as(table)
 
 
 def _taken(x: Tensor, action: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ FAMILIES: tuple[Draw, ...] = (
 class DiscoveryConfig:
     """How a rule is discovered."""
 
-    steps: Count = 180
+    steps: Count = 150
     """Windows in all, each of which ends with a step of the rule's weights."""
     window: Annotated[int, Field(ge=1, le=100)] = 5
     """Updates of agents that a gradient goes through."""

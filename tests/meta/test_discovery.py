@@ -79,6 +79,20 @@ def test_an_update_descends_the_divergence_from_the_rule_s_targets() -> None:
         torch.testing.assert_close(after[name], x.detach() - 0.5 * x.grad)
 
 
+def test_a_long_step_moves_a_state_by_the_mean_of_its_pulls_and_no_further() -> None:
+    rule = _rule()
+    _, lives, (data, _) = _begun(rule)
+    goal, _ = targets(rule, lives.kept, trajectory(lives, data), 0.9)
+    after, before = (some.agents["agent"] for some in (updated(rule, lives, data, 1e3, 0.9), lives))
+    for task in range(2):
+        for state in range(4):
+            here = data["state"][task, :-1] == state
+            wanted = before["logits"][task, state]
+            if here.any():
+                wanted = wanted - wanted.softmax(-1) + goal.pi[task][here].softmax(-1).mean(0)
+            torch.testing.assert_close(after["logits"][task, state], wanted)
+
+
 def test_what_policies_are_worth_is_what_they_earn() -> None:
     generator = torch.Generator().manual_seed(0)
     chain = tables.chains(3, 5, 2, generator)

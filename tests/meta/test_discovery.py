@@ -63,7 +63,7 @@ def test_a_window_s_gradient_goes_through_all_of_its_updates() -> None:
     assert float(found.abs().sum()) > 0.0
 
 
-def test_an_update_descends_the_divergence_from_the_rule_s_targets() -> None:
+def test_a_short_step_descends_the_divergence_from_the_rule_s_targets() -> None:
     rule = _rule()
     _, lives, (data, _) = _begun(rule)
     goal, _ = targets(rule, lives.kept, trajectory(lives, data), 0.9)
@@ -73,10 +73,10 @@ def test_an_update_descends_the_divergence_from_the_rule_s_targets() -> None:
     by_step = by_step + divergence(goal.z, live["z"][task, state, action])
     by_step = by_step + VALUE_WEIGHT * 0.5 * (live["q"][task, state, action] - goal.q).square()
     (by_step.mean((-2, -1)).sum() * 4).backward()
-    after = updated(rule, lives, data, 0.5, 0.9).agents["agent"]
+    after = updated(rule, lives, data, 0.2, 0.9).agents["agent"]
     for name, x in live.items():
         assert x.grad is not None
-        torch.testing.assert_close(after[name], x.detach() - 0.5 * x.grad)
+        torch.testing.assert_close(after[name], x.detach() - 0.2 * x.grad)
 
 
 def test_a_long_step_moves_a_state_by_the_mean_of_its_pulls_and_no_further() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.disco.agent import CATCHES_UP
-from lwmecps_core.algorithms.disco.loss import VALUE_WEIGHT, divergence
-from lwmecps_core.algorithms.disco.rule import Life, Rule, Trajectory, nothing_kept, targets
-from lwmecps_core.tree import Tree, leaves, tree_map, with_leaves
+from lwmecps_core.algorithms.disco.loss import VALUE_WEIGHT
+from lwmecps_core.algorithms.disco.rule import DISCOUNT, Life, Rule, Trajectory, nothing_kept, targets
+from lwmecps_core.tree import Tree, tree_map
 
 
 @dataclass(frozen=True)
@@ -41,40 +41,28 @@ def newborn(rule: Rule, tasks: int, states: int, choices: int) -> Lives:
     return Lives(agents, tree_map(lambda x: x.clone(), agents), kept)
 
 
-def updated(rule: Rule, lives: Lives, data: dict[str, Tensor], rate: float) -> Lives:
-    """The agents after one step of plain descent towards the rule's targets on `tables.play`'s `data`, with a graph
-    that leads to the rule's weights and to the agents before.
+def updated(rule: Rule, lives: Lives, data: dict[str, Tensor], rate: float, discount: float = DISCOUNT) -> Lives:
+    """The agents after one step of plain descent, bounded in each state, towards the rule's targets on `tables.play`'s
+    `data`, with a graph that leads to the rule's weights and to the agents before.
+
+    The gradient of a divergence, of logits, is the difference of both distributions; so no graph is differentiated
+    twice.
     """
-    shared = {name: x.expand(len(data["action"]), *x.shape) for name, x in rule.items()}
-    seen = _trajectory(lives, data)
-    goal, kept = targets(shared, lives.kept, seen)
-    # Tables of their own, so that a step takes the targets as given, though these depend on the agents as well.
-    live = tree_map(lambda x: x.clone() if x.requires_grad else x.clone().requires_grad_(), lives.agents)
-    said = _said(live, data["state"][:, :-1])
-    z, q = (_taken(said[name], data["action"]) for name in ("z", "q"))
-    by_step = divergence(goal.pi, said["logits"]) + divergence(goal.y, said["y"]) + divergence(goal.z, z.squeeze(-2))
-    by_step = by_step + VALUE_WEIGHT * 0.5 * (q.squeeze(-1) - goal.q).square()
-    loss = by_step.mean((-2, -1)).sum() * live["agent"]["q"].shape[1]
-    pulls = torch.autograd.grad(loss, leaves(live), create_graph=True)
-    agents = with_leaves(live, (x - rate * pull for x, pull in zip(leaves(lives.agents), pulls, strict=True)))
+    seen = trajectory(lives, data)
+    goal, kept = targets(rule, lives.kept, seen, discount)
+    own, action = lives.agents["agent"], data["action"]
+    choices = own["q"].shape[-1]
+    where = _places(data["state"][:, :-1], own["q"].shape[1])
+    z, q = (_taken(x[:, :-1], action).squeeze(3) for x in (seen.z, seen.q))
+    pulls = {
+        "logits": (where, seen.logits[:, :-1].softmax(-1) - goal.pi.softmax(-1)),
+        "y": (where, seen.y[:, :-1].softmax(-1) - goal.y.softmax(-1)),
+        "z": (where * choices + action, z.softmax(-1) - goal.z.softmax(-1)),
+        "q": (where * choices + action, VALUE_WEIGHT * (q - goal.q)),
+    }
+    weight = rate * own["q"].shape[1] / action[0].numel()
+    agents = {"agent": {name: _moved(own[name], *pull, weight) for name, pull in pulls.items()}}
     return Lives(agents, tree_map(lambda x, y: torch.lerp(x, y.detach(), CATCHES_UP), lives.slow, lives.agents), kept)
-
-
-def gain(lives: Lives, data: dict[str, Tensor], discount: float) -> Tensor:
-    """What a step of policy gradient on an agent's own `data` would raise: `[K]`; its gradient is that of the return.
-
-    Returns are the data's own, to the end of the rollout, less their mean (Williams 1992); Oh et al. 2020
-    (arXiv:2007.08794, equation 3) descend the same through agents whose values they learn.
-    """
-    reward, alive = data["reward"], 1 - data["ended"].to(data["reward"].dtype)
-    later, found = torch.zeros_like(reward[:, 0]), []
-    for t in range(reward.shape[1] - 1, -1, -1):
-        later = reward[:, t] + discount * alive[:, t] * later
-        found.append(later)
-    earned = torch.stack(found[::-1], 1)
-    better = earned - earned.mean((-2, -1), keepdim=True)
-    policy = _said(lives.agents, data["state"][:, :-1])["logits"].log_softmax(-1)
-    return (_taken(policy, data["action"]).squeeze(-1) * better).mean((-2, -1))
 
 
 def severed(lives: Lives) -> Lives:
@@ -83,7 +71,8 @@ def severed(lives: Lives) -> Lives:
     return replace(lives, agents=tree_map(lambda x: x.detach(), lives.agents), kept=kept)
 
 
-def _trajectory(lives: Lives, data: dict[str, Tensor]) -> Trajectory:
+def trajectory(lives: Lives, data: dict[str, Tensor]) -> Trajectory:
+    """What a rule is shown of agents' data."""
     own, slow = (_said(tree, data["state"]) for tree in (lives.agents, lives.slow))
     return Trajectory(
         **own,
@@ -98,8 +87,25 @@ def _trajectory(lives: Lives, data: dict[str, Tensor]) -> Trajectory:
 
 def _said(agents: Tree, state: Tensor) -> dict[str, Tensor]:
     """What tables hold of states `[K, T, N]`: name → `[K, T, N, ...]`."""
-    task = torch.arange(len(state)).reshape(-1, 1, 1)
-    return {name: table[task, state] for name, table in agents["agent"].items()}
+    tables = agents["agent"]
+    where = _places(state, tables["q"].shape[1]).flatten()
+    return {n: x.flatten(0, 1).index_select(0, where).reshape(*state.shape, *x.shape[2:]) for n, x in tables.items()}
+
+
+def _places(state: Tensor, states: int) -> Tensor:
+    """Rows of states `[K, ...]` where all agents' tables lie below one another."""
+    return state + states * torch.arange(len(state)).reshape(-1, *[1] * (state.dim() - 1))
+
+
+def _moved(table: Tensor, where: Tensor, pull: Tensor, weight: float) -> Tensor:
+    """A table less `weight` of pulls `[K, T, N, ...]` from the rows that they belong to, or less the mean of a row's
+    pulls where these weigh more than 1 together: further a row would leap beyond its targets.
+    """
+    size, rows = pull.shape[where.dim() :], where.flatten()
+    total = table.new_zeros(table.numel() // size.numel(), 1)
+    total = total.index_add(0, rows, total.new_full((len(rows), 1), weight)).clamp_min(1.0)
+    share = (weight / total)[rows] * pull.reshape(len(rows), -1)
+    return table.reshape(len(total), -1).index_add(0, rows, share, alpha=-1.0).view_as(table)
 
 
 def _taken(x: Tensor, action: Tensor) -> Tensor:

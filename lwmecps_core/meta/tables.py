@@ -92,5 +92,27 @@ def play(tables: Tables, logits: Tensor, state: Tensor, steps: int, generator: t
     return {"state": torch.stack(seen, 1), "action": action, "reward": reward, "ended": ended}
 
 
+def worth(tables: Tables, policy: Tensor, discount: float) -> Tensor:
+    """What an episode of policies `[K, S, A]` (probabilities) is to earn, exactly and with a gradient: `[K]`."""
+    return (tables.first * _values(tables, policy, discount)).sum(-1)
+
+
+def most(tables: Tables, discount: float, improvements: int = 8) -> Tensor:
+    """What the best policies are to earn, `[K]`, by so many improvements of chance (Howard 1960)."""
+    policy = torch.full_like(tables.reward, 1 / tables.reward.shape[-1])
+    for _ in range(improvements):
+        alive = _values(tables, policy, discount).masked_fill(tables.last, 0.0)
+        by_choice = tables.reward + discount * torch.einsum("ksat,kt->ksa", tables.follow, alive)
+        policy = torch.nn.functional.one_hot(by_choice.argmax(-1), by_choice.shape[-1]).to(by_choice.dtype)
+    return worth(tables, policy, discount)
+
+
+def _values(tables: Tables, policy: Tensor, discount: float) -> Tensor:
+    onwards = torch.einsum("ksa,ksat->kst", policy, tables.follow)
+    onwards = onwards.masked_fill(tables.last.unsqueeze(-2), 0.0)
+    earned = (policy * tables.reward).sum(-1)
+    return torch.linalg.solve(torch.eye(onwards.shape[-1], dtype=onwards.dtype) - discount * onwards, earned)
+
+
 def _at_first(tasks: int, states: int) -> Tensor:
     return torch.eye(states)[0].expand(tasks, states)

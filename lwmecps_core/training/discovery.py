@@ -1,7 +1,8 @@
 """Discovering an update rule: descent through windows of updates of populations of agents on small problems."""
 
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -12,20 +13,22 @@ from lwmecps_core.algorithms.disco.rule import Rule
 from lwmecps_core.algorithms.disco.weights import Sizes
 from lwmecps_core.config import NonNegative, Positive, Share, config
 from lwmecps_core.meta import tables
-from lwmecps_core.meta.discovery import Lives, gain, newborn, severed, updated
+from lwmecps_core.meta.discovery import Lives, newborn, severed, updated
 from lwmecps_core.meta.tables import Tables
 from lwmecps_core.optimiser import PackedOptimiser, scheduled
 from lwmecps_core.training.sampling import torch_generator
 from lwmecps_core.tree import leaves
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
-SIZES = Sizes(predictions=30, hidden=64, life=32)
-Draw = Callable[[torch.Generator], Tables]
-"""A population's problems, all of one size."""
+SIZES = Sizes(predictions=8, hidden=32, life=16, embedding=16, channels=16, choice=8, policy=16, summary=16)
+LEAST_SPAN = 0.01
+"""Below it what is to be earned on a problem counts no more."""
+Draw = Callable[[int, torch.Generator], Tables]
+"""So many problems of a family, all of one size."""
 FAMILIES: tuple[Draw, ...] = (
-    lambda generator: tables.random_worlds(16, 12, 4, generator),
-    lambda generator: tables.chains(16, 7, 2, generator),
-    lambda generator: tables.falling_balls(16, 5, 4, generator),
+    lambda tasks, generator: tables.random_worlds(tasks, 12, 4, generator),
+    lambda tasks, generator: tables.chains(tasks, 7, 2, generator),
+    lambda tasks, generator: tables.falling_balls(tasks, 5, 4, generator),
 )
 """What rules are learnt on. Held out are other sizes and other seeds."""
 
@@ -34,93 +37,116 @@ FAMILIES: tuple[Draw, ...] = (
 class DiscoveryConfig:
     """How a rule is discovered."""
 
-    steps: Count = 2_000
+    steps: Count = 150
     """Windows in all, each of which ends with a step of the rule's weights."""
     window: Annotated[int, Field(ge=1, le=100)] = 5
     """Updates of agents that a gradient goes through."""
     life: Annotated[int, Field(ge=1, le=10_000)] = 40
-    """Windows after which a population is replaced by one on new problems."""
+    """Windows after which an agent is replaced by one on a new problem."""
+    agents: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Agents of each family, of evenly spread ages."""
     length: Annotated[int, Field(ge=2, le=1_000)] = 20
     """Steps of each rollout."""
-    copies: Annotated[int, Field(ge=1, le=1_000)] = 16
+    copies: Annotated[int, Field(ge=1, le=1_000)] = 4
     """Rollouts of each agent side by side."""
     rate: Positive = 1.0
     """Step size of the agents' updates."""
     discount: Share = 0.99
     """Of what agents are to earn."""
-    entropy: NonNegative = 0.01
+    entropy: NonNegative = 0.05
     """Weight of the agents' entropy in what the rule is to raise, so that it doesn't teach haste."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     """Step size of the rule's weights (Adam)."""
 
 
+@dataclass(frozen=True)
+class Living:
+    """K agents and the problems that they live in; the states `[K, N]` where their copies are; and what the problems
+    pay to chance, and to the best above it, `[K]`.
+    """
+
+    lives: Lives
+    problems: Tables
+    state: Tensor
+    chance: Tensor
+    span: Tensor
+
+
 class Cohort:
-    """Agents of one family, and where they are."""
+    """Agents of one family, of all ages: each has so many windows `left` `[K]`."""
 
     def __init__(self, cfg: DiscoveryConfig, rule: Rule, draw: Draw, generator: torch.Generator) -> None:
-        self._cfg, self._generator = cfg, generator
-        self.problems = draw(generator)
-        tasks, states, choices = self.problems.reward.shape
-        self.lives = newborn(rule, tasks, states, choices)
-        self.state = torch.multinomial(self.problems.first, cfg.copies, replacement=True, generator=generator)
+        self._cfg, self._draw, self._generator = cfg, draw, generator
+        self.living = self._born(rule, cfg.agents)
+        self.left = torch.arange(cfg.agents) * cfg.life // cfg.agents + 1
 
-    @property
-    def sound(self) -> bool:
-        """Whether nobody has diverged."""
-        return all(bool(x.isfinite().all()) for x in leaves(self.lives.agents))
+    def renew(self, rule: Rule) -> None:
+        """Newborn agents on new problems in place of those whose life is over or who diverged."""
+        sound = torch.stack([x.isfinite().flatten(1).all(-1) for x in leaves(self.living.lives.agents)]).all(0)
+        who = ((self.left <= 0) | ~sound).nonzero().flatten()
+        if len(who):
+            self.living = _with_rows(self.living, self._born(rule, len(who)), who)
+            self.left[who] = self._cfg.life
 
-    def play(self) -> dict[str, Tensor]:
-        """A rollout of the agents as they are."""
-        logits = self.lives.agents["agent"]["logits"].detach()
-        data = tables.play(self.problems, logits, self.state, self._cfg.length, self._generator)
-        self.state = data["state"][:, -1]
-        return data
+    def window(self, rule: Rule) -> tuple[Tensor, Tensor]:
+        """Live through a window of updates: what the rule is to raise, a mean over agents and updates, with a graph;
+        and the share of what is to be earned, above chance, that the agents earn at the end, `[K]`.
 
-    def window(self, rule: Rule) -> Tensor:
-        """Live through a window of updates; what the rule is to lower, with a graph: the mean over updates of minus
-        what the agents gain by each, on the rollout that follows it.
+        What policies earn is known exactly, since problems are tables. That the data depend on the policies goes
+        unseen, as in Oh et al. 2020 (arXiv:2007.08794, equation 3).
         """
-        lost: list[Tensor] = []
-        data = self.play()
-        for _ in range(self._cfg.window):
-            self.lives = updated(rule, self.lives, data, self._cfg.rate)
-            data = self.play()
-            lost.append(-(gain(self.lives, data, self._cfg.discount) + self._cfg.entropy * _entropy(self.lives)).mean())
-        self.lives = severed(self.lives)
-        return torch.stack(lost).mean()
+        cfg, now, raised = self._cfg, self.living, []
+        lives, state, share = now.lives, now.state, now.chance
+        for _ in range(cfg.window):
+            logits = lives.agents["agent"]["logits"].detach()
+            data = tables.play(now.problems, logits, state, cfg.length, self._generator)
+            lives, state = updated(rule, lives, data, cfg.rate, cfg.discount), data["state"][:, -1]
+            logs = lives.agents["agent"]["logits"].log_softmax(-1)
+            share = (tables.worth(now.problems, logs.exp(), cfg.discount) - now.chance) / now.span
+            raised.append((share - cfg.entropy * (logs.exp() * logs).sum(-1).mean(-1)).mean())
+        self.living = replace(now, lives=severed(lives), state=state)
+        self.left -= 1
+        return torch.stack(raised).mean(), share.detach()
+
+    def _born(self, rule: Rule, count: int) -> Living:
+        problems = self._draw(count, self._generator)
+        _, states, choices = problems.reward.shape
+        state = torch.multinomial(problems.first, self._cfg.copies, replacement=True, generator=self._generator)
+        chance = tables.worth(problems, torch.full_like(problems.reward, 1 / choices), self._cfg.discount)
+        span = (tables.most(problems, self._cfg.discount) - chance).clamp_min(LEAST_SPAN)
+        return Living(newborn(rule, count, states, choices), problems, state, chance, span)
 
 
 def discover(
     cfg: DiscoveryConfig, seed: int, sizes: Sizes = SIZES, families: tuple[Draw, ...] = FAMILIES
 ) -> tuple[Rule, list[float]]:
-    """A rule, from random weights, and what agents earned per step in each window; a pure function of its arguments.
-
-    Families take turns; each population is replaced after `cfg.life` windows, at different times, or once one of its
-    agents diverged.
+    """A rule, from random weights, and after each window the share of what is to be earned that agents earned; a pure
+    function of its arguments. Families take turns.
     """
     generator = torch_generator(seed, "discovery")
     outer = PackedOptimiser({"rule": weights.drawn(sizes, seed)}, cfg.learning_rate, max_grad_norm=1.0)
-    living = [Cohort(cfg, outer.params["rule"], draw, generator) for draw in families]
+    cohorts = [Cohort(cfg, outer.params["rule"], draw, generator) for draw in families]
     earned: list[float] = []
     for step in range(cfg.steps):
-        turn = step % len(families)
-        due = step >= len(families) and step // len(families) % cfg.life == turn * cfg.life // len(families)
-        if due or not living[turn].sound:
-            living[turn] = Cohort(cfg, outer.params["rule"], families[turn], generator)
+        cohort = cohorts[step % len(families)]
+        cohort.renew(outer.params["rule"])
         rule = {name: x.detach().requires_grad_() for name, x in outer.params["rule"].items()}
-        objective = living[turn].window(rule)
-        found = torch.autograd.grad(objective, list(rule.values()), allow_unused=True)
+        raised, share = cohort.window(rule)
+        found = torch.autograd.grad(-raised, list(rule.values()), allow_unused=True)
         grads = {
             name: torch.zeros_like(x) if g is None else g for (name, x), g in zip(rule.items(), found, strict=True)
         }
         outer.rate_share = scheduled("cosine", 0.3, step, cfg.steps)
         if all(bool(x.isfinite().all()) for x in grads.values()):
             outer.step({"rule": grads})
-        earned.append(float(living[turn].play()["reward"].mean()))
+        earned.append(float(share.mean()))
     return {name: x.clone() for name, x in outer.params["rule"].items()}, earned
 
 
-def _entropy(lives: Lives) -> Tensor:
-    """Mean entropy of each agent's policies, `[K]`."""
-    logs = lives.agents["agent"]["logits"].log_softmax(-1)
-    return -(logs.exp() * logs).sum(-1).mean(-1)
+def _with_rows(old: Any, new: Any, who: Tensor) -> Any:
+    """Tensors, or dictionaries and data classes of them, with the rows `who` replaced by those of `new`."""
+    if isinstance(old, Tensor):
+        return old.index_copy(0, who, new)
+    if isinstance(old, dict):
+        return {name: _with_rows(x, new[name], who) for name, x in old.items()}
+    return replace(old, **{name: _with_rows(x, getattr(new, name), who) for name, x in vars(old).items()})

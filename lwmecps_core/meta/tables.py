@@ -111,7 +111,9 @@ def _values(tables: Tables, policy: Tensor, discount: float) -> Tensor:
     onwards = torch.einsum("ksa,ksat->kst", policy, tables.follow)
     onwards = onwards.masked_fill(tables.last.unsqueeze(-2), 0.0)
     earned = (policy * tables.reward).sum(-1)
-    return torch.linalg.solve(torch.eye(onwards.shape[-1], dtype=onwards.dtype) - discount * onwards, earned)
+    left = torch.eye(onwards.shape[-1], dtype=onwards.dtype) - discount * onwards
+    found: Tensor = torch.linalg.solve(left, earned)
+    return found
 
 
 def _at_first(tasks: int, states: int) -> Tensor:

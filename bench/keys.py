@@ -8,9 +8,13 @@ from typing import Any
 from lwmecps_core.believing import Believing
 from lwmecps_core.config import dump
 from lwmecps_core.curricular import Curricular
+from lwmecps_core.run_config import PPOConfig
 
 TASKS = "0014"
 """The decision that last changed which tasks a seed draws, or what they show: results from before are of others."""
+
+USUAL = PPOConfig(learning_rate=3e-4, discount_factor=0.99, gae_lambda=0.95, n_epochs=4)
+"""PPO's defaults as they were when the first results were kept: also cells that train nothing have an algorithm."""
 
 LATER = {"optimiser": None, "memory_slots": 16, "memory_width": 16, "memory_reads": 1}
 """Settings that came after results were kept, and what they were then."""

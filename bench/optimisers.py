@@ -34,7 +34,7 @@ CITY = TaskDistribution(env_id="lwmecps-v3")
 TUNING, HELD_OUT = range(700_000, 700_016), range(800_000, 800_048)
 EVALUATION_SEED = 800_000
 TRAINING = TrainConfig(total_episodes=2_400, episodes_per_batch=4, tasks_per_batch=20, schedule="linear")
-ALGORITHM = PPOConfig(learning_rate=1e-3)
+ALGORITHM = PPOConfig(learning_rate=1e-3, discount_factor=0.99, gae_lambda=0.95, n_epochs=4)
 STEPS = AdaptConfig(
     adaptation_steps=5,
     episodes_per_step=4,

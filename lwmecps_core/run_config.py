@@ -99,8 +99,10 @@ class PPOConfig(Believing, Remembering, _WithNetworks):
 
     name: Literal["ppo"] = "ppo"
     """Names the algorithm."""
+    learning_rate: Positive = 2e-3
+    discount_factor: Share = 0.9
     max_grad_norm: Positive = 0.5
-    gae_lambda: Share = 0.95
+    gae_lambda: Share = 0.9
     """λ of generalised advantage estimation."""
     clip_epsilon: Positive = 0.2
     """Largest relative change of an action's probability that still earns."""
@@ -111,7 +113,7 @@ class PPOConfig(Believing, Remembering, _WithNetworks):
     """Weight of the value loss."""
     n_steps: Annotated[int, Field(ge=0)] = 0
     """Control intervals of every collected rollout (0: whole episodes)."""
-    n_epochs: Count = 4
+    n_epochs: Count = 8
     """Passes over each batch."""
     head: HeadName = "ordered"
     """How counts of replicas are drawn: whether any runs, and how many as a number (ordered), or every count by a logit

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from bench.keys import key
+from bench.keys import USUAL, key
 from lwmecps_core.config import config
-from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, PPOConfig, TrainConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, MetaConfig, TrainConfig
 from lwmecps_core.specs import EnvId
 from services.cli.demo_settings import BASELINES, DemoSettings, remembering
 
@@ -57,7 +57,7 @@ class Cell:
     seed: int = 0
     tasks: int = 64
     also: tuple[ClusterKind, ...] = ()
-    algorithm: AlgorithmConfig = PPOConfig()
+    algorithm: AlgorithmConfig = USUAL
     training: TrainConfig | MetaConfig = TrainConfig()
     measuring: EvaluateConfig = EvaluateConfig()
     steps: AdaptConfig | None = None

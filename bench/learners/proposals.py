@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from bench.context.cells import Cell, ClusterKind
-from bench.keys import key
+from bench.keys import USUAL, key
 from bench.learners.populations import CHOICES, DEMO, NUMBERS
 from lwmecps_core.choosing import family
 from lwmecps_core.choosing.proposing import Past, Proposal, flat, propose
@@ -73,8 +73,8 @@ def _drawn(number: int) -> PPOConfig:
 
 
 def defaults() -> PPOConfig:
-    """The library's own of what is looked for."""
-    return replace(KEPT, **{name: getattr(PPOConfig(), name) for name in (*NUMBERS, *CHOICES)})
+    """The library's own of what is looked for, as they were until these very results changed them."""
+    return replace(KEPT, **{name: getattr(USUAL, name) for name in (*NUMBERS, *CHOICES)})
 
 
 def proposed(cells: list[TrialCell], outcomes: Mapping[str, TrialOutcome]) -> dict[str, Proposal]:

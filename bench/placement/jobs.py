@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from bench.keys import key
+from bench.keys import USUAL, key
 from bench.placement import settings as s
 from lwmecps_core.config import config
-from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, MetaConfig, TrainConfig, TransferConfig
 from lwmecps_core.specs import EnvId
 
 V1_MARK = " (v1)"
@@ -23,7 +23,7 @@ class BenchmarkJob:
     evaluation_episodes: int
     env_id: EnvId = "lwmecps-v3"
     baselines: tuple[str, ...] = ()
-    algorithm: AlgorithmConfig = PPOConfig()
+    algorithm: AlgorithmConfig = USUAL
     training: TrainConfig = TrainConfig()
     meta: MetaConfig = MetaConfig()
     adaptation: AdaptConfig = AdaptConfig()

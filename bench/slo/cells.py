@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.context.cells import sharper
-from bench.keys import key
+from bench.keys import USUAL, key
 from lwmecps_core.config import config
 from lwmecps_core.run_config import LearntContextName, PPOConfig, TrainConfig
 from lwmecps_core.specs import EnvId
@@ -45,7 +45,7 @@ class SloCell:
     training_tasks: int = 64
     """Of each workload."""
     nodes: int = 4
-    algorithm: PPOConfig = PPOConfig()
+    algorithm: PPOConfig = USUAL
     training: TrainConfig = TrainConfig()
 
     @property

@@ -28,7 +28,9 @@ from lwmecps_core.training.sampling import torch_generator
 
 OUT = RESULTS / "validation-continual.json"
 SEEDS = (0, 1, 2, 3, 4)
-TOLD = PPOConfig(hidden_size=(16, 16), entropy_coef=0.05, learning_rate=3e-3)
+TOLD = PPOConfig(
+    hidden_size=(16, 16), entropy_coef=0.05, learning_rate=3e-3, discount_factor=0.99, gae_lambda=0.95, n_epochs=4
+)
 FINDS_OUT = replace(TOLD, context="statistics", ignore_blocks=("objective", "limits"))
 PLAIN = ContinualConfig(
     episodes_per_cluster=400,

@@ -37,6 +37,7 @@ PLAIN = PPOConfig(
     discount_factor=0.95,
     gae_lambda=0.95,
     entropy_coef=0.05,
+    n_epochs=4,
     hidden_size=(64, 32),
     network="mlp",
     batch_size=4 * LENGTH * 8,

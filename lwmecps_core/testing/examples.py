@@ -52,7 +52,14 @@ A_RULE: dict[str, Any] = {
     "model_size": 5,
     "segment": 4,
 }
-SMALL: dict[str, Any] = {"hidden_size": (8, 6), "batch_size": 8, "bins": 2} | A_RULE
+SMALL: dict[str, Any] = {
+    "hidden_size": (8, 6),
+    "batch_size": 8,
+    "bins": 2,
+    "discount_factor": 0.99,
+    "gae_lambda": 0.95,
+    "n_epochs": 4,
+} | A_RULE
 """Settings of all algorithms that have them: finite differences must find no kink within a step of some 1e-6 in any of
 the parameters, and a table so few rows that one rollout visits what another did.
 """

@@ -70,7 +70,8 @@ def reading(source: str, field: str, what: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise InvalidInput(source, [Violation(field, f"not a {what}: {error}")]) from None
+        wrong = f"has no {error}" if isinstance(error, KeyError) else error  # its text is the name alone
+        raise InvalidInput(source, [Violation(field, f"not a {what}: {wrong}")]) from None
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

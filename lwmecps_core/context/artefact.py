@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lwmecps_core import context, tensor_file
-from lwmecps_core.config import config, dump, parse
+from lwmecps_core.config import Positive, config, dump, parse
 from lwmecps_core.context.base import PREFIX, Memory
 from lwmecps_core.context.kept import check_memory
 from lwmecps_core.errors import InvalidInput, Violation
@@ -28,7 +28,7 @@ class Subject:
     task: str
     """The task's name."""
     env_spec: EnvSpec
-    interval_s: float
+    interval_s: Positive
     deployments: tuple[str, ...]
     """Names, in the order of the memory's rows."""
     max_replicas: tuple[int, ...]

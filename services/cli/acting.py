@@ -35,6 +35,8 @@ from services.common.sessions import SessionEnv
 
 app = typer.Typer()
 SHOWN_INFO = ("users", "replicas", "latency_ms")
+STEPS = 10
+"""Control intervals to act where none are given."""
 LONGEST = 100_000
 """Control intervals of an episode that is watched: the most that a task may have."""
 Line = dict[str, Any]
@@ -59,7 +61,9 @@ def act(
     ] = None,
     task: Annotated[str, typer.Option(help="Id of a task, or a task file, to act on in a session.")] = "",
     task_seed: Annotated[int, typer.Option(help="Which task of a distribution.", min=0)] = 0,
-    steps: Annotated[int, typer.Option(help="Control intervals to act on the task.", min=1)] = 10,
+    steps: Annotated[
+        int | None, typer.Option(help="Control intervals to act on the task; 10 where none are given.", min=1)
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on acting until ctrl-C, and show every interval.")] = False,
     backend: Annotated[
         Literal[convert.BACKENDS],  # type: ignore[valid-type]
@@ -76,6 +80,8 @@ def act(
         raise InvalidInput("options", [Violation(".", "give either --observation or --task")])
     if memory is not None and not task:
         raise InvalidInput("options", [Violation("memory", "is of a --task")])
+    if watch and steps is not None:
+        raise InvalidInput("options", [Violation("steps", "--watch goes on until ctrl-C")])
     clients: Clients = ctx.obj
     if observation is not None:
         seen = parse(Observations, read_mapping(observation), str(observation))
@@ -88,7 +94,7 @@ def act(
         return
     spec = drawn(clients, task, task_seed)
     kept = keeper_of(clients, memory, task, spec, policy_id) if memory is not None else None
-    lines = _drive(clients, policy_id, spec, backend, None if watch else steps, kept)
+    lines = _drive(clients, policy_id, spec, backend, None if watch else steps or STEPS, kept)
     if watch:
         _show(lines, as_json)
     elif as_json:

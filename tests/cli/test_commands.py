@@ -122,6 +122,8 @@ def test_help_documents_the_exit_codes() -> None:
 
 def test_act_wants_an_observation_or_a_task() -> None:
     assert _run("act", "p1").exit_code == 2
+    both = _run("act", "p1", "--task", "t1", "--watch", "--steps", "2")
+    assert both.exit_code == 2 and "steps: --watch goes on until ctrl-C" in both.output
 
 
 def test_act_refuses_an_observation_file_without_observations(tmp_path: Path) -> None:

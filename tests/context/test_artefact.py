@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lwmecps_core import tensor_file
 from lwmecps_core.context.artefact import Knowledge, check_fits, from_bytes, subject_of, to_bytes
 from lwmecps_core.context.base import PREFIX
 from lwmecps_core.context.described import WHOLE, Belief, described
@@ -152,6 +153,12 @@ def test_damaged_files_are_refused_by_name() -> None:
     ):
         with pytest.raises(InvalidInput, match=field):
             from_bytes(to_bytes(replace(known, memory=changed)), "file")
+    tensors, header = tensor_file.read(content)
+    for name in header:
+        with pytest.raises(InvalidInput, match=f"file: memory: not a memory file: has no '{name}'"):
+            from_bytes(tensor_file.write(tensors, {k: v for k, v in header.items() if k != name}), "file")
+    with pytest.raises(InvalidInput, match=r"file: interval_s: .*greater than 0"):
+        from_bytes(content.replace(b'\\"interval_s\\": 10.0', b'\\"interval_s\\": -1.0'), "file")
     blind = replace(known.subject.env_spec, blocks=())
     for wrong in ({"context": "none"}, {"nodes": ("a",)}, {"max_replicas": (8,)}, {"env_spec": blind}):
         with pytest.raises(InvalidInput, match="file"):

@@ -25,10 +25,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing wrong with an input: `field` is a path such as `cluster.nodes[2].cpu_millicores`."""
+    """One thing wrong with an input: `field` is a path such as `cluster.nodes[2].cpu_millicores`, `.` the whole."""
 
     field: str
     reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.field == "." else f"{self.field}: {self.reason}"
 
 
 class LwmecpsError(Exception):
@@ -41,7 +44,7 @@ class InvalidInput(LwmecpsError):
     def __init__(self, source: str, violations: Sequence[Violation]) -> None:
         self.source = source
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{source}: {v.field}: {v.reason}" for v in self.violations))
+        super().__init__("; ".join(f"{source}: {v}" for v in self.violations))
 
 
 class NotFound(LwmecpsError):

@@ -6,7 +6,7 @@ from typing import Any
 
 from lwmecps_core import tensor_file
 from lwmecps_core.algorithms.base import Extra, Params
-from lwmecps_core.config import dump, parse
+from lwmecps_core.config import dump
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import WRITTEN, EnvSpec
 from lwmecps_core.tensor_file import check_finite, check_format
@@ -59,9 +59,9 @@ def from_bytes(data: bytes, source: str) -> PolicyData:
         tensors, header = tensor_file.read(data)
         check_format(header, FORMAT)
         check_finite(tensors)
-        spec = parse(EnvSpec, json.loads(header["env_spec"]), source)
+        spec = tensor_file.entry(header, "env_spec", EnvSpec, source)
         return PolicyData(
-            blind_to_later(parse(AlgorithmConfig, json.loads(header["algorithm"]), source), spec),
+            blind_to_later(tensor_file.entry(header, "algorithm", AlgorithmConfig, source), spec),
             spec,
             unflatten(tensors, "params"),
             under(tensors, "extra/"),

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from lwmecps_core.config import parse
 from lwmecps_core.errors import InvalidInput, Violation
 
 T = TypeVar("T")
@@ -36,6 +37,21 @@ def read(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     header = entries.pop("__metadata__")
     # The library's order differs from call to call, and with it would the last bit of every sum over a tree.
     return {name: tensors[name] for name in entries}, header
+
+
+def entry(header: Mapping[str, str], name: str, kind: Any, source: str) -> Any:
+    """What an entry of the header says in JSON, as a configuration of that kind.
+
+    Raises `InvalidInput` of `source` whose fields begin with the entry's name, and `KeyError` where it is missing.
+    """
+    text = header[name]
+    try:
+        return parse(kind, json.loads(text), source)
+    except ValueError as error:
+        raise InvalidInput(source, [Violation(name, f"not JSON: {error}")]) from None
+    except InvalidInput as error:
+        inside = [Violation(name if v.field == "." else f"{name}.{v.field}", v.reason) for v in error.violations]
+        raise InvalidInput(source, inside) from None
 
 
 def read_learnt(

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from lwmecps_core import context, tensor_file
-from lwmecps_core.config import Positive, config, dump, parse
+from lwmecps_core.config import Positive, config, dump
 from lwmecps_core.context.base import PREFIX, Memory
 from lwmecps_core.context.kept import check_memory
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.run_config import LearntContextName
-from lwmecps_core.specs import EnvSpec, TaskSpec
+from lwmecps_core.specs import ALL_ENV_IDS, EnvSpec, TaskSpec
 
 FORMAT = "lwmecps-memory-1"
 
@@ -91,11 +91,14 @@ def from_bytes(data: bytes, source: str) -> Knowledge:
     with tensor_file.reading(source, "memory", "memory file"):
         tensors, header = tensor_file.read(data)
         tensor_file.check_format(header, FORMAT)
-        subject: Subject = parse(Subject, json.loads(header["subject"]), source)
+        subject: Subject = tensor_file.entry(header, "subject", Subject, source)
         known = Knowledge(subject, {name: x.numpy() for name, x in tensors.items()})
         fresh = _nothing(known) if subject.context in context.REGISTRY else {}
     if subject.context in ("none", "privileged") or subject.context not in get_args(LearntContextName):
         raise InvalidInput(source, [Violation("context", f"{subject.context!r} remembers nothing")])
+    if subject.context in context.REGISTRY and subject.env_spec.env_id not in ALL_ENV_IDS:
+        reason = f"{subject.env_spec.env_id!r} is none of {', '.join(ALL_ENV_IDS)}"
+        raise InvalidInput(source, [Violation("subject.env_spec.env_id", reason)])
     check_memory(source, known.kept, fresh)
     others = sorted(name for name in known.memory if not name.startswith(PREFIX))
     if wrong := [name for name in others if not np.isfinite(known.memory[name]).all()]:

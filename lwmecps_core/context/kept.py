@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lwmecps_core.acting import REWARD_TERMS, Seen
 from lwmecps_core.context.base import AnyArray, Context, Memory, with_blocks
+from lwmecps_core.context.known import COUNTS, MOST_SIZE
 from lwmecps_core.errors import InvalidInput, Violation
 
 Bools = NDArray[np.bool_]
@@ -36,8 +37,8 @@ class Kept:
 
 
 def check_memory(source: str, given: Memory, fresh: Memory) -> None:
-    """Raise `InvalidInput` of `source` where `given` has other names, shapes or kinds than `fresh`, or holds NaN
-    or what is infinite and was not at first.
+    """Raise `InvalidInput` of `source` where `given` has other names, shapes or kinds than `fresh`, or holds NaN,
+    what is larger than `MOST_SIZE` and was not at first, or, of `COUNTS`, less than 0.
     """
     wrong = []
     for name in sorted(given.keys() | fresh.keys()):
@@ -49,8 +50,10 @@ def check_memory(source: str, given: Memory, fresh: Memory) -> None:
             wrong.append(Violation(f"memory[{name}]", f"must be {wanted}, not {found}"))
         elif np.isnan(given[name]).any():
             wrong.append(Violation(f"memory[{name}]", "holds NaN"))
-        elif (np.isinf(given[name]) & (given[name] != fresh[name])).any():
-            wrong.append(Violation(f"memory[{name}]", "holds what is infinite"))
+        elif (large := given[name][(np.abs(given[name]) > MOST_SIZE) & (given[name] != fresh[name])]).size:
+            wrong.append(Violation(f"memory[{name}]", f"holds {large[0]:g}; at most {MOST_SIZE:g} in size"))
+        elif name in COUNTS and (given[name] < 0.0).any():
+            wrong.append(Violation(f"memory[{name}]", f"holds {given[name].min():g}; at least 0"))
     if wrong:
         raise InvalidInput(source, wrong)
 

@@ -16,6 +16,10 @@ SATURATED, LOSSY, SATURATED_WEIGHT = 0.9, 0.05, 0.01
 """Busy replicas say little about what requests cost where all of them are busy, or requests fail: from which
 utilisation, from which failed share, how little.
 """
+COUNTS = ("intervals", "serving")
+"""What is counted, so that it is no less than 0."""
+MOST_SIZE = 1e9
+"""Of any number that is kept: far more than anything has."""
 RIDGE = 1.0
 """Of the regression on the time of day, in intervals seen."""
 AHEAD = (1, 3, 8)

@@ -40,8 +40,8 @@ def show(
     from services.cli.tasks import drawn
 
     at = place(ctx.obj, memory, task)
-    known = artefact.from_bytes(_content(at), str(at))
     spec = drawn(ctx.obj, task, task_seed) if task else None
+    known = artefact.from_bytes(_content(at), str(at))
     if spec is not None:
         wanted = artefact.subject_of(spec, env_spec(spec), known.subject.context, known.subject.policy_id)
         artefact.check_fits(known, wanted, str(at))
@@ -168,6 +168,7 @@ def list_(
 def delete(ctx: typer.Context, name: Name, task: Task) -> None:
     """Forget what the registry keeps under a name."""
     ctx.obj.registry("DeleteMemory", pb.DeleteMemoryRequest(task_id=task, name=name))
+    render.console.print(f"{task}/{name} deleted", highlight=False, markup=False)
 
 
 def resembling(clients: Clients, memory: str, task: str, metric: Path | None, limit: int) -> Any:

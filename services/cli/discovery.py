@@ -254,7 +254,7 @@ def _name(raw: Json) -> str:
 def _left_out(kind: str, raw: Json, error: Exception) -> str:
     """A line on an object that is not used, with what is odd about it."""
     if isinstance(error, InvalidInput):
-        why = "; ".join(f"{v.field}: {v.reason}".removeprefix(".: ") for v in error.violations)
+        why = "; ".join(map(str, error.violations))
     elif isinstance(error, ValueError):  # of a quantity or a time, which it shows
         why = f"can't be read: {error}"
     else:

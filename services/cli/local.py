@@ -21,13 +21,14 @@ from services.cli.processes import Child, ProcessFailed, drain, free_port, start
 from services.common.client import connect
 from services.common.local_redis import LocalRedis
 from services.common.settings import ClientSettings, read
+from services.env_service.warming import make_sure
 from services.task_registry.settings import RegistrySettings
 
 HOST = "127.0.0.1"
 EVERYWHERE = {"0.0.0.0": HOST, "[::]": "[::1]"}
 """Hosts that mean every interface, and where a service that listens there is reached on this machine."""
 START_S = 180.0
-"""How long the services may take until they are healthy (the first start compiles the simulator)."""
+"""How long the services may take until they are healthy, once the simulator is compiled."""
 TOLD_AFTER_S = 2.0
 """After so long people are told what is waited for."""
 NAMES = {
@@ -124,6 +125,8 @@ def running(plan: SystemPlan, tell: Callable[[str], None] = lambda text: None) -
             lambda: drain([child for kind in ENDING_ORDER for name, child in children.items() if name.startswith(kind)])
         )
         for name, (module, env) in commands(plan, addresses, redis.url).items():
+            if name == "env":
+                make_sure(tell, quiet=True)  # here, where no time runs out; the service tells what was wrong
             children[name] = start_module(name, module, env, plan.state / "logs" / f"{name}.log")
         system = System(addresses, redis.url, children)
         for name, address in vars(addresses).items():

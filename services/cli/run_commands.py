@@ -38,6 +38,7 @@ from services.cli import profiles, render
 from services.cli.clients import Clients, start
 from services.cli.contexts import LIKE, policy_of_nearest
 from services.cli.following import follow, pausing_when_stopped, report
+from services.cli.idle import refuse_calibration, refuse_idle, refuse_warmup_only
 from services.cli.json_option import Json
 from services.cli.loads import checked, tell_notes
 from services.cli.options import Given, Section, by_known_names, with_options
@@ -179,6 +180,8 @@ def evaluate(
 ) -> None:
     """Measure a stored policy, or a baseline, on every given task."""
     given["Run"].setdefault("label", given["Evaluation"].get("baseline", ""))
+    if calibration_task:
+        refuse_calibration(given["Evaluation"].get("baseline", ""))
     _check_context(ctx.obj, policy, context)
     _start(ctx.obj, pb.StartEvaluationRequest(policy_id=policy), given, as_json, beside=calibration_task or ())
 
@@ -210,10 +213,11 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: 
     settings = parse(kind.settings, from_file | own, source)
 
     request.settings.CopyFrom(convert.to_message(settings, type(request.settings)))
+    refuse_idle(settings, own, from_file, source)
     if algorithm is not None:
         request.algorithm.CopyFrom(convert.algorithm_to_message(algorithm))
-        if isinstance(settings, MetaConfig) and not settings.warmup_epochs:
-            _refuse_warmup_only(in_file, given["Algorithm"], source)
+        refuse_idle(algorithm, given["Algorithm"], in_file, source, "algorithm")
+        refuse_warmup_only(settings, given["Algorithm"], in_file, source, "algorithm")
     made: list[str] = []
     request.task_ids.extend(resolve(clients, list(options.task), made))
     if beside:
@@ -287,12 +291,3 @@ def _algorithm(from_file: Any, given: dict[str, Any], source: str) -> Any:
     data |= {name: value for name, value in given.items() if name != "algorithm"}
     data["name"] = given.get("algorithm", data.get("name", "ppo"))
     return parse(AlgorithmConfig, data, source)
-
-
-def _refuse_warmup_only(in_file: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
-    """Raise `InvalidInput` for settings that would do nothing in a meta-training that does not warm up."""
-    remedy = "acts in the warm-up only, and there is none: leave it out, or give --warmup-epochs"
-    found = [Violation("--" + name.replace("_", "-"), remedy) for name in given if name in WARMUP_ONLY]
-    found += [Violation(f"algorithm.{name}", remedy) for name in in_file if name in WARMUP_ONLY and name not in given]
-    if found:
-        raise InvalidInput(source, found)

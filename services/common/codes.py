@@ -12,7 +12,7 @@ FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
 def lines(error: LwmecpsError) -> list[str]:
     """What people are told about an error."""
     if isinstance(error, InvalidInput):
-        return [f"{error.source}: {v.field}: {v.reason}" for v in error.violations]
+        return [f"{error.source}: {v}" for v in error.violations]
     return [str(error)]
 
 

@@ -218,7 +218,7 @@ def files_named(settings: Any) -> Iterator[None]:
         ]
         if not found:
             raise
-        wrong = [f"{error.source}: " + ("" if v.field == "." else f"{v.field}: ") + v.reason for v in error.violations]
+        wrong = [f"{error.source}: {v}" for v in error.violations]
         variable = settings.variable(found[0])
         raise InvalidInput("environment", [Violation(variable, reason) for reason in wrong]) from None
 

@@ -40,7 +40,9 @@ def main() -> None:
     read(WorkerSettings, WORKER_PREFIX)  # refuse here what the workers would refuse, again and again
     if settings.profiles_root:
         check_folder(settings.variable("profiles_root"), settings.profiles_root, make=False)
-    make_sure()  # before the workers start, so that they load what this compiles; nobody is served before
+    # Before the workers start, so that they load what this compiles; nobody is served before.
+    if not make_sure():
+        raise SystemExit(1)  # it has told why
     sessions = SessionTable[OpenSession](settings.max_sessions, settings.max_numbers, settings.session_idle_s)
     SESSIONS.set_function(lambda: len(sessions))
     supervisor = worker_supervisor(settings)

@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -28,12 +29,17 @@ _PROCESSOR = Path("/proc/cpuinfo")
 log = structlog.get_logger(__name__)
 
 
-def make_sure() -> None:
-    """Return at once if a former process went well and left what it compiled, else once one has; or exit with 1."""
-    if not _still_there(stamp()):
-        log.info("compiling what the simulator needs")
-        if subprocess.run([sys.executable, "-m", __name__], check=False).returncode:
-            raise SystemExit(1)  # it has told why
+def make_sure(tell: Callable[[str], object] = log.info, *, quiet: bool = False) -> bool:
+    """Return at once if a former process went well and left what it compiled, else once one has tried: whether it did.
+
+    `tell` hears that it takes a while; what that process says of mistakes is kept back if `quiet`.
+    """
+    if _still_there(stamp()):
+        return True
+    tell("compiling what the simulator needs")
+    output = subprocess.DEVNULL if quiet else None
+    done = subprocess.run([sys.executable, "-m", __name__], stdout=output, stderr=output, check=False)
+    return done.returncode == 0
 
 
 def stamp() -> Path:

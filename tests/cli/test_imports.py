@@ -66,7 +66,7 @@ def test_a_load_that_can_not_be_served_is_said_refused_or_scaled(table: Path) ->
     [
         ([], "command line: --unit: Field required"),
         ([*TIMES, "--step", "60"], "--step: '60' is no length of time with a unit"),
-        ([*TIMES, "--cluster", "nowhere.yaml"], "nowhere.yaml: .: not readable"),
+        ([*TIMES, "--cluster", "nowhere.yaml"], "nowhere.yaml: not readable"),
         ([*TIMES, "--at", "bs1=x"], "--at: says to which node of --cluster FILE"),
         ([*TIMES, "--out", "/nowhere/task.yaml"], "--out: /nowhere/task.yaml can't be written"),
         ([*TIMES, "--env-id", "v9"], "Invalid value for '--env-id'"),

@@ -144,3 +144,46 @@ def test_an_option_of_runs_before_another_command_is_refused(words: list[str]) -
     result = CliRunner().invoke(app, ["--registry", "127.0.0.1:1", "runs", *words])
     assert result.exit_code == 2
     assert f"{words[0]}: belongs behind the command" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "flag", "needed"),
+    [
+        (["train", "--belief-size", "7"], "--belief-size", ["--context", "belief"]),
+        (["train", "--memory-slots", "8", "--context", "recurrent"], "--memory-slots", ["--cell", "dnc"]),
+        (["train", "--cell-size", "8"], "--cell-size", ["--context", "recurrent", "--cell", "lstm"]),
+        (["train", "--replay-share", "0.5"], "--replay-share", ["--curriculum", "replay"]),
+        (["train", "--curriculum", "replay", "--mutation-share", "1"], "--mutation-share", ["--curriculum", "mutate"]),
+        (["meta-train", "--schedule-share", "0.5"], "--schedule-share", ["--schedule", "cosine"]),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused_with_what_it_acts_with(
+    words: list[str], flag: str, needed: list[str], tmp_path: Path
+) -> None:
+    start = [words[0], "--task", "t1", *words[1:]]
+    result = CliRunner().invoke(app, start)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"options: {flag}: acts with ")
+    assert flag not in CliRunner().invoke(app, ["--registry", "127.0.0.1:1", *start, *needed]).stderr
+
+
+def test_a_file_of_all_settings_may_hold_defaults_that_do_nothing_but_no_other_values(tmp_path: Path) -> None:
+    file = tmp_path / "train.yaml"
+    start = ["--registry", "127.0.0.1:1", "train", "--task", "t1", "--settings", str(file)]
+    file.write_text("algorithm: {name: ppo, belief_size: 5}\nschedule_share: 0.3\n")
+    assert CliRunner().invoke(app, start).exit_code == 3
+    file.write_text("algorithm: {name: ppo, belief_size: 6}\n")
+    result = CliRunner().invoke(app, start)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"{file}: algorithm.belief_size: acts with context: belief only, not with none\n",
+    )
+    file.write_text("schedule_share: 0.2\n")
+    assert f"{file}: schedule_share: acts with schedule: linear or cosine" in CliRunner().invoke(app, start).stderr
+
+
+@pytest.mark.parametrize("beside", [["--baseline", "oracle"], ["--baseline", "rate_rule_adapted"], ["policy-1"]])
+def test_calibration_tasks_are_refused_where_nothing_is_tuned(beside: list[str]) -> None:
+    result = CliRunner().invoke(app, ["evaluate", "--task", "t1", "--calibration-task", "t2", *beside])
+    assert result.exit_code == 2
+    assert "--calibration-task: is for hpa_calibrated, hpa_tuned, rate_rule" in result.stderr

@@ -135,7 +135,7 @@ def test_a_service_refuses_a_bad_variable_in_a_line_that_names_it(
     # It would keep this test's standard error for all tests that follow, and that closes with this test.
     monkeypatch.setattr("services.common.logs.configure", lambda *_: None)
     if hasattr(module, "make_sure"):
-        monkeypatch.setattr(module, "make_sure", lambda: None)
+        monkeypatch.setattr(module, "make_sure", lambda: True)
     if hasattr(module, "worker_supervisor"):
         monkeypatch.setattr(module, "worker_supervisor", lambda settings: _NoWorkers())
     with pytest.raises(SystemExit) as ended:

@@ -153,12 +153,31 @@ def test_damaged_files_are_refused_by_name() -> None:
     ):
         with pytest.raises(InvalidInput, match=field):
             from_bytes(to_bytes(replace(known, memory=changed)), "file")
+    for name, value, reason in (
+        ("intervals", -1.0, "holds -1; at least 0"),
+        ("serving", -2.0, "holds -2; at least 0"),
+        ("work", 1e300, r"holds 1e\+300; at most 1e\+09 in size"),
+        ("latency", -np.inf, "holds -inf; at most"),
+    ):
+        changed = {**known.memory, PREFIX + name: np.full_like(known.memory[PREFIX + name], value)}
+        with pytest.raises(InvalidInput, match=rf"file: memory\[{name}\]: {reason}"):
+            from_bytes(to_bytes(replace(known, memory=changed)), "file")
     tensors, header = tensor_file.read(content)
+    for text, reason in (
+        ("{", "subject: not JSON: "),
+        ("[]", "subject: "),
+        ("{}", "subject.nodes: "),
+        (header["subject"].replace("lwmecps-v4", "lwmecps-v9"), r"subject.env_spec.env_id: 'lwmecps-v9' is none of "),
+        (
+            header["subject"].replace('"interval_s": 10.0', '"interval_s": -1.0'),
+            r"subject.interval_s: .*greater than 0",
+        ),
+    ):
+        with pytest.raises(InvalidInput, match=f"file: {reason}"):
+            from_bytes(tensor_file.write(tensors, header | {"subject": text}), "file")
     for name in header:
         with pytest.raises(InvalidInput, match=f"file: memory: not a memory file: has no '{name}'"):
             from_bytes(tensor_file.write(tensors, {k: v for k, v in header.items() if k != name}), "file")
-    with pytest.raises(InvalidInput, match=r"file: interval_s: .*greater than 0"):
-        from_bytes(content.replace(b'\\"interval_s\\": 10.0', b'\\"interval_s\\": -1.0'), "file")
     blind = replace(known.subject.env_spec, blocks=())
     for wrong in ({"context": "none"}, {"nodes": ("a",)}, {"max_replicas": (8,)}, {"env_spec": blind}):
         with pytest.raises(InvalidInput, match="file"):
@@ -167,6 +186,6 @@ def test_damaged_files_are_refused_by_name() -> None:
 
 def test_numbers_out_of_all_bounds_are_not_known() -> None:
     known = _known(draw(CITY, 1), 5)
-    wild = {name: np.where(name.endswith("intervals"), x, 1e300) for name, x in known.memory.items()}
+    wild = {name: np.where(name.endswith("intervals"), x, 1e9) for name, x in known.memory.items()}
     for belief in described(from_bytes(to_bytes(replace(known, memory=wild)), "file")):
         assert belief.believed

@@ -68,7 +68,7 @@ def test_a_source_without_values_is_named_however_it_is_to_be_made_less(
         "alibaba": lambda: read_alibaba([written(tmp_path, "x", RATES)], ALIBABA, 3, stations),
         "prometheus": lambda: read_prometheus([written(tmp_path, "x", answer())], PROMETHEUS, 3, stations),
     }
-    assert "x: .: holds no value" in refusal(read[kind])
+    assert "x: holds no value" in refusal(read[kind])
 
 
 def test_a_file_that_is_given_twice_is_refused(tmp_path: Path) -> None:

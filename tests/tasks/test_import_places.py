@@ -202,7 +202,7 @@ def test_tables_of_eua_that_are_not_as_published_are_named(tmp_path: Path) -> No
         (SITES.replace("-37.82,", "-137.82,"), USERS, "line 3, LATITUDE: '-137.82' is no latitude or longitude"),
         (SITES, USERS.replace("-37.811,", ","), "line 2, LATITUDE: '' is no latitude"),
         (SITES, USERS.replace("Latitude", "Lat"), "no column 'LATITUDE'"),
-        (SITES.split("\n")[0] + "\n", USERS, "sites.csv: .: holds no site"),
+        (SITES.split("\n")[0] + "\n", USERS, "sites.csv: holds no site"),
         (SITES.replace("102,", '"101 ",'), USERS, "line 3, SITE_ID: '101' stands twice"),
         (SITES, USERS.replace("-37.811", "-200"), "'-200' is below -180: degrees"),
         (USERS, USERS, "holds users"),

@@ -3,12 +3,28 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.placement.view import ALONE, FRUGAL, HEADLINE, META, ORACLE, RANDOM_WEIGHTS, TRANSFERS, ResultView
+from bench.placement.settings import META_METHODS
+from bench.placement.view import (
+    ALONE,
+    CALIBRATED,
+    FRUGAL,
+    HEADLINE,
+    META,
+    ORACLE,
+    RANDOM_WEIGHTS,
+    TRANSFERS,
+    ResultView,
+)
 from lwmecps_core.statistics import difference, interval, share_of_gap
 
 LEAST_GAP_CLOSED = 0.85
 LARGEST_DATA_SHARE = 0.05
 FOMAML_SLACK = 0.05
+FROM_MEMORY = ("dqn", "sac", "td3")
+"""The algorithms that learn from a memory of transitions."""
+OFF_POLICY_SLACK = 2.0
+"""How far these may be behind PPO from nothing, in reward per episode."""
+FAMILIES_ABOVE, LARGEST_LEFT_ALONE = 3, 0.15
 WHERE = "mec_city"
 
 
@@ -26,7 +42,15 @@ class Bar:
 
 def bars(view: ResultView) -> list[Bar]:
     """All bars that the rows have figures for."""
-    return [*_support(view), *_headline(view), *_from_random_weights(view), *_first_order(view), *_improvement(view)]
+    return [
+        *_support(view),
+        *_headline(view),
+        *_from_random_weights(view),
+        *_first_order(view),
+        *_improvement(view),
+        *_from_memory_alone(view),
+        *_from_memory_beforehand(view),
+    ]
 
 
 def _support(view: ResultView) -> Iterator[Bar]:
@@ -139,3 +163,50 @@ def _improvement(view: ResultView) -> Iterator[Bar]:
             figure,
             gain.mean > gain.ci95 and own.mean > own.ci95,
         )
+
+
+def _from_memory_alone(view: ResultView) -> Iterator[Bar]:
+    alone = view.last(WHERE, ALONE)
+    for algorithm in FROM_MEMORY:
+        method = f"{algorithm}_100_episodes"
+        if (row := view.last(WHERE, method)) and alone:
+            behind = interval(difference(row["task_rewards"], alone["task_rewards"]))
+            yield Bar(
+                5,
+                method,
+                WHERE,
+                f"{WHERE}: {method} behind {ALONE} by ≤ {OFF_POLICY_SLACK:g}",
+                f"{behind.mean:+.2f} ± {behind.ci95:.2f}",
+                behind.mean >= -OFF_POLICY_SLACK,
+            )
+
+
+def _from_memory_beforehand(view: ResultView) -> Iterator[Bar]:
+    for algorithm in FROM_MEMORY:
+        for method in (f"meta_{algorithm}_{name}" for name in META_METHODS):
+            starts = [
+                interval(difference(row["task_rewards"], rule["task_rewards"])).mean
+                for family in view.families
+                if (row := view.first(family, method)) and (rule := view.last(family, CALIBRATED))
+            ]
+            if starts:
+                above = sum(mean >= 0 for mean in starts)
+                yield Bar(
+                    6,
+                    method,
+                    "",
+                    f"{method}: its unadapted start is not below {CALIBRATED} on ≥ {FAMILIES_ABOVE} families",
+                    f"{above} of {len(starts)}: {', '.join(f'{mean:+.1f}' for mean in starts)}",
+                    above >= FAMILIES_ABOVE,
+                )
+            marks = [mark for family in view.families for mark in view.left_alone(family, method)]
+            if marks:
+                share = sum(marks) / len(marks)
+                yield Bar(
+                    7,
+                    method,
+                    "",
+                    f"{method} leaves ≤ {LARGEST_LEFT_ALONE:.0%} of the tasks as they were deployed",
+                    f"{share:.0%}",
+                    share <= LARGEST_LEFT_ALONE,
+                )

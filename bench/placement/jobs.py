@@ -74,7 +74,7 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[BenchmarkJob]:
             if (algorithm, method) == ("ppo", "maml"):
                 yield from _only_ppo(settings, blank, many, meta)
     yield from _base(settings, blank)
-    source = replace(blank, name="source", kind="source", algorithm=s.ONE["ppo"], training=settings.source)
+    source = replace(blank, name="source", kind="source", algorithm=s.ONWARDS, training=settings.source)
     yield source
     for method in s.TRANSFER_METHODS:
         yield replace(
@@ -113,7 +113,7 @@ def _only_ppo(
         blank,
         name="multi_task_ppo_fine_tuned",
         kind="transfer",
-        algorithm=s.ONE["ppo"],
+        algorithm=s.ONWARDS,
         before=many,
         transfer=settings.transfer,
     )

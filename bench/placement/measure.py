@@ -46,12 +46,12 @@ class MeasuredRow:
 
 
 def entries(found: Sequence[Row], method: str, watch: Watch | None = None) -> list[MeasuredRow]:
-    """Rows under the method's name, each with the mean over all episodes of its task so far."""
+    """Rows under the method's name, each with the mean over all episodes of its task so far, or what it says itself."""
     made = []
     for row in found:
         seen = watch.rewards.get(row.task, []) if watch else []
         named = Row(**{**vars(row), "method": method})
-        made.append(MeasuredRow(named, sum(seen) / len(seen) if seen else None))
+        made.append(MeasuredRow(named, sum(seen) / len(seen) if seen else row.support_reward_mean))
     return made
 
 

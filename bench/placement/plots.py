@@ -23,6 +23,8 @@ LADDER = (
     "greedy_load",
     "optimized_balance",
     "hpa_calibrated",
+    "hpa_tuned",
+    "rate_rule_adapted",
     ALONE,
     "transfer_fine_tuning",
     "multi_task_ppo_equal_data",

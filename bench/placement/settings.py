@@ -27,7 +27,10 @@ EVALUATION_SEED = 1000
 HIDDEN = (32, 32)
 META_METHODS = ("maml", "fomaml", "imaml", "reptile")
 TRANSFER_METHODS = ("fine_tuning", "feature_extraction", "layer_wise", "domain_adaptation")
-RULES = ("random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance", "hpa", "hpa_calibrated")
+RULES = (
+    *("random", "uniform", "static", "greedy_latency", "greedy_load", "optimized_balance"),
+    *("hpa", "hpa_calibrated", "hpa_tuned", "rate_rule", "rate_rule_adapted"),
+)
 V1_RULES = ("random", "static", "hpa_calibrated")
 """Those that make sense in lwmecps-v1, where one deployment is scaled by one replica at a time."""
 
@@ -59,14 +62,24 @@ MANY: Mapping[str, AlgorithmConfig] = {
     ),
 }
 """Algorithms that learn one policy from many tasks at once."""
+ONWARDS = replace(MANY["ppo"], batch_size=240)
+"""What goes on learning on one task from a policy of other tasks, and what makes such a policy on one task."""
 ONE: Mapping[str, AlgorithmConfig] = {
-    "ppo": replace(MANY["ppo"], batch_size=240),
+    "ppo": PPOConfig(
+        learning_rate=6e-3,
+        discount_factor=0.7,
+        gae_lambda=0.7,
+        entropy_coef=0.03,
+        n_epochs=8,
+        batch_size=60,
+        hidden_size=HIDDEN,
+    ),
     "dqn": replace(MANY["dqn"], batch_size=64, updates_per_batch=24),
     "sac": replace(MANY["sac"], batch_size=64, updates_per_batch=24),
     "td3": replace(MANY["td3"], batch_size=64, updates_per_batch=48, policy_delay=16, exploration_noise=0.2),
     "q_learning": QLearningConfig(discount_factor=0.9),
 }
-"""The same for a policy that learns from one task's few episodes."""
+"""What learns from nothing from one task's few episodes (decision 0004)."""
 
 
 @config
@@ -96,7 +109,14 @@ class Settings:
     """One episode's gradient is noisier than that of four."""
     frugal: AdaptConfig = AdaptConfig(adaptation_steps=3, episodes_per_step=1, evaluation_episodes=4)
     """One episode for each inner step, one that changes nothing, one for the last check: 5 % of what `alone` takes."""
-    alone: TrainConfig = TrainConfig(total_episodes=100, episodes_per_batch=4, independent=True, evaluation_episodes=4)
+    alone: TrainConfig = TrainConfig(
+        total_episodes=100,
+        episodes_per_batch=4,
+        independent=True,
+        evaluation_episodes=4,
+        schedule="linear",
+        schedule_share=1.0,
+    )
     source: TrainConfig = TrainConfig(total_episodes=200, episodes_per_batch=4)
     """The policy that transfer starts from: trained on one other task of the family."""
     transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)

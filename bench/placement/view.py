@@ -9,6 +9,7 @@ from lwmecps_core.statistics import Estimate, difference, interval, share_of_gap
 
 Figures = Mapping[str, Any]
 UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100_episodes"
+CALIBRATED, TUNED = "hpa_calibrated", "hpa_tuned"
 RANDOM_WEIGHTS = "random_weights_ppo"
 HEADLINE, FRUGAL = "meta_ppo_maml", "meta_ppo_maml_one_episode"
 META = tuple(f"meta_{algorithm}_{method}" for algorithm in MANY for method in META_METHODS)
@@ -52,6 +53,13 @@ class ResultView:
     def share(self, row: Figures) -> float | None:
         """How much of its family's gap a row closes: 0 the untrained policy, 1 the oracle."""
         low, high = self.first(row["family"], UNTRAINED), self.last(row["family"], ORACLE)
+        if not low or not high or low["reward_mean"] == high["reward_mean"]:
+            return None
+        return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])
+
+    def share_from_tuned(self, row: Figures) -> float | None:
+        """The same from the autoscaler that was tuned on the very task: below 0 where a row earns less than it."""
+        low, high = self.last(row["family"], TUNED), self.last(row["family"], ORACLE)
         if not low or not high or low["reward_mean"] == high["reward_mean"]:
             return None
         return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])

@@ -1,4 +1,4 @@
-"""Double deep Q-learning; an action of several components has one Q-function per component (branching)."""
+"""Double deep Q-learning; the value of an action of several components is the mean of theirs."""
 
 from collections.abc import Mapping
 
@@ -17,9 +17,12 @@ from lwmecps_core.specs import EnvSpec
 
 
 class DQN(replay.FromMemory[DQNConfig]):
-    """Double Q-learning targets (van Hasselt et al. 2016, arXiv:1509.06461, equation 4), averaged over branches.
+    """Double Q-learning targets (van Hasselt et al. 2016, arXiv:1509.06461, equation 4) of decomposed values.
 
-    Branching (Tavakoli et al. 2018, arXiv:1711.08946, equation 5) keeps the outputs linear in the number of components.
+    Every component has values of its own choices, whose mean over components is what the whole action is worth (value
+    decomposition: Sunehag et al. 2018, arXiv:1706.05296, equation 1, there a sum). So the best action is each
+    component's best choice, outputs are linear in the number of components, and the error of one is told from the
+    others', which it would not be if each were held against the whole reward (branching: arXiv:1711.08946).
     The target network is in `extra` and moves by `tau` after every update; within inner adaptation it stays fixed.
     """
 
@@ -47,15 +50,14 @@ class DQN(replay.FromMemory[DQNConfig]):
         return Acted(heads.epsilon_greedy(self._q(params["critic"], seen.obs, seen.mask), self.cfg.epsilon, noise))
 
     def losses(self, params: Params, extra: Extra, batch: Batch) -> dict[str, Tensor]:
-        """Huber loss of every branch's value against the mean target of all branches."""
+        """Huber loss of what the whole action is worth against its target."""
         online = self._q(params["critic"], batch["next_obs"], batch["next_mask"])
         target = self._q(extra, batch["next_obs"], batch["next_mask"])
         best = target.gather(-1, online.argmax(-1, keepdim=True)).squeeze(-1).mean(-1)
         goal = batch["reward"] + batch["discount"] * best
         q = self._q(params["critic"], batch["obs"], batch["mask"])
-        taken = q.gather(-1, batch["action"].long().unsqueeze(-1)).squeeze(-1)
-        error = F.smooth_l1_loss(taken, goal.unsqueeze(-1).expand_as(taken), reduction="none").mean(-1)
-        return {"critic": weighted_mean(error, batch["weight"])}
+        taken = q.gather(-1, batch["action"].long().unsqueeze(-1)).squeeze(-1).mean(-1)
+        return {"critic": weighted_mean(F.smooth_l1_loss(taken, goal, reduction="none"), batch["weight"])}
 
     def after_update(self, params: Params, extra: Extra) -> Extra:
         """The target network moves towards the online network."""

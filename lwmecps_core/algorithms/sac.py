@@ -28,9 +28,9 @@ class SAC(replay.FromMemory[SACConfig]):
     their entropy near −1 nat per component, as measured on [−1, 1].
 
     Discrete actions (Christodoulou 2019, arXiv:1910.07207): expectations over choices are exact, masked choices have
-    probability 0. An action of several components has one Q-function per component (branching: Tavakoli et al. 2018,
-    arXiv:1711.08946); values and entropies are both *means* over components, so that neither the scale of rewards nor
-    the temperature depends on their number. The target entropy is half the mean over components of the largest entropy
+    probability 0. What an action of several components is worth is the mean of what their choices are (value
+    decomposition, as in `DQN`); entropies are means over components too, so that neither the scale of rewards nor the
+    temperature depends on their number. The target entropy is half the mean over components of the largest entropy
     that the mask allows, log(allowed choices), state by state.
 
     The target critics are in `extra` and move by `tau` after every update; within inner adaptation they stay fixed, as
@@ -79,10 +79,10 @@ class SAC(replay.FromMemory[SACConfig]):
         if self.spec.discrete:
             q = self._nets.components(critic, obs)
             index = batch["action"].long().unsqueeze(-1).unsqueeze(-4).expand(*q.shape[:-1], 1)
-            error = (q.gather(-1, index).squeeze(-1) - goal[..., None, :, None]).square().mean(-1)
+            worth = q.gather(-1, index).squeeze(-1).mean(-1)
         else:
-            error = (self._nets.value(critic, obs, batch["action"].unsqueeze(-3)) - goal.unsqueeze(-2)).square()
-        losses["critic"] = 0.5 * weighted_mean(error.sum(-2), weight)
+            worth = self._nets.value(critic, obs, batch["action"].unsqueeze(-3))
+        losses["critic"] = 0.5 * weighted_mean((worth - goal.unsqueeze(-2)).square().sum(-2), weight)
         if self.cfg.auto_entropy:
             surplus = weighted_mean(entropy - self._target_entropy(batch["mask"], entropy.dtype), weight)
             losses["alpha"] = params["alpha"]["log_alpha"].exp().squeeze(-1) * surplus
@@ -114,8 +114,8 @@ class SAC(replay.FromMemory[SACConfig]):
         out, twin_obs = self._nets.components(params["actor"], obs), obs.unsqueeze(-3)
         if self.spec.discrete:
             choices = heads.log_probs(self.spec, out, batch[f"{frame}mask"])
-            least = self._nets.components(critic, twin_obs).amin(-4)
-            value = (choices.exp() * least).sum(-1).mean(-1)
+            of_choices = self._nets.components(critic, twin_obs)
+            value = (choices.exp().unsqueeze(-4) * of_choices).sum(-1).mean(-1).amin(-2)
             entropy = heads.entropy(choices) / self.spec.action_size
         else:
             action, log_prob = squashed_gaussian(out, batch[f"{frame}noise"])

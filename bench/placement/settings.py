@@ -34,34 +34,42 @@ RULES = (
 V1_RULES = ("random", "static", "hpa_calibrated")
 """Those that make sense in lwmecps-v1, where one deployment is scaled by one replica at a time."""
 
-OFF_POLICY: dict[str, Any] = {"discount_factor": 0.6, "memory_size": 100_000, "hidden_size": HIDDEN}
-"""A short horizon: what these can learn in so few updates is the value of the next intervals."""
+FROM_MEMORY: dict[str, Any] = {"memory_size": 100_000, "hidden_size": HIDDEN}
+"""Of what learns from a memory of transitions."""
 MANY: Mapping[str, AlgorithmConfig] = {
     "ppo": PPOConfig(
         learning_rate=2e-3, discount_factor=0.9, gae_lambda=0.9, n_epochs=4, batch_size=2400, hidden_size=HIDDEN
     ),
-    "dqn": DQNConfig(learning_rate=3e-3, epsilon=0.03, batch_size=256, updates_per_batch=48, **OFF_POLICY),
-    "sac": SACConfig(
-        learning_rate=2e-3,
-        tau=0.05,
-        alpha=0.003,
-        auto_entropy=False,
+    "dqn": DQNConfig(
+        learning_rate=3e-3,
+        discount_factor=0.97,
+        tau=0.026,
+        epsilon=0.013,
         batch_size=256,
-        updates_per_batch=48,
-        **OFF_POLICY,
+        updates_per_batch=300,
+        **FROM_MEMORY,
     ),
-    # The actor moves slowly beside its critics, or it saturates before they are right, and then it has no gradient.
+    "sac": SACConfig(
+        learning_rate=5.6e-3,
+        discount_factor=0.65,
+        tau=0.04,
+        alpha=0.08,
+        batch_size=256,
+        updates_per_batch=200,
+        **FROM_MEMORY,
+    ),
     "td3": TD3Config(
         learning_rate=3e-3,
-        tau=0.5,
-        policy_delay=32,
-        exploration_noise=0.02,
-        batch_size=128,
-        updates_per_batch=96,
-        **OFF_POLICY,
+        discount_factor=0.975,
+        tau=0.15,
+        policy_delay=1,
+        exploration_noise=0.31,
+        batch_size=512,
+        updates_per_batch=272,
+        **FROM_MEMORY,
     ),
 }
-"""Algorithms that learn one policy from many tasks at once."""
+"""Algorithms that learn one policy from many tasks at once (decision 0004)."""
 ONWARDS = replace(MANY["ppo"], batch_size=240)
 """What goes on learning on one task from a policy of other tasks, and what makes such a policy on one task."""
 ONE: Mapping[str, AlgorithmConfig] = {
@@ -74,9 +82,35 @@ ONE: Mapping[str, AlgorithmConfig] = {
         batch_size=60,
         hidden_size=HIDDEN,
     ),
-    "dqn": replace(MANY["dqn"], batch_size=64, updates_per_batch=24),
-    "sac": replace(MANY["sac"], batch_size=64, updates_per_batch=24),
-    "td3": replace(MANY["td3"], batch_size=64, updates_per_batch=48, policy_delay=16, exploration_noise=0.2),
+    "dqn": DQNConfig(
+        learning_rate=2.6e-3,
+        discount_factor=0.966,
+        return_steps=2,
+        tau=0.065,
+        epsilon=0.042,
+        batch_size=256,
+        updates_per_batch=180,
+        **FROM_MEMORY,
+    ),
+    "sac": SACConfig(
+        learning_rate=5.6e-3,
+        discount_factor=0.62,
+        tau=0.041,
+        alpha=0.081,
+        batch_size=64,
+        updates_per_batch=119,
+        **FROM_MEMORY,
+    ),
+    "td3": TD3Config(
+        learning_rate=2.1e-3,
+        discount_factor=0.78,
+        tau=0.143,
+        policy_delay=3,
+        exploration_noise=0.42,
+        batch_size=256,
+        updates_per_batch=130,
+        **FROM_MEMORY,
+    ),
     "q_learning": QLearningConfig(discount_factor=0.9),
 }
 """What learns from nothing from one task's few episodes (decision 0004)."""

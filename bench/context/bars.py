@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bench.context.cells import FLAGSHIP, ClusterKind
+from bench.context.cells import ALONE, FLAGSHIP, ClusterKind
 from bench.context.view import At, Evidence
 from lwmecps_core.specs import FAMILIES
 
@@ -37,7 +37,7 @@ def bars(views: Views) -> list[ContextBar]:
             found += [*_first_episode(flagship, memory), *_second_episode(flagship, memory), *_tails(flagship, memory)]
         if LARGE in views:
             found += _large(views[LARGE], memory)
-        found += _rivals(views, memory)
+        found += [*_rivals(views, memory), *_anew(views, memory)]
     return found + (list(_learnt_memory(flagship)) if flagship else [])
 
 
@@ -138,3 +138,17 @@ def _rivals(views: Views, memory: str) -> Iterator[ContextBar]:
                 f"{len(parts)} of {len(FAMILIES)} families measured: {'; '.join(parts)}",
                 above >= 3 and not below,
             )
+
+
+def _anew(views: Views, memory: str) -> Iterator[ContextBar]:
+    """The first episode, without a step, against what learns from nothing in 100 episodes on the very cluster."""
+    own, alone = At(memory), At(ALONE)
+    held = [(family, view) for family in FAMILIES if (view := views.get(ClusterKind(family=family)))]
+    ahead = {family: view.difference(own, alone) for family, view in held if own in view and alone in view}
+    if ahead:
+        parts = [f"{family} {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]" for family, d in ahead.items()]
+        yield ContextBar(
+            f"`{own.title}` significantly below `{ALONE}` on no family",
+            f"{len(parts)} of {len(FAMILIES)} families measured: {'; '.join(parts)}",
+            all(d.high >= 0 for d in ahead.values()),
+        )

@@ -22,10 +22,12 @@ V4_ENTROPY = 0.000625
 SIZES = ((3, 6), (8, 8))
 """Nodes and deployments on which policies act that were trained on 4 × 4."""
 RULES, ADAPTED = "rules", "adapted"
+ALONE = "scratch_100_episodes"
+"""What learns from nothing on each held-out cluster itself, each with random numbers of its own."""
 RECURRENT: Literal["recurrent"] = "recurrent"
 LEARNERS = ("context", "multi_task", "blind", "privileged")
 """Trained with the same data and schedule."""
-ORDER = (RULES, "context", "multi_task", "blind", ADAPTED, "privileged", RECURRENT)
+ORDER = (RULES, ALONE, "context", "multi_task", "blind", ADAPTED, "privileged", RECURRENT)
 PLAIN_STEPS = ("context", "multi_task")
 """Learners that go on with a few plain steps on held-out clusters."""
 
@@ -91,7 +93,7 @@ def _turn(cell: Cell) -> tuple[int, int, int]:
     elif cell.problem.family == FLAGSHIP:
         where = 2 if cell.method == RECURRENT else 0
     else:
-        where = 1 if cell.method in (RULES, "context") else 3
+        where = 1 if cell.method in (RULES, ALONE, "context") else 3
     return where, ORDER.index(cell.method), cell.seed
 
 
@@ -124,6 +126,9 @@ def _of(problem: ClusterKind, tasks: int, seeds: int | None) -> Iterator[Cell]:
         yield Cell(problem=one, method=RULES, tasks=tasks, measuring=measuring, baselines=BASELINES)
     if problem.env_id == "lwmecps-v4":
         demo = sharper(demo)
+    else:
+        algorithm, training = demo.scratch_algorithm, demo.scratch
+        yield Cell(problem=problem, method=ALONE, tasks=tasks, algorithm=algorithm, training=training)
     algorithms = {
         "context": demo.context_algorithm,
         "multi_task": demo.algorithm,

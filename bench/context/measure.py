@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.context.cells import ADAPTED, EVALUATION_SEED, HELD_OUT_SEED, Cell, ClusterKind
+from bench.context.cells import ADAPTED, ALONE, EVALUATION_SEED, HELD_OUT_SEED, Cell, ClusterKind
 from bench.context.results import CellOutcome, Found
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import MetaConfig
+from lwmecps_core.run_config import MetaConfig, TrainConfig
 from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.statistics import summarise
 from lwmecps_core.tasks.families import draw
@@ -25,6 +25,8 @@ def run(cell: Cell) -> CellOutcome:
     if cell.baselines:
         return CellOutcome(found=list(_rules(cell)))
     begun = time.process_time()
+    if cell.method == ALONE:
+        return CellOutcome(found=list(_alone(cell)), training_cpu_s=time.process_time() - begun)
     policy = trained(cell)
     cpu_s = time.process_time() - begun
     found = [x for problem in (cell.problem, *cell.also) for x in measured(cell, policy, problem)]
@@ -49,6 +51,14 @@ def _rules(cell: Cell) -> Iterator[Found]:
         cfg = replace(cell.measuring, baseline=name)
         steps = evaluate(None, tasks, cfg, COLLECTOR, seed=EVALUATION_SEED, calibration=distribution(cell.problem))
         yield from _found(cell.problem, steps, name)
+
+
+def _alone(cell: Cell) -> Iterator[Found]:
+    """A policy from nothing for every held-out task; its random numbers are those of the task's place among them."""
+    assert isinstance(cell.training, TrainConfig)
+    tasks = held_out(cell.problem, cell.tasks)
+    steps = train(tasks, cell.algorithm, cell.training, COLLECTOR, seed=EVALUATION_SEED)
+    yield from (replace(found, inner_steps=0) for found in _found(cell.problem, steps, cell.method))
 
 
 def trained(cell: Cell) -> PolicyData:

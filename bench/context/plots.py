@@ -23,6 +23,7 @@ SHOWN = (
     "multi_task_fine_tuned",
     "multi_task",
     "blind",
+    "scratch_100_episodes",
     "rate_rule_adapted",
     "hpa_tuned",
     "hpa_calibrated",

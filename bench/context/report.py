@@ -22,6 +22,7 @@ EXPLAINED = """
 - `recurrent`: PPO with a memory that is learnt (RL²), in its 1st, 2nd and 5th episode on a cluster.
 - `unadapted`, `adapted`: first-order MAML from a multi-task policy, as it is and after 1 to 5 inner steps.
 - `scratch`: random weights after as many such steps.
+- `scratch_100_episodes`: PPO from nothing on the very cluster, with settings found for that, after 100 episodes there.
 - `hpa`, `hpa_calibrated`, `hpa_tuned`: the Kubernetes autoscaler by default; with a target chosen on training tasks;
   with one chosen on the very cluster, by 14 episodes.
 - `rate_rule`, `rate_rule_adapted`: replicas by queueing theory; with settings that 12 episodes on the cluster chose.

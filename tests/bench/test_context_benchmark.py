@@ -10,7 +10,7 @@ import pytest
 
 from bench.context import measure, report
 from bench.context.bars import bars
-from bench.context.cells import ADAPTED, Cell, ClusterKind, cells
+from bench.context.cells import ADAPTED, ALONE, Cell, ClusterKind, cells
 from bench.context.results import CellOutcome, Found
 from bench.context.view import At, Evidence
 from bench.doing import read, write
@@ -58,12 +58,14 @@ def test_learners_and_rules_are_measured_on_the_same_tasks(tmp_path: Path) -> No
         _tiny("blind", algorithm=ppo, training=few),
         _tiny(ADAPTED, algorithm=ppo, training=meta),
         _tiny("rules", baselines=("static", "hpa_calibrated", "oracle")),
+        _tiny(ALONE, algorithm=ppo, training=replace(few, tasks_per_batch=1, independent=True, evaluation_episodes=4)),
     ]
     outcomes = {cell.key: measure.run(cell) for cell in every}
     view = Evidence(every[0].problem, every, outcomes)
     titles = {at.title for at in view.every()}
     assert {"context(1)", "context(2)", "context(5)", "context_fine_tuned, 5 steps", "blind", "unadapted"} <= titles
     assert {"adapted, 5 steps", "scratch, 5 steps", "oracle"} <= titles
+    assert view.rewards(At(ALONE)).shape == (1, 3)
     assert (view.rewards(At("oracle")) >= view.rewards(At("static")) - 1e-6).all()
     assert [at.episode for at in Evidence(one, every, outcomes).of("context")] == [1, 2, 5]
 
@@ -103,9 +105,9 @@ def _views(ahead: float) -> dict[ClusterKind, Evidence]:
     rng = np.random.default_rng(1)
     hard, problem = rng.normal(-20, 8, 60), ClusterKind(family="mec_city")
     every, outcomes = [], {}
-    means = {"context": ahead, "multi_task": 0.0, "blind": -2.0, "hpa_calibrated": -8.0, "oracle": 4.0}
+    means = {"context": ahead, "multi_task": 0.0, "blind": -2.0, "hpa_calibrated": -8.0, "oracle": 4.0, ALONE: 0.5}
     for method, mean in means.items():
-        for seed in range(4 if method not in ("hpa_calibrated", "oracle") else 1):
+        for seed in range(4 if method not in ("hpa_calibrated", "oracle", ALONE) else 1):
             cell = Cell(problem=problem, method=method, seed=seed)
             every.append(cell)
             outcomes[cell.key] = _found(method, hard + mean + rng.normal(0, 0.5, 60))
@@ -120,6 +122,8 @@ def test_bars_are_met_only_where_they_are() -> None:
     assert good[blind].met and bad[blind].met
     tails = next(demand for demand in good if "below `hpa_calibrated`" in demand)
     assert good[tails].met
+    anew = next(demand for demand in good if f"below `{ALONE}` on no family" in demand)
+    assert good[anew].met and not bad[anew].met
 
 
 def test_intervals_grow_with_what_seeds_differ_by() -> None:

@@ -142,9 +142,9 @@ def _rivals(views: Views, memory: str) -> Iterator[ContextBar]:
 
 def _anew(views: Views, memory: str) -> Iterator[ContextBar]:
     """The first episode, without a step, against what learns from nothing in 100 episodes on the very cluster."""
-    own, alone = At(memory), At(ALONE)
+    own = At(memory)
     held = [(family, view) for family in FAMILIES if (view := views.get(ClusterKind(family=family)))]
-    ahead = {family: view.difference(own, alone) for family, view in held if own in view and alone in view}
+    ahead = {f: view.difference(own, alone) for f, view in held if own in view for alone in view.of(ALONE)}
     if ahead:
         parts = [f"{family} {d.mean:+.2f} [{d.low:+.2f}, {d.high:+.2f}]" for family, d in ahead.items()]
         yield ContextBar(

@@ -61,7 +61,7 @@ METHODS: tuple[tuple[str, str], ...] = (
     ),
     (
         "meta_ppo_maml_one_episode",
-        "the same with 1 episode for each of 3 inner steps, 1 that changes nothing and "
+        "the same with 1 episode for each of 2 inner steps, 1 that changes nothing, 1 of the start without chance and "
         "1 for the last check: 5 episodes in all",
     ),
     (

@@ -141,8 +141,9 @@ class Settings:
     frugal_epochs: int = 16
     frugal_inner_lr: float = 0.003
     """One episode's gradient is noisier than that of four."""
-    frugal: AdaptConfig = AdaptConfig(adaptation_steps=3, episodes_per_step=1, evaluation_episodes=4)
-    """One episode for each inner step, one that changes nothing, one for the last check: 5 % of what `alone` takes."""
+    frugal: AdaptConfig = AdaptConfig(adaptation_steps=2, episodes_per_step=1, evaluation_episodes=4)
+    """One episode for each inner step, one that changes nothing, one of the start without chance, one for the last
+    check: 5 % of what `alone` takes."""
     alone: TrainConfig = TrainConfig(
         total_episodes=100,
         episodes_per_batch=4,

@@ -213,10 +213,13 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: 
     settings = parse(kind.settings, from_file | own, source)
 
     request.settings.CopyFrom(convert.to_message(settings, type(request.settings)))
-    refuse_idle(settings, own, from_file, source)
+    of_agent = of_sweep(os.environ)
+    if not of_agent:  # whose combinations may hold what does nothing beside the others
+        refuse_idle(settings, own, from_file, source)
     if algorithm is not None:
         request.algorithm.CopyFrom(convert.algorithm_to_message(algorithm))
-        refuse_idle(algorithm, given["Algorithm"], in_file, source, "algorithm")
+        if not of_agent:
+            refuse_idle(algorithm, given["Algorithm"], in_file, source, "algorithm")
         refuse_warmup_only(settings, given["Algorithm"], in_file, source, "algorithm")
     made: list[str] = []
     request.task_ids.extend(resolve(clients, list(options.task), made))
@@ -226,7 +229,6 @@ def _start(clients: Clients, request: Any, given: Given, as_json: bool, beside: 
     request.seed, request.label = options.seed, options.label
     if body and not options.task:
         made += _add_tasks(clients, request, body, source)
-    of_agent = of_sweep(os.environ)
     request.labels.update(of_agent)
     if options.profile:
         profiles.ask(request, options.detach)

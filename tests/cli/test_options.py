@@ -187,3 +187,11 @@ def test_calibration_tasks_are_refused_where_nothing_is_tuned(beside: list[str])
     result = CliRunner().invoke(app, ["evaluate", "--task", "t1", "--calibration-task", "t2", *beside])
     assert result.exit_code == 2
     assert "--calibration-task: is for hpa_calibrated, hpa_tuned, rate_rule" in result.stderr
+
+
+def test_a_sweeps_combinations_may_hold_what_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = ["--registry", "127.0.0.1:1", "train", "--task", "t1", "--schedule-share", "0.5", "--belief-size", "7"]
+    assert CliRunner().invoke(app, start).exit_code == 2
+    monkeypatch.setenv("WANDB_SWEEP_ID", "a")
+    monkeypatch.setenv("WANDB_RUN_ID", "b")
+    assert CliRunner().invoke(app, start).exit_code == 3

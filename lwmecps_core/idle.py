@@ -17,7 +17,7 @@ ACTS_WITH: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "mutation_share": {"curriculum": ("mutate",)},
     "schedule_share": {"schedule": ("linear", "cosine")},
 }
-"""Setting → another setting, and the values of that one with which it acts."""
+"""Setting → another setting of the same kind of run or algorithm, if it has it, and its values with which this acts."""
 TUNED = ("hpa_calibrated", "hpa_tuned", "rate_rule")
 """Baselines that have settings which are tuned on other tasks."""
 
@@ -26,5 +26,5 @@ def idle(settings: Any) -> Iterator[tuple[str, str]]:
     """Names of the settings of a configuration that do nothing, and with what they would."""
     for field in fields(settings):
         for other, values in ACTS_WITH.get(field.name, {}).items():
-            if (found := getattr(settings, other)) not in values:
+            if (found := getattr(settings, other, values[0])) not in values:
                 yield field.name, f"acts with {other}: {' or '.join(values)} only, not with {found}"

@@ -146,5 +146,5 @@ def test_a_memory_of_another_cluster_or_of_longer_intervals_is_refused_with_both
 
 def test_a_file_that_holds_what_is_infinite_is_refused_by_its_name(tmp_path: Path) -> None:
     InFile(tmp_path / "m").write(to_bytes(Knowledge(SUBJECT, remembered(np.inf))))
-    with pytest.raises(InvalidInput, match=r"memory\[intervals\]: holds what is infinite"):
+    with pytest.raises(InvalidInput, match=r"memory\[intervals\]: holds inf; at most"):
         from_bytes(InFile(tmp_path / "m").read() or b"", "m")

@@ -189,6 +189,12 @@ def test_calibration_tasks_are_refused_where_nothing_is_tuned(beside: list[str])
     assert "--calibration-task: is for hpa_calibrated, hpa_tuned, rate_rule" in result.stderr
 
 
+def test_a_stream_has_a_share_of_replays_and_no_curriculum() -> None:
+    words = ["--registry", "127.0.0.1:1", "continual", "policy-1", "--task", "t1", "--replay-share", "0.3"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 3 and "replay-share" not in result.stderr
+
+
 def test_a_sweeps_combinations_may_hold_what_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     start = ["--registry", "127.0.0.1:1", "train", "--task", "t1", "--schedule-share", "0.5", "--belief-size", "7"]
     assert CliRunner().invoke(app, start).exit_code == 2

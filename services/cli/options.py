@@ -3,7 +3,7 @@
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -90,11 +90,18 @@ def _options(section: Section) -> dict[str, _Option]:
             if kind is None or setting.name in section.leave_out:
                 continue
             known = result.setdefault(setting.name, _Option(kind, section.notes.get(setting.name, "")))
+            if get_origin(kind) is Literal is get_origin(known.kind):
+                known = result[setting.name] = replace(known, kind=_either(known.kind, kind))
             owner = getattr(cls, "name", cls.__name__)
             shown = "" if setting.default == "false" else setting.default
             known.sentences.setdefault(setting.sentence.rstrip("."), []).append(owner)
             known.defaults.setdefault(shown, []).append(owner)
     return result
+
+
+def _either(a: Any, b: Any) -> Any:
+    """The choices of both, each once."""
+    return Literal[tuple(dict.fromkeys((*get_args(a), *get_args(b))))]
 
 
 def _kind(hint: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import typer
@@ -51,6 +52,27 @@ def probe() -> tuple[typer.Typer, list[Given]]:
         seen.append(given)
 
     return probe, seen
+
+
+def test_an_option_of_two_algorithms_takes_what_either_may_be() -> None:
+    @dataclass
+    class _Few:
+        memory: Literal["none", "some"] = "none"
+
+    @dataclass
+    class _More:
+        memory: Literal["none", "all"] = "none"
+
+    probe = typer.Typer()
+
+    @probe.command()
+    @with_options(Section("Algorithm", (_Few, _More)))
+    def command(*, given: Given) -> None:
+        typer.echo(given["Algorithm"]["memory"])
+
+    for choice in ("none", "some", "all"):
+        assert CliRunner().invoke(probe, ["--memory", choice]).stdout.strip() == choice
+    assert CliRunner().invoke(probe, ["--memory", "any"]).exit_code == 2
 
 
 @pytest.mark.parametrize("name", META_LEARNERS)

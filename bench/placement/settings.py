@@ -93,12 +93,12 @@ ONE: Mapping[str, AlgorithmConfig] = {
         **FROM_MEMORY,
     ),
     "sac": SACConfig(
-        learning_rate=5.6e-3,
-        discount_factor=0.62,
-        tau=0.041,
-        alpha=0.081,
-        batch_size=64,
-        updates_per_batch=119,
+        learning_rate=2.3e-3,
+        discount_factor=0.83,
+        tau=0.03,
+        alpha=0.33,
+        batch_size=256,
+        updates_per_batch=104,
         **FROM_MEMORY,
     ),
     "td3": TD3Config(

@@ -125,7 +125,6 @@ def _base(settings: s.Settings, blank: BenchmarkJob) -> Iterator[BenchmarkJob]:
         "ppo": ("ppo", "lwmecps-v3"),
         "dqn": ("dqn", "lwmecps-v3"),
         "sac": ("sac", "lwmecps-v3"),
-        "sac_continuous": ("sac", "lwmecps-v3-continuous"),
         "td3": ("td3", "lwmecps-v3-continuous"),
         "q_learning": ("q_learning", "lwmecps-v1"),
     }

@@ -39,7 +39,7 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "ppo/dqn/sac/td3_100_episodes",
         "the base algorithm from nothing on the held-out task itself, 100 episodes "
-        "(`sac_continuous` and `td3` on lwmecps-v3's continuous twin: same clusters, same episodes), with a rate that "
+        "(`td3` on lwmecps-v3's continuous twin: same clusters, same episodes), with a rate that "
         "is let down over all steps and settings from as many trials of each (decision 0004)",
     ),
     (

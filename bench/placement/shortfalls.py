@@ -113,4 +113,30 @@ def _improvement(view: ResultView, bar: Bar) -> str:
     )
 
 
-CAUSES: Mapping[int, Callable[[ResultView, Bar], str]] = {1: _support, 2: _headline, 3: _first_order, 4: _improvement}
+def _alone(view: ResultView, bar: Bar) -> str:
+    """Whether few tasks or all make up what is missing."""
+    own, ppo = view.last(bar.family, bar.method), view.last(bar.family, ALONE)
+    assert own and ppo
+    ahead = sorted(difference(own["task_rewards"], ppo["task_rewards"]))
+    few = max(1, len(ahead) // 5)
+    return (
+        f"Ahead on {sum(a > 0 for a in ahead)} of {len(ahead)} tasks; the fifth on which it is farthest behind makes "
+        f"up {sum(ahead[:few]) / sum(ahead):.0%} of the difference."
+    )
+
+
+def _beforehand(view: ResultView, bar: Bar) -> str:
+    """What is left when the start is as far as this: the gain of adapting."""
+    gain = interval(view.gains(bar.method))
+    return f"Adapting gains {gain.mean:+.2f} ± {gain.ci95:.2f} on it, over all families."
+
+
+CAUSES: Mapping[int, Callable[[ResultView, Bar], str]] = {
+    1: _support,
+    2: _headline,
+    3: _first_order,
+    4: _improvement,
+    5: _alone,
+    6: _beforehand,
+    7: _beforehand,
+}

@@ -186,6 +186,8 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
         "meta_ppo_maml": ([-18.0, -20.0], [-12.0, -14.0], 600),
         "meta_sac_reptile": ([-60.0, -61.0], [-60.0, -61.0], 600),
         "uniform": ([-14.254996] * 2, [-14.254996] * 2, 0),
+        "hpa_calibrated": ([-20.0, -20.0], [-20.0, -20.0], 0),
+        "dqn_100_episodes": ([-50.0, -50.0], [-36.0, -31.0], 12_000),
         "ppo_100_episodes": ([-50.0, -50.0], [-30.0, -30.0], 12_000),
     }
     report.write(results(**known), tmp_path / "first")
@@ -193,6 +195,13 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
     for name in ("benchmark.json", "benchmark.md"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     page = (tmp_path / "first" / "benchmark.md").read_text()
+    assert "| 5 | mec_city: dqn_100_episodes behind ppo_100_episodes by ≤ 2 | -3.50 ± 31.77 | **no** |" in page
+    assert "Ahead on 0 of 2 tasks; the fifth on which it is farthest behind makes up 86% of the difference." in page
+    assert (
+        "| 6 | meta_sac_reptile: its unadapted start is not below hpa_calibrated on ≥ 3 families | 0 of 1: -40.5 |"
+        in page
+    )
+    assert "| 7 | meta_sac_reptile leaves ≤ 15% of the tasks as they were deployed | 0% | yes |" in page
     assert "Tasks that meta-learners left as they were deployed in the end: ppo 0%, sac 0%." in page
     assert "| meta_ppo_maml | 5 | -13.00 ± 12.71 | +6.00 ± 0.00* | 92% |" in page
     assert "On 100% of the tasks the reward is exactly that of the start" in page

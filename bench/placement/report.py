@@ -40,7 +40,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "ppo/dqn/sac/td3_100_episodes",
         "the base algorithm from nothing on the held-out task itself, 100 episodes "
         "(`td3` on lwmecps-v3's continuous twin: same clusters, same episodes), with a rate that "
-        "is let down over all steps and settings from as many trials of each (decision 0004)",
+        "is let down over all steps and settings from trials of each (decision 0004)",
     ),
     (
         "q_learning_100_episodes (v1)",
@@ -204,7 +204,7 @@ def _table(view: ResultView, family: str) -> Iterator[str]:
 
 
 def _cells(view: ResultView, row: Figures) -> list[str]:
-    gain, support, shares = row["gain_mean"], row["support_mean"], (view.share(row), view.share_from_tuned(row))
+    gain, support, shares = row["gain_mean"], row["support_mean"], (view.share(row), view.share(row, TUNED))
     star = "*" if gain is not None and abs(gain) > row["gain_ci95"] else ""
     return [
         row["method"],

@@ -19,6 +19,7 @@ from lwmecps_core.run_config import (
     TrainConfig,
     TransferConfig,
 )
+from services.cli.demo_settings import DemoSettings
 
 FIRST_HELD_OUT_SEED = 1000
 """Held-out tasks are drawn by the seeds from this one on; what settings were tried on came from seeds below it."""
@@ -73,15 +74,7 @@ MANY: Mapping[str, AlgorithmConfig] = {
 ONWARDS = replace(MANY["ppo"], batch_size=240)
 """What goes on learning on one task from a policy of other tasks, and what makes such a policy on one task."""
 ONE: Mapping[str, AlgorithmConfig] = {
-    "ppo": PPOConfig(
-        learning_rate=6e-3,
-        discount_factor=0.7,
-        gae_lambda=0.7,
-        entropy_coef=0.03,
-        n_epochs=8,
-        batch_size=60,
-        hidden_size=HIDDEN,
-    ),
+    "ppo": DemoSettings().scratch_algorithm,
     "dqn": DQNConfig(
         learning_rate=2.6e-3,
         discount_factor=0.966,
@@ -144,14 +137,7 @@ class Settings:
     frugal: AdaptConfig = AdaptConfig(adaptation_steps=2, episodes_per_step=1, evaluation_episodes=4)
     """One episode for each inner step, one that changes nothing, one of the start without chance, one for the last
     check: 5 % of what `alone` takes."""
-    alone: TrainConfig = TrainConfig(
-        total_episodes=100,
-        episodes_per_batch=4,
-        independent=True,
-        evaluation_episodes=4,
-        schedule="linear",
-        schedule_share=1.0,
-    )
+    alone: TrainConfig = DemoSettings().scratch
     source: TrainConfig = TrainConfig(total_episodes=200, episodes_per_batch=4)
     """The policy that transfer starts from: trained on one other task of the family."""
     transfer: TransferConfig = TransferConfig(learning_rate=2e-3, total_episodes=20, episodes_per_batch=4)

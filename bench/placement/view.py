@@ -50,16 +50,9 @@ class ResultView:
         low, high = self.first(family, UNTRAINED), self.last(family, ORACLE)
         return high["reward_mean"] - low["reward_mean"] if low and high else None
 
-    def share(self, row: Figures) -> float | None:
-        """How much of its family's gap a row closes: 0 the untrained policy, 1 the oracle."""
-        low, high = self.first(row["family"], UNTRAINED), self.last(row["family"], ORACLE)
-        if not low or not high or low["reward_mean"] == high["reward_mean"]:
-            return None
-        return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])
-
-    def share_from_tuned(self, row: Figures) -> float | None:
-        """The same from the autoscaler that was tuned on the very task: below 0 where a row earns less than it."""
-        low, high = self.last(row["family"], TUNED), self.last(row["family"], ORACLE)
+    def share(self, row: Figures, bottom: str = UNTRAINED) -> float | None:
+        """How much of its family's gap a row closes: 0 the method `bottom` (below 0: less than that), 1 the oracle."""
+        low, high = self.first(row["family"], bottom), self.last(row["family"], ORACLE)
         if not low or not high or low["reward_mean"] == high["reward_mean"]:
             return None
         return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])

@@ -6,6 +6,8 @@ from typing import Any
 
 from lwmecps_core.believing import Believing
 from lwmecps_core.curricular import Curricular
+from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.run_config import AlgorithmConfig, PPOConfig, TrainConfig
 
 _SLOTS = {"cell": ("ntm", "dnc")}
 _CURRICULA = {"curriculum": ("replay", "mutate")}
@@ -28,3 +30,14 @@ def idle(settings: Any) -> Iterator[tuple[str, str]]:
         for other, values in ACTS_WITH.get(field.name, {}).items():
             if (found := getattr(settings, other, values[0])) not in values:
                 yield field.name, f"acts with {other}: {' or '.join(values)} only, not with {found}"
+
+
+def check_training(algorithm: AlgorithmConfig, cfg: TrainConfig) -> None:
+    """Raise `InvalidInput` naming settings that can't be together, or mean nothing to the algorithm."""
+    changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
+    reason = "is of one policy for changing tasks; independent ones keep theirs"
+    found = [Violation(name, reason) for name, given in changing.items() if given and cfg.independent]
+    if cfg.entropy_share != 1.0 and not isinstance(algorithm, PPOConfig):
+        found.append(Violation("entropy_share", f"is of PPO's entropy bonus; {algorithm.name} has none"))
+    if found:
+        raise InvalidInput("training", found)

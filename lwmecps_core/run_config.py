@@ -326,6 +326,8 @@ class TrainConfig(Curricular, Constrained, _Scheduled):
     """How many tasks a batch mixes when there are several (drawn anew each time)."""
     collections_per_task: Count = 1
     """Batches in a row that each task is part of, over which a policy with a context goes on remembering it."""
+    entropy_share: Share = 1.0
+    """Share of the weight of PPO's entropy bonus that is left in the last step, to which it goes down evenly."""
     independent: bool = False
     """Train one policy for each given task, side by side, in place of one policy for all of them."""
     evaluation_episodes: Annotated[int, Field(ge=0)] = 0

@@ -1,20 +1,21 @@
 """Base reinforcement-learning algorithms, by the name in their settings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from lwmecps_core.algorithms.base import Algorithm
 from lwmecps_core.algorithms.belief_ppo import BeliefPPO
 from lwmecps_core.algorithms.disco.agent import Disco
 from lwmecps_core.algorithms.dqn import DQN
-from lwmecps_core.algorithms.ppo import PPO
+from lwmecps_core.algorithms.ppo import PPO, entropy_weight
 from lwmecps_core.algorithms.q_learning import QLearning
 from lwmecps_core.algorithms.recurrent import RecurrentPPO
 from lwmecps_core.algorithms.sac import SAC
 from lwmecps_core.algorithms.sight import Selective, shown
 from lwmecps_core.algorithms.td3 import TD3
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.run_config import AlgorithmConfig
+from lwmecps_core.run_config import AlgorithmConfig, PPOConfig
 from lwmecps_core.specs import EnvSpec
 
 REGISTRY: dict[str, Callable[[Any, EnvSpec], Algorithm]] = {
@@ -38,6 +39,13 @@ def from_nothing(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:
         reason = f"{cfg.name} learns by a rule: give the file with its weights"
         raise InvalidInput("algorithm", [Violation("rule", reason)])
     return make(cfg, spec)
+
+
+def exploring(cfg: AlgorithmConfig, spec: EnvSpec, share: float) -> Algorithm:
+    """As `make`, with a share of the weight of PPO's entropy bonus; any other algorithm has none."""
+    if share == 1.0 or not isinstance(cfg, PPOConfig):
+        return make(cfg, spec)
+    return make(replace(cfg, entropy_coef=share * entropy_weight(cfg, shown(cfg, spec))), spec)
 
 
 def make(cfg: AlgorithmConfig, spec: EnvSpec) -> Algorithm:

@@ -44,8 +44,7 @@ class PPO(Forgetful):
     def __init__(self, cfg: PPOConfig, spec: EnvSpec) -> None:
         self.cfg, self.spec = cfg, spec
         self.learning_rate, self.max_grad_norm = cfg.learning_rate, cfg.max_grad_norm
-        usual = ENTROPY * min(1.0, FEW / spec.action_size) ** 2
-        self._entropy = usual if cfg.entropy_coef is None else cfg.entropy_coef
+        self._entropy = entropy_weight(cfg, spec)
         own = self.spec.without([name for name, _ in spec.blocks if name.endswith(CONTEXT)])
         self._momentary = own.obs_size  # a context's blocks come last
         self._nets = networks.Architecture(spec, cfg.hidden_size, cfg.network)
@@ -150,6 +149,11 @@ class PPO(Forgetful):
     def _gaussian(self, params: Params, obs: Tensor) -> tuple[Tensor, Tensor]:
         mean = torch.sigmoid(self._nets.components(params["actor"], obs)).squeeze(-1)
         return mean, params["actor"]["log_std"].unsqueeze(-2).expand_as(mean)
+
+
+def entropy_weight(cfg: PPOConfig, spec: EnvSpec) -> float:
+    """Of each component's entropy bonus."""
+    return ENTROPY * min(1.0, FEW / spec.action_size) ** 2 if cfg.entropy_coef is None else cfg.entropy_coef
 
 
 def _gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> Tensor:

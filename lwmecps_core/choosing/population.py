@@ -221,11 +221,14 @@ def lineage(generations: Sequence[Generation], member: int) -> list[int | None]:
 def training_of(plan: PopulationPlan, values: Values, generation: int) -> RunRequest:
     """The training of a member with these values in a generation (from 0), without its seed and its policy.
 
-    Of what is looked for it has what its algorithm has. Its learning rate is constant, but in the last generation.
+    Of what is looked for it has what its algorithm has. Its learning rate, and the weight of its entropy bonus, are
+    constant but in the last generation.
     """
     algorithm = str(values.get(ALGORITHM, plan.algorithm))
     own = {name: x for name, x in values.items() if name in known_to(algorithm)}
     settings = {**plan.settings, **own, "total_episodes": plan.episodes}
+    if generation < plan.generations - 1:
+        settings.pop("entropy_share", None)
     if "schedule" in settings and generation < plan.generations - 1:
         settings["schedule"] = "constant"
     elif "schedule" in settings:

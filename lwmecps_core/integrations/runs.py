@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from lwmecps_core.config import config, parse
 from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from lwmecps_core.idle import check_training
 from lwmecps_core.kinds import KINDS, RunSettings
-from lwmecps_core.run_config import META_LEARNERS, AlgorithmConfig
+from lwmecps_core.run_config import META_LEARNERS, AlgorithmConfig, TrainConfig
 
 METRIC = "total_reward"
 """What searches go by unless they are told otherwise: reward of an episode, which every kind of run reports."""
@@ -99,7 +100,10 @@ def settings_of(asked: RunRequest) -> tuple[RunSettings, AlgorithmConfig | None]
     if not kind.from_nothing:
         return settings, None
     rest = {name: value for name, value in asked.settings.items() if name not in own}
-    return settings, parse(AlgorithmConfig, rest | {"name": asked.algorithm}, "settings")
+    algorithm: AlgorithmConfig = parse(AlgorithmConfig, rest | {"name": asked.algorithm}, "settings")
+    if isinstance(settings, TrainConfig):
+        check_training(algorithm, settings)
+    return settings, algorithm
 
 
 def completed(news: RunNews | None) -> RunNews:

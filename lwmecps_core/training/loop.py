@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import context
+from lwmecps_core.algorithms import exploring
 from lwmecps_core.algorithms.base import ONE_SCALE, Algorithm, Batch, Extra, Params
 from lwmecps_core.algorithms.replay import stacked
 from lwmecps_core.batch import RolloutBatch
@@ -81,8 +82,8 @@ class TaskChooser(Protocol):
 class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
 
-    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`). Each
-    task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on. With
+    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`), and
+    `entropy_share` (step) that of the weight of an entropy bonus. Each task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on. With
     `multipliers` tasks have bounds, and are told those of the step. A `curriculum` chooses the tasks, not chance alone.
     """
 
@@ -99,13 +100,14 @@ class Descent:
         learning_rate: float | None = None,
         method: Method = PLAIN,
         rate_share: Callable[[int], float] = lambda step: 1.0,
+        entropy_share: Callable[[int], float] = lambda step: 1.0,
         collections_per_task: int = 1,
         multipliers: Multipliers | None = None,
         curriculum: TaskChooser | None = None,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
-        self._method, self._rate_share = method, rate_share
+        self._method, self._rate_share, self._entropy_share = method, rate_share, entropy_share
         start = with_task_axis(params | method.helpers, sets)
         self._outer = Optimiser(start, rate, algo.max_grad_norm, method=algo.optimiser)
         self._extra = expanded_extra(extra, sets)
@@ -193,10 +195,11 @@ class Descent:
         losses: Losses = {}
         added = self._method.added(self.snapshot(step), step)
         trained = self._method.trained(self._outer.params, step, total)
-        self._outer.rate_share = self._rate_share(step)
+        self._outer.rate_share, share = self._rate_share(step), self._entropy_share(step)
+        algo = self._algo if share == 1.0 else exploring(self._algorithm, self._algo.spec, share)
         for part in self._algo.minibatches(batch, torch_generator(self._seed, f"minibatches-{step}")):
             part, self._extra = self._algo.targets(self._outer.params, self._extra, part)
-            own = self._algo.losses(self._outer.params, self._extra, part)
+            own = algo.losses(self._outer.params, self._extra, part)
             losses = added(self._outer.params, own, part)
             norms.append(self._outer.step(gradients(losses, trained)))
             self._extra = self._algo.after_update(self._outer.params, self._extra)

@@ -15,6 +15,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.discovered import without_file
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.idle import check_training
 from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
@@ -50,10 +51,7 @@ def train(
     with rows when `evaluation_episodes` asks for them. With `policy` it starts from that one's weights, which must be
     of such an algorithm (`fits.check_goes_on`); what its optimiser and its replay memory held is not kept.
     """
-    changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
-    if cfg.independent and any(changing.values()):
-        reason = "is of one policy for changing tasks; independent ones keep theirs"
-        raise InvalidInput("training", [Violation(name, reason) for name, given in changing.items() if given])
+    check_training(algorithm, cfg)
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo, algorithm = algorithms.from_nothing(algorithm, spec), without_file(algorithm)
@@ -75,6 +73,7 @@ def train(
         extra=extra,
         sets=sets,
         rate_share=share,
+        entropy_share=lambda step: 1.0 - (1.0 - cfg.entropy_share) * step / max(total - 1, 1),
         collections_per_task=times,
         multipliers=multipliers,
         curriculum=curriculum,

@@ -15,11 +15,12 @@ import grpc
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
+from lwmecps_core.idle import check_training
 from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.deciding import Before
 from lwmecps_core.rollout.tensor_codec import tensor_from_proto, tensor_to_proto
-from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, TransferConfig
+from lwmecps_core.run_config import AdaptConfig, AlgorithmConfig, EvaluateConfig, TrainConfig, TransferConfig
 from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.sources import check_source
@@ -162,6 +163,8 @@ class LearnerRpc(LearnerServiceServicer):
             check_origin(settings, origin, tasks[0].env_id)
         if spec.learns_by:
             algorithms.from_nothing(spec.learns_by, _env_spec(tasks[0]))
+            if isinstance(settings, TrainConfig):
+                check_training(spec.learns_by, settings)
         check_backend(backend_of(settings), tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)

@@ -1,5 +1,6 @@
 """Who takes over from whom, and with what: by hand, and against loops that say the same in other words."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,15 @@ def test_a_member_trains_with_what_its_algorithm_has_and_a_schedule_only_in_the_
     assert last.settings == {**common, "schedule": "linear", "schedule_share": 0.4}
     assert "entropy_coef" in training_of(given, {**values, "algorithm": "ppo"}, 0).settings
     check(given, "plan")
+
+
+def test_an_entropy_bonus_goes_down_in_the_last_generation_only() -> None:
+    given = plan(settings={"entropy_share": 0.5}, numbers={"learning_rate": RATE}, choices={}, generations=3)
+    said = [training_of(given, {}, generation).settings.get("entropy_share") for generation in range(3)]
+    assert said == [None, None, 0.5]
+    check(given, "plan")
+    with pytest.raises(InvalidInput, match="algorithm sac: entropy_share: is of PPO's entropy bonus; sac has none"):
+        check(replace(given, choices={"algorithm": ("ppo", "sac")}), "plan")
 
 
 @pytest.mark.parametrize(

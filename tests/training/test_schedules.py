@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lwmecps_core.algorithms import exploring, make
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.optimiser import Optimiser, PackedOptimiser, scheduled
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import MetaConfig, PPOConfig, TrainConfig, TransferConfig
+from lwmecps_core.run_config import DQNConfig, MetaConfig, PPOConfig, TrainConfig, TransferConfig
 from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.training import meta_train, train, transfer
+from lwmecps_core.training import loop, meta_train, train, transfer
 from lwmecps_core.tree import leaves
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=1)
@@ -80,3 +83,31 @@ def test_a_resumed_run_goes_on_where_its_schedule_was() -> None:
     for cut in states[:-1]:
         rest = _weights(meta_train(CITY, PPO, cfg, local, seed=1, start=cut))
         assert torch.equal(rest, _weights([progress]))
+
+
+def test_the_entropy_bonus_goes_down_evenly_to_its_share() -> None:
+    def trained(weight, algorithm=PPO, **settings):  # type: ignore[no-untyped-def]
+        cfg = replace(TRAIN, total_episodes=6, **settings)  # three steps
+        return _weights(train(CITY, replace(algorithm, entropy_coef=weight), cfg, LocalCollector(), seed=1))
+
+    for algorithm in (PPO, replace(PPO, ignore_blocks=("limits",)), replace(PPO, context="recurrent", n_steps=16)):
+        whole = trained(0.5, algorithm)
+        assert torch.equal(whole, trained(0.5, algorithm, entropy_share=1.0))
+        assert not torch.equal(whole, trained(0.5, algorithm, entropy_share=0.0))
+    # The shares of three steps are 1, 0.6 and 0.2, whoever says them.
+    shares = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "exploring", lambda cfg, spec, share: shares.append(share) or make(cfg, spec))
+        trained(0.5, entropy_share=0.2)
+    assert shares == pytest.approx([0.6, 0.2])  # all of it needs no other algorithm
+
+
+def test_a_share_of_a_bonus_is_that_of_its_weight_given_or_not() -> None:
+    spec = env_spec(draw(CITY, 0))
+    for cfg, weight in ((PPO, 0.01), (replace(PPO, entropy_coef=0.5), 0.5)):
+        assert exploring(cfg, spec, 0.25).cfg.entropy_coef == pytest.approx(0.25 * weight)  # type: ignore[attr-defined]
+
+
+def test_whoever_has_no_entropy_bonus_is_told_so() -> None:
+    with pytest.raises(InvalidInput, match=r"entropy_share: is of PPO's entropy bonus; dqn has none"):
+        list(train(CITY, DQNConfig(), replace(TRAIN, entropy_share=0.5), LocalCollector(), seed=1))

@@ -82,9 +82,10 @@ class TaskChooser(Protocol):
 class Descent:
     """K parameter sets and their optimiser; K = 1 is one policy for all tasks, else set k belongs to task k.
 
-    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`), and
-    `entropy_share` (step) that of the weight of an entropy bonus. Each task is part of `collections_per_task` collections in a row, over which what is remembered of it goes on. With
-    `multipliers` tasks have bounds, and are told those of the step. A `curriculum` chooses the tasks, not chance alone.
+    `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`),
+    and `entropy_share` (step) that of the weight of an entropy bonus. Each task is part of `collections_per_task`
+    collections in a row, over which what is remembered of it goes on. With `multipliers` tasks have bounds, and are
+    told those of the step. A `curriculum` chooses the tasks, not chance alone.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ LEARNT: tuple[LearntContextName, ...] = ("recurrent", "statistics")
 """Contexts of the policies; the first is the one that the bars are about."""
 SEEDS, HELD_OUT = 5, 32
 """Training seeds, and held-out tasks of each workload, of the whole benchmark."""
-FACTORS = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+FACTORS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 """Times the multipliers that training ended with: one policy's curve."""
 CONTROLS = ("static", "hpa", "hpa_tuned", "rate_rule_adapted")
 """As they come: by default, or with settings chosen on the very cluster by a dozen episodes."""
@@ -28,6 +28,12 @@ WINDOWS_S = (0.0, 60.0, 300.0)
 """Of its stabilisation; the last is Kubernetes' own."""
 BOUND_SPREAD, MULTIPLIER_SPREAD = 2.0, 10.0
 """What training is told: nearly all that policies are told afterwards."""
+START = 0.1
+"""Multipliers that training begins with: while failing is cheap a policy finds out what can be switched off."""
+CURIOUS, CURIOUS_AT_LAST = 3.0, 0.1
+"""Weight of the entropy bonus, times the demo's, and the share of it that is left in the end."""
+LONGER = 2
+"""How many times as many episodes as the demo's training takes."""
 
 
 @config
@@ -44,6 +50,8 @@ class SloCell:
     """Tasks of each workload on which settings are chosen."""
     training_tasks: int = 64
     """Of each workload."""
+    start: float = START
+    """Multipliers that training begins with."""
     nodes: int = 4
     algorithm: PPOConfig = USUAL
     training: TrainConfig = TrainConfig()
@@ -70,13 +78,19 @@ def _of(env_id: EnvId, tasks: int, seeds: int, less: dict[str, Any]) -> Iterator
     for seed in range(seeds):
         for context in LEARNT:
             demo = remembering(DemoSettings() if env_id == "lwmecps-v3" else sharper(DemoSettings()), context)
-            spread = {"bound_spread": BOUND_SPREAD, "multiplier_spread": MULTIPLIER_SPREAD}
-            training = replace(demo.context_training, **spread | less)
+            algorithm, usual = demo.context_algorithm, demo.context_training
+            training = replace(
+                usual,
+                bound_spread=BOUND_SPREAD,
+                multiplier_spread=MULTIPLIER_SPREAD,
+                entropy_share=CURIOUS_AT_LAST,
+                **{"total_episodes": LONGER * (usual.total_episodes or 0)} | less,
+            )
             yield SloCell(
                 env_id=env_id,
                 method=context,
                 seed=seed,
                 tasks=tasks,
-                algorithm=demo.context_algorithm,
+                algorithm=replace(algorithm, entropy_coef=CURIOUS * (algorithm.entropy_coef or 0.0)),
                 training=training,
             )

@@ -12,6 +12,7 @@ LwmecpsError
 ├── CollectionTimeout   rollouts that were asked for did not arrive in time
 ├── CollectionFailed    workers gave a request for rollouts up, with the error they had
 ├── CollectionStopped   whoever asked for rollouts does not want them any more
+├── Diverged            a training's weights are no finite numbers any more
 ├── QueueUnavailable    the message broker can't be reached
 ├── ClusterUnavailable  the wrapped cluster can't be reached or refuses
 │   └── SourceUnavailable   what measures the cluster's use or requests does not answer
@@ -101,6 +102,10 @@ class CollectionFailed(LwmecpsError):
 
 class CollectionStopped(LwmecpsError):
     """Whoever asked for rollouts does not want them any more."""
+
+
+class Diverged(LwmecpsError):
+    """A training whose weights are no finite numbers any more; the message names the first of them and the step."""
 
 
 class QueueUnavailable(LwmecpsError):

@@ -6,21 +6,35 @@ import torch
 from torch import Tensor
 
 from lwmecps_core import fits, meta
-from lwmecps_core.algorithms.base import Algorithm
+from lwmecps_core.algorithms.base import Algorithm, Params
 from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.config import parse
 from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.errors import Diverged
 from lwmecps_core.meta.base import MetaLearner
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan
 from lwmecps_core.run_config import IMAMLConfig, MAMLConfig, MetaLearnerConfig
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training.sampling import seeds
+from lwmecps_core.tree import leaves
 
 
 def evaluation_plan(tasks: Sequence[TaskSpec], episodes: int, seed: int) -> CollectionPlan:
     """The plan by which everything is measured: under one seed all methods meet the same episodes."""
     return CollectionPlan(seeds=seeds(seed, "evaluation", len(tasks)), episodes=episodes, greedy=True)
+
+
+def check_sound(params: Params, step: int) -> None:
+    """Raise `Diverged` where after a step (from 0) no set of weights `[K, ...]` is one of finite numbers: what is
+    trained on would be noise, and what came of it no policy.
+    """
+    sound = torch.stack([leaf.detach().isfinite().reshape(len(leaf), -1).all(1) for leaf in leaves(params)])
+    if not sound.all(0).any():
+        names = [f"{group}/{name}" for group, named in params.items() for name in named]
+        first = names[int((~sound).any(1).int().argmax())]
+        remedy = "a smaller learning rate may help"
+        raise Diverged(f"training diverged in step {step + 1}: {first} is no longer finite; {remedy}")
 
 
 def remembered(batches: Sequence[RolloutBatch]) -> dict[str, Tensor]:

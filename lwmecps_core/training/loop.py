@@ -20,7 +20,7 @@ from lwmecps_core.rollout.remembered import nothing_known
 from lwmecps_core.run_config import AlgorithmConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training import belief
-from lwmecps_core.training.common import remembered
+from lwmecps_core.training.common import check_sound, remembered
 from lwmecps_core.training.evaluation import signed, summary
 from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
@@ -204,6 +204,7 @@ class Descent:
             losses = added(self._outer.params, own, part)
             norms.append(self._outer.step(gradients(losses, trained)))
             self._extra = self._algo.after_update(self._outer.params, self._extra)
+        check_sound(self._outer.params, step)
         return {f"{group}_loss": float(x.detach().mean()) for group, x in (losses | own).items()} | {
             "gradient_norm": float(torch.stack(norms).mean())
         }

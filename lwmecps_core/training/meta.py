@@ -23,6 +23,7 @@ from lwmecps_core.run_config import AlgorithmConfig, MetaConfig, rollout_length
 from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training import belief
 from lwmecps_core.training.belief import BeliefLearner
+from lwmecps_core.training.common import check_sound
 from lwmecps_core.training.curriculum import Curriculum, made
 from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
@@ -103,6 +104,7 @@ def meta_descent(
         metrics = _scored(curriculum, algo, policy, tasks, data[-1], step, seed)
         points = _learnt_from(curriculum, points)
         metrics |= _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
+        check_sound(expanded(outer.params, 1), step)
         metrics |= _believe(believing, outer, curriculum, data, tasks, step)
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)

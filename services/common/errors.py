@@ -22,6 +22,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     e.CollectionTimeout: grpc.StatusCode.DEADLINE_EXCEEDED,
     e.CollectionFailed: grpc.StatusCode.UNKNOWN,
     e.CollectionStopped: grpc.StatusCode.CANCELLED,
+    e.Diverged: grpc.StatusCode.INTERNAL,
     e.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.ClusterUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.SourceUnavailable: grpc.StatusCode.UNAVAILABLE,

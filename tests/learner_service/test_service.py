@@ -253,6 +253,22 @@ def test_an_algorithm_that_cannot_act_in_the_environment_is_refused(
     assert "dqn needs discrete actions" in text
 
 
+def test_settings_of_a_training_that_cannot_be_together_are_refused_before_it_begins(
+    registry: Registry, start_learner: Callable[..., Learner]
+) -> None:
+    task_id, stub = registry.create_task(), start_learner(_learning_loop).stub
+    dqn = convert.algorithm_to_message(DQNConfig())
+    for settings, reason in (
+        ({"entropy_share": 0.5}, "entropy_share: is of PPO's entropy bonus; dqn has none"),
+        ({"independent": True, "collections_per_task": 2}, "collections_per_task: is of one policy for changing tasks"),
+    ):
+        asked = pb.StartTrainingRequest(task_ids=[task_id], algorithm=dqn, settings=settings)
+        code, text = _refusal(partial(stub.StartTraining, asked))
+        assert code is grpc.StatusCode.INVALID_ARGUMENT and reason in text
+    asked = pb.StartTrainingRequest(task_ids=[task_id], settings={"entropy_share": 0.5})
+    registry.wait(stub.StartTraining(asked).run.id, "COMPLETED")  # PPO has one
+
+
 def test_a_rule_that_is_missing_or_none_is_refused_before_a_run_begins(
     registry: Registry, start_learner: Callable[..., Learner]
 ) -> None:

@@ -142,6 +142,7 @@ class Descent:
             learnt = self._learnt_from(batches)
             metrics = self._learn(learnt, step, total) | summary(batches) | signed(batches, tasks)
             metrics |= self._believe(learnt, tasks, step)
+            check_sound(self._outer.params, step)
             metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
             metrics |= found
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
@@ -204,7 +205,6 @@ class Descent:
             losses = added(self._outer.params, own, part)
             norms.append(self._outer.step(gradients(losses, trained)))
             self._extra = self._algo.after_update(self._outer.params, self._extra)
-        check_sound(self._outer.params, step)
         return {f"{group}_loss": float(x.detach().mean()) for group, x in (losses | own).items()} | {
             "gradient_norm": float(torch.stack(norms).mean())
         }

@@ -104,8 +104,8 @@ def meta_descent(
         metrics = _scored(curriculum, algo, policy, tasks, data[-1], step, seed)
         points = _learnt_from(curriculum, points)
         metrics |= _meta_descend(learner, algo, outer, extra, points, cfg, torch_generator(seed, f"outer-{step}"))
-        check_sound(expanded(outer.params, 1), step)
         metrics |= _believe(believing, outer, curriculum, data, tasks, step)
+        check_sound(expanded(outer.params, 1), step)
         params, learnt = _parted(learner, detached(outer.params))
         extra = algo.after_update(params, extra)
         curve = [float(np.mean([float(b.reward.sum(0).mean()) for b in point])) for point in data]

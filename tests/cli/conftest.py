@@ -12,6 +12,13 @@ from services.task_registry.database import Database
 from services.task_registry.store import Store
 
 
+@pytest.fixture(autouse=True)
+def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test doesn't start isn't there: a system that runs on this machine is neither asked nor told anything."""
+    for service in ("REGISTRY", "ENV", "LEARNER"):
+        monkeypatch.setenv(f"LWMECPS_CLI_{service}", "127.0.0.1:1")
+
+
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """The address of a registry."""

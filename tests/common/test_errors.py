@@ -21,6 +21,7 @@ TABLE = [
     (e.CollectionTimeout("late"), grpc.StatusCode.DEADLINE_EXCEEDED),
     (e.CollectionFailed("broke"), grpc.StatusCode.UNKNOWN),
     (e.CollectionStopped("stopped"), grpc.StatusCode.CANCELLED),
+    (e.Diverged("training diverged in step 3"), grpc.StatusCode.INTERNAL),
     (e.QueueUnavailable("no Redis"), grpc.StatusCode.UNAVAILABLE),
     (e.ClusterUnavailable("no cluster"), grpc.StatusCode.UNAVAILABLE),
     (e.SourceUnavailable("no Prometheus"), grpc.StatusCode.UNAVAILABLE),

@@ -36,6 +36,15 @@ def test_so_do_meta_training_and_transfer() -> None:
         list(transfer(last.policy, (draw(CITY, 5),), moved, LocalCollector(), seed=1))
 
 
+def test_so_does_a_belief_that_is_lost_in_the_last_step() -> None:
+    believing = replace(PPO, context="belief", belief_lr=ENORMOUS)
+    with pytest.raises(Diverged, match=r"diverged in step 1: belief/\S+ is no longer finite"):
+        list(train(CITY, believing, replace(TRAIN, total_episodes=4), LocalCollector(), seed=1))
+    cfg = MetaConfig(num_meta_epochs=1, adaptation_steps=1, meta_batch_size=2, episodes_per_step=1)
+    with pytest.raises(Diverged, match=r"diverged in step 1: belief/"):
+        list(meta_train(CITY, believing, cfg, LocalCollector(), seed=1))
+
+
 def test_one_of_several_policies_may_be_lost_and_not_all() -> None:
     lost, sound = torch.full((1, 3), torch.nan), torch.ones(1, 3)
     check_sound({"actor": {"a": torch.cat([lost, sound]), "b": torch.zeros(2)}}, 0)

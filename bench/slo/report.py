@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.slo import plots
-from bench.slo.cells import HELD_OUT, HPA, LEARNT, RULES, SEEDS, SloCell
+from bench.slo.cells import FACTORS, HELD_OUT, HPA, LEARNT, LONGER, RULES, SEEDS, WINDOWS_S, SloCell
 from bench.slo.cells import cells as planned
 from bench.slo.results import Point, SloOutcomes
 from bench.slo.view import SloEvidence, verdict
 from bench.slo.workloads import BOUNDS, EVERY_ENV_ID, PRICES, TIMES_TARGET, WORKLOADS
+from lwmecps_core.baselines.hpa import TARGETS
 
 EXPLAINED = f"""
 Every task is a city's cluster with one of six workloads. At most {BOUNDS.failed_share:.0%} of the requests of
@@ -20,9 +21,9 @@ latency, in all but {BOUNDS.allowed:.0%} of such windows. A replica costs {PRICE
 {PRICES.move:g}.
 
 - `recurrent`, `statistics`: PPO with multipliers, one policy for all workloads and bounds, in its first episode on a
-  cluster; the contexts are those of [context.md](context.md). It is told multipliers from 0.05 to 30 times those that
-  its training ended with.
-- `{HPA}`: the autoscaler's formula with 14 targets and three windows of stabilisation.
+  cluster; the contexts are those of [context.md](context.md). It is told {len(FACTORS)} multipliers, from
+  {FACTORS[0]:g} to {FACTORS[-1]:g} times those that its training ended with, which takes {LONGER} times the demo's episodes.
+- `{HPA}`: the autoscaler's formula with {len(TARGETS)} targets and {len(WINDOWS_S)} windows of stabilisation.
 - Of both, the setting that was the cheapest to keep to the bounds on other tasks of the workload is the chosen one: the
   HPA so chosen is the tuned HPA that bars speak of. A policy, which is to take its place, may miss no more on these
   other tasks than it does there.
@@ -71,7 +72,8 @@ def _page(cells: Sequence[SloCell], outcomes: SloOutcomes, views: Sequence[SloEv
     if left := len(full - outcomes.keys()):
         yield (
             f"\n**This is a trial**: {left} of the {len(full)} cells of the whole benchmark (v3 and v4, {SEEDS} "
-            f"training seeds,\n{HELD_OUT} tasks of each workload, twice as long a training as the demo's) are missing."
+            f"training seeds,\n{HELD_OUT} tasks of each workload, {LONGER} times the demo's episodes in training) are "
+            "missing."
         )
     for view in views:
         if view.methods():

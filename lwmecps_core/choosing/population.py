@@ -229,8 +229,7 @@ def training_of(plan: PopulationPlan, values: Values, generation: int) -> RunReq
     settings = {**plan.settings, **own, "total_episodes": plan.episodes}
     if generation < plan.generations - 1:
         settings.pop("entropy_share", None)
-    if "schedule" in settings and generation < plan.generations - 1:
-        settings["schedule"] = "constant"
+        settings |= {"schedule": "constant"} if "schedule" in settings else {}
     elif "schedule" in settings:
         share = settings.get("schedule_share", TrainConfig().schedule_share)
         settings["schedule_share"] = min(1.0, share * plan.generations)

@@ -22,7 +22,8 @@ latency, in all but {BOUNDS.allowed:.0%} of such windows. A replica costs {PRICE
 
 - `recurrent`, `statistics`: PPO with multipliers, one policy for all workloads and bounds, in its first episode on a
   cluster; the contexts are those of [context.md](context.md). It is told {len(FACTORS)} multipliers, from
-  {FACTORS[0]:g} to {FACTORS[-1]:g} times those that its training ended with, which takes {LONGER} times the demo's episodes.
+  {FACTORS[0]:g} to {FACTORS[-1]:g} times those that its training ended with, which takes {LONGER} times the demo's
+  episodes.
 - `{HPA}`: the autoscaler's formula with {len(TARGETS)} targets and {len(WINDOWS_S)} windows of stabilisation.
 - Of both, the setting that was the cheapest to keep to the bounds on other tasks of the workload is the chosen one: the
   HPA so chosen is the tuned HPA that bars speak of. A policy, which is to take its place, may miss no more on these

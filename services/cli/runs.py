@@ -47,6 +47,8 @@ def list_(ctx: typer.Context, state: OfState = None, kind: OfKind = None, as_jso
         render.print_json([render.plain(run) for run in found])
     else:
         render.console.print(render.runs_table(found))
+        for line in render.reasons(found):
+            render.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @group.command()

@@ -25,16 +25,20 @@ def evaluation_plan(tasks: Sequence[TaskSpec], episodes: int, seed: int) -> Coll
     return CollectionPlan(seeds=seeds(seed, "evaluation", len(tasks)), episodes=episodes, greedy=True)
 
 
-def check_sound(params: Params, step: int) -> None:
-    """Raise `Diverged` where after a step (from 0) no set of weights `[K, ...]` is one of finite numbers: what is
-    trained on would be noise, and what came of it no policy.
+def check_sound(params: Params, step: int, names: Sequence[str] = ()) -> None:
+    """Raise `Diverged` where after a step (from 0) a set of weights `[K, ...]` isn't one of finite numbers: what is
+    trained on would be noise, and what came of it no policy. `names` are those of the K tasks, where each has its own.
     """
     sound = torch.stack([leaf.detach().isfinite().reshape(len(leaf), -1).all(1) for leaf in leaves(params)])
-    if not sound.all(0).any():
-        names = [f"{group}/{name}" for group, named in params.items() for name in named]
-        first = names[int((~sound).any(1).int().argmax())]
-        remedy = "a smaller learning rate may help"
-        raise Diverged(f"training diverged in step {step + 1}: {first} is no longer finite; {remedy}")
+    lost = (~sound.all(0)).nonzero().flatten().tolist()
+    if not lost:
+        return
+    leaf_names = [f"{group}/{name}" for group, named in params.items() for name in named]
+    first = leaf_names[int((~sound[:, lost[0]]).int().argmax())]
+    others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    where = f" on task {names[lost[0]]}{others}" if len(names) > 1 else ""
+    remedy = "a smaller learning rate may help"
+    raise Diverged(f"training diverged in step {step + 1}{where}: {first} is no longer finite; {remedy}")
 
 
 def remembered(batches: Sequence[RolloutBatch]) -> dict[str, Tensor]:

@@ -142,7 +142,7 @@ class Descent:
             learnt = self._learnt_from(batches)
             metrics = self._learn(learnt, step, total) | summary(batches) | signed(batches, tasks)
             metrics |= self._believe(learnt, tasks, step)
-            check_sound(self._outer.params, step)
+            check_sound(self._outer.params, step, [t.name for t in tasks] if self._sets > 1 else ())
             metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
             metrics |= found
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())

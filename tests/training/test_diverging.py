@@ -1,6 +1,7 @@
 """Trainings whose weights are no finite numbers any more end at once, and say so."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from lwmecps_core.specs import TaskDistribution
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training import meta_train, train, transfer
 from lwmecps_core.training.common import check_sound
+from lwmecps_core.training.loop import Descent
 
 PPO = PPOConfig(hidden_size=(8, 8), batch_size=64, n_epochs=2)
 CITY = TaskDistribution(nodes=2, deployments=2, max_replicas=3, horizon=8)
@@ -45,11 +47,29 @@ def test_so_does_a_belief_that_is_lost_in_the_last_step() -> None:
         list(meta_train(CITY, believing, cfg, LocalCollector(), seed=1))
 
 
-def test_one_of_several_policies_may_be_lost_and_not_all() -> None:
+def test_of_policies_side_by_side_the_first_that_is_lost_is_named_with_its_task() -> None:
     lost, sound = torch.full((1, 3), torch.nan), torch.ones(1, 3)
-    check_sound({"actor": {"a": torch.cat([lost, sound]), "b": torch.zeros(2)}}, 0)
-    with pytest.raises(Diverged, match="step 3: actor/b is no longer finite"):
-        check_sound({"actor": {"a": torch.ones(2, 3), "b": torch.full((2,), torch.inf)}}, 2)
-    # Each set has lost something, though no leaf is lost in all of them.
-    with pytest.raises(Diverged, match="step 1: actor/a"):
-        check_sound({"actor": {"a": torch.cat([lost, sound]), "b": torch.tensor([0.0, torch.nan])}}, 0)
+    check_sound({"actor": {"a": torch.ones(2, 3)}}, 0, ["t1", "t2"])
+    one = {"actor": {"a": torch.ones(3, 3), "b": torch.cat([sound, lost, lost])}}
+    with pytest.raises(Diverged, match=r"in step 3 on task t2 and 1 more: actor/b is no longer finite"):
+        check_sound(one, 2, ["t1", "t2", "t3"])
+
+
+def test_independent_training_ends_where_one_of_its_policies_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoilt(self: Descent, *args: Any, **more: Any) -> dict[str, float]:
+        found = learn(self, *args, **more)
+        for leaf in self._outer.params["actor"].values():
+            leaf.data[1] = torch.nan
+        return found
+
+    learn = Descent._learn
+    monkeypatch.setattr(Descent, "_learn", spoilt)
+    tasks = (draw(CITY, 5), draw(CITY, 6))
+    with pytest.raises(Diverged, match=f"in step 1 on task {tasks[1].name}: actor/"):
+        list(train(tasks, PPO, replace(TRAIN, independent=True), LocalCollector(), seed=1))
+
+
+def test_one_policy_is_lost_by_whichever_weight_is_no_number() -> None:
+    check_sound({"actor": {"a": torch.ones(1, 3), "b": torch.zeros(1)}}, 0)
+    with pytest.raises(Diverged, match="in step 3: actor/b is no longer finite"):
+        check_sound({"actor": {"a": torch.ones(1, 3), "b": torch.full((1,), torch.inf)}}, 2)

@@ -32,7 +32,8 @@ latency, in all but {BOUNDS.allowed:.0%} of such windows. A replica costs {PRICE
   14 and 12 episodes, by cost and bounds. `static`: as deployed.
 
 Raw figures are of whole episodes, steady ones without the first sixth (of decisions: the median). µs: from what is
-shown to what is done, for one cluster.
+shown to what is done, for one cluster. Where policies are behind, and why: [decision
+0011](decisions/0011-bounds-and-multipliers.md).
 """
 HEAD = ("cost/h", "violations", "moves/h", "µs")
 

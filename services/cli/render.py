@@ -116,14 +116,7 @@ def reasons(runs: Iterable[run_pb2.Run]) -> Iterator[str]:
     """Of the runs that failed, and of those that wait, why: a line each."""
     for run in runs:
         if said := run.error or waiting_text(run):
-            yield f"{run.id} {STATES[run.state]}: {printable(shortened(said))}"
-
-
-def shortened(text: str, most: int = 300) -> str:
-    """The first line of a text, and of that no more than so many characters; what is left out is a …"""
-    first = text.strip().split("\n")[0]
-    cut = first[:most].rstrip()
-    return cut if cut == text.strip() else f"{cut} …"
+            yield f"{run.id} {STATES[run.state]}: {printable(said)}"
 
 
 def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:

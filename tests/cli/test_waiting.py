@@ -46,11 +46,9 @@ def test_a_run_that_waits_for_its_turn_is_not_told_while_another_one_is_worked_o
 
 
 def test_a_list_of_runs_says_why_one_failed_and_what_another_waits_for() -> None:
-    failed = run_pb2.Run(id="run-3", state=run_pb2.RUN_STATE_FAILED, error="training diverged in step 2\nfar more")
-    long = run_pb2.Run(id="run-4", state=run_pb2.RUN_STATE_FAILED, error="\x1b" + "x" * 400)
-    done = run_pb2.Run(id="run-5", state=run_pb2.RUN_STATE_COMPLETED)
-    assert list(render.reasons([_run("a worker"), failed, long, done])) == [
+    failed = run_pb2.Run(id="run-3", state=run_pb2.RUN_STATE_FAILED, error="training diverged in step 2: \x1b")
+    done = run_pb2.Run(id="run-4", state=run_pb2.RUN_STATE_COMPLETED)
+    assert list(render.reasons([_run("a worker"), failed, done])) == [
         "run-1 RUNNING: waiting for a worker",
-        "run-3 FAILED: training diverged in step 2 …",
-        "run-4 FAILED: \\x1b" + "x" * 299 + " …",
+        "run-3 FAILED: training diverged in step 2: \\x1b",
     ]

@@ -35,6 +35,20 @@ def outputs(spec: EnvSpec) -> int:
     return 3 if ordinal(spec) else choices(spec)
 
 
+def begun(spec: EnvSpec, net: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A policy whose last layer's biases are 0, begun with as many replicas of a deployment on n nodes as on one.
+
+    With biases of 0 there is half of the most wherever there is any: counted by pair, n times what it is counted by
+    deployment. The quick way down from there is to empty nodes, and each deployment ends on one. So a pair begins with
+    1/(2n) of the most, a bias of −log(2n − 1).
+    """
+    if not (ordinal(spec) and spec.action_entity == "pair"):
+        return net
+    bias = net["out.bias"].clone()
+    bias.view(-1, outputs(spec))[:, 0] = -log(2 * spec.rows_of("node") - 1)
+    return net | {"out.bias": bias}
+
+
 def log_probs(spec: EnvSpec, out: Tensor, mask: Tensor) -> Tensor:
     """Log-probabilities of all choices `[..., A, n]` from outputs `[..., A, outputs]` and masks `[..., M]`.
 

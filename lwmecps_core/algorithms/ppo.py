@@ -58,7 +58,7 @@ class PPO(Forgetful):
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Orthogonal weights; the actor's last layer is small: the first policy is nearly the same everywhere."""
-        actor = self._nets.init_policy(heads.outputs(self._drawn), generator)
+        actor = heads.begun(self._drawn, self._nets.init_policy(heads.outputs(self._drawn), generator))
         critic = self._nets.init_value(generator)
         if not self.spec.discrete:
             # A set network's components share one, so that the policy fits clusters of any size.

@@ -46,7 +46,8 @@ class SAC(replay.FromMemory[SACConfig]):
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """Orthogonal weights; the target critics start as copies. Critics have an axis of size 2 in front."""
-        actor = self._nets.init_policy(heads.outputs(self.spec) if self.spec.discrete else 2, generator)
+        outputs = heads.outputs(self.spec) if self.spec.discrete else 2
+        actor = heads.begun(self.spec, self._nets.init_policy(outputs, generator))
         critic = networks.twins(self._init_critic(generator), self._init_critic(generator))
         params = {"actor": actor, "critic": critic}
         if self.cfg.auto_entropy:

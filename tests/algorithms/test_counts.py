@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from lwmecps_core import algorithms
 from lwmecps_core.algorithms import counts, heads
+from lwmecps_core.envs.actions import env_spec
+from lwmecps_core.run_config import AlgorithmConfig, PPOConfig, SACConfig
+from lwmecps_core.specs import EnvId, TaskDistribution
+from lwmecps_core.tasks.families import draw
 from lwmecps_core.testing.examples import ROWS
 
 N, ROWS_OF = 6, 3
@@ -75,3 +80,23 @@ def test_noise_above_what_all_choices_sum_up_to_means_the_last_possible_one() ->
 
 def test_loops_are_possible_where_nothing_is_traced() -> None:
     assert counts.possible(torch.zeros(1))
+
+
+LEARNERS = (PPOConfig(), PPOConfig(network="mlp"), PPOConfig(context="recurrent"), SACConfig())
+
+
+@pytest.mark.parametrize("cfg", LEARNERS, ids=["set", "mlp", "recurrent", "sac"])
+def test_a_deployment_begins_with_hardly_more_replicas_counted_by_pair_than_by_deployment(cfg: AlgorithmConfig) -> None:
+    def begun(env_id: EnvId, nodes: int) -> float:
+        """Replicas of a deployment, on average, of a policy without training."""
+        task = draw(TaskDistribution(nodes=nodes, deployments=2, max_replicas=8, env_id=env_id), 0)
+        spec = env_spec(task)
+        params, _ = algorithms.from_nothing(cfg, spec).init(torch.Generator().manual_seed(0))
+        out = params["actor"]["out.bias"].reshape(1, -1, 3).expand(1, spec.action_size, 3)
+        found = heads.log_probs(spec, out, torch.ones(1, spec.mask_size, dtype=torch.bool)).exp()
+        return float((found * torch.arange(found.shape[-1])).sum() / 2)
+
+    whole = begun("lwmecps-v3", 4)
+    assert begun("lwmecps-v4", 1) == pytest.approx(whole)
+    assert begun("lwmecps-v4", 4) < 2 * whole
+    assert begun("lwmecps-v4", 4) > whole

@@ -32,14 +32,15 @@ MOST = 100.0
 
 class Multipliers:
     """A PID controller for each bound (Stooke et al. 2020, arXiv:2007.03964, algorithm 2), and for each of `sets`
-    policies that learn side by side, from what the tasks' bounds say on.
+    policies that learn side by side. Each begins with what the first of its tasks says that has this bound, and learns
+    from those that have it; `bounds` are all tasks', or a distribution's.
     """
 
-    def __init__(self, cfg: Constrained, bounds: SloSpec, sets: int, seed: int) -> None:
+    def __init__(self, cfg: Constrained, bounds: Sequence[SloSpec], sets: int, seed: int) -> None:
         self._cfg, self._seed = cfg, seed
-        own = [bounds.failed_share_multiplier, bounds.latency_p95_multiplier]
-        self._given = [bounds.failed_share is not None, bounds.latency_p95_ms is not None]
-        self._integral = np.tile(np.array(own, np.float64), (sets, 1))
+        own = [bounds[k::sets] for k in range(sets)]
+        self._given = np.array([[any(_has(slo, i) for slo in some) for i in range(len(NAMES))] for some in own])
+        self._integral = np.array([[_first(some, i) for i in range(len(NAMES))] for some in own])
         self._value, self._before = self._integral.copy(), np.full((sets, 2), np.inf)
 
     def told(self, tasks: Sequence[TaskSpec], step: int | None = None) -> list[TaskSpec]:
@@ -62,18 +63,18 @@ class Multipliers:
         sets = len(self._value)
         for k in range(sets):
             own = [(t, b) for place, (t, b) in enumerate(zip(tasks, batches, strict=True)) if place % sets == k]
-            allowed = float(np.mean([t.objective.slo.allowed for t, _ in own if t.objective.slo]))
             for i in range(len(NAMES)):
-                counts = [missed(b, t, b.valid.astype(np.bool_), (i,)) or (0, 0) for t, b in own]
-                bad, windows = np.sum(counts, axis=0)
-                if windows and self._given[i]:
+                bound = [(t, b, slo) for t, b in own if (slo := t.objective.slo) and _has(slo, i)]
+                counts = [missed(b, t, b.valid.astype(np.bool_), (i,)) or (0, 0) for t, b, _ in bound]
+                bad, windows = np.sum(counts, axis=0) if counts else (0, 0)
+                if windows:
+                    allowed = float(np.mean([slo.allowed for *_, slo in bound]))
                     self._move(k, i, float(bad / windows) - allowed)
-        means = zip(NAMES, self._given, self._value.mean(0).tolist(), strict=True)
-        return {f"multiplier_{name}": mean for name, given, mean in means if given}
+        return {f"multiplier_{name}": self._mean(i) for i, name in enumerate(NAMES) if self._given[:, i].any()}
 
     def found(self) -> dict[str, Any]:
         """What a policy's metadata says of them."""
-        return {FOUND: dict(zip(NAMES, self._value.mean(0).tolist(), strict=True))}
+        return {FOUND: {name: self._mean(i) for i, name in enumerate(NAMES)}}
 
     def state(self) -> dict[str, Tensor]:
         """All that changes."""
@@ -86,6 +87,11 @@ class Multipliers:
 
     def _parts(self) -> dict[str, Floats]:
         return {"integral": self._integral, "value": self._value, "before": self._before}
+
+    def _mean(self, i: int) -> float:
+        """Over the policies whose tasks have the bound, if there are any."""
+        own = self._given[:, i]
+        return float(self._value[own if own.any() else ~own, i].mean())
 
     def _move(self, k: int, i: int, beyond: float) -> None:
         """By a share of windows beyond those allowed."""
@@ -101,6 +107,15 @@ def told_by(metadata: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> list[Task
     if not known:
         return list(tasks)
     return [_with(task, task.objective.slo, np.array([known[name] for name in NAMES])) for task in tasks]
+
+
+def _has(slo: SloSpec, i: int) -> bool:
+    return (slo.failed_share, slo.latency_p95_ms)[i] is not None
+
+
+def _first(bounds: Sequence[SloSpec], i: int) -> float:
+    slo = next((slo for slo in bounds if _has(slo, i)), bounds[0])
+    return (slo.failed_share_multiplier, slo.latency_p95_multiplier)[i]
 
 
 def _with(task: TaskSpec, slo: SloSpec | None, value: Floats) -> TaskSpec:

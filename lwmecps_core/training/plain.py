@@ -20,7 +20,7 @@ from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, EvaluateConfig, TrainConfig, rollout_length
-from lwmecps_core.specs import EnvSpec, TaskSpec
+from lwmecps_core.specs import EnvSpec, TaskDistribution, TaskSpec
 from lwmecps_core.training import curriculum as curricula
 from lwmecps_core.training.common import bound_algorithm, evaluation_plan, mean_rewards, remembered
 from lwmecps_core.training.evaluation import rows, signed, summary, trace
@@ -59,7 +59,8 @@ def train(
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
-    bounds = some.objective.slo
+    slos = [source.slo] if isinstance(source, TaskDistribution) else [task.objective.slo for task in source]
+    bounds = [slo for slo in slos if slo]
     multipliers = Multipliers(cfg, bounds, sets, seed) if bounds else None
     times, length = cfg.collections_per_task, rollout_length(algorithm)
     curriculum = curricula.made(cfg, source, width=width, times=times, length=length, seed=seed)

@@ -59,7 +59,7 @@ def _played(task: TaskSpec, replicas: int) -> Any:
 
 def test_a_multiplier_grows_while_windows_miss_and_falls_while_they_hold() -> None:
     cfg = Constrained(multiplier_kp=1.0, multiplier_ki=0.5, multiplier_kd=2.0)
-    task, found = draw(CITY, 0), Multipliers(cfg, BOUNDS, 1, seed=0)
+    task, found = draw(CITY, 0), Multipliers(cfg, [BOUNDS], 1, seed=0)
     bad = found.learn([task], _played(task, 0))["multiplier_failed_share"]
     assert bad == pytest.approx(1.0 + 0.5 * 0.9 + 0.9)  # every window missed, 10 % may; nothing has grown yet
     good = found.learn([task], _played(task, 4))["multiplier_failed_share"]
@@ -71,7 +71,7 @@ def test_a_multiplier_grows_while_windows_miss_and_falls_while_they_hold() -> No
 
 def test_tasks_are_told_spread_multipliers_and_bounds_in_training_and_the_found_ones_afterwards() -> None:
     tasks = [draw(CITY, seed) for seed in range(40)]
-    found = Multipliers(Constrained(multiplier_spread=3.0, bound_spread=2.0), BOUNDS, 1, seed=0)
+    found = Multipliers(Constrained(multiplier_spread=3.0, bound_spread=2.0), [BOUNDS], 1, seed=0)
     told = found.told(tasks, step=3)
     assert told == found.told(tasks, step=3) != found.told(tasks, step=4)
     values = np.array(_multipliers(told))[:, 0]
@@ -150,10 +150,23 @@ def test_what_is_missed_on_a_task_counts_beside_the_costs_of_others(context: Lea
 
 def test_one_policy_for_each_task_has_a_multiplier_of_its_own() -> None:
     tasks = (draw(CITY, 0), draw(CITY, 1))
-    found = Multipliers(Constrained(), BOUNDS, 2, seed=0)
+    found = Multipliers(Constrained(), [BOUNDS] * 2, 2, seed=0)
     found.learn(tasks, [*_played(tasks[0], 0), *_played(tasks[1], 4)])
     (first, _), (second, _) = _multipliers(found.told(tasks))
     assert first > 1.0 > second
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("turn", [1, -1])
+def test_tasks_with_different_bounds_each_move_the_multiplier_of_their_own(independent: bool, turn: int) -> None:
+    slow = replace(BOUNDS, failed_share=None, latency_p95_ms=1e-3, latency_p95_multiplier=5.0)
+    tasks = (draw(CITY, 0), draw(replace(CITY, slo=slow), 1))[::turn]
+    cfg = replace(TRAINING, tasks_per_batch=1 if independent else 2, independent=independent, bound_spread=1.0)
+    first, *_ = train(tasks, PPO, replace(cfg, total_episodes=4), COLLECTOR, seed=0)
+    # Every window misses the latency that nothing can keep to: as much more as all windows but those allowed.
+    late = 5.0 + (cfg.multiplier_ki + cfg.multiplier_kp) * 0.9
+    assert first.metrics["multiplier_latency_p95"] == pytest.approx(late)
+    assert first.metrics["multiplier_failed_share"] != 1.0
 
 
 def test_rules_are_chosen_by_what_an_operator_signs() -> None:

@@ -13,6 +13,7 @@ LwmecpsError
 ├── CollectionFailed    workers gave a request for rollouts up, with the error they had
 ├── CollectionStopped   whoever asked for rollouts does not want them any more
 ├── Diverged            a training's weights are no finite numbers any more
+├── RunEnded            a run of a search ended without what was wanted of it
 ├── QueueUnavailable    the message broker can't be reached
 ├── ClusterUnavailable  the wrapped cluster can't be reached or refuses
 │   └── SourceUnavailable   what measures the cluster's use or requests does not answer
@@ -102,6 +103,10 @@ class CollectionFailed(LwmecpsError):
 
 class CollectionStopped(LwmecpsError):
     """Whoever asked for rollouts does not want them any more."""
+
+
+class RunEnded(LwmecpsError):
+    """A run of a search ended without what was wanted of it."""
 
 
 class Diverged(LwmecpsError):

@@ -27,9 +27,9 @@ from lwmecps_core.choosing.population import (
 from lwmecps_core.config import dump
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.placement import default_task
-from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.errors import InvalidInput, RunEnded, Violation
 from lwmecps_core.fits import check_goes_on
-from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest, Runs, completed, settings_of
+from lwmecps_core.integrations.runs import RunNews, RunRequest, Runs, completed, settings_of
 from lwmecps_core.run_config import AlgorithmConfig
 from lwmecps_core.specs import ALL_ENV_IDS, EnvSpec
 from lwmecps_core.training.sampling import seeds

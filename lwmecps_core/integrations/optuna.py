@@ -7,7 +7,8 @@ from typing import Any, Literal
 import optuna
 
 from lwmecps_core.config import parse
-from lwmecps_core.integrations.runs import METRIC, RunEnded, RunNews, RunRequest, Runs, completed
+from lwmecps_core.errors import RunEnded
+from lwmecps_core.integrations.runs import METRIC, RunNews, RunRequest, Runs, completed
 
 RUN_ID = "run_id"
 """The attribute of a trial that names its run."""

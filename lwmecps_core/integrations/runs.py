@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from lwmecps_core.config import config, parse
-from lwmecps_core.errors import InvalidInput, LwmecpsError, Violation
+from lwmecps_core.errors import InvalidInput, RunEnded, Violation
 from lwmecps_core.idle import check_training
 from lwmecps_core.kinds import KINDS, RunSettings
 from lwmecps_core.run_config import META_LEARNERS, AlgorithmConfig, TrainConfig
@@ -13,10 +13,6 @@ from lwmecps_core.run_config import META_LEARNERS, AlgorithmConfig, TrainConfig
 METRIC = "total_reward"
 """What searches go by unless they are told otherwise: reward of an episode, which every kind of run reports."""
 COMPLETED, ENDED = "completed", ("completed", "failed", "cancelled")
-
-
-class RunEnded(LwmecpsError):
-    """A run of a search ended without what was wanted of it."""
 
 
 @config

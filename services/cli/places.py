@@ -103,6 +103,6 @@ def place(clients: Clients, where: str, task: str) -> InFile | InRegistry:
         return InFile(Path(where))
     name = where.removeprefix(IN_REGISTRY)
     if not name or not task or is_file(task):
-        reason = "registry:NAME needs a name, and the id of a registered task (`lwmecps task create` gives one)"
+        reason = "registry:NAME needs a name and, as --task, the id of a registered task (see `lwmecps task create`)"
         raise InvalidInput("options", [Violation("memory", reason)])
     return InRegistry(clients, task, name)

@@ -4,7 +4,7 @@ Exit codes, of the services and of the command line alike: 0 done · 1 failed ·
 that is needed can't be reached or opened · 4 refused.
 """
 
-from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, ServiceUnavailable
+from lwmecps_core.errors import InvalidInput, LwmecpsError, QueueUnavailable, RunEnded, ServiceUnavailable
 
 FAILED, BAD_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
 
@@ -20,4 +20,6 @@ def exit_code(error: LwmecpsError) -> int:
     """The code that a process ends with after it."""
     if isinstance(error, InvalidInput):
         return BAD_INPUT
+    if isinstance(error, RunEnded):
+        return FAILED
     return UNREACHABLE if isinstance(error, ServiceUnavailable | QueueUnavailable) else REFUSED

@@ -23,6 +23,7 @@ STATUS: dict[type[Exception], grpc.StatusCode] = {
     e.CollectionFailed: grpc.StatusCode.UNKNOWN,
     e.CollectionStopped: grpc.StatusCode.CANCELLED,
     e.Diverged: grpc.StatusCode.INTERNAL,
+    e.RunEnded: grpc.StatusCode.INTERNAL,
     e.QueueUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.ClusterUnavailable: grpc.StatusCode.UNAVAILABLE,
     e.SourceUnavailable: grpc.StatusCode.UNAVAILABLE,

@@ -16,9 +16,9 @@ import torch
 from lwmecps_core.choosing.driving import REWARD, evolve
 from lwmecps_core.choosing.population import Generation, Population, PopulationPlan, begun, best_of
 from lwmecps_core.config import dump, parse
-from lwmecps_core.errors import InvalidInput
+from lwmecps_core.errors import InvalidInput, RunEnded
 from lwmecps_core.integrations.local_runs import LocalRuns
-from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest
+from lwmecps_core.integrations.runs import RunNews, RunRequest
 from lwmecps_core.specs import TaskDistribution
 
 PLAN: dict[str, Any] = {

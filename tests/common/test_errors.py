@@ -6,6 +6,7 @@ import pytest
 from lwmecps_core import errors as e
 from protos.lwmecps.env.v1 import env_pb2, env_pb2_grpc
 from services.common.client import connect
+from services.common.codes import BAD_INPUT, FAILED, REFUSED, UNREACHABLE, exit_code
 from services.common.errors import from_rpc_error, rpc_errors, to_status
 
 CLOSE = env_pb2.CloseSessionRequest(session_id="s")
@@ -22,6 +23,7 @@ TABLE = [
     (e.CollectionFailed("broke"), grpc.StatusCode.UNKNOWN),
     (e.CollectionStopped("stopped"), grpc.StatusCode.CANCELLED),
     (e.Diverged("training diverged in step 3"), grpc.StatusCode.INTERNAL),
+    (e.RunEnded("run r failed: out of luck"), grpc.StatusCode.INTERNAL),
     (e.QueueUnavailable("no Redis"), grpc.StatusCode.UNAVAILABLE),
     (e.ClusterUnavailable("no cluster"), grpc.StatusCode.UNAVAILABLE),
     (e.SourceUnavailable("no Prometheus"), grpc.StatusCode.UNAVAILABLE),
@@ -117,3 +119,12 @@ def test_an_unreachable_service_is_named_by_its_address() -> None:
         stub = env_pb2_grpc.EnvServiceStub(channel)
         with pytest.raises(e.ServiceUnavailable, match=address), rpc_errors(address):
             stub.CloseSession(CLOSE, timeout=5)
+
+
+def test_a_process_ends_with_the_code_of_what_went_wrong() -> None:
+    codes = {type(error): exit_code(error) for error, _ in TABLE}
+    unreachable = {e.ServiceUnavailable, e.QueueUnavailable}
+    assert {c for c, code in codes.items() if code == FAILED} == {e.RunEnded}
+    assert {c for c, code in codes.items() if code == UNREACHABLE} == unreachable
+    assert {c for c, code in codes.items() if code == BAD_INPUT} == {e.InvalidInput}
+    assert {code for c, code in codes.items() if c not in {e.RunEnded, e.InvalidInput} | unreachable} == {REFUSED}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lwmecps_core.errors import InvalidInput, ServiceUnavailable
-from lwmecps_core.integrations.runs import RunEnded, RunNews, RunRequest, completed, settings_of
+from lwmecps_core.errors import InvalidInput, RunEnded, ServiceUnavailable
+from lwmecps_core.integrations.runs import RunNews, RunRequest, completed, settings_of
 from lwmecps_core.run_config import DQNConfig, EvaluateConfig, IMAMLConfig, MetaConfig, TrainConfig
 from services.cli.processes import free_port
 from services.common.remote_runs import REQUESTS, RemoteRuns

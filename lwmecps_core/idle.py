@@ -1,13 +1,15 @@
 """Settings that do nothing beside the others that were chosen, so that whoever gives one is told."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
 from lwmecps_core.believing import Believing
 from lwmecps_core.curricular import Curricular
 from lwmecps_core.errors import InvalidInput, Violation
+from lwmecps_core.objective import Constrained, SloSpec
 from lwmecps_core.run_config import AlgorithmConfig, PPOConfig, TrainConfig
+from lwmecps_core.specs import TaskDistribution, TaskSpec
 
 _SLOTS = {"cell": ("ntm", "dnc")}
 _CURRICULA = {"curriculum": ("replay", "mutate")}
@@ -39,5 +41,25 @@ def check_training(algorithm: AlgorithmConfig, cfg: TrainConfig) -> None:
     found = [Violation(name, reason) for name, given in changing.items() if given and cfg.independent]
     if cfg.entropy_share != 1.0 and not isinstance(algorithm, PPOConfig):
         found.append(Violation("entropy_share", f"is of PPO's entropy bonus; {algorithm.name} has none"))
+    elif cfg.entropy_share != 1.0 and getattr(algorithm, "entropy_coef", None) == 0.0:
+        found.append(Violation("entropy_share", "is of PPO's entropy bonus, whose weight, entropy_coef, is 0"))
     if found:
         raise InvalidInput("training", found)
+
+
+def bounds(tasks: Iterable[TaskSpec | TaskDistribution]) -> list[SloSpec]:
+    """Those of the tasks that have any."""
+    every = (task.slo if isinstance(task, TaskDistribution) else task.objective.slo for task in tasks)
+    return [slo for slo in every if slo]
+
+
+def check_bounds(cfg: TrainConfig, tasks: Iterable[TaskSpec | TaskDistribution]) -> None:
+    """Raise `InvalidInput` naming settings that are for bounds, which none of the tasks has."""
+    if bounds(tasks):
+        return
+    usual = Constrained()
+    changed = [x.name for x in fields(Constrained) if getattr(cfg, x.name) != getattr(usual, x.name)]
+    if changed:
+        raise InvalidInput(
+            "training", [Violation(name, "is for tasks with bounds (objective.slo)") for name in changed]
+        )

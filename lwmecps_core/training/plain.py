@@ -15,7 +15,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.discovered import without_file
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.idle import check_training
+from lwmecps_core.idle import bounds, check_bounds, check_training
 from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
@@ -51,7 +51,9 @@ def train(
     with rows when `evaluation_episodes` asks for them. With `policy` it starts from that one's weights, which must be
     of such an algorithm (`fits.check_goes_on`); what its optimiser and its replay memory held is not kept.
     """
+    every = [source] if isinstance(source, TaskDistribution) else source
     check_training(algorithm, cfg)
+    check_bounds(cfg, every)
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo, algorithm = algorithms.from_nothing(algorithm, spec), without_file(algorithm)
@@ -59,9 +61,7 @@ def train(
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
     total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
-    slos = [source.slo] if isinstance(source, TaskDistribution) else [task.objective.slo for task in source]
-    bounds = [slo for slo in slos if slo]
-    multipliers = Multipliers(cfg, bounds, sets, seed) if bounds else None
+    multipliers = Multipliers(cfg, given, sets, seed) if (given := bounds(every)) else None
     times, length = cfg.collections_per_task, rollout_length(algorithm)
     curriculum = curricula.made(cfg, source, width=width, times=times, length=length, seed=seed)
     share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)

@@ -261,6 +261,7 @@ def test_settings_of_a_training_that_cannot_be_together_are_refused_before_it_be
     for settings, reason in (
         ({"entropy_share": 0.5}, "entropy_share: is of PPO's entropy bonus; dqn has none"),
         ({"independent": True, "collections_per_task": 2}, "collections_per_task: is of one policy for changing tasks"),
+        ({"bound_spread": 2.0}, "bound_spread: is for tasks with bounds (objective.slo)"),
     ):
         asked = pb.StartTrainingRequest(task_ids=[task_id], algorithm=dqn, settings=settings)
         code, text = _refusal(partial(stub.StartTraining, asked))

@@ -17,6 +17,7 @@ from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import split
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
+from lwmecps_core.errors import InvalidInput
 from lwmecps_core.objective import Constrained
 from lwmecps_core.policy import from_bytes, to_bytes
 from lwmecps_core.results import SIGNED
@@ -105,7 +106,10 @@ def test_training_with_bounds_goes_on_after_any_step_with_the_same_bits() -> Non
 
 
 def test_training_without_bounds_keeps_no_multipliers() -> None:
-    *_, last = train(replace(CITY, slo=None, prices=None), PPO, TRAINING, COLLECTOR, seed=1)
+    free = replace(CITY, slo=None, prices=None)
+    with pytest.raises(InvalidInput, match=r"bound_spread: is for tasks with bounds \(objective.slo\)"):
+        list(train((draw(free, 0),), PPO, TRAINING, COLLECTOR, seed=1))
+    *_, last = train(free, PPO, replace(TRAINING, bound_spread=1.0), COLLECTOR, seed=1)
     assert not any(name.startswith("multipliers/") for name in last.state.tensors)
     assert "cost_per_hour" not in last.metrics and last.policy is not None and last.policy.metadata == {}
 

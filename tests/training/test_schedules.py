@@ -111,5 +111,5 @@ def test_a_share_of_a_bonus_is_that_of_its_weight_given_or_not() -> None:
 def test_whoever_has_no_entropy_bonus_is_told_so() -> None:
     with pytest.raises(InvalidInput, match=r"entropy_share: is of PPO's entropy bonus; dqn has none"):
         list(train(CITY, DQNConfig(), replace(TRAIN, entropy_share=0.5), LocalCollector(), seed=1))
-    with pytest.raises(InvalidInput, match="entropy_share: is of PPO's entropy bonus, whose weight, .* is 0"):
+    with pytest.raises(InvalidInput, match=r"entropy_share: is of PPO's entropy bonus, whose weight, .* is 0"):
         list(train(CITY, replace(PPO, entropy_coef=0.0), replace(TRAIN, entropy_share=0.5), LocalCollector(), seed=1))

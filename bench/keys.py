@@ -16,7 +16,14 @@ TASKS = "0014"
 USUAL = PPOConfig(learning_rate=3e-4, discount_factor=0.99, gae_lambda=0.95, n_epochs=4)
 """PPO's defaults as they were when the first results were kept: also cells that train nothing have an algorithm."""
 
-LATER = {"optimiser": None, "memory_slots": 16, "memory_width": 16, "memory_reads": 1, "entropy_share": 1.0}
+LATER = {
+    "optimiser": None,
+    "memory_slots": 16,
+    "memory_width": 16,
+    "memory_reads": 1,
+    "entropy_share": 1.0,
+    "imitation_episodes": 0,
+}
 """Settings that came after results were kept, and what they were then."""
 
 

@@ -1,11 +1,12 @@
 """Settings that do nothing beside the others that were chosen, so that whoever gives one is told."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from lwmecps_core.believing import Believing
 from lwmecps_core.curricular import Curricular
+from lwmecps_core.env_ids import V2, version_of
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.objective import Constrained, SloSpec
 from lwmecps_core.run_config import AlgorithmConfig, PPOConfig, TrainConfig
@@ -36,13 +37,18 @@ def idle(settings: Any) -> Iterator[tuple[str, str]]:
 
 def check_training(algorithm: AlgorithmConfig, cfg: TrainConfig) -> None:
     """Raise `InvalidInput` naming settings that can't be together, or mean nothing to the algorithm."""
-    changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": cfg.curriculum != "uniform"}
+    chosen, shown = cfg.curriculum != "uniform", cfg.imitation_episodes > 0
+    changing = {"collections_per_task": cfg.collections_per_task > 1, "curriculum": chosen, "imitation_episodes": shown}
     reason = "is of one policy for changing tasks; independent ones keep theirs"
     found = [Violation(name, reason) for name, given in changing.items() if given and cfg.independent]
     if cfg.entropy_share != 1.0 and not isinstance(algorithm, PPOConfig):
         found.append(Violation("entropy_share", f"is of PPO's entropy bonus; {algorithm.name} has none"))
     elif cfg.entropy_share != 1.0 and getattr(algorithm, "entropy_coef", None) == 0.0:
         found.append(Violation("entropy_share", "is of PPO's entropy bonus, whose weight, entropy_coef, is 0"))
+    if shown and not isinstance(algorithm, PPOConfig):
+        found.append(Violation("imitation_episodes", f"is of PPO's policies; {algorithm.name} learns by values"))
+    if shown and chosen:
+        found.append(Violation("imitation_episodes", "has no scores, by which a curriculum chooses tasks"))
     if found:
         raise InvalidInput("training", found)
 
@@ -53,8 +59,11 @@ def bounds(tasks: Iterable[TaskSpec | TaskDistribution]) -> list[SloSpec]:
     return [slo for slo in every if slo]
 
 
-def check_bounds(cfg: TrainConfig, tasks: Iterable[TaskSpec | TaskDistribution]) -> None:
-    """Raise `InvalidInput` naming settings that are for bounds, which none of the tasks has."""
+def check_tasks(cfg: TrainConfig, tasks: Sequence[TaskSpec | TaskDistribution]) -> None:
+    """Raise `InvalidInput` naming settings that none of the tasks has a use for."""
+    if cfg.imitation_episodes and (still := [t.env_id for t in tasks if version_of(t.env_id) == V2]):
+        reason = f"needs an autoscaler, and {still[0]} scales no replicas"
+        raise InvalidInput("training", [Violation("imitation_episodes", reason)])
     if bounds(tasks):
         return
     usual = Constrained()

@@ -25,6 +25,8 @@ ENTROPY, FEW = 0.01, 4
 """Weight of each component's entropy bonus where none is given, for so few components; beyond, it falls with the square
 of their number. Each one's bonus is held against the same reward, of which each decides a smaller part: sixteen of a
 weight that is right for four keep a policy from ever deciding."""
+LOG_PROB = "log_prob"
+"""The field of a rollout that says how likely its actions were to whoever drew them."""
 INITIAL_LOG_STD = -0.7
 """Of Box actions, which live in [0, 1]: a standard deviation of 0.5."""
 
@@ -90,10 +92,10 @@ class PPO(Forgetful):
             "obs": flat_samples(obs[..., :-1, :, :], len(lead)),
             "mask": flat_samples(data["mask"][..., :-1, :, :], len(lead)),
             "action": flat_samples(data["action"], len(lead)),
-            "log_prob": flat_samples(data["log_prob"], len(lead)),
             "advantage": normalised(flat_samples(advantage, len(lead)), weight, together=ONE_SCALE in data),
             "target": flat_samples(target, len(lead)),
             "weight": weight,
+            **({LOG_PROB: flat_samples(data[LOG_PROB], len(lead))} if LOG_PROB in data else {}),
         }
 
     def value(self, params: Params, obs: Tensor) -> Tensor:
@@ -123,7 +125,9 @@ class PPO(Forgetful):
         return {"actor": self.actor_loss(params, batch), "critic": self.critic_loss(params, batch)}
 
     def actor_loss(self, params: Params, batch: Batch) -> Tensor:
-        """−(clipped surrogate + entropy bonus)."""
+        """−(clipped surrogate + entropy bonus); of actions that the policy was shown, and didn't draw, minus their
+        log-likelihood (behavioural cloning: Pomerleau 1991, Neural Computation 3, 88–97).
+        """
         obs, advantage = batch["obs"], batch["advantage"]
         if self.spec.discrete:
             out = self._nets.components(params["actor"], obs)
@@ -132,7 +136,9 @@ class PPO(Forgetful):
             mean, log_std = self._gaussian(params, obs)
             new_log_prob = _gaussian_log_prob(mean, log_std, batch["action"])
             entropy = (log_std + 0.5 * log(2 * pi * torch.e)).sum(-1).expand_as(new_log_prob)
-        ratio = torch.exp(new_log_prob - batch["log_prob"])
+        if LOG_PROB not in batch:
+            return -weighted_mean(new_log_prob, batch["weight"])
+        ratio = torch.exp(new_log_prob - batch[LOG_PROB])
         epsilon = self.cfg.clip_epsilon
         surrogate = torch.minimum(ratio * advantage, ratio.clamp(1 - epsilon, 1 + epsilon) * advantage)
         return -weighted_mean(surrogate + self._entropy * entropy, batch["weight"])

@@ -13,7 +13,7 @@ from lwmecps_core.algorithms.base import ONE_SCALE, Batch, Extra, Params, Prepar
 from lwmecps_core.algorithms.external.cell import SlottedMemory, core
 from lwmecps_core.algorithms.lstm import Lstm
 from lwmecps_core.algorithms.networks import Architecture, Net
-from lwmecps_core.algorithms.ppo import PPO
+from lwmecps_core.algorithms.ppo import LOG_PROB, PPO
 from lwmecps_core.algorithms.recurrence import Recurrence, beside, sequences, told_in
 from lwmecps_core.algorithms.returns import normalised
 from lwmecps_core.run_config import PPOConfig
@@ -82,11 +82,11 @@ class RecurrentPPO(Prepared):
             "told": told[..., :-1, :],
             "mask": sequences(data["mask"][..., :-1, :, :]),
             "action": sequences(data["action"]),
-            "log_prob": data["log_prob"].mT,
             "advantage": normal,
             "target": target,
             "weight": weight,
             "state": state,
+            **({LOG_PROB: data[LOG_PROB].mT} if LOG_PROB in data else {}),
         }
 
     def minibatches(self, batch: Batch, generator: torch.Generator) -> Iterator[Batch]:

@@ -1,6 +1,6 @@
 """What rules earn with given settings, in episodes of which nothing else is kept."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from typing import TypeVar
 
@@ -29,15 +29,28 @@ def episode_rewards(
     """What an episode of `BatchEnv(tasks, task_of)` earns `[B]` in each environment, with its `settings` and seed; of
     tasks with bounds, what `Signed` makes of it.
     """
+    if not tasks[0].objective.slo:
+        return told_rewards(rule, settings, tasks, task_of, seeds)
+    signed = Signed(tasks, task_of)
+    for interval in _intervals(rule, settings, tasks, task_of, seeds):
+        signed.see(interval)
+    return signed.worth
+
+
+def told_rewards(
+    rule: Tuned[S], settings: Sequence[S], tasks: Sequence[TaskSpec], task_of: Ints, seeds: Seeds
+) -> NDArray[np.float64]:
+    """The same by the tasks' own rewards; of tasks with bounds, by the multipliers that they say."""
+    intervals = _intervals(rule, settings, tasks, task_of, seeds)
+    return sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(len(seeds)))
+
+
+def _intervals(
+    rule: Tuned[S], settings: Sequence[S], tasks: Sequence[TaskSpec], task_of: Ints, seeds: Seeds
+) -> Iterator[Interval]:
     env = BatchEnv(tasks, task_of)
     actor = rule(scene(tasks, env.task_of), settings)
-    intervals = play(env, actor, actor.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
-    if tasks[0].objective.slo:
-        signed = Signed(tasks, env.task_of)
-        for interval in intervals:
-            signed.see(interval)
-        return signed.worth
-    return sum((interval.reward.astype(np.float64) for interval in intervals), np.zeros(env.size))
+    yield from play(env, actor, actor.begin(seeds), env.reset(seeds), repeat(None, env.spec.horizon))
 
 
 class Signed:

@@ -60,6 +60,36 @@ class LeftAlone:
         return Acted(to_action(scene, view, scene.deployed, np.zeros(scene.limit.shape)))
 
 
+SHOWN = "shown/"
+"""What names in the memory of a policy begin with that belong to whom it watches."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """An actor that takes in all that happens and isn't obeyed: whoever is `shown` acts in its place."""
+
+    actor: Actor
+    shown: Actor
+    noise_size = 0
+
+    def begin(self, seeds: NDArray[np.uint64]) -> Memory:
+        """What both remember."""
+        return {**self.actor.begin(seeds), **{SHOWN + name: x for name, x in self.shown.begin(seeds).items()}}
+
+    def act(self, memory: Memory, seen: Seen[AnyArray], noise: AnyArray | None) -> Acted[AnyArray]:
+        """What is shown, and what the actor keeps of it beside its probability of what it would have done."""
+        own = self.actor.act(without_shown(memory), seen, None)
+        known = {name.removeprefix(SHOWN): x for name, x in memory.items() if name.startswith(SHOWN)}
+        done = self.shown.act(known, seen, None)
+        extras = {name: x for name, x in own.extras.items() if name != "log_prob"}
+        return Acted(done.action, extras, {**own.memory, **{SHOWN + name: x for name, x in done.memory.items()}})
+
+
+def without_shown(memory: Memory) -> Memory:
+    """What an actor itself remembers."""
+    return {name: x for name, x in memory.items() if not name.startswith(SHOWN)}
+
+
 @dataclass(frozen=True)
 class PartlyLeftAlone:
     """An actor that is not obeyed where `held` `[B]`: those environments keep what they were deployed with."""

@@ -11,7 +11,7 @@ from lwmecps_core.context.base import PREFIX
 from lwmecps_core.context.privileged import Privileged
 from lwmecps_core.envs.scene import scene
 from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.rollout.actor import Actor, LeftAlone, PartlyLeftAlone
+from lwmecps_core.rollout.actor import Actor, LeftAlone, PartlyLeftAlone, Watching, without_shown
 from lwmecps_core.rollout.chunks import TASKS_PER_CHUNK, chunks, take_tasks
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
@@ -27,21 +27,33 @@ def unroll(tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: Collection
 
 
 def rollouts(
-    env: Environments, tasks: Sequence[TaskSpec], snapshot: PolicySnapshot, plan: CollectionPlan
+    env: Environments,
+    tasks: Sequence[TaskSpec],
+    snapshot: PolicySnapshot,
+    plan: CollectionPlan,
+    shown: Actor | None = None,
 ) -> list[RolloutBatch]:
-    """What the snapshot does in `env`, which has `plan.episodes` environments of each task: one batch per task."""
+    """What the snapshot does in `env`, which has `plan.episodes` environments of each task: one batch per task.
+
+    Where somebody is `shown`, what that actor does, and what the snapshot remembers of it.
+    """
     k, e = len(tasks), plan.episodes
     actor: Actor = PolicyActor(snapshot, env.spec, k)
     if any(plan.held):
         left_alone = LeftAlone(scene(tasks, np.repeat(np.arange(k), e)))
         actor = PartlyLeftAlone(actor, left_alone, np.repeat(np.array(plan.held), e))
+    actor = Watching(actor, shown) if shown else actor
     known = _with_context(env, tasks, snapshot, e)
     batches, memory = drive(known or env, actor, plan)
+    memory = without_shown(memory)
     if known is not None:
         memory = {**memory, **{PREFIX + name: x for name, x in known.memory.items()}}
     return [
         replace(
-            batch, policy_version=snapshot.version, memory={name: x[i * e : (i + 1) * e] for name, x in memory.items()}
+            batch,
+            policy_version=snapshot.version,
+            memory={name: x[i * e : (i + 1) * e] for name, x in memory.items()},
+            begun=without_shown(batch.begun),
         )
         for i, batch in enumerate(batches)
     ]

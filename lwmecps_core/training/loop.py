@@ -22,6 +22,7 @@ from lwmecps_core.specs import TaskSpec
 from lwmecps_core.training import belief
 from lwmecps_core.training.common import check_sound, remembered
 from lwmecps_core.training.evaluation import signed, summary
+from lwmecps_core.training.imitation import Demonstrator
 from lwmecps_core.training.multipliers import Multipliers
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.remembering import Remembered
@@ -85,7 +86,8 @@ class Descent:
     `rate_share` (step) is the share of the learning rate that a step's updates take (see `optimiser.scheduled`),
     and `entropy_share` (step) that of the weight of an entropy bonus. Each task is part of `collections_per_task`
     collections in a row, over which what is remembered of it goes on. With `multipliers` tasks have bounds, and are
-    told those of the step. A `curriculum` chooses the tasks, not chance alone.
+    told those of the step. A `curriculum` chooses the tasks, not chance alone. The first `imitated` steps learn from
+    what `Demonstrator` shows.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Descent:
         collections_per_task: int = 1,
         multipliers: Multipliers | None = None,
         curriculum: TaskChooser | None = None,
+        imitated: int = 0,
     ) -> None:
         self._algo, self._algorithm, self._collector, self._seed, self._sets = algo, algorithm, collector, seed, sets
         rate = algo.learning_rate if learning_rate is None else learning_rate
@@ -115,7 +118,7 @@ class Descent:
         self._memory = Remembered(algo.memory_size)
         self._times, self._remembered = collections_per_task, dict[str, Tensor]()
         self._earned = torch.zeros(sets, dtype=torch.float64)
-        self._multipliers, self._curriculum = multipliers, curriculum
+        self._multipliers, self._curriculum, self._imitated = multipliers, curriculum, imitated
         self._belief = belief.made(algo, algorithm, self._outer.params, seed)
 
     def run(
@@ -134,7 +137,8 @@ class Descent:
                 length=rollout_length(self._algorithm),
             )
             snapshot = replace(self.snapshot(step), memory=self._known(tasks[0], new, episodes))
-            batches = self._collector.collect(tasks, snapshot, plan)
+            collector = Demonstrator() if step < self._imitated else self._collector
+            batches = collector.collect(tasks, snapshot, plan)
             self._remembered = remembered(batches) if self._times > 1 else {}
             if self._sets > 1:
                 self._earned += torch.tensor([_per_interval(batch) for batch in batches], dtype=torch.float64)
@@ -143,7 +147,8 @@ class Descent:
             metrics = self._learn(learnt, step, total) | summary(batches) | signed(batches, tasks)
             metrics |= self._believe(learnt, tasks, step)
             check_sound(self._outer.params, step, [t.name for t in tasks] if self._sets > 1 else ())
-            metrics |= self._multipliers.learn(tasks, batches) if self._multipliers else {}
+            if self._multipliers and step >= self._imitated:
+                metrics |= self._multipliers.learn(tasks, batches)
             metrics |= found
             yield Progress(step + 1, total, metrics, self._state(step + 1), self._policy())
 

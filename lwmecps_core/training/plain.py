@@ -3,8 +3,8 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lwmecps_core.batch import RolloutBatch
 from lwmecps_core.discovered import without_file
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
-from lwmecps_core.idle import bounds, check_bounds, check_training
+from lwmecps_core.idle import bounds, check_tasks, check_training
 from lwmecps_core.optimiser import scheduled
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import Collector, PolicySnapshot
@@ -53,18 +53,20 @@ def train(
     """
     every = [source] if isinstance(source, TaskDistribution) else source
     check_training(algorithm, cfg)
-    check_bounds(cfg, every)
+    check_tasks(cfg, every)
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)
     algo, algorithm = algorithms.from_nothing(algorithm, spec), without_file(algorithm)
     params, extra = _taken_over(policy, algorithm, spec) if policy else algo.init(torch_generator(seed, "weights"))
     sets = len(given_tasks(source, "independent training")) if cfg.independent else 1
     width = 1 if cfg.independent else cfg.tasks_per_batch
-    total = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / (cfg.episodes_per_batch * width))
+    at_once = cfg.episodes_per_batch * width
+    imitated = ceil(cfg.imitation_episodes / at_once)
+    own = ceil(total_episodes(cfg.total_episodes, source, EPISODES) / at_once)
+    total = imitated + own
     multipliers = Multipliers(cfg, given, sets, seed) if (given := bounds(every)) else None
     times, length = cfg.collections_per_task, rollout_length(algorithm)
     curriculum = curricula.made(cfg, source, width=width, times=times, length=length, seed=seed)
-    share = partial(scheduled, cfg.schedule, cfg.schedule_share, total=total)
     loop = Descent(
         algo,
         algorithm,
@@ -73,27 +75,34 @@ def train(
         params=params,
         extra=extra,
         sets=sets,
-        rate_share=share,
-        entropy_share=lambda step: 1.0 - (1.0 - cfg.entropy_share) * step / max(total - 1, 1),
+        rate_share=lambda step: scheduled(cfg.schedule, cfg.schedule_share, max(step - imitated, 0), own),
+        entropy_share=lambda step: 1.0 - (1.0 - cfg.entropy_share) * max(step - imitated, 0) / max(own - 1, 1),
         collections_per_task=times,
         multipliers=multipliers,
         curriculum=curriculum,
+        imitated=imitated,
     )
     begun = time.perf_counter()
     for progress in loop.run(source, width, cfg.episodes_per_batch, total, start):
         if progress.step == total and cfg.evaluation_episodes:
             tasks = given_tasks(source, "evaluation after training")
             tasks = multipliers.told(tasks) if multipliers else tasks
-            batches = collector.collect(
-                tasks, loop.snapshot(total), evaluation_plan(tasks, cfg.evaluation_episodes, seed)
-            )
-            used = total * cfg.episodes_per_batch * width * (rollout_length(algorithm) or tasks[0].horizon)
-            wall_s = (time.perf_counter() - begun) / len(tasks)
-            episode = used // tasks[0].horizon + 1
-            names, earned = [t.name for t in tasks], loop.earned(total, tasks[0].horizon)
-            found = rows(batches, names, "", 0, used, wall_s, episode=episode, support=earned, tasks=tasks)
-            progress = replace(progress, rows=tuple(found), trace=trace(batches[0], tasks[0]))
+            used = total * at_once * (length or tasks[0].horizon)
+            plan = evaluation_plan(tasks, cfg.evaluation_episodes, seed)
+            batches = collector.collect(tasks, loop.snapshot(total), plan)
+            wall_s, earned = (time.perf_counter() - begun) / len(tasks), loop.earned(total, tasks[0].horizon)
+            progress = replace(progress, **_measured(tasks, batches, used, wall_s, earned))
         yield progress
+
+
+def _measured(
+    tasks: list[TaskSpec], batches: list[RolloutBatch], used: int, wall_s: float, earned: list[float]
+) -> dict[str, Any]:
+    """What progress says of the measured episodes after training for `used` intervals."""
+    episode = used // tasks[0].horizon + 1
+    names = [t.name for t in tasks]
+    found = rows(batches, names, "", 0, used, wall_s, episode=episode, support=earned, tasks=tasks)
+    return {"rows": tuple(found), "trace": trace(batches[0], tasks[0])}
 
 
 def _taken_over(policy: PolicyData, algorithm: AlgorithmConfig, spec: EnvSpec) -> tuple[Params, Extra]:

@@ -15,7 +15,7 @@ import grpc
 from lwmecps_core import algorithms, baselines, fits
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, NotFound, Violation
-from lwmecps_core.idle import check_bounds, check_training
+from lwmecps_core.idle import check_tasks, check_training
 from lwmecps_core.meta import learnt_optimiser
 from lwmecps_core.policy import blind_to_later
 from lwmecps_core.rollout.deciding import Before
@@ -165,7 +165,7 @@ class LearnerRpc(LearnerServiceServicer):
             algorithms.from_nothing(spec.learns_by, _env_spec(tasks[0]))
             if isinstance(settings, TrainConfig):
                 check_training(spec.learns_by, settings)
-                check_bounds(settings, tasks)
+                check_tasks(settings, tasks)
         check_backend(backend_of(settings), tasks)
         if isinstance(settings, EvaluateConfig) and settings.baseline:
             _check_baseline(settings.baseline)

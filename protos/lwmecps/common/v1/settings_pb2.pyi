@@ -466,7 +466,7 @@ class MetaConfig(_message.Message):
     def __init__(self, maml: _Optional[_Union[MAMLConfig, _Mapping]] = ..., fomaml: _Optional[_Union[FOMAMLConfig, _Mapping]] = ..., imaml: _Optional[_Union[IMAMLConfig, _Mapping]] = ..., reptile: _Optional[_Union[ReptileConfig, _Mapping]] = ..., method: _Optional[_Union[MetaMethod, str]] = ..., inner_lr: _Optional[float] = ..., outer_lr: _Optional[float] = ..., adaptation_steps: _Optional[int] = ..., meta_batch_size: _Optional[int] = ..., num_meta_epochs: _Optional[int] = ..., episodes_per_step: _Optional[int] = ..., learn_inner_lr: _Optional[bool] = ..., max_grad_norm: _Optional[float] = ..., multi_step_loss: _Optional[float] = ..., outer_epochs: _Optional[int] = ..., tasks_per_update: _Optional[int] = ..., warmup_epochs: _Optional[int] = ..., rate_lr: _Optional[float] = ..., proximal: _Optional[float] = ..., solver_steps: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ...) -> None: ...
 
 class TrainConfig(_message.Message):
-    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share", "collections_per_task", "multiplier_kp", "multiplier_ki", "multiplier_kd", "multiplier_spread", "bound_spread", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share", "entropy_share")
+    __slots__ = ("total_episodes", "episodes_per_batch", "tasks_per_batch", "independent", "evaluation_episodes", "schedule", "schedule_share", "collections_per_task", "multiplier_kp", "multiplier_ki", "multiplier_kd", "multiplier_spread", "bound_spread", "curriculum", "curriculum_score", "replay_share", "replay_temperature", "replay_staleness", "replay_size", "learn_from_fresh", "mutation_share", "entropy_share", "imitation_episodes")
     TOTAL_EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODES_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
     TASKS_PER_BATCH_FIELD_NUMBER: _ClassVar[int]
@@ -489,6 +489,7 @@ class TrainConfig(_message.Message):
     LEARN_FROM_FRESH_FIELD_NUMBER: _ClassVar[int]
     MUTATION_SHARE_FIELD_NUMBER: _ClassVar[int]
     ENTROPY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    IMITATION_EPISODES_FIELD_NUMBER: _ClassVar[int]
     total_episodes: int
     episodes_per_batch: int
     tasks_per_batch: int
@@ -511,7 +512,8 @@ class TrainConfig(_message.Message):
     learn_from_fresh: bool
     mutation_share: float
     entropy_share: float
-    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., collections_per_task: _Optional[int] = ..., multiplier_kp: _Optional[float] = ..., multiplier_ki: _Optional[float] = ..., multiplier_kd: _Optional[float] = ..., multiplier_spread: _Optional[float] = ..., bound_spread: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ..., entropy_share: _Optional[float] = ...) -> None: ...
+    imitation_episodes: int
+    def __init__(self, total_episodes: _Optional[int] = ..., episodes_per_batch: _Optional[int] = ..., tasks_per_batch: _Optional[int] = ..., independent: _Optional[bool] = ..., evaluation_episodes: _Optional[int] = ..., schedule: _Optional[_Union[Schedule, str]] = ..., schedule_share: _Optional[float] = ..., collections_per_task: _Optional[int] = ..., multiplier_kp: _Optional[float] = ..., multiplier_ki: _Optional[float] = ..., multiplier_kd: _Optional[float] = ..., multiplier_spread: _Optional[float] = ..., bound_spread: _Optional[float] = ..., curriculum: _Optional[_Union[Curriculum, str]] = ..., curriculum_score: _Optional[_Union[CurriculumScore, str]] = ..., replay_share: _Optional[float] = ..., replay_temperature: _Optional[float] = ..., replay_staleness: _Optional[float] = ..., replay_size: _Optional[int] = ..., learn_from_fresh: _Optional[bool] = ..., mutation_share: _Optional[float] = ..., entropy_share: _Optional[float] = ..., imitation_episodes: _Optional[int] = ...) -> None: ...
 
 class TransferConfig(_message.Message):
     __slots__ = ("method", "learning_rate", "total_episodes", "episodes_per_batch", "frozen_layers", "domain_weight", "compare_scratch", "schedule", "schedule_share")

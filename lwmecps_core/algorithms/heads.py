@@ -40,12 +40,12 @@ def begun(spec: EnvSpec, net: dict[str, Tensor]) -> dict[str, Tensor]:
 
     With biases of 0 there is half of the most wherever there is any: counted by pair, n times what it is counted by
     deployment. The quick way down from there is to empty nodes, and each deployment ends on one. So a pair begins with
-    1/(2n) of the most, a bias of −log(2n − 1).
+    1/(2n) of the most, a bias of −log(2n − 1). A network that is shown no nodes begins as on one.
     """
     if not (ordinal(spec) and spec.action_entity == "pair"):
         return net
     bias = net["out.bias"].clone()
-    bias.view(-1, outputs(spec))[:, 0] = -log(2 * spec.rows_of("node") - 1)
+    bias.view(-1, outputs(spec))[:, 0] = -log(2 * max(spec.rows_of("node"), 1) - 1)
     return net | {"out.bias": bias}
 
 

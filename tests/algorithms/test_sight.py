@@ -27,6 +27,7 @@ def trained(env_id: str, context: str, network: str, ignored: tuple[str, ...]) -
         ("lwmecps-v4", "none", "set", ("deployment", "objective")),
         ("lwmecps-v4", "statistics", "set", ("pair", "node")),
         ("lwmecps-v4", "recurrent", "mlp", ("pair", "node", "deployment", "limits")),
+        ("lwmecps-v4", "none", "mlp", ("node",)),
     ],
 )
 def test_what_is_left_is_enough(env_id: str, context: str, network: str, ignored: tuple[str, ...]) -> None:

@@ -23,7 +23,6 @@ LATER = {
     "memory_reads": 1,
     "entropy_share": 1.0,
     "imitation_episodes": 0,
-    "own_episodes": 0,
 }
 """Settings that came after results were kept, and what they were then."""
 

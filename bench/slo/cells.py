@@ -34,13 +34,6 @@ CURIOUS, CURIOUS_AT_LAST = 3.0, 0.1
 """Weight of the entropy bonus, times the demo's, and the share of it that is left in the end."""
 LONGER = 2
 """How many times as many episodes as the demo's training takes."""
-OWN_EPISODES, OWN_RATE = 900, 0.3
-"""What a policy may go on learning on one workload alone, and its learning rate, of the one it began with: with what
-choosing its multipliers takes, no more episodes than choosing the HPA's settings there."""
-GONE_ON = f"{LEARNT[0]}, gone on"
-"""What that makes of the first of `LEARNT`: a policy for each workload."""
-POLICIES = (LEARNT[0], GONE_ON, *LEARNT[1:])
-"""All that are held against the tuned HPA."""
 
 
 @config
@@ -59,8 +52,6 @@ class SloCell:
     """Of each workload."""
     start: float = START
     """Multipliers that training begins with."""
-    own_episodes: int = 0
-    """On each workload alone, on which the policy then goes on learning for that workload."""
     nodes: int = 4
     algorithm: PPOConfig = USUAL
     training: TrainConfig = TrainConfig()
@@ -102,5 +93,4 @@ def _of(env_id: EnvId, tasks: int, seeds: int, less: dict[str, Any]) -> Iterator
                 tasks=tasks,
                 algorithm=replace(algorithm, entropy_coef=CURIOUS * (algorithm.entropy_coef or 0.0)),
                 training=training,
-                own_episodes=OWN_EPISODES if context == LEARNT[0] else 0,
             )

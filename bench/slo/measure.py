@@ -12,10 +12,8 @@ from bench.slo.cells import (
     CONTROLS,
     EVALUATION_SEED,
     FACTORS,
-    GONE_ON,
     HELD_OUT_SEED,
     HPA,
-    OWN_RATE,
     RULES,
     TRAINING_SEED,
     WINDOWS_S,
@@ -51,42 +49,26 @@ def run(cell: SloCell) -> SloOutcome:
     if cell.method == RULES:
         return SloOutcome(points=(*_autoscalers(cell, held_out, others), *_controls(cell, held_out)))
     begun = time.process_time()
-    learnt_from = _places(cell, cell.training_tasks, TRAINING_SEED)
-    source = told_by({FOUND: dict.fromkeys(NAMES, cell.start)}, [t for some in learnt_from.values() for t in some])
-    *_, last = train(tuple(source), cell.algorithm, cell.training, COLLECTOR, seed=cell.seed)
+    drawn = [t for some in _places(cell, cell.training_tasks, TRAINING_SEED).values() for t in some]
+    source = tuple(told_by({FOUND: dict.fromkeys(NAMES, cell.start)}, drawn))
+    *_, last = train(source, cell.algorithm, cell.training, COLLECTOR, seed=cell.seed)
     assert last.policy is not None
-    cpu_s, policy = time.process_time() - begun, last.policy
-    points = [*_policy(cell, cell.method, dict.fromkeys(WORKLOADS, policy), held_out, others)]
-    if cell.own_episodes:
-        own = {w: gone_on(cell, policy, some) for w, some in learnt_from.items()}
-        points += _policy(cell, GONE_ON, own, held_out, others)
-    return SloOutcome(points=tuple(points), training_cpu_s=cpu_s, multipliers=policy.metadata[FOUND])
-
-
-def gone_on(cell: SloCell, policy: PolicyData, some: Sequence[TaskSpec]) -> PolicyData:
-    """The policy, having gone on learning on these tasks of one workload from the multipliers that it had found."""
-    bonus = cell.training.entropy_share * (cell.algorithm.entropy_coef or 0.0)
-    algorithm = replace(cell.algorithm, learning_rate=OWN_RATE * cell.algorithm.learning_rate, entropy_coef=bonus)
-    training = replace(cell.training, total_episodes=cell.own_episodes, entropy_share=1.0)
-    source = tuple(told_by(policy.metadata, some))
-    *_, last = train(source, algorithm, training, COLLECTOR, seed=cell.seed, policy=policy)
-    assert last.policy is not None
-    return last.policy
+    cpu_s, found = time.process_time() - begun, last.policy.metadata[FOUND]
+    points = _policy(cell, last.policy, held_out, others)
+    return SloOutcome(points=tuple(points), training_cpu_s=cpu_s, multipliers=found)
 
 
 def _places(cell: SloCell, count: int, seed: int) -> Places:
     return {w: tasks(w, cell.env_id, count, seed + 10_000 * i, cell.nodes) for i, w in enumerate(WORKLOADS)}
 
 
-def _policy(
-    cell: SloCell, method: str, policies: Mapping[str, PolicyData], held_out: Places, others: Places
-) -> Iterator[Point]:
-    """Each workload's policy, told multipliers so many times as large as those that its training ended with: the
-    chosen one may miss no more on the choosing tasks than the tuned HPA does there, whose place it is to take.
+def _policy(cell: SloCell, policy: PolicyData, held_out: Places, others: Places) -> Iterator[Point]:
+    """The policy, told multipliers so many times as large as those that its training ended with: the chosen one may
+    miss no more on the choosing tasks than the tuned HPA does there, whose place it is to take.
     """
     rules = {w: [_scaled(cell, s, some) for s in AUTOSCALERS] for w, some in others.items()}
 
-    def measured(policy: PolicyData, factor: float, some: Sequence[TaskSpec]) -> tuple[Row, ...]:
+    def measured(factor: float, some: Sequence[TaskSpec]) -> tuple[Row, ...]:
         told = {name: factor * value for name, value in policy.metadata[FOUND].items()}
         cfg = EvaluateConfig(episodes=cell.episodes)
         *_, last = evaluate(replace(policy, metadata={FOUND: told}), tuple(some), cfg, COLLECTOR, seed=EVALUATION_SEED)
@@ -94,10 +76,10 @@ def _policy(
 
     for workload, some in held_out.items():
         rule = rules[workload][chosen(rules[workload], others[workload])]
-        found = [measured(policies[workload], factor, others[workload]) for factor in FACTORS]
+        found = [measured(factor, others[workload]) for factor in FACTORS]
         best = chosen(found, others[workload], _mean([r.violation_share for r in rule]))
         for i, factor in enumerate(FACTORS):
-            yield point(workload, method, f"{factor:g}", i == best, measured(policies[workload], factor, some))
+            yield point(workload, cell.method, f"{factor:g}", i == best, measured(factor, some))
 
 
 def _autoscalers(cell: SloCell, held_out: Places, others: Places) -> Iterator[Point]:

@@ -9,11 +9,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from bench.slo.cells import CONTROLS, GONE_ON, HPA, POLICIES
+from bench.slo.cells import CONTROLS, HPA, LEARNT
 from bench.slo.view import SloEvidence
 from bench.slo.workloads import BOUNDS, WORKLOADS
 
-COLOURS = {HPA: "0.4", "recurrent": "C2", GONE_ON: "C3", "statistics": "C0"}
+COLOURS = {HPA: "0.4", "recurrent": "C2", "statistics": "C0"}
 MARKS = dict(zip(CONTROLS, "vs^D", strict=True))
 Place = tuple[float, float]
 
@@ -23,7 +23,7 @@ def draw(view: SloEvidence, path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = path.name  # the same picture is the same file
     figure, panels = plt.subplots(2, 3, figsize=(13, 8), layout="constrained", sharey=True)
     for axes, workload in zip(panels.flat, WORKLOADS, strict=True):
-        for method in (HPA, *POLICIES):
+        for method in (HPA, *LEARNT):
             _curve(axes, view, workload, method)
         for name, mark in MARKS.items():
             for p in view.chosen(workload, name):

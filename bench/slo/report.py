@@ -7,19 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.slo import plots
-from bench.slo.cells import (
-    FACTORS,
-    GONE_ON,
-    HELD_OUT,
-    HPA,
-    LONGER,
-    OWN_EPISODES,
-    POLICIES,
-    RULES,
-    SEEDS,
-    WINDOWS_S,
-    SloCell,
-)
+from bench.slo.cells import FACTORS, HELD_OUT, HPA, LEARNT, LONGER, RULES, SEEDS, WINDOWS_S, SloCell
 from bench.slo.cells import cells as planned
 from bench.slo.results import Point, SloOutcomes
 from bench.slo.view import SloEvidence, verdict
@@ -36,8 +24,6 @@ latency, in all but {BOUNDS.allowed:.0%} of such windows. A replica costs {PRICE
   cluster; the contexts are those of [context.md](context.md). It is told {len(FACTORS)} multipliers, from
   {FACTORS[0]:g} to {FACTORS[-1]:g} times those that its training ended with, which takes {LONGER} times the demo's
   episodes.
-- `{GONE_ON}`: that policy after {OWN_EPISODES} more episodes on tasks of one workload, for this workload. These and
-  those that choose among its multipliers are no more than choosing among the HPA's settings takes there.
 - `{HPA}`: the autoscaler's formula with {len(TARGETS)} targets and {len(WINDOWS_S)} windows of stabilisation.
 - Of both, the setting that was the cheapest to keep to the bounds on other tasks of the workload is the chosen one: the
   HPA so chosen is the tuned HPA that bars speak of. A policy, which is to take its place, may miss no more on these
@@ -111,7 +97,7 @@ def _version(view: SloEvidence) -> Iterator[str]:
 
 
 def _bars(view: SloEvidence) -> Iterator[str]:
-    for method in POLICIES:
+    for method in LEARNT:
         found = [v for w in WORKLOADS if (v := verdict(view, w, method))]
         if not found:
             continue

@@ -1,7 +1,6 @@
 """The benchmark of objectives with bounds: its workloads, cells, what it measures, its page and pictures."""
 
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 
 from bench import doing
 from bench.slo import measure, report
-from bench.slo.cells import FACTORS, GONE_ON, HPA, SloCell, cells
+from bench.slo.cells import HPA, SloCell, cells
 from bench.slo.plots import front
 from bench.slo.results import Point, SloOutcome
 from bench.slo.view import SloEvidence, verdict
@@ -18,7 +17,6 @@ from lwmecps_core.baselines.hpa import HpaSettings
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import PPOConfig, TrainConfig
 from lwmecps_core.tasks.workload import users_table
-from lwmecps_core.training import train
 
 
 def test_workloads_are_what_their_names_say() -> None:
@@ -64,42 +62,21 @@ def test_a_small_benchmark_is_measured_kept_and_shown(tmp_path: Path, monkeypatc
         monkeypatch.setattr(measure, name, fewer)
     ppo, few = PPOConfig(hidden_size=(4, 4)), TrainConfig(total_episodes=2, episodes_per_batch=1, tasks_per_batch=1)
     small = SloCell(env_id="lwmecps-v3", method="rules", tasks=2, episodes=1, choosing=1, training_tasks=1, nodes=2)
-    remembering = replace(ppo, context="recurrent")
-    every = [small, replace(small, method="recurrent", algorithm=remembering, training=few, own_episodes=1)]
+    every = [small, replace(small, method="recurrent", algorithm=replace(ppo, context="recurrent"), training=few)]
     missing = replace(small, method="statistics", training=few)
     kept = {cell.key: replace(measure.run(cell), commit="abc") for cell in every}
     doing.write(kept, tmp_path / "slo.json")
     assert doing.read(SloOutcome, tmp_path / "slo.json").keys() == kept.keys()
     rules, learnt = (kept[cell.key] for cell in every)
     assert {p.method for p in rules.points} == {HPA, "static"} and learnt.multipliers is not None
-    assert len(learnt.points) == 2 * len(WORKLOADS)
-    for o, methods in ((rules, (HPA,)), (learnt, ("recurrent", GONE_ON))):
-        for w, method in product(WORKLOADS, methods):
-            assert sum(p.chosen for p in o.points if (p.workload, p.method) == (w, method)) == 1
+    assert len(learnt.points) == len(WORKLOADS)
+    for o in (rules, learnt):
+        for w in WORKLOADS:
+            assert sum(p.chosen for p in o.points if p.workload == w and p.method in (HPA, "recurrent")) == 1
     report.write([*every, missing], doing.read(SloOutcome, tmp_path / "slo.json"), tmp_path)
     page = (tmp_path / "slo.md").read_text()
     assert "2 of 3 cells done" in page and "lwmecps-v3 statistics (1 seeds)" in page and "### flash crowd, v3" in page
     assert (tmp_path / "slo" / "front-v3.png").stat().st_size > 10_000
-
-
-def test_going_on_takes_no_more_episodes_on_a_workload_than_the_autoscaler_s_settings_do() -> None:
-    for cell in cells(("lwmecps-v3", "lwmecps-v4"), 32):
-        choosing = cell.choosing * cell.episodes
-        assert cell.own_episodes + len(FACTORS) * choosing <= len(measure.AUTOSCALERS) * choosing
-        assert (cell.own_episodes > 0) == (cell.method == "recurrent")
-
-
-def test_a_policy_that_goes_on_learns_for_its_workload_alone() -> None:
-    ppo = PPOConfig(hidden_size=(4, 4), context="recurrent")
-    training = TrainConfig(total_episodes=2, episodes_per_batch=1, tasks_per_batch=1, entropy_share=0.5)
-    cell = SloCell(env_id="lwmecps-v3", method="recurrent", nodes=2, algorithm=ppo, training=training, own_episodes=2)
-    some = {w: tasks(w, "lwmecps-v3", 1, 5, 2) for w in ("steady", "ramp")}
-    *_, last = train(some["steady"], ppo, training, measure.COLLECTOR, seed=0)
-    assert last.policy is not None
-    own = {w: measure.gone_on(cell, last.policy, drawn) for w, drawn in some.items()}
-    weights = [p.params["actor"]["out.weight"] for p in (last.policy, *own.values())]
-    assert len({w.sum().item() for w in weights}) == 3
-    assert own["ramp"].metadata.keys() == last.policy.metadata.keys()
 
 
 def _points(method: str, cost: float, missed: float, moves: float) -> tuple[Point, ...]:

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "simulator_single",
     "simulator_scaling",
     "gym_single",
+    "vec_env",
     "worker",
     "worker_context",
     "train",

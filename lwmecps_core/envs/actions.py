@@ -11,6 +11,7 @@ min_replicas, which stand at home; what is asked for beyond it, or beyond max_re
 order), is not applied. A continuous twin takes numbers in [0, 1] and rounds them onto the same integers.
 """
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any, Literal
 
@@ -52,8 +53,17 @@ def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDA
     return rounded
 
 
+def most(nvec: Sequence[int]) -> NDArray[np.uint64]:
+    """What `checked` compares with: the number of choices where all components have one, else each one's."""
+    found = np.array(nvec, np.uint64)
+    return found.max() if found.size and (found == found[0]).all() else found
+
+
 def checked(action: Any, nvec: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Choices as integers of `shape` `[..., A]`, each in `[0, nvec)`; raises `InvalidInput` for anything else."""
+    """Choices as integers of `shape` `[..., A]`, each in `[0, nvec)`; raises `InvalidInput` for anything else.
+
+    `nvec` is an array `[A]`, or (quicker) the one number that all components have, see `most`.
+    """
     given = np.asarray(action)
     if given.dtype.kind not in "iu":
         raise InvalidInput("step", [Violation("action", f"must be integers, not {given.dtype}")])
@@ -61,9 +71,9 @@ def checked(action: Any, nvec: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.
         raise InvalidInput("step", [Violation("action", f"must be of shape {shape}, not {given.shape}")])
     chosen = given.reshape(shape).astype(np.int64)
     outside = chosen.view(np.uint64) >= np.asarray(nvec, np.uint64)  # what is negative is large then
-    if outside.any():
+    if np.count_nonzero(outside):
         at = tuple(int(i) for i in np.argwhere(outside)[0])
-        reason = f"{given.reshape(shape)[at]} is not in [0, {np.asarray(nvec)[at[-1]] - 1}]"
+        reason = f"{given.reshape(shape)[at]} is not in [0, {np.broadcast_to(nvec, shape)[at] - 1}]"
         raise InvalidInput("step", [Violation(f"action[{', '.join(map(str, at))}]", reason)])
     return chosen
 

@@ -9,9 +9,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from lwmecps_core.envs.actions import checked
+from lwmecps_core.envs.actions import checked, most
 from lwmecps_core.envs.driven import Observation
-from lwmecps_core.envs.observation import V2, split, version_of
+from lwmecps_core.envs.observation import V2, record, version_of
 from lwmecps_core.envs.placement import action_space, default_task, observation_space, with_env_id
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, Violation
@@ -40,6 +40,9 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = action_space(chosen[0])
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        spec = self._env.spec
+        self._most, self._actions_shape = most(spec.nvec), (num_envs, spec.action_size)
+        self._blocks = record(spec) if version_of(spec.env_id) > V2 else None
         self._over = np.zeros(num_envs, np.bool_)
         self._begun = False
 
@@ -68,18 +71,21 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         """One interval; where an episode ended in the step before, a new one begins and the action is ignored."""
         if not self._begun:
             raise gymnasium.error.ResetNeeded("reset the environments before their first step")
-        spec = self._env.spec
-        shape = (self.num_envs, spec.action_size)
-        chosen = checked(actions, spec.nvec, shape) if spec.discrete else np.asarray(actions, np.float64).reshape(shape)
+        obs, mask, rewards, over_now, cut_now, _ = self._env.step(self._chosen(actions))
+        reward, terminated, truncated = rewards.astype(np.float64), over_now.copy(), cut_now.copy()
+        if np.count_nonzero(over := self._over):
+            obs, mask = self._env.reset_where(over, self._draw())
+            reward[over], terminated[over], truncated[over] = 0.0, False, False
+        self._over = terminated | truncated
+        return self._named(obs), reward, terminated, truncated, self._infos(mask)
+
+    def _chosen(self, actions: NDArray[Any]) -> NDArray[Any]:
+        if self._env.spec.discrete:
+            return checked(actions, self._most, self._actions_shape)
+        chosen = np.asarray(actions, np.float64).reshape(self._actions_shape)
         if not np.isfinite(chosen).all():
             raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
-        obs, mask, reward, terminated, truncated, _ = self._env.step(chosen)
-        over = self._over
-        if over.any():
-            obs, mask = self._env.reset_where(over, self._draw())
-        reward, terminated, truncated = np.where(over, 0.0, reward), terminated & ~over, truncated & ~over
-        self._over = terminated | truncated
-        return self._named(obs), reward.astype(np.float64), terminated, truncated, self._infos(mask)
+        return chosen
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed choices `[num_envs, M]`, those of the first action component first."""
@@ -110,7 +116,10 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _named(self, obs: NDArray[np.float32]) -> Observation:
         obs = obs.copy()
-        return obs if version_of(self._env.spec.env_id) <= V2 else split(obs, self._env.spec)
+        if self._blocks is None:
+            return obs
+        rows = obs.view(self._blocks)[:, 0]
+        return {name: rows[name] for name in self._blocks.names or ()}
 
     def _infos(self, mask: NDArray[np.bool_]) -> dict[str, Any]:
-        return {**{key: row.copy() for key, row in self._env.info().items()}, "action_mask": mask.copy()}
+        return self._env.kept_info() | {"action_mask": mask.copy()}

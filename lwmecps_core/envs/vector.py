@@ -93,6 +93,10 @@ class BatchEnv:
         """The quantities of the last interval, also after a reset: `[B]` each."""
         return dict(self._info_rows)
 
+    def kept_info(self) -> dict[str, Floats]:
+        """The same, the caller's to keep."""
+        return dict(zip(INFO_KEYS, self._info.copy(), strict=True))
+
     @property
     def mask(self) -> Bools:
         """Allowed choices `[B, M]` now."""

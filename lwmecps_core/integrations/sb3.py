@@ -9,7 +9,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from lwmecps_core.envs.actions import checked
+from lwmecps_core.envs.actions import checked, most
 from lwmecps_core.envs.placement import action_space, default_task
 from lwmecps_core.envs.vector import BatchEnv
 from lwmecps_core.errors import InvalidInput, Violation
@@ -35,6 +35,7 @@ class PlacementVecEnv(VecEnv):
         given = [tasks] if isinstance(tasks, TaskSpec) else list(tasks or [default_task()])
         self._env = BatchEnv(given, np.arange(num_envs) % len(given), num_threads)
         self.tasks, self.spec_of_env = self._env.tasks, self._env.spec
+        self._most = most(self._env.spec.nvec)
         self.render_mode = None
         observation = spaces.Box(-BOUND, BOUND, (self._env.spec.obs_size,), np.float32)
         super().__init__(num_envs, observation, action_space(given[0]))
@@ -66,7 +67,7 @@ class PlacementVecEnv(VecEnv):
         spec = self.spec_of_env
         shape = (self.num_envs, spec.action_size)
         if spec.discrete:
-            self._actions = checked(actions, spec.nvec, shape)
+            self._actions = checked(actions, self._most, shape)
             return
         chosen = np.asarray(actions, np.float64).reshape(shape)
         if not np.isfinite(chosen).all():

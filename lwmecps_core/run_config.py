@@ -329,8 +329,8 @@ class TrainConfig(Curricular, Constrained, _Scheduled):
     entropy_share: Share = 1.0
     """Share of the weight of PPO's entropy bonus that is left in the last step, to which it goes down evenly."""
     imitation_episodes: Annotated[int, Field(ge=0)] = 0
-    """Episodes before all others in which a policy of PPO watches the autoscaler, by the settings that suit each task
-    best, and learns to do the same (0: none)."""
+    """Episodes, in whole batches before those of `total_episodes`, in which a policy of PPO watches the autoscaler, by
+    the settings that suit each task best, and learns to do the same (0: none)."""
     independent: bool = False
     """Train one policy for each given task, side by side, in place of one policy for all of them."""
     evaluation_episodes: Annotated[int, Field(ge=0)] = 0

@@ -222,11 +222,13 @@ def training_of(plan: PopulationPlan, values: Values, generation: int) -> RunReq
     """The training of a member with these values in a generation (from 0), without its seed and its policy.
 
     Of what is looked for it has what its algorithm has. Its learning rate, and the weight of its entropy bonus, are
-    constant but in the last generation.
+    constant but in the last generation; only in the first it watches the autoscaler.
     """
     algorithm = str(values.get(ALGORITHM, plan.algorithm))
     own = {name: x for name, x in values.items() if name in known_to(algorithm)}
     settings = {**plan.settings, **own, "total_episodes": plan.episodes}
+    if generation > 0:
+        settings.pop("imitation_episodes", None)
     if generation < plan.generations - 1:
         settings.pop("entropy_share", None)
         settings |= {"schedule": "constant"} if "schedule" in settings else {}

@@ -20,7 +20,7 @@ from lwmecps_core.optimiser import PackedOptimiser, scheduled, with_task_axis
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.rollout.collector import CollectionPlan, Collector, PolicySnapshot
 from lwmecps_core.run_config import AlgorithmConfig, MetaConfig, rollout_length
-from lwmecps_core.specs import TaskSpec
+from lwmecps_core.specs import TaskDistribution, TaskSpec
 from lwmecps_core.training import belief
 from lwmecps_core.training.belief import BeliefLearner
 from lwmecps_core.training.common import check_sound
@@ -29,6 +29,7 @@ from lwmecps_core.training.evaluation import summary
 from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import seeds, some_tasks, torch_generator
+from lwmecps_core.training.sources import check_together
 from lwmecps_core.transfer.metrics import adaptation_speed
 from lwmecps_core.tree import detached, expanded, expanded_extra, prefixed, under
 
@@ -51,6 +52,7 @@ def meta_train(
     whose steps it adapts later. An epoch takes `adaptation_steps` + 1 collections (two, if
     the method freezes the support data), whatever the number of tasks.
     """
+    check_together([source] if isinstance(source, TaskDistribution) else source)
     algo = algorithms.from_nothing(algorithm, env_spec(some_tasks(source, 1, seed, 0)[0]))
     algorithm = without_file(algorithm)
     length = rollout_length(algorithm) if cfg.warmup_epochs else 0

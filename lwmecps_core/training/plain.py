@@ -28,6 +28,7 @@ from lwmecps_core.training.loop import Descent
 from lwmecps_core.training.multipliers import Multipliers, told_by
 from lwmecps_core.training.progress import LoopState, Progress, TaskSource
 from lwmecps_core.training.sampling import given_tasks, seeds, some_tasks, torch_generator, total_episodes
+from lwmecps_core.training.sources import check_together
 from lwmecps_core.training.timing import timed
 
 CALIBRATION_TASKS = 32
@@ -53,6 +54,7 @@ def train(
     """
     every = [source] if isinstance(source, TaskDistribution) else source
     check_training(algorithm, cfg)
+    check_together(every)
     check_tasks(cfg, every)
     some = some_tasks(source, 1, seed, 0)[0]
     spec = env_spec(some)

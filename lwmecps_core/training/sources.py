@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
 from lwmecps_core.specs import TaskDistribution, TaskSpec
@@ -33,6 +34,26 @@ def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_ta
     specs = {spec.env_id for spec in items}
     if len(specs) > 1:
         raise InvalidInput("run", [Violation("task_ids", f"tasks of one environment are needed, not {sorted(specs)}")])
+    if kind and not KINDS[kind].one_by_one:
+        check_together(items)
+
+
+def check_together(items: Sequence[TaskSpec | TaskDistribution]) -> None:
+    """Raise `InvalidInput` unless all tasks show the same quantities, as those that one policy learns from must."""
+    shown = [_features(item) for item in items]
+    for i, other in enumerate(shown):
+        if other != shown[0]:
+            first, this = (getattr(items[k], "name", "") or f"tasks[{k}]" for k in (0, i))
+            reason = (
+                f"{first} and {this} can't be learnt together: bounds (objective.slo) and costs of nodes, which are "
+            )
+            raise InvalidInput("run", [Violation("task_ids", reason + "observed, must be of all tasks or of none")])
+
+
+def _features(item: TaskSpec | TaskDistribution) -> dict[str, int]:
+    """How many numbers each block of an observation has for one row; without what depends on sizes."""
+    spec = env_spec(draw(item, 0) if isinstance(item, TaskDistribution) else item)
+    return {name: shape[-1] for name, shape in spec.blocks if name != "global"}
 
 
 def resolve_source(

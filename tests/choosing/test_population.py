@@ -137,6 +137,12 @@ def test_a_member_trains_with_what_its_algorithm_has_and_a_schedule_only_in_the_
     check(given, "plan")
 
 
+def test_the_autoscaler_is_watched_in_the_first_generation_only() -> None:
+    given = plan(settings={"imitation_episodes": 4}, numbers={"learning_rate": RATE}, choices={}, generations=3)
+    said = [training_of(given, {}, generation).settings.get("imitation_episodes") for generation in range(3)]
+    assert said == [4, None, None]
+
+
 def test_an_entropy_bonus_goes_down_in_the_last_generation_only() -> None:
     given = plan(settings={"entropy_share": 0.5}, numbers={"learning_rate": RATE}, choices={}, generations=3)
     said = [training_of(given, {}, generation).settings.get("entropy_share") for generation in range(3)]

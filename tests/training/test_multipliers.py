@@ -24,15 +24,16 @@ from lwmecps_core.results import SIGNED
 from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.rollout.drive import drive
 from lwmecps_core.rollout.unroll import LocalCollector
-from lwmecps_core.run_config import EvaluateConfig, LearntContextName, PPOConfig, TrainConfig
+from lwmecps_core.run_config import EvaluateConfig, LearntContextName, MetaConfig, PPOConfig, TrainConfig
 from lwmecps_core.seeding import generator
 from lwmecps_core.specs import PricesSpec, SloSpec, TaskDistribution, TaskSpec
 from lwmecps_core.tasks.families import draw
-from lwmecps_core.training import evaluate, train
+from lwmecps_core.training import evaluate, meta_train, train
 from lwmecps_core.training.accounting import bill
 from lwmecps_core.training.multipliers import Multipliers, told_by
 from lwmecps_core.training.progress import LoopState
 from lwmecps_core.training.sampling import torch_generator
+from lwmecps_core.training.sources import check_source
 from lwmecps_core.tree import expanded, expanded_extra
 from tests.baselines.scripted import Scripted
 
@@ -103,6 +104,19 @@ def test_training_with_bounds_goes_on_after_any_step_with_the_same_bits() -> Non
         assert last.metrics == whole[-1].metrics
         assert all(torch.equal(x, whole[-1].state.tensors[name]) for name, x in last.state.tensors.items())
     assert any(name.startswith("multipliers/") for name in whole[-1].state.tensors)
+
+
+@pytest.mark.parametrize("independent", [False, True])
+def test_tasks_with_bounds_and_without_are_not_learnt_together(independent: bool) -> None:
+    some = (draw(CITY, 0), replace(draw(replace(CITY, slo=None, prices=None), 1), name="free"))
+    training = replace(TRAINING, bound_spread=1.0, independent=independent)
+    loops = (train(some, PPO, training, COLLECTOR, seed=1), meta_train(some, PPO, MetaConfig(), COLLECTOR, seed=1))
+    for loop in loops:
+        with pytest.raises(InvalidInput, match=r"and free can't be learnt together: bounds \(objective.slo\)"):
+            list(loop)
+    with pytest.raises(InvalidInput, match="and free can't be learnt together"):
+        check_source("train", some, 0)
+    check_source("evaluate", some, 0)
 
 
 def test_training_without_bounds_keeps_no_multipliers() -> None:

@@ -54,7 +54,7 @@ def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDA
 
 
 def most(nvec: Sequence[int]) -> NDArray[np.uint64]:
-    """What `checked` compares with: the number of choices where all components have one, else each one's."""
+    """What `checked` compares with: the number of choices where all components have one, else each one's (none: empty)."""
     found = np.array(nvec, np.uint64)
     return found.max() if found.size and (found == found[0]).all() else found
 
@@ -76,6 +76,18 @@ def checked(action: Any, nvec: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.
         reason = f"{given.reshape(shape)[at]} is not in [0, {np.broadcast_to(nvec, shape)[at] - 1}]"
         raise InvalidInput("step", [Violation(f"action[{', '.join(map(str, at))}]", reason)])
     return chosen
+
+
+def taken(action: Any, limit: NDArray[np.uint64], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Actions of `shape` `[..., A]` as environments take them: choices below `limit` (`most`), or finite numbers where
+    that is empty because actions are continuous; raises `InvalidInput` for anything else.
+    """
+    if limit.size:
+        return checked(action, limit, shape)
+    numbers = np.asarray(action, np.float64).reshape(shape)
+    if not np.isfinite(numbers).all():
+        raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
+    return numbers
 
 
 def action_masks(task: TaskSpec) -> NDArray[np.bool_]:

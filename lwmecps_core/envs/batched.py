@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from lwmecps_core.envs.actions import checked, most
+from lwmecps_core.envs.actions import most, taken
 from lwmecps_core.envs.driven import Observation
 from lwmecps_core.envs.observation import V2, record, version_of
 from lwmecps_core.envs.placement import action_space, default_task, observation_space, with_env_id
@@ -41,7 +41,7 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         spec = self._env.spec
-        self._most, self._actions_shape = most(spec.nvec), (num_envs, spec.action_size)
+        self._most, self._shape = most(spec.nvec), (num_envs, spec.action_size)
         self._blocks = record(spec) if version_of(spec.env_id) > V2 else None
         self._over = np.zeros(num_envs, np.bool_)
         self._begun = False
@@ -71,21 +71,13 @@ class PlacementVectorEnv(VectorEnv[Any, Any, Any]):
         """One interval; where an episode ended in the step before, a new one begins and the action is ignored."""
         if not self._begun:
             raise gymnasium.error.ResetNeeded("reset the environments before their first step")
-        obs, mask, rewards, over_now, cut_now, _ = self._env.step(self._chosen(actions))
+        obs, mask, rewards, over_now, cut_now, _ = self._env.step(taken(actions, self._most, self._shape))
         reward, terminated, truncated = rewards.astype(np.float64), over_now.copy(), cut_now.copy()
         if np.count_nonzero(over := self._over):
             obs, mask = self._env.reset_where(over, self._draw())
             reward[over], terminated[over], truncated[over] = 0.0, False, False
         self._over = terminated | truncated
         return self._named(obs), reward, terminated, truncated, self._infos(mask)
-
-    def _chosen(self, actions: NDArray[Any]) -> NDArray[Any]:
-        if self._env.spec.discrete:
-            return checked(actions, self._most, self._actions_shape)
-        chosen = np.asarray(actions, np.float64).reshape(self._actions_shape)
-        if not np.isfinite(chosen).all():
-            raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
-        return chosen
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Allowed choices `[num_envs, M]`, those of the first action component first."""

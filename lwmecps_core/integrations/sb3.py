@@ -9,10 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv
 
-from lwmecps_core.envs.actions import checked, most
+from lwmecps_core.envs.actions import most, taken
 from lwmecps_core.envs.placement import action_space, default_task
 from lwmecps_core.envs.vector import BatchEnv
-from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.seeding import SEEDS, whole_seed
 from lwmecps_core.sim.formulas import BOUND
 from lwmecps_core.specs import TaskSpec
@@ -64,15 +63,7 @@ class PlacementVecEnv(VecEnv):
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Take the actions of the next interval."""
-        spec = self.spec_of_env
-        shape = (self.num_envs, spec.action_size)
-        if spec.discrete:
-            self._actions = checked(actions, self._most, shape)
-            return
-        chosen = np.asarray(actions, np.float64).reshape(shape)
-        if not np.isfinite(chosen).all():
-            raise InvalidInput("step", [Violation("action", "must be finite numbers in [0, 1]")])
-        self._actions = chosen
+        self._actions = taken(actions, self._most, (self.num_envs, self.spec_of_env.action_size))
 
     def step_wait(self) -> VecStep:
         """One interval; where an episode ends, a new one begins at once."""

@@ -42,12 +42,13 @@ def check_together(items: Sequence[TaskSpec | TaskDistribution]) -> None:
     """Raise `InvalidInput` unless all tasks show the same quantities, as those that one policy learns from must."""
     shown = [_features(item) for item in items]
     for i, other in enumerate(shown):
-        if other != shown[0]:
+        if differ := sorted({name for name, _ in shown[0].items() ^ other.items()}):
             first, this = (getattr(items[k], "name", "") or f"tasks[{k}]" for k in (0, i))
             reason = (
-                f"{first} and {this} can't be learnt together: bounds (objective.slo) and costs of nodes, which are "
+                f"{first} and {this} can't be learnt together: they show other quantities ({', '.join(differ)}); "
+                "bounds (objective.slo), for one, are observed, so that all tasks need them, or none"
             )
-            raise InvalidInput("run", [Violation("task_ids", reason + "observed, must be of all tasks or of none")])
+            raise InvalidInput("run", [Violation("task_ids", reason)])
 
 
 def _features(item: TaskSpec | TaskDistribution) -> dict[str, int]:

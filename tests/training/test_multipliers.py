@@ -112,7 +112,7 @@ def test_tasks_with_bounds_and_without_are_not_learnt_together(independent: bool
     training = replace(TRAINING, bound_spread=1.0, independent=independent)
     loops = (train(some, PPO, training, COLLECTOR, seed=1), meta_train(some, PPO, MetaConfig(), COLLECTOR, seed=1))
     for loop in loops:
-        with pytest.raises(InvalidInput, match=r"and free can't be learnt together: bounds \(objective.slo\)"):
+        with pytest.raises(InvalidInput, match=r"and free can't be learnt together: .* \(objective\); bounds"):
             list(loop)
     with pytest.raises(InvalidInput, match="and free can't be learnt together"):
         check_source("train", some, 0)

@@ -54,7 +54,7 @@ def to_discrete(action: NDArray[np.floating[Any]], nvec: tuple[int, ...]) -> NDA
 
 
 def most(nvec: Sequence[int]) -> NDArray[np.uint64]:
-    """What `checked` compares with: the number of choices where all components have one, else each one's (none: empty)."""
+    """What `checked` compares with: the number of choices that all components have, else each one's (none: empty)."""
     found = np.array(nvec, np.uint64)
     return found.max() if found.size and (found == found[0]).all() else found
 

@@ -86,6 +86,7 @@ def test_a_quota_bounds_what_is_placed_over_all_deployments(bench: Bench) -> Non
     _quota(bench, requests_cpu="2500m")
     with bench.backend(task_of(NODES, (WEB, api))) as backend:
         backend.reset(1)
+        until(lambda: len(_pods(bench)) == 3 and _counted(bench), "the quota to count what the reset moved")
         state = settle(backend, [[1, 2, 0, 0], [2, 0, 0, 0]])
         assert state.ready.tolist() == [[1, 2, 0, 0], [1, 0, 0, 0]]
         assert state.pending.sum() == 0

@@ -11,7 +11,7 @@ from lwmecps_core.algorithms.sight import shown
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, fits_any_size
-from lwmecps_core.specs import EnvSpec, entity_of
+from lwmecps_core.specs import EnvSpec, entity_of, unlike
 
 Shapes = dict[str, tuple[int, ...]]
 MEANING = ("name", "context", "ignore_blocks", "network", "head", "cell", "bins")
@@ -74,6 +74,8 @@ def _unmovable(algorithm: AlgorithmConfig, made_for: EnvSpec, spec: EnvSpec) -> 
     """Why no policy of the algorithm can move between environments that differ; empty if one may."""
     if spec.env_id != made_for.env_id:
         return "the version of the environment is another"
+    if differ := unlike(made_for, spec):
+        return f"it observes {differ}"
     if not fits_any_size(algorithm) or made_for.action_entity not in ("deployment", "pair"):
         return "only set networks, whose actions belong to deployments, act on clusters of another size"
     expected = _of_size(made_for, spec)

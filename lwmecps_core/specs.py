@@ -360,5 +360,14 @@ def entity_of(block: str) -> Entity:
     return _ENTITIES.get(block) or cast(Entity, block.removesuffix(CONTEXT))
 
 
+def unlike(one: EnvSpec, other: EnvSpec) -> str:
+    """What two environments show differently, of whatever size they are; empty if nothing."""
+    shown = [{name: shape[-1] for name, shape in spec.blocks if name != "global"} for spec in (one, other)]
+    if not (differ := sorted({name for name, _ in shown[0].items() ^ shown[1].items()})):
+        return ""
+    bounds = "; bounds (objective.slo) are observed where tasks have them" if "objective" in differ else ""
+    return f"other quantities ({', '.join(differ)}{bounds})"
+
+
 WRITTEN: tuple[Literal["objective", "limits"], ...] = ("objective", "limits")
 """The blocks that say what the operator wrote."""

@@ -20,15 +20,16 @@ SETTLING = 6
 @dataclass(frozen=True)
 class Bill:
     """Of one task: money per hour, share of the windows that missed a bound, moves per hour, and power in watts; a
-    second time without the first sixth of each episode. None: the task has no prices, no bounds, or no power.
+    second time without the first sixth of each episode. None: the task has no prices, no bounds, or no power, or no
+    interval is there to count (episodes that end before they are steady).
     """
 
     cost_per_hour: float | None
     cost_per_hour_steady: float | None
     violation_share: float | None
     violation_share_steady: float | None
-    moves_per_hour: float
-    moves_per_hour_steady: float
+    moves_per_hour: float | None
+    moves_per_hour_steady: float | None
     power_w: float | None = None
     power_w_steady: float | None = None
 
@@ -41,22 +42,24 @@ def bill(batch: RolloutBatch, task: TaskSpec) -> Bill:
     moves = batch.info["moves"].astype(np.float64)
     priced = task.prices is not None or task.objective.slo is not None
 
-    def mean(x: NDArray[np.float64], where: Bools) -> float:
-        return float(x[where].mean()) if where.any() else 0.0
-
-    def cost(where: Bools) -> float | None:
-        return cost_per_hour(task, mean(replicas, where), mean(moves, where), mean(watts, where)) if priced else None
-
     powered = most_watts(task) > 0.0
 
-    per_hour = HOUR_S / task.interval_s
+    def mean(x: NDArray[np.float64], where: Bools) -> float | None:
+        return float(x[where].mean()) if where.any() else None
+
+    def cost(where: Bools) -> float | None:
+        if not (priced and where.any()):
+            return None
+        return cost_per_hour(task, *(float(x[where].mean()) for x in (replicas, moves, watts)))
+
+    moved = moves * (HOUR_S / task.interval_s)
     return Bill(
         cost(valid),
         cost(steady),
         violation_share(batch, task, valid),
         violation_share(batch, task, steady),
-        mean(moves, valid) * per_hour,
-        mean(moves, steady) * per_hour,
+        mean(moved, valid),
+        mean(moved, steady),
         mean(watts, valid) if powered else None,
         mean(watts, steady) if powered else None,
     )

@@ -55,7 +55,7 @@ class Multipliers:
                 turns = 2.0 * generator(drawn[place]).random(4) - 1.0
                 value = value * self._cfg.multiplier_spread ** turns[:2]
                 slo = _spread(slo, self._cfg.bound_spread ** turns[2:])
-            found.append(_with(task, slo, value))
+            found.append(_with(task, slo, value.tolist()))
         return found
 
     def learn(self, tasks: Sequence[TaskSpec], batches: Sequence[RolloutBatch]) -> dict[str, float]:
@@ -73,8 +73,8 @@ class Multipliers:
         return {f"multiplier_{name}": self._mean(i) for i, name in enumerate(NAMES) if self._given[:, i].any()}
 
     def found(self) -> dict[str, Any]:
-        """What a policy's metadata says of them."""
-        return {FOUND: {name: self._mean(i) for i, name in enumerate(NAMES)}}
+        """What a policy's metadata says of those whose bounds its tasks had."""
+        return {FOUND: {name: self._mean(i) for i, name in enumerate(NAMES) if self._given[:, i].any()}}
 
     def state(self) -> dict[str, Tensor]:
         """All that changes."""
@@ -103,10 +103,8 @@ class Multipliers:
 
 def told_by(metadata: Mapping[str, Any], tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
     """The tasks with the multipliers that a policy's training ended with; as they are, where it had none."""
-    known = metadata.get(FOUND)
-    if not known:
-        return list(tasks)
-    return [_with(task, task.objective.slo, np.array([known[name] for name in NAMES])) for task in tasks]
+    known = metadata.get(FOUND) or {}
+    return [_with(task, task.objective.slo, [known.get(name) for name in NAMES]) for task in tasks]
 
 
 def _has(slo: SloSpec, i: int) -> bool:
@@ -118,11 +116,13 @@ def _first(bounds: Sequence[SloSpec], i: int) -> float:
     return (slo.failed_share_multiplier, slo.latency_p95_multiplier)[i]
 
 
-def _with(task: TaskSpec, slo: SloSpec | None, value: Floats) -> TaskSpec:
+def _with(task: TaskSpec, slo: SloSpec | None, value: Sequence[float | None]) -> TaskSpec:
+    """With multipliers of the bounds that it has, other than None."""
     if slo is None:
         return task
-    failed, p95 = value.tolist()
-    slo = replace(slo, failed_share_multiplier=failed, latency_p95_multiplier=p95)
+    found = [(f"{name}_multiplier", x) for i, (name, x) in enumerate(zip(NAMES, value, strict=True)) if _has(slo, i)]
+    told: dict[str, Any] = {name: x for name, x in found if x is not None}
+    slo = replace(slo, **told)
     return replace(task, objective=replace(task.objective, slo=slo))
 
 

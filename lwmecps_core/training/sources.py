@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.kinds import KINDS
-from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.specs import TaskDistribution, TaskSpec, unlike
 from lwmecps_core.tasks.families import draw
 from lwmecps_core.training.progress import TaskSource
 from lwmecps_core.training.sampling import seeds
@@ -40,21 +40,12 @@ def check_source(kind: str, items: Sequence[TaskSpec | TaskDistribution], num_ta
 
 def check_together(items: Sequence[TaskSpec | TaskDistribution]) -> None:
     """Raise `InvalidInput` unless all tasks show the same quantities, as those that one policy learns from must."""
-    shown = [_features(item) for item in items]
+    shown = [env_spec(draw(item, 0) if isinstance(item, TaskDistribution) else item) for item in items]
     for i, other in enumerate(shown):
-        if differ := sorted({name for name, _ in shown[0].items() ^ other.items()}):
+        if differ := unlike(shown[0], other):
             first, this = (getattr(items[k], "name", "") or f"tasks[{k}]" for k in (0, i))
-            reason = (
-                f"{first} and {this} can't be learnt together: they show other quantities ({', '.join(differ)}); "
-                "bounds (objective.slo), for one, are observed, so that all tasks need them, or none"
-            )
+            reason = f"{first} and {this} can't be learnt together: they show {differ}, and all need them, or none"
             raise InvalidInput("run", [Violation("task_ids", reason)])
-
-
-def _features(item: TaskSpec | TaskDistribution) -> dict[str, int]:
-    """How many numbers each block of an observation has for one row; without what depends on sizes."""
-    spec = env_spec(draw(item, 0) if isinstance(item, TaskDistribution) else item)
-    return {name: shape[-1] for name, shape in spec.blocks if name != "global"}
 
 
 def resolve_source(

@@ -10,6 +10,7 @@ from lwmecps_core.algorithms.base import first_seen
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.envs.observation import V1, V2, version_of
 from lwmecps_core.errors import InvalidInput
+from lwmecps_core.objective import SloSpec
 from lwmecps_core.policy import PolicyData
 from lwmecps_core.run_config import AlgorithmConfig, DQNConfig, PPOConfig, QLearningConfig, SACConfig, TD3Config
 from lwmecps_core.specs import ALL_ENV_IDS, EnvSpec, TaskDistribution
@@ -97,11 +98,10 @@ def test_a_policy_of_another_version_is_refused(name: str) -> None:
 def test_other_features_or_actions_are_refused(changes: dict[str, object]) -> None:
     policy = _policy("ppo", _spec("lwmecps-v3"))
     spec = replace(policy.env_spec, **changes)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInput, match="would have to be those of lwmecps-v3"):
+    reason = r"(would have to be those of lwmecps-v3|it observes other quantities).*: the policy was made for"
+    with pytest.raises(InvalidInput, match=f"env_spec: .*{reason}"):
         fits.bound(policy, spec, "request", "env_spec")
-    with pytest.raises(
-        InvalidInput, match=r"policy_id: .* would have to be those of lwmecps-v3.*: the policy was made for"
-    ):
+    with pytest.raises(InvalidInput, match=f"policy_id: .*{reason}"):
         fits.bound_by_record(policy.algorithm, policy.env_spec, spec, "request", "policy_id")
 
 
@@ -133,3 +133,10 @@ def test_a_large_environment_is_described_in_a_few_words() -> None:
     assert fits.described(spec) == f"lwmecps-v4 ({blocks}; 1000 actions of 5 choices)"
     assert fits.described(replace(spec, nvec=(3, 9, 5))).endswith("of 3 to 9 choices)")
     assert fits.described(_spec("lwmecps-v3-continuous")).endswith("; 2 actions)")
+
+
+def test_a_policy_of_tasks_without_bounds_is_refused_by_what_is_observed() -> None:
+    city = TaskDistribution(env_id="lwmecps-v3", nodes=3, deployments=2, max_replicas=4, horizon=12)
+    bounded = env_spec(draw(replace(city, slo=SloSpec(failed_share=0.02)), 0))
+    reason = _refusal(_policy("ppo", _spec("lwmecps-v3")), bounded)
+    assert reason.startswith("it observes other quantities (objective; bounds (objective.slo) are observed where")

@@ -80,7 +80,10 @@ def test_tasks_are_told_spread_multipliers_and_bounds_in_training_and_the_found_
     bounds = np.array([t.objective.slo.failed_share for t in told if t.objective.slo])
     assert 1 / 3 <= values.min() < 0.6 and 1.8 < values.max() <= 3
     assert 0.01 <= bounds.min() < 0.013 and 0.03 < bounds.max() <= 0.04
-    assert _multipliers(told_by({"multipliers": {"failed_share": 7.0, "latency_p95": 0.5}}, tasks)) == [(7.0, 0.5)] * 40
+    # CITY has no bound of latency, and nothing is told of what isn't there.
+    assert _multipliers(told_by({"multipliers": {"failed_share": 7.0, "latency_p95": 0.5}}, tasks)) == [(7.0, 1.0)] * 40
+    assert told_by({"multipliers": {"latency_p95": 0.5}}, tasks) == tasks
+    assert set(found.found()["multipliers"]) == {"failed_share"}
     assert told_by({}, tasks) == tasks
 
 
@@ -112,7 +115,7 @@ def test_tasks_with_bounds_and_without_are_not_learnt_together(independent: bool
     training = replace(TRAINING, bound_spread=1.0, independent=independent)
     loops = (train(some, PPO, training, COLLECTOR, seed=1), meta_train(some, PPO, MetaConfig(), COLLECTOR, seed=1))
     for loop in loops:
-        with pytest.raises(InvalidInput, match=r"and free can't be learnt together: .* \(objective\); bounds"):
+        with pytest.raises(InvalidInput, match=r"and free can't be learnt together: .* \(objective; bounds"):
             list(loop)
     with pytest.raises(InvalidInput, match="and free can't be learnt together"):
         check_source("train", some, 0)

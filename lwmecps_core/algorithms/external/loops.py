@@ -19,6 +19,8 @@ from lwmecps_core.algorithms.external.dnc import DifferentiableNeuralComputer
 from lwmecps_core.algorithms.loops import add, compiled, copy, sources_digest, tanh
 from lwmecps_core.compiling import KeptLoop, kept
 
+BLOCK = 64
+"""Rows that are gone through together, so that what they need stays in a core's own cache."""
 Stepped = Callable[..., tuple[Tensor, Tensor]]
 
 
@@ -34,15 +36,14 @@ class _Controlled(Function):
         inputs, *weights, state = (np.ascontiguousarray(x.detach().numpy()) for x in given)
         k, t, n, gates = inputs.shape
         h, told = gates // 3, numbers(core.interface)
-        states = np.empty((k, t + 1, n, state.shape[-1]), inputs.dtype)
-        states[:, 0] = state
-        gate, tell = np.empty((k, t, n, 4 * h), inputs.dtype), np.empty((k, t, n, told), inputs.dtype)
-        keep = np.empty((k, t, n, told + _room(core)), inputs.dtype)
-        _forwards()(*_kind(core), inputs, *weights, states, gate, tell, keep)
+        states = np.empty((k, t, n, state.shape[-1]), inputs.dtype)
+        rows = (k, t, n) if any(ctx.needs_input_grad) else (1, 1, 1)
+        gate, tell, keep = (np.empty((*rows, size), inputs.dtype) for size in (4 * h, told, told + _room(core)))
+        _forwards()(*_kind(core), inputs, *weights, state, states, gate, tell, keep)
         shown = h + core.size.reads * core.size.width
-        ctx.core, ctx.stepped, ctx.arrays = core, stepped, (states, gate, tell, keep)
+        ctx.core, ctx.stepped, ctx.arrays = core, stepped, (state, states, gate, tell, keep)
         ctx.save_for_backward(*given)
-        return torch.from_numpy(states[:, 1:, :, :shown].copy()), torch.from_numpy(states[:, -1])
+        return torch.from_numpy(states[..., :shown].copy()), torch.from_numpy(states[:, -1])
 
     @staticmethod
     def backward(ctx: Any, of_shown: Tensor, of_last: Tensor) -> tuple[Tensor | None, ...]:
@@ -50,21 +51,23 @@ class _Controlled(Function):
         if torch.is_grad_enabled():
             return None, None, *_differentiable(core, ctx.stepped, given, (of_shown, of_last), ctx.needs_input_grad[2:])
         weights = [np.ascontiguousarray(x.detach().numpy()) for x in given[1:4]]
-        states, gate, tell, keep = ctx.arrays
+        first, states, gate, tell, keep = ctx.arrays
         shown, last = (np.ascontiguousarray(x.detach().numpy()) for x in (of_shown, of_last))
         of_inputs, of_tell = np.empty(given[0].shape, states.dtype), np.empty_like(tell)
         of_product, of_state = np.empty_like(of_inputs), last.copy()
-        _backwards()(*_kind(core), *weights, states, gate, tell, keep, shown, of_inputs, of_product, of_tell, of_state)
+        kept = first, states, gate, tell, keep
+        _backwards()(*_kind(core), *weights, *kept, shown, of_inputs, of_product, of_tell, of_state)
         found = [torch.from_numpy(x) for x in (of_inputs, of_product, of_tell, of_state)]
-        return None, None, *_of_weights(torch.from_numpy(states), given[0].shape[-1] // 3, shown.shape[-1], *found)
+        seen = [x[..., : shown.shape[-1]] for x in (first[:, None], states)]
+        return None, None, *_of_weights(torch.from_numpy(np.concatenate(seen, 1)), given[0].shape[-1] // 3, *found)
 
 
 def _of_weights(
-    states: Tensor, h: int, shown: int, of_inputs: Tensor, of_product: Tensor, of_tell: Tensor, of_state: Tensor
+    states: Tensor, h: int, of_inputs: Tensor, of_product: Tensor, of_tell: Tensor, of_state: Tensor
 ) -> tuple[Tensor, ...]:
     """Gradients of all that was given, in its order; those of weights are products over all steps and rows."""
     before, after = states[:, :-1].flatten(1, 2), states[:, 1:, :, :h].flatten(1, 2)
-    reads, of_gates, of_told = before[..., h:shown], of_inputs.flatten(1, 2), of_tell.flatten(1, 2)
+    reads, of_gates, of_told = before[..., h:], of_inputs.flatten(1, 2), of_tell.flatten(1, 2)
     of_unit = before[..., :h].mT @ of_product.flatten(1, 2)
     return of_inputs, of_unit, reads.mT @ of_gates, after.mT @ of_told, of_told.sum(1), of_state
 
@@ -128,7 +131,9 @@ def _through_unit(gate: Any, before: Any, of_state: Any, of_x: Any, of_y: Any) -
 
 @cache
 def _forwards() -> KeptLoop:
-    """`loop(dnc, s, w, r, inputs, weight, reading, asking, bias, states, gate, tell, keep)`, the last four in place."""
+    """`loop(dnc, s, w, r, inputs, weight, reading, asking, bias, first, states, gate, tell, keep)`, the last four in
+    place; the last three have room for all steps and rows, or for one where no gradients are wanted.
+    """
     digest = _digest()
 
     def loop(
@@ -141,37 +146,46 @@ def _forwards() -> KeptLoop:
         reading: Any,
         asking: Any,
         bias: Any,
+        first: Any,
         states: Any,
         gate: Any,
         tell: Any,
         keep: Any,
     ) -> int:
         sets, steps, rows, gates = inputs.shape
-        h, kind = gates // 3, inputs.dtype
-        unit, read = np.empty((rows, h), kind), np.empty((rows, r * w), kind)
-        product, from_reads = np.empty((rows, gates), kind), np.empty((rows, gates), kind)
-        told, asked = np.empty((rows, tell.shape[-1]), kind), np.empty(2 * h, kind)
+        h, kind, all_kept = gates // 3, inputs.dtype, 1 if keep.shape[:3] == inputs.shape[:3] else 0
+        unit, read = np.empty((BLOCK, h), kind), np.empty((BLOCK, r * w), kind)
+        product, from_reads = np.empty((BLOCK, gates), kind), np.empty((BLOCK, gates), kind)
+        told, asked = np.empty((BLOCK, tell.shape[-1]), kind), np.empty(2 * h, kind)
         for k in range(sets):
-            for n in range(rows):
-                copy(states[k, 0, n, :h], unit[n])
-            for t in range(steps):
-                for n in range(rows):
-                    copy(states[k, t, n, h : h + r * w], read[n])
-                np.dot(unit, weight[k], product)
-                np.dot(read, reading[k], from_reads)
-                for n in range(rows):
-                    before, after = states[k, t, n], states[k, t + 1, n]
-                    _unit(inputs[k, t, n], product[n], from_reads[n], gate[k, t, n], before[:h], after[:h], asked)
-                    copy(after[:h], unit[n])
-                np.dot(unit, asking[k], told)
-                for n in range(rows):
-                    now, before, after = tell[k, t, n], states[k, t, n, h:], states[k, t + 1, n, h:]
-                    copy(told[n], now)
-                    add(bias[k], now)
-                    if dnc:
-                        dnc_rows.forwards(s, w, r, now, before, after, keep[k, t, n])
-                    else:
-                        ntm_rows.forwards(s, w, r, now, before, after, keep[k, t, n])
+            for begin in range(0, rows, BLOCK):
+                size = min(BLOCK, rows - begin)
+                for t in range(steps):
+                    was = states[k, t - 1] if t else first[k]
+                    for i in range(size):
+                        copy(was[begin + i, :h], unit[i])
+                        copy(was[begin + i, h : h + r * w], read[i])
+                    np.dot(unit[:size], weight[k], product[:size])
+                    np.dot(read[:size], reading[k], from_reads[:size])
+                    for i in range(size):
+                        n = begin + i
+                        before, after, gates_of = (
+                            was[n],
+                            states[k, t, n],
+                            gate[k * all_kept, t * all_kept, n * all_kept],
+                        )
+                        _unit(inputs[k, t, n], product[i], from_reads[i], gates_of, before[:h], after[:h], asked)
+                        copy(after[:h], unit[i])
+                    np.dot(unit[:size], asking[k], told[:size])
+                    for i in range(size):
+                        n = begin + i
+                        at, now = (k * all_kept, t * all_kept, n * all_kept), told[i]
+                        add(bias[k], now)
+                        copy(now, tell[at])
+                        if dnc:
+                            dnc_rows.forwards(s, w, r, now, was[n, h:], states[k, t, n, h:], keep[at])
+                        else:
+                            ntm_rows.forwards(s, w, r, now, was[n, h:], states[k, t, n, h:], keep[at])
         return digest
 
     return kept(loop, products=True, fastmath={"contract", "nsz"})
@@ -179,8 +193,8 @@ def _forwards() -> KeptLoop:
 
 @cache
 def _backwards() -> KeptLoop:
-    """`loop(dnc, s, w, r, weight, reading, asking, states, gate, tell, keep, of_shown, of_inputs, of_product, of_tell,
-    of_state)`, the last four in place; `of_state` `[K, N, H + M]` is of the last one and becomes of the first.
+    """`loop(dnc, s, w, r, weight, reading, asking, first, states, gate, tell, keep, of_shown, of_inputs, of_product,
+    of_tell, of_state)`, the last four in place; `of_state` `[K, N, H + M]` is of the last one and becomes of the first.
     """
     digest = _digest()
 
@@ -192,6 +206,7 @@ def _backwards() -> KeptLoop:
         weight: Any,
         reading: Any,
         asking: Any,
+        first: Any,
         states: Any,
         gate: Any,
         tell: Any,
@@ -204,30 +219,38 @@ def _backwards() -> KeptLoop:
     ) -> int:
         sets, steps, rows, gates = of_inputs.shape
         h, kind, shown = gates // 3, of_inputs.dtype, of_shown.shape[-1]
-        through, to_reads = np.empty((rows, h), kind), np.empty((rows, r * w), kind)
+        through, to_reads = np.empty((BLOCK, h), kind), np.empty((BLOCK, r * w), kind)
         room, work = np.empty(states.shape[-1] - h, kind), np.empty(3 * s, kind)
         for k in range(sets):
-            for back in range(steps):
-                t = steps - 1 - back
-                for n in range(rows):
-                    now, before, after = of_state[k, n], states[k, t, n, h:], states[k, t + 1, n, h:]
-                    add(of_shown[k, t, n], now[:shown])
-                    told, of_told = tell[k, t, n], of_tell[k, t, n]
-                    if dnc:
-                        dnc_rows.backwards(s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work)
-                    else:
-                        ntm_rows.backwards(s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work)
-                    copy(room, now[h:])
-                np.dot(of_tell[k, t], asking[k].T, through)
-                for n in range(rows):
-                    now = of_state[k, n]
-                    add(through[n], now[:h])
-                    _through_unit(gate[k, t, n], states[k, t, n, :h], now[:h], of_inputs[k, t, n], of_product[k, t, n])
-                np.dot(of_product[k, t], weight[k].T, through)
-                np.dot(of_inputs[k, t], reading[k].T, to_reads)
-                for n in range(rows):
-                    add(through[n], of_state[k, n, :h])
-                    add(to_reads[n], of_state[k, n, h : h + r * w])
+            for begin in range(0, rows, BLOCK):
+                end = min(begin + BLOCK, rows)
+                size = end - begin
+                for back in range(steps):
+                    t = steps - 1 - back
+                    was = states[k, t - 1] if t else first[k]
+                    for n in range(begin, end):
+                        now, before, after = of_state[k, n], was[n, h:], states[k, t, n, h:]
+                        add(of_shown[k, t, n], now[:shown])
+                        told, of_told = tell[k, t, n], of_tell[k, t, n]
+                        if dnc:
+                            dnc_rows.backwards(
+                                s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work
+                            )
+                        else:
+                            ntm_rows.backwards(
+                                s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work
+                            )
+                        copy(room, now[h:])
+                    np.dot(of_tell[k, t, begin:end], asking[k].T, through[:size])
+                    for n in range(begin, end):
+                        now = of_state[k, n]
+                        add(through[n - begin], now[:h])
+                        _through_unit(gate[k, t, n], was[n, :h], now[:h], of_inputs[k, t, n], of_product[k, t, n])
+                    np.dot(of_product[k, t, begin:end], weight[k].T, through[:size])
+                    np.dot(of_inputs[k, t, begin:end], reading[k].T, to_reads[:size])
+                    for n in range(begin, end):
+                        add(through[n - begin], of_state[k, n, :h])
+                        add(to_reads[n - begin], of_state[k, n, h : h + r * w])
         return digest
 
     return kept(loop, products=True, fastmath={"contract", "nsz"})

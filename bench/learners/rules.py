@@ -1,7 +1,8 @@
 """A learnt update rule beside PPO on placement: cells, and their table in `docs/learners.md`.
 
-Both train one multi-task policy with the same networks, data and schedule, each at three rates, which is all that is
-tried for either. The rule's file is its authors': `LWMECPS_DISCO_RULE` names it.
+All train one multi-task policy with the same networks, data and schedule, each at three rates, which is all that is
+tried for any. One rule is discovered here, on small problems, with each training seed; the published one's file is its
+authors': `LWMECPS_DISCO_RULE` names it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,26 +19,35 @@ from lwmecps_core.run_config import DiscoConfig, PPOConfig, TrainConfig
 
 FILE = "LWMECPS_DISCO_RULE"
 MARK = "rules"
-SEEDS, TASKS, RATES = 2, 64, (3e-4, 1e-3, 3e-3)
+OWN = "discovered"
+SEEDS, PUBLISHED_SEEDS, TASKS, RATES = 5, 2, 64, (3e-4, 1e-3, 3e-3)
 EPISODES = 3_200
 """That a policy trains on: a trial."""
 
 
-def cells(rule: bytes, seeds: int = SEEDS, episodes: int | None = None) -> list[Cell]:
-    """PPO and the rule, at each rate, with each training seed."""
+def cells(rule: bytes | None, seeds: int = SEEDS, episodes: int | None = None) -> list[Cell]:
+    """PPO, a rule of our own and, where its file is at hand, the published one, at each rate, with each training seed;
+    the published one with two at most.
+    """
     usual = context_cells((FLAGSHIP,), TASKS)
     own = [c for c in usual if c.method == "multi_task" and c.problem.env_id == "lwmecps-v3" and c.seed < seeds]
-    ways = [(name, rate) for name in ("ppo", "disco") for rate in RATES]
-    return [_with(cell, rule, *way, episodes or EPISODES) for cell in own for way in ways]
+    return [
+        _with(cell, rule, name, rate, episodes or EPISODES)
+        for cell in own
+        for name in ("ppo", OWN, *["disco"] * bool(rule and cell.seed < PUBLISHED_SEEDS))
+        for rate in RATES
+    ]
 
 
-def _with(cell: Cell, rule: bytes, name: str, rate: float, episodes: int) -> Cell:
+def _with(cell: Cell, rule: bytes | None, name: str, rate: float, episodes: int) -> Cell:
     assert isinstance(cell.algorithm, PPOConfig) and isinstance(cell.training, TrainConfig)
     training = replace(cell.training, total_episodes=episodes)
     algorithm: PPOConfig | DiscoConfig = replace(cell.algorithm, learning_rate=rate)
-    if name == "disco":
+    if name != "ppo":
         shared = {n: getattr(cell.algorithm, n) for n in ("hidden_size", "network", "ignore_blocks", "n_steps")}
         algorithm = DiscoConfig(rule=rule, learning_rate=rate, **shared)
+    if name == OWN:  # whose file is made where it is trained with
+        algorithm = replace(algorithm, rule=None, prediction_size=8, discount_factor=0.99)
     method = f"{name} at {rate:g}"
     return replace(cell, method=method, algorithm=algorithm, training=training, also=(), steps=None)
 

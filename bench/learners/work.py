@@ -1,6 +1,7 @@
 """What the processes of the benchmark's pool do; they alone need PyTorch."""
 
 from bench.context.cells import Cell
+from bench.context.results import CellOutcome
 from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.cells import StartCell
 from bench.learners.populations import PopulationCell, PopulationOutcome
@@ -42,3 +43,10 @@ def run_belief(cell: Cell) -> BeliefOutcome:
     from bench.learners import beliefs_measure
 
     return beliefs_measure.run(cell)
+
+
+def run_rule(cell: Cell) -> CellOutcome:
+    """See `rules_measure.run`."""
+    from bench.learners import rules_measure
+
+    return rules_measure.run(cell)

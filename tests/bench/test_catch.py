@@ -68,6 +68,9 @@ def test_the_rule_s_agent_first_learns_from_a_whole_minibatch_of_segments(monkey
 def test_both_have_the_same_data_and_as_many_rates() -> None:
     cells = rules.cells(b"x", 1)
     disco, ppo = ([c for c in cells if isinstance(c.algorithm, kind)] for kind in (DiscoConfig, PPOConfig))
-    assert len(disco) == len(ppo) == len(rules.RATES)
+    own = [c for c in disco if c.method.startswith(rules.OWN)]
+    assert len(disco) - len(own) == len(own) == len(ppo) == len(rules.RATES)
+    assert {getattr(c.algorithm, "rule", b"") for c in own} == {None}
+    assert rules.cells(None, 1) == [c for c in cells if c in (*own, *ppo)]
     assert {str(c.training) for c in disco} == {str(c.training) for c in ppo}
     assert len({c.key for c in cells}) == len(cells)

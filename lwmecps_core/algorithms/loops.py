@@ -30,6 +30,25 @@ EVEN = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.1982
 those of the rational approximation in Eigen, https://eigen.tuxfamily.org."""
 SATURATED = 7.90531110763549805
 """From here on the fraction is taken as it is here."""
+POWERS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+"""Coefficients of x⁷ … x² in e^x for |x| ≤ ½ log 2, in single precision."""
+LOGARITHMS = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+"""Those of x¹¹ … x³ in log(1 + x) for 1 + x from ½√2 to √2; all of them, and the two parts of log 2, are those of
+Cephes, https://www.netlib.org/cephes."""
+LOG_2 = (0.693359375, -2.12194440e-4)
+"""In two parts, so that multiples of the first are exact."""
+LARGEST = 87.3
+"""Exponents beyond ± that are taken for it."""
 
 
 def sources_digest(*files: str) -> int:
@@ -68,6 +87,49 @@ def through_tanh(of_y: Any, y: Any, of_x: Any) -> None:
     one = y.dtype.type(1)
     for i in range(len(y)):
         of_x[i] = of_y[i] * (one - y[i] * y[i])
+
+
+@compiled
+def exp(x: Any) -> None:
+    """`e^x` in place; in single precision within a share of 3e-7, and several at a time, where no call stands."""
+    if x.itemsize != 4:
+        for i in range(len(x)):
+            x[i] = np.exp(x[i])
+        return
+    of, one = x.dtype.type, x.dtype.type(1)
+    c0, c1, c2 = of(POWERS[0]), of(POWERS[1]), of(POWERS[2])
+    c3, c4, c5 = of(POWERS[3]), of(POWERS[4]), of(POWERS[5])
+    high, low, by, most, half = of(LOG_2[0]), of(LOG_2[1]), of(1 / np.log(2)), of(LARGEST), of(0.5)
+    for i in range(len(x)):
+        z = min(max(x[i], -most), most)
+        k = np.floor(z * by + half)
+        r = (z - k * high) - k * low
+        found = ((((c0 * r + c1) * r + c2) * r + c3) * r + c4) * r + c5
+        power = np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
+        x[i] = (found * r * r + r + one) * power
+
+
+@compiled
+def log(x: Any) -> None:
+    """Logarithms in place, of normal numbers above 0; in single precision within a share of 2e-7, and likewise."""
+    if x.itemsize != 4:
+        for i in range(len(x)):
+            x[i] = np.log(x[i])
+        return
+    of, one, half = x.dtype.type, x.dtype.type(1), x.dtype.type(0.5)
+    c0, c1, c2 = of(LOGARITHMS[0]), of(LOGARITHMS[1]), of(LOGARITHMS[2])
+    c3, c4, c5 = of(LOGARITHMS[3]), of(LOGARITHMS[4]), of(LOGARITHMS[5])
+    c6, c7, c8 = of(LOGARITHMS[6]), of(LOGARITHMS[7]), of(LOGARITHMS[8])
+    high, low, middle = of(LOG_2[0]), of(LOG_2[1]), of(np.sqrt(0.5))
+    for i in range(len(x)):
+        stored = np.float32(x[i]).view(np.int32)
+        z = np.int32((stored & np.int32(0x7FFFFF)) | np.int32(0x3F000000)).view(np.float32)
+        less = z < middle
+        k = of((stored >> np.int32(23)) - np.int32(126)) - (one if less else of(0))
+        z = (z + z if less else z) - one
+        cubic = (((((((c0 * z + c1) * z + c2) * z + c3) * z + c4) * z + c5) * z + c6) * z + c7) * z + c8
+        square = z * z
+        x[i] = (z + (z * square * cubic + k * low - half * square)) + k * high
 
 
 @compiled

@@ -23,7 +23,7 @@ from lwmecps_core.algorithms.external.rows import (
     through_written,
     written,
 )
-from lwmecps_core.algorithms.loops import compiled, copy, total
+from lwmecps_core.algorithms.loops import compiled, copy, log, total
 
 KEPT = 3
 
@@ -77,7 +77,10 @@ def _address(s: int, w: int, heads: int, head: int, acts: Any, slots: Any, were:
     for i in range(s):
         moved = gated[i + 1 if i + 1 < s else 0] * shifts[0] + gated[i] * shifts[1] + gated[i - 1] * shifts[2]
         shifted[i] = moved + of(FAINT)
-        now[i] = sharpness * np.log(shifted[i])
+    copy(shifted, now)
+    log(now)
+    for i in range(s):
+        now[i] *= sharpness
     softmax(now)
 
 

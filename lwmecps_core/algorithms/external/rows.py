@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lwmecps_core.algorithms.external.addressing import SMALL
-from lwmecps_core.algorithms.loops import compiled, inner
+from lwmecps_core.algorithms.loops import compiled, exp, inner
 
 
 @compiled
@@ -17,7 +17,10 @@ def logistic(x: Any, y: Any) -> None:
     """`y = 1 / (1 + e^−x)`."""
     one = y.dtype.type(1)
     for i in range(len(y)):
-        y[i] = one / (one + np.exp(-x[i]))
+        y[i] = -x[i]
+    exp(y)
+    for i in range(len(y)):
+        y[i] = one / (one + y[i])
 
 
 @compiled
@@ -52,7 +55,9 @@ def softmax(x: Any) -> None:
         most = max(most, x[i])
     whole = x.dtype.type(0)
     for i in range(len(x)):
-        x[i] = np.exp(x[i] - most)
+        x[i] -= most
+    exp(x)
+    for i in range(len(x)):
         whole += x[i]
     for i in range(len(x)):
         x[i] /= whole

@@ -6,9 +6,6 @@ from pydantic import Field, model_validator
 
 from lwmecps_core.config import NonNegative, Positive, Share, config
 
-USUAL = 1.0
-"""A multiplier of a bound that nobody has sought."""
-
 
 @config
 class PricesSpec:
@@ -41,19 +38,16 @@ class SloSpec:
     """Whether a bound is for all requests together, or for those of each deployment (the worst one counts)."""
     allowed: Share = 0.0
     """Share of the windows that may miss a bound."""
-    failed_share_multiplier: NonNegative = USUAL
+    failed_share_multiplier: NonNegative = 1.0
     """What too many failures cost: per interval whose window misses (and a quarter more per e-fold excess), times what
     the most replicas cost; training with bounds finds it (`TrainConfig`)."""
-    latency_p95_multiplier: NonNegative = USUAL
+    latency_p95_multiplier: NonNegative = 1.0
     """The same for too long latencies."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.failed_share is None and self.latency_p95_ms is None:
             raise ValueError("failed_share or latency_p95_ms must be given: there is nothing to keep")
-        for bound, of in (("failed_share", "failed_share"), ("latency_p95_ms", "latency_p95")):
-            if getattr(self, bound) is None and getattr(self, f"{of}_multiplier") != USUAL:
-                raise ValueError(f"{of}_multiplier acts with {bound}, which isn't given")
         return self
 
 

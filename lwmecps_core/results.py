@@ -16,7 +16,7 @@ class Row:
     `cost_per_hour` is money for replicas, moves and energy, `violation_share` that of the windows which missed a bound,
     `decision_us` the time of a decision for one cluster in µs, its first ones included, `power_w` what nodes drew in
     watts. `…_steady` are the same without the first sixth of each episode, and of decisions the median. None: the task
-    has no prices, no bounds, no power, or nobody measured it.
+    has no prices, no bounds, no power, its episodes end before they are steady, or nobody measured it.
     """
 
     task: str

@@ -16,6 +16,7 @@ from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import InvalidInput, Violation
 from lwmecps_core.reading import read_mapping
 from lwmecps_core.specs import CONTINUOUS_SUFFIX, TaskDistribution, TaskSpec, WorkloadSpec
+from lwmecps_core.tasks.bounds import check_multipliers
 from lwmecps_core.tasks.by_name import by_position
 from lwmecps_core.tasks.links import symmetric
 from lwmecps_core.tasks.predecessor import Body, is_body, read_body
@@ -69,6 +70,7 @@ def read_task_data(data: dict[str, Any], source: str, root: Path | None = None) 
     """
     if not is_body(data):
         item, notes = _item(data, source, root)
+        check_multipliers(item, source)
         return TaskFile((item,), tuple(notes))
     body = read_body(data, source)
     items, notes = [], list(body.notes)

@@ -88,13 +88,14 @@ def _usage(before: Any, writing: Any, reading: Any, free: Any, used: Any) -> Non
 @compiled
 def _allocate(used: Any, order: Any, allocated: Any) -> None:
     """See `dnc.allocation`; `order` becomes the slots by usage, the first of those that are used alike first."""
-    one = used.dtype.type(1)
+    one, none = used.dtype.type(1), used.dtype.type(0)
     for i in range(len(used)):
-        at = i
-        while at > 0 and used[int(order[at - 1])] > used[i]:
-            order[at] = order[at - 1]
-            at -= 1
-        order[at] = i
+        order[i] = i  # what isn't a number has no place, and leaves one as it is
+    for i in range(len(used)):
+        own, before = used[i], none
+        for j in range(len(used)):
+            before += one if used[j] < own or (used[j] == own and j < i) else none
+        order[int(before)] = i
     below = one
     for i in range(len(used)):
         slot = int(order[i])

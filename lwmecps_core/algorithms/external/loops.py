@@ -37,8 +37,8 @@ class _Controlled(Function):
         k, t, n, gates = inputs.shape
         h, told = gates // 3, numbers(core.interface)
         states = np.empty((k, t, n, state.shape[-1]), inputs.dtype)
-        rows = (k, t, n) if any(ctx.needs_input_grad) else (1, 1, 1)
-        gate, tell, keep = (np.empty((*rows, size), inputs.dtype) for size in (4 * h, told, told + _room(core)))
+        room, state = (k, t, n) if any(ctx.needs_input_grad) else (1, 1, 1), state.astype(inputs.dtype, copy=False)
+        gate, tell, keep = (np.empty((*room, size), inputs.dtype) for size in (4 * h, told, told + _room(core)))
         _forwards()(*_kind(core), inputs, *weights, state, states, gate, tell, keep)
         shown = h + core.size.reads * core.size.width
         ctx.core, ctx.stepped, ctx.arrays = core, stepped, (state, states, gate, tell, keep)
@@ -231,15 +231,11 @@ def _backwards() -> KeptLoop:
                     for n in range(begin, end):
                         now, before, after = of_state[k, n], was[n, h:], states[k, t, n, h:]
                         add(of_shown[k, t, n], now[:shown])
-                        told, of_told = tell[k, t, n], of_tell[k, t, n]
+                        told, of_told, own = tell[k, t, n], of_tell[k, t, n], keep[k, t, n]
                         if dnc:
-                            dnc_rows.backwards(
-                                s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work
-                            )
+                            dnc_rows.backwards(s, w, r, told, before, after, own, now[h:], room, of_told, work)
                         else:
-                            ntm_rows.backwards(
-                                s, w, r, told, before, after, keep[k, t, n], now[h:], room, of_told, work
-                            )
+                            ntm_rows.backwards(s, w, r, told, before, after, own, now[h:], room, of_told, work)
                         copy(room, now[h:])
                     np.dot(of_tell[k, t, begin:end], asking[k].T, through[:size])
                     for n in range(begin, end):

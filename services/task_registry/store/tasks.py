@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from lwmecps_core.config import dump, parse
 from lwmecps_core.errors import NotFound, WrongState
 from lwmecps_core.specs import TaskDistribution, TaskSpec
+from lwmecps_core.tasks.bounds import check_multipliers
 from services.task_registry.domain import FINISHED, ListedTask, Page, Task
 from services.task_registry.models import RecordingRow, RunRow, RunTaskRow, TaskRecordingRow, TaskRow
 from services.task_registry.store.common import Creation, StoreContext, check_etag, find, new_id
@@ -33,10 +34,12 @@ class TaskStore:
     ) -> Task:
         """Register a task (under its own name) or a distribution (under `name`, by default its family's).
 
-        The same `request_id` again returns the task that the first call made. Raises `AlreadyExists` when `request_id`
+        The same `request_id` again returns the task that the first call made. Raises `InvalidInput` where a
+        multiplier has no bound, and `AlreadyExists` when `request_id`
         came with another task before, `NotFound` when its task is deleted.
         """
         name = spec.name if isinstance(spec, TaskSpec) else name or spec.family
+        check_multipliers(spec, "task")
         kind = next(kind for kind, cls in KINDS.items() if isinstance(spec, cls))
         labels, plain, now = labels or {}, dump(spec), self._clock()
         asked = digest(kind, name, plain, labels) if request_id else ""

@@ -90,7 +90,8 @@ class Follower:
                 return
             except Exception as error:  # whatever it is, it is why there are no new sizes
                 self._why = str(error)
-                _log.warning("a cluster can't be followed", task=self.sizing.task, error=str(error))
+                if not self.stopped:  # else what it needs may be stopping, too
+                    _log.warning("a cluster can't be followed", task=self.sizing.task, error=str(error))
             pause_s = PAUSE_S if self._size is not before else min(LONGEST_PAUSE_S, 2.0 * pause_s)
             self._stop.wait(pause_s)
 

@@ -32,8 +32,10 @@ class StartCell:
     algorithm: PPOConfig = DEMO.context_algorithm
     training: TrainConfig = replace(DEMO.context_training, total_episodes=3_280)
     """Of the general policy."""
-    own: TransferConfig = TransferConfig(total_episodes=240, learning_rate=1e-3)
-    """Of each fleet's policy; the general one goes on for as many episodes as all of them together."""
+    own: TransferConfig = TransferConfig(total_episodes=240, learning_rate=3e-4, episodes_per_batch=20)
+    """Of each fleet's policy, four episodes of each of its clusters in a batch; the general one goes on for as many
+    episodes as all of them together. Chosen on other fleets (seeds from 7,000,000 on, docs/learners.md).
+    """
     steps: AdaptConfig = replace(DEMO.polish, adaptation_steps=2)
 
     @property

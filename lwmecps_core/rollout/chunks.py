@@ -1,4 +1,4 @@
-"""How a collection is cut into pieces of work: by number of tasks only, so that results don't depend on who works.
+"""How a collection is cut into pieces of work: by its tasks and episodes, so that results don't depend on who works.
 
 The size of the pieces is part of the result: the last bits of a matrix product depend on its size.
 """
@@ -10,12 +10,17 @@ from lwmecps_core.rollout.collector import CollectionPlan, PolicySnapshot
 from lwmecps_core.specs import TaskSpec
 
 TASKS_PER_CHUNK = 20
+EPISODES_PER_CHUNK = 512
+"""A piece of more gains nothing from being one, and keeps other workers from helping."""
 
 
 def chunks(
     tasks: Sequence[TaskSpec], plan: CollectionPlan, size: int = TASKS_PER_CHUNK
 ) -> Iterator[tuple[int, tuple[TaskSpec, ...], CollectionPlan]]:
-    """(index of the first task, the tasks, their plan) of every piece."""
+    """(index of the first task, the tasks, their plan) of every piece: `size` tasks, but at least one and no more than
+    have `EPISODES_PER_CHUNK` episodes side by side.
+    """
+    size = max(1, min(size, EPISODES_PER_CHUNK // max(1, plan.episodes)))
     for start in range(0, len(tasks), size):
         stop = start + size
         part = replace(plan, seeds=plan.seeds[start:stop], held=plan.held[start:stop])

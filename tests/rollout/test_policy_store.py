@@ -165,3 +165,8 @@ def test_chunks_cover_all_tasks_with_their_seeds_and_weights():
     pieces = [take_tasks(whole, start, start + len(part)).params["actor"]["w"] for start, part, _ in cut]
     assert torch.equal(torch.cat(pieces), whole.params["actor"]["w"])
     assert take_tasks(snapshot(), 2, 4).params["actor"]["w"].shape == (2, 3)
+
+
+def test_many_episodes_side_by_side_are_cut_so_that_several_workers_can_help():
+    sizes = {n: [len(p) for _, p, _ in chunks(tasks(30), replace(plan(30), episodes=n))] for n in (1, 25, 64, 600)}
+    assert sizes == {1: [20, 10], 25: [20, 10], 64: [8, 8, 8, 6], 600: [1] * 30}

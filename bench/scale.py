@@ -34,7 +34,9 @@ class Measured:
 
 SMALL = Measured()
 LARGE = Measured(collect_s=598e-6, redis_s=33 * SMALL.redis_s, learn_s=88 * SMALL.learn_s, request=8 * 4 * 120)
-"""64 × 64: acting as in `docs/growth.md` when a busy machine made it; Redis by the bytes of a transition. Learning is assumed to grow as acting."""
+"""64 × 64: acting as in `docs/growth.md` when a busy machine made it; Redis by the bytes of a transition. Learning is
+assumed to grow as acting.
+"""
 
 
 @dataclass(frozen=True)

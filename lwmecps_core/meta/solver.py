@@ -39,7 +39,8 @@ def gmres(product: Callable[[Tensor], Tensor], goal: Tensor, steps: int) -> Tens
         basis[:, j + 1] = _unit(new, left)
         hessenberg[:, j + 1, j] = left
         tall = hessenberg[:, : j + 2, : j + 1]
-        known = tall.isfinite().all(-1).all(-1)  # a task that diverged keeps `goal` and must not stop the others
+        # A task that diverged keeps `goal` and must not stop the others, also where its goal is no number already.
+        known = length.isfinite() & tall.isfinite().all(-1).all(-1)
         tall = torch.where(known[:, None, None], tall, 0.0)
         settles = known & (torch.linalg.eigvals(tall[:, :-1]).real.amin(-1) > 0)
         target = goal.new_zeros(tasks, j + 2, 1)

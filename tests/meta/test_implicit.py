@@ -212,6 +212,14 @@ def test_a_task_that_diverged_does_not_stop_the_others() -> None:
     assert torch.equal(found[1], goal[1])
 
 
+@pytest.mark.parametrize("lost", [float("nan"), float("inf"), 1e200])
+def test_a_task_whose_goal_is_no_number_or_has_no_length_does_not_stop_the_others(lost: float) -> None:
+    goal = torch.tensor([[1.0, 3.0], [lost, 1.0]], dtype=torch.float64)
+    found = gmres(lambda v: 2.0 * v, goal, 3)
+    torch.testing.assert_close(found[0], goal[0] / 2.0)
+    assert torch.equal(found[1], goal[1]) or bool(goal[1].isnan().any())
+
+
 def test_memory_does_not_grow_with_the_number_of_inner_steps() -> None:
     algo, params, extra, rates, points = _settled(*first_cases()[0])
 

@@ -43,11 +43,11 @@ def _with(cell: Cell, rule: bytes | None, name: str, rate: float, episodes: int)
     assert isinstance(cell.algorithm, PPOConfig) and isinstance(cell.training, TrainConfig)
     training = replace(cell.training, total_episodes=episodes)
     algorithm: PPOConfig | DiscoConfig = replace(cell.algorithm, learning_rate=rate)
-    if name != "ppo":
-        shared = {n: getattr(cell.algorithm, n) for n in ("hidden_size", "network", "ignore_blocks", "n_steps")}
+    shared = {n: getattr(cell.algorithm, n) for n in ("hidden_size", "network", "ignore_blocks", "n_steps")}
+    if name == OWN:  # its file is made where it is trained with
+        algorithm = DiscoConfig(prediction_size=8, discount_factor=0.99, learning_rate=rate, **shared)
+    elif name != "ppo":
         algorithm = DiscoConfig(rule=rule, learning_rate=rate, **shared)
-    if name == OWN:  # whose file is made where it is trained with
-        algorithm = replace(algorithm, rule=None, prediction_size=8, discount_factor=0.99)
     method = f"{name} at {rate:g}"
     return replace(cell, method=method, algorithm=algorithm, training=training, also=(), steps=None)
 

@@ -76,6 +76,7 @@ def read_task_data(data: dict[str, Any], source: str, root: Path | None = None) 
     items, notes = [], list(body.notes)
     for i, one in enumerate(body.items):
         item, more = _item(one, f"{source}: task {i + 1}" if len(body.items) > 1 else source, root)
+        check_multipliers(item, source)
         items.append(item)
         notes += more
     return TaskFile(tuple(items), tuple(dict.fromkeys(notes)), body)

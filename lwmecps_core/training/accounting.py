@@ -40,9 +40,8 @@ def bill(batch: RolloutBatch, task: TaskSpec) -> Bill:
     steady = valid & (_elapsed(batch) > max(1, task.horizon // SETTLING))
     replicas, watts = expense(task, batch.obs[1:], batch.info["replicas"].astype(np.float64))
     moves = batch.info["moves"].astype(np.float64)
-    priced = task.prices is not None or task.objective.slo is not None
-
-    powered = most_watts(task) > 0.0
+    priced, powered = task.prices is not None or task.objective.slo is not None, most_watts(task) > 0.0
+    moved = moves * (HOUR_S / task.interval_s)
 
     def mean(x: NDArray[np.float64], where: Bools) -> float | None:
         return float(x[where].mean()) if where.any() else None
@@ -52,7 +51,6 @@ def bill(batch: RolloutBatch, task: TaskSpec) -> Bill:
             return None
         return cost_per_hour(task, *(float(x[where].mean()) for x in (replicas, moves, watts)))
 
-    moved = moves * (HOUR_S / task.interval_s)
     return Bill(
         cost(valid),
         cost(steady),

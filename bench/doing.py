@@ -44,7 +44,7 @@ def do(
     console: Console,
 ) -> int:
     """Run cells and add what they find to `done` and to the file; returns how many failed."""
-    failed, begun, commit = 0, time.monotonic(), _commit()
+    failed, begun, done_at = 0, time.monotonic(), commit()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=one_thread) as pool:
         running = {pool.submit(run, cell): cell for cell in wanted}
         for i, future in enumerate(as_completed(running), start=1):
@@ -54,7 +54,7 @@ def do(
                 failed += 1
                 console.print(f"{line}  [red]{type(error).__name__}: {error}[/red]", highlight=False)
                 continue
-            done[cell.key] = replace(future.result(), commit=commit)
+            done[cell.key] = replace(future.result(), commit=done_at)
             write(done, path)
             console.print(line, highlight=False)
     return failed
@@ -84,7 +84,7 @@ def _rounded(value: object) -> object:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _commit() -> str:
+def commit() -> str:
     """What is checked out, in short."""
     found = subprocess.run(("git", "describe", "--always", "--dirty"), cwd=ROOT, capture_output=True, text=True)
     return found.stdout.strip()

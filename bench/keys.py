@@ -29,14 +29,14 @@ LATER = {
 
 def key(cell: Any, *seeds: int) -> str:
     """A digest of all settings of a cell (a configuration) and of the seeds that all cells share."""
-    text = json.dumps([_known(dump(cell)), *seeds, TASKS], sort_keys=True)
+    text = json.dumps([known(dump(cell)), *seeds, TASKS], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _known(plain: Any) -> Any:
+def known(plain: Any) -> Any:
     """Without what says no more than was so before there was a setting for it."""
     if not isinstance(plain, dict):
-        return [_known(x) for x in plain] if isinstance(plain, list) else plain
+        return [known(x) for x in plain] if isinstance(plain, list) else plain
     idle = {field.name for field in fields(Curricular)} if plain.get("curriculum") == "uniform" else set()
     idle |= {field.name for field in fields(Believing)} if plain.get("context") != "belief" else set()
-    return {k: _known(v) for k, v in plain.items() if k not in idle and (k not in LATER or v != LATER[k])}
+    return {k: known(v) for k, v in plain.items() if k not in idle and (k not in LATER or v != LATER[k])}

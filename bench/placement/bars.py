@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench.placement.estimates import estimate
 from bench.placement.settings import META_METHODS
 from bench.placement.view import (
     ALONE,
@@ -15,7 +16,7 @@ from bench.placement.view import (
     TRANSFERS,
     ResultView,
 )
-from lwmecps_core.statistics import difference, interval, share_of_gap
+from lwmecps_core.statistics import Estimate, share_of_gap
 
 LEAST_GAP_CLOSED = 0.85
 LARGEST_DATA_SHARE = 0.05
@@ -86,7 +87,7 @@ def _headline(view: ResultView) -> Iterator[Bar]:
             continue
         share = view.share(last) or 0.0
         name = f"{WHERE}: {method}, {last['inner_steps']} inner steps"
-        ahead = interval(difference(last["task_rewards"], alone["task_rewards"]))
+        ahead = estimate(last["task_rewards"] - alone["task_rewards"])
         data = last["env_steps"] / alone["env_steps"]
         yield Bar(
             2,
@@ -128,7 +129,7 @@ def _first_order(view: ResultView) -> Iterator[Bar]:
     for family in view.families:
         second, first, gap = view.last(family, "meta_ppo_maml"), view.last(family, "meta_ppo_fomaml"), view.gap(family)
         if second and first and gap:
-            behind = interval(difference(second["task_rewards"], first["task_rewards"]))
+            behind = estimate(second["task_rewards"] - first["task_rewards"])
             yield Bar(
                 3,
                 "meta_ppo_fomaml",
@@ -142,19 +143,19 @@ def _first_order(view: ResultView) -> Iterator[Bar]:
 def _improvement(view: ResultView) -> Iterator[Bar]:
     for method in (*META, *TRANSFERS):
         pooled = view.gains(method)
-        if not pooled:
+        if not pooled.size:
             continue
-        gain = interval(pooled)
-        each = [interval(x) for family in view.families if (x := view.gains(method, [family]))]
+        gain = estimate(pooled)
+        each = [estimate(x) for family in view.families if (x := view.gains(method, [family])).size]
         significant = sum(g.mean > g.ci95 for g in each)
-        acting = view.acting_gains(method)
-        own = interval(acting or [0.0])
+        acting = view.acting(method)
+        own = estimate(pooled, acting) if acting.any() else Estimate(0.0, float("inf"))
         figure = (
-            f"{gain.mean:+.2f} ± {gain.ci95:.2f} over {len(pooled)} tasks; significant on {significant} of {len(each)} "
-            "families alone"
+            f"{gain.mean:+.2f} ± {gain.ci95:.2f} over {_counted(*pooled.shape)}; significant on {significant} of "
+            f"{len(each)} families alone"
         )
-        if len(acting) < len(pooled):
-            figure += f"; {own.mean:+.2f} ± {own.ci95:.2f} over the {len(acting)} on which a policy still acts"
+        if not acting.all():
+            figure += f"; {own.mean:+.2f} ± {own.ci95:.2f} over the {acting.sum()} on which a policy still acts"
         yield Bar(
             4,
             method,
@@ -170,7 +171,7 @@ def _from_memory_alone(view: ResultView) -> Iterator[Bar]:
     for algorithm in FROM_MEMORY:
         method = f"{algorithm}_100_episodes"
         if (row := view.last(WHERE, method)) and alone:
-            behind = interval(difference(row["task_rewards"], alone["task_rewards"]))
+            behind = estimate(row["task_rewards"] - alone["task_rewards"])
             yield Bar(
                 5,
                 method,
@@ -185,7 +186,7 @@ def _from_memory_beforehand(view: ResultView) -> Iterator[Bar]:
     for algorithm in FROM_MEMORY:
         for method in (f"meta_{algorithm}_{name}" for name in META_METHODS):
             starts = [
-                interval(difference(row["task_rewards"], rule["task_rewards"])).mean
+                estimate(row["task_rewards"] - rule["task_rewards"]).mean
                 for family in view.families
                 if (row := view.first(family, method)) and (rule := view.last(family, CALIBRATED))
             ]
@@ -199,7 +200,7 @@ def _from_memory_beforehand(view: ResultView) -> Iterator[Bar]:
                     f"{above} of {len(starts)}: {', '.join(f'{mean:+.1f}' for mean in starts)}",
                     above >= FAMILIES_ABOVE,
                 )
-            marks = [mark for family in view.families for mark in view.left_alone(family, method)]
+            marks = [mark for family in view.families for mark in view.left_alone(family, method).flat]
             if marks:
                 share = sum(marks) / len(marks)
                 yield Bar(
@@ -210,3 +211,7 @@ def _from_memory_beforehand(view: ResultView) -> Iterator[Bar]:
                     f"{share:.0%}",
                     share <= LARGEST_LEFT_ALONE,
                 )
+
+
+def _counted(seeds: int, tasks: int) -> str:
+    return f"{tasks} tasks" + (f" and {seeds} training seeds" if seeds > 1 else "")

@@ -21,6 +21,7 @@ class BenchmarkJob:
     kind: str
     tasks: int
     evaluation_episodes: int
+    seed: int = s.TRAINING_SEED
     env_id: EnvId = "lwmecps-v3"
     baselines: tuple[str, ...] = ()
     algorithm: AlgorithmConfig = USUAL
@@ -33,25 +34,31 @@ class BenchmarkJob:
     @property
     def key(self) -> str:
         """A digest of all settings, those of the jobs before it included."""
-        return key(self, s.TRAINING_SEED, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED)
+        return key(self, s.EVALUATION_SEED, s.FIRST_HELD_OUT_SEED)
+
+    @property
+    def title(self) -> str:
+        """As progress and `job_seconds` show it."""
+        return f"{self.family} {self.name}" + (f", seed {self.seed}" if self.seed != s.TRAINING_SEED else "")
 
     def row_name(self, name: str) -> str:
         """What a row of this job is called: results of lwmecps-v1 must not be taken for those of v3."""
         return name + V1_MARK if self.env_id == "lwmecps-v1" else name
 
 
-def jobs(families: Sequence[str], settings: s.Settings) -> list[BenchmarkJob]:
-    """All jobs, those that others wait for first."""
-    made = [job for family in families for job in _of_family(family, settings)]
+def jobs(families: Sequence[str], settings: s.Settings, seeds: int = s.SEEDS) -> list[BenchmarkJob]:
+    """All jobs with so many training seeds, those that others wait for first."""
+    every = range(s.TRAINING_SEED, s.TRAINING_SEED + seeds)
+    made = [job for family in families for seed in every for job in _of_family(family, settings, seed)]
     waited_for = {job.before.key for job in made if job.before}
     return sorted(made, key=lambda job: job.key not in waited_for)
 
 
-def _of_family(family: str, settings: s.Settings) -> Iterator[BenchmarkJob]:
-    blank = BenchmarkJob(
-        family=family, name="", kind="", tasks=settings.tasks, evaluation_episodes=settings.evaluation_episodes
-    )
-    for algorithm in s.MANY:
+def _of_family(family: str, settings: s.Settings, seed: int) -> Iterator[BenchmarkJob]:
+    tasks, episodes = settings.tasks, settings.evaluation_episodes
+    blank = BenchmarkJob(family=family, name="", kind="", tasks=tasks, evaluation_episodes=episodes, seed=seed)
+    first = seed == s.TRAINING_SEED
+    for algorithm in s.MANY if first else s.OF_SEVERAL_SEEDS:
         many = replace(
             blank,
             name=f"multi_task_{algorithm}",
@@ -73,7 +80,8 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[BenchmarkJob]:
             yield meta
             if (algorithm, method) == ("ppo", "maml"):
                 yield from _only_ppo(settings, blank, many, meta)
-    yield from _base(settings, blank)
+    if first:
+        yield from _without_other_tasks(settings, blank)
     source = replace(blank, name="source", kind="source", algorithm=s.ONWARDS, training=settings.source)
     yield source
     for method in s.TRANSFER_METHODS:
@@ -84,9 +92,6 @@ def _of_family(family: str, settings: s.Settings) -> Iterator[BenchmarkJob]:
             before=source,
             transfer=replace(settings.transfer, method=method),
         )
-    yield replace(blank, name="rules", kind="rules", baselines=s.RULES)
-    yield replace(blank, name="rules" + V1_MARK, kind="rules", baselines=s.V1_RULES, env_id="lwmecps-v1")
-    yield replace(blank, name="oracle", kind="rules", baselines=("oracle",))
 
 
 def _only_ppo(
@@ -119,8 +124,8 @@ def _only_ppo(
     )
 
 
-def _base(settings: s.Settings, blank: BenchmarkJob) -> Iterator[BenchmarkJob]:
-    """Base algorithms from nothing on every held-out task itself."""
+def _without_other_tasks(settings: s.Settings, blank: BenchmarkJob) -> Iterator[BenchmarkJob]:
+    """Base algorithms from nothing on every held-out task itself, each with random numbers of its own there; rules."""
     where: dict[str, tuple[str, EnvId]] = {
         "ppo": ("ppo", "lwmecps-v3"),
         "dqn": ("dqn", "lwmecps-v3"),
@@ -134,6 +139,9 @@ def _base(settings: s.Settings, blank: BenchmarkJob) -> Iterator[BenchmarkJob]:
             blank, name=name, kind="alone", env_id=env_id, algorithm=s.ONE[algorithm], training=settings.alone
         )
         yield replace(job, name=job.row_name(name))
+    yield replace(blank, name="rules", kind="rules", baselines=s.RULES)
+    yield replace(blank, name="rules" + V1_MARK, kind="rules", baselines=s.V1_RULES, env_id="lwmecps-v1")
+    yield replace(blank, name="oracle", kind="rules", baselines=("oracle",))
 
 
 def _env_id(algorithm: str) -> EnvId:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bench.placement.jobs import BenchmarkJob
 from bench.placement.measure import MeasuredRow, Watch, entries, mean_row, measured
-from bench.placement.settings import EVALUATION_SEED, FIRST_HELD_OUT_SEED, TRAINING_SEED
+from bench.placement.settings import EVALUATION_SEED, FIRST_HELD_OUT_SEED
 from lwmecps_core import algorithms
 from lwmecps_core.envs.actions import env_spec
 from lwmecps_core.policy import PolicyData, from_bytes, to_bytes
@@ -102,7 +102,7 @@ def _trained(
 ) -> Outcome:
     start = before.handover.state if before and before.handover else None
     begun = time.perf_counter()
-    last = _last(train(source, job.algorithm, job.training, problem.watch, seed=TRAINING_SEED, start=start))
+    last = _last(train(source, job.algorithm, job.training, problem.watch, seed=job.seed, start=start))
     wall_s = time.perf_counter() - begun + (before.wall_s if before else 0.0)
     handover = _handover(last)
     rows = measured([handover.policy] * len(problem.tasks), problem.tasks, job.evaluation_episodes, EVALUATION_SEED)
@@ -116,12 +116,7 @@ def _meta(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> Outco
     begun = time.perf_counter()
     last = _last(
         meta_train(
-            problem.distribution,
-            job.algorithm,
-            job.meta,
-            problem.watch,
-            seed=TRAINING_SEED,
-            start=before.handover.state,
+            problem.distribution, job.algorithm, job.meta, problem.watch, seed=job.seed, start=before.handover.state
         )
     )
     wall_s = time.perf_counter() - begun + before.wall_s
@@ -134,7 +129,7 @@ def _untrained(job: BenchmarkJob, problem: _Problem, before: Outcome | None) -> 
     """Random weights as they are: means over several draws of them, since single ones differ by a factor."""
     spec = env_spec(problem.tasks[0])
     algo = algorithms.make(job.algorithm, spec)
-    draws = [algo.init(torch_generator(TRAINING_SEED, f"untrained-{i}")) for i in range(UNTRAINED_DRAWS)]
+    draws = [algo.init(torch_generator(job.seed, f"untrained-{i}")) for i in range(UNTRAINED_DRAWS)]
     policies = [PolicyData(job.algorithm, spec, params, extra) for params, extra in draws]
     count = len(problem.tasks)
     found = [measured([p] * count, problem.tasks, job.evaluation_episodes, EVALUATION_SEED) for p in policies]

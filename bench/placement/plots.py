@@ -11,9 +11,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from bench.placement.estimates import estimate
 from bench.placement.settings import MANY, META_METHODS
 from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, ResultView
-from lwmecps_core.statistics import difference, interval
 
 REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_calibrated", ALONE, "static")
 LADDER = (
@@ -57,7 +57,7 @@ def _reward(view: ResultView) -> plt.Figure:
             if row is None or oracle is None or static is None:
                 continue
             gap = oracle["reward_mean"] - static["reward_mean"]
-            behind = interval(difference(row["task_rewards"], oracle["task_rewards"]))
+            behind = estimate(row["task_rewards"] - oracle["task_rewards"])
             share = 1 + behind.mean / gap
             half = behind.ci95 / gap if share >= LEAST_SHOWN else 0.0
             axes.barh(i, max(share, LEAST_SHOWN), xerr=half, color=_kind_colour(method), ecolor="0.3")
@@ -104,12 +104,12 @@ def _adaptation(view: ResultView) -> plt.Figure:
 
 def _gains(view: ResultView) -> plt.Figure:
     """Paired gain of every meta-learner and transfer over its own start."""
-    names = [m for m in (*META, *TRANSFERS) if view.gains(m)]
+    names = [m for m in (*META, *TRANSFERS) if view.gains(m).size]
     figure, axes = plt.subplots(figsize=(9, 0.32 * len(names) + 1.6), layout="constrained")
     for i, name in enumerate(reversed(names)):
         for family in view.families:
-            axes.plot(interval(view.gains(name, [family])).mean, i, ".", color="0.6", markersize=5)
-        pooled = interval(view.gains(name))
+            axes.plot(estimate(view.gains(name, [family])).mean, i, ".", color="0.6", markersize=5)
+        pooled = estimate(view.gains(name))
         axes.errorbar(pooled.mean, i, xerr=pooled.ci95, fmt="o", color=_colour(name), capsize=3)
     axes.set_yticks(range(len(names)), list(reversed(names)), fontsize="small")
     axes.axvline(0, color="0.2", linewidth=0.8)

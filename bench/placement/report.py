@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.placement import plots, shortfalls
 from bench.placement.bars import WHERE, bars
-from bench.placement.results import Results
-from bench.placement.settings import HIDDEN, MANY, META_METHODS
+from bench.placement.results import Results, added
+from bench.placement.settings import HIDDEN, MANY, META_METHODS, SEEDS
 from bench.placement.view import HEADLINE, ORACLE, STATIC, TUNED, UNTRAINED, Figures, ResultView
 
 METHODS: tuple[tuple[str, str], ...] = (
@@ -70,10 +70,12 @@ METHODS: tuple[tuple[str, str], ...] = (
         "of transfer to the held-out task",
     ),
 )
+SPREAD = "seeds: sd"
 COLUMNS = (
     "method",
     "steps",
     "reward",
+    SPREAD,
     "gain on own start",
     "gap closed",
     "from hpa_tuned",
@@ -92,10 +94,12 @@ COLUMNS = (
 
 
 def write(results: Results, docs: Path) -> None:
-    """Write the result file, the pictures and the page about them under `docs`."""
+    """Add to the result file under `docs`, and make the pictures and the page about it anew."""
     docs.mkdir(parents=True, exist_ok=True)
-    results = _rounded(results)  # first, so that the page says what the file says
-    (docs / "benchmark.json").write_text(_json(results))
+    file = docs / "benchmark.json"
+    results = json.loads(json.dumps(results | {k: _rounded(results[k]) for k in ("rows", "job_seconds")}))
+    results = added(json.loads(file.read_text()) if file.is_file() else None, results)
+    file.write_text(_json(results))
     view = ResultView(results["rows"])
     plots.draw_all(view, docs / "benchmark")
     (docs / "benchmark.md").write_text("\n".join(_page(results, view)) + "\n")
@@ -125,8 +129,11 @@ def _page(results: Results, view: ResultView) -> Iterator[str]:
         f"same {settings['evaluation_episodes']} episodes of the same {settings['tasks']} held-out tasks of each "
         f"family (lwmecps-v3, 4 nodes, 4 deployments, 120 control intervals; task seeds from "
         f"{results['seeds']['first_held_out_task']} on), acting without chance. Settings were tried on tasks of other "
-        "seeds. Training is one seed for each method and family: intervals are over tasks and say nothing about how "
-        "much another training run would differ.\n"
+        f"seeds. What PPO learns from other tasks has {SEEDS} training seeds (`{SPREAD}` in tables): its intervals are "
+        "over seeds and tasks, which are both drawn again (pigeonhole bootstrap), and differences are paired over "
+        "both. What learns from nothing on a held-out task draws its own random numbers on each. DQN, SAC and TD3 on "
+        "many tasks have one seed: their intervals are over tasks and say nothing about how much another training run "
+        "would differ.\n"
     )
     yield (
         f"Inner steps take {adaptation['episodes_per_step']} episodes each "
@@ -134,13 +141,14 @@ def _page(results: Results, view: ResultView) -> Iterator[str]:
         f"Networks are small (two layers of {HIDDEN[0]}) and training short: multi-task training has "
         f"{settings['multi_task']['total_episodes']:,} episodes, meta-training after it {settings['meta_epochs']} "
         f"epochs of {settings['meta']['meta_batch_size']} tasks. All jobs took {_minutes(results):.0f} minutes "
-        "of wall time; wall times below depend on what else the machine did.\n"
+        "of wall time; wall times below depend on what else the machine did. Done at these commits: "
+        f"{', '.join(dict.fromkeys(row['commit'] for row in results['rows']))}.\n"
     )
     yield "| method | what it is |\n| --- | --- |"
     for name, text in METHODS:
         yield f"| {name} | {text} |"
     yield "\n## Bars\n"
-    yield "Differences are paired over tasks, ± 95 % interval.\n"
+    yield "Differences are paired over tasks and, where both have several, training seeds, ± 95 % interval.\n"
     if (low := view.last(WHERE, UNTRAINED)) and (static := view.last(WHERE, STATIC)):
         yield (
             f"On {WHERE} the untrained policy earns {low['reward_mean']:.2f} with {low['replicas_mean']:.1f} replicas "
@@ -171,7 +179,9 @@ def _left_alone(view: ResultView) -> str:
     shares = []
     for algorithm in MANY:
         methods = [f"meta_{algorithm}_{method}" for method in META_METHODS]
-        marks = [mark for family in view.families for method in methods for mark in view.left_alone(family, method)]
+        marks = [
+            mark for family in view.families for method in methods for mark in view.left_alone(family, method).flat
+        ]
         if marks:
             shares.append(f"{algorithm} {sum(marks) / len(marks):.0%}")
     return f"Tasks that meta-learners left as they were deployed in the end: {', '.join(shares) or 'none measured'}."
@@ -179,7 +189,7 @@ def _left_alone(view: ResultView) -> str:
 
 def _overview(view: ResultView) -> Iterator[str]:
     yield "## Reward by family\n"
-    yield "After all steps; mean ± 95 % interval over tasks. The tables below have everything else.\n"
+    yield "After all steps; mean ± 95 % interval. The tables below have everything else.\n"
     yield "| method | " + " | ".join(view.families) + " |"
     yield "| --- |" + " ---: |" * len(view.families)
     for method in view.methods:
@@ -204,13 +214,14 @@ def _table(view: ResultView, family: str) -> Iterator[str]:
 
 
 def _cells(view: ResultView, row: Figures) -> list[str]:
-    gain, support, shares = row["gain_mean"], row["support_mean"], (view.share(row), view.share(row, TUNED))
-    star = "*" if gain is not None and abs(gain) > row["gain_ci95"] else ""
+    gain, support, shares = view.gain(row), row["support_mean"], (view.share(row), view.share(row, TUNED))
+    of_seeds = row["task_rewards"].mean(1)
     return [
         row["method"],
         str(row["inner_steps"]),
         _reward(row),
-        "" if gain is None else f"{gain:+.2f} ± {row['gain_ci95']:.2f}{star}",
+        f"{of_seeds.std(ddof=1):.2f} ({len(of_seeds)})" if len(of_seeds) > 1 else "",
+        "" if gain is None else f"{gain.mean:+.2f} ± {gain.ci95:.2f}{'*' * gain.excludes_zero}",
         *("" if share is None or row["method"].endswith("(v1)") else f"{share:.0%}" for share in shares),
         f"{row['latency_mean_ms']:.0f}",
         f"{row['latency_p95_ms']:.0f}",
@@ -219,9 +230,9 @@ def _cells(view: ResultView, row: Figures) -> list[str]:
         f"{row['moves_mean']:.2f}",
         f"{row['load_correlation']:.2f}",
         "" if support is None else f"{support:.2f} ± {row['support_ci95']:.2f}",
-        f"{row['env_steps']:,}",
+        f"{row['env_steps']:,.0f}",
         f"{row['wall_s']:.2f}",
-        f"{row['training_env_steps']:,}" if row["training_env_steps"] else "",
+        f"{row['training_env_steps']:,.0f}" if row["training_env_steps"] else "",
         f"{row['training_wall_s']:.0f}" if row["training_wall_s"] else "",
     ]
 

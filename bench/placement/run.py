@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from bench.doing import commit
 from bench.placement.jobs import BenchmarkJob
 
 PARTS = ("policy", "state")
@@ -102,6 +103,7 @@ def _do(job: BenchmarkJob, cache: Cache) -> str:
     result = {
         "family": job.family,
         "job": job.name,
+        "commit": commit(),
         "entries": [asdict(e) for e in outcome.entries],
         "env_steps": outcome.env_steps,
         "wall_s": outcome.wall_s,

@@ -24,6 +24,10 @@ from services.cli.demo_settings import DemoSettings
 FIRST_HELD_OUT_SEED = 1000
 """Held-out tasks are drawn by the seeds from this one on; what settings were tried on came from seeds below it."""
 TRAINING_SEED = 1
+"""The first training seed."""
+SEEDS = 5
+"""Training seeds of what is trained on other tasks with `OF_SEVERAL_SEEDS`: the headline's method and its controls."""
+OF_SEVERAL_SEEDS = ("ppo",)
 EVALUATION_SEED = 1000
 HIDDEN = (32, 32)
 META_METHODS = ("maml", "fomaml", "imaml", "reptile")

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
+
 from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
+from bench.placement.estimates import estimate
 from bench.placement.results import Results
 from bench.placement.settings import MANY
 from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Figures, ResultView
-from lwmecps_core.statistics import difference, interval, share_of_gap
+from lwmecps_core.statistics import share_of_gap
 
 EQUAL_DATA = "multi_task_ppo_equal_data"
 
@@ -24,7 +27,7 @@ def section(results: Results, view: ResultView) -> Iterator[str]:
         demands = "; ".join(f"{bar.demand}: {bar.figure}" for bar in together)
         yield f"- **Bar {together[0].number}: {demands}.** {cause}"
     for failure in results["failed"]:
-        yield f"- {failure['family']}, {failure['job']}: not measured ({failure['error']})."
+        yield f"- {failure['job']}: not measured ({failure['error']})."
 
 
 def _support(view: ResultView, bar: Bar) -> str:
@@ -77,7 +80,7 @@ def _headline(view: ResultView, bar: Bar) -> str:
     if equal:
         text += f"; a multi-task policy with as much training data closes {share(equal):.1%}"
     text += f", {ALONE} {share(alone):.1%}."
-    behind = sorted(difference(oracle["task_rewards"], last["task_rewards"]), reverse=True)
+    behind = np.sort((oracle["task_rewards"] - last["task_rewards"]).mean(0))[::-1]
     few = max(1, len(behind) // 5)
     lost = sum(behind[:few]) / sum(behind)
     return (
@@ -91,21 +94,22 @@ def _headline(view: ResultView, bar: Bar) -> str:
 def _first_order(view: ResultView, bar: Bar) -> str:
     """Whether the difference is of the starts or of the steps."""
     second, first = (view.steps(bar.family, name) for name in ("meta_ppo_maml", "meta_ppo_fomaml"))
-    starts = interval(difference(second[0]["task_rewards"], first[0]["task_rewards"]))
+    starts = estimate(second[0]["task_rewards"] - first[0]["task_rewards"])
+    gains = [found.mean for row in (second[-1], first[-1]) if (found := view.gain(row))]
     return (
         f"Of the difference {starts.mean:+.2f} ± {starts.ci95:.2f} is there before the first step; the steps gain "
-        f"{second[-1]['gain_mean']:+.2f} with MAML and {first[-1]['gain_mean']:+.2f} with FOMAML. One training seed."
+        f"{' with MAML and '.join(f'{gain:+.2f}' for gain in gains)} with FOMAML."
     )
 
 
 def _improvement(view: ResultView, bar: Bar) -> str:
     """How much moved at all, how often the method went back, and what the start left to gain."""
     gains = view.gains(bar.method)
-    moved = [g for g in gains if g]
-    better = sum(g > 0 for g in moved)
+    moved = gains[gains != 0]
+    better = (moved > 0).sum()
     shares = [s for f in view.families if (row := view.first(f, bar.method)) and (s := view.share(row)) is not None]
     start = f"; the start already closes {sum(shares) / len(shares):.0%} of the gap" if shares else ""
-    size = sum(abs(g) for g in moved) / max(1, len(moved))
+    size = abs(moved).sum() / max(1, len(moved))
     return (
         f"On {view.kept_start(bar.method):.0%} of the tasks the reward is exactly that of the start (the method went "
         f"back to it, or its steps changed no action); on the others it changes by {size:.2f} on average, upwards on "
@@ -117,7 +121,7 @@ def _alone(view: ResultView, bar: Bar) -> str:
     """Whether few tasks or all make up what is missing."""
     own, ppo = view.last(bar.family, bar.method), view.last(bar.family, ALONE)
     assert own and ppo
-    ahead = sorted(difference(own["task_rewards"], ppo["task_rewards"]))
+    ahead = np.sort((own["task_rewards"] - ppo["task_rewards"]).mean(0))
     few = max(1, len(ahead) // 5)
     return (
         f"Ahead on {sum(a > 0 for a in ahead)} of {len(ahead)} tasks; the fifth on which it is farthest behind makes "
@@ -127,7 +131,7 @@ def _alone(view: ResultView, bar: Bar) -> str:
 
 def _beforehand(view: ResultView, bar: Bar) -> str:
     """What is left when the start is as far as this: the gain of adapting."""
-    gain = interval(view.gains(bar.method))
+    gain = estimate(view.gains(bar.method))
     return f"Adapting gains {gain.mean:+.2f} ± {gain.ci95:.2f} on it, over all families."
 
 

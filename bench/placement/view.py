@@ -1,11 +1,16 @@
-"""Reading the result file: rows by family, method and step, shares of the gap, and differences paired over tasks."""
+"""Reading the result file: rows by family, method and step over training seeds, shares of the gap, and differences
+paired over tasks.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.placement.estimates import Floats, estimate
 from bench.placement.settings import MANY, META_METHODS, TRANSFER_METHODS
-from lwmecps_core.statistics import Estimate, difference, interval, share_of_gap
+from lwmecps_core.statistics import Estimate, share_of_gap
 
 Figures = Mapping[str, Any]
 UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100_episodes"
@@ -16,11 +21,17 @@ META = tuple(f"meta_{algorithm}_{method}" for algorithm in MANY for method in ME
 TRANSFERS = tuple(f"transfer_{method}" for method in TRANSFER_METHODS)
 
 
-@dataclass(frozen=True)
 class ResultView:
-    """The rows of a result file."""
+    """The rows of a result file, one for all training seeds of a method after so many steps: means of its figures.
 
-    rows: Sequence[Figures]
+    `task_rewards` and `task_support_rewards` are by training seed and task `[S, T]`; intervals are over both.
+    """
+
+    def __init__(self, rows: Sequence[Figures]) -> None:
+        groups: dict[tuple[str, str, int], list[Figures]] = {}
+        for row in rows:
+            groups.setdefault((row["family"], row["method"], row["inner_steps"]), []).append(row)
+        self.rows = [_over_seeds(group) for group in groups.values()]
 
     @property
     def families(self) -> list[str]:
@@ -57,39 +68,73 @@ class ResultView:
             return None
         return share_of_gap(row["reward_mean"], low["reward_mean"], high["reward_mean"])
 
-    def gains(self, method: str, families: Sequence[str] = ()) -> list[float]:
-        """Reward after all steps minus reward before the first, task by task, of all (or these) families."""
+    def gain(self, row: Figures) -> Estimate | None:
+        """What the row's steps gained on the same method before its first one; None where it took none."""
+        first = self.first(row["family"], row["method"])
+        return estimate(row["task_rewards"] - first["task_rewards"]) if first and row["inner_steps"] else None
+
+    def gains(self, method: str, families: Sequence[str] = ()) -> Floats:
+        """Reward after all steps minus reward before the first, `[S, T]`, tasks of all (or these) families."""
         found = []
         for family in families or self.families:
             first, last = self.first(family, method), self.last(family, method)
             if first and last and last["inner_steps"]:
-                found += difference(last["task_rewards"], first["task_rewards"])
-        return found
+                found.append(last["task_rewards"] - first["task_rewards"])
+        return _beside(found)
 
-    def kept_start(self, method: str, families: Sequence[str] = ()) -> float:
+    def kept_start(self, method: str) -> float:
         """Share of tasks on which the last row equals the first: the method went back to its start."""
-        gains = self.gains(method, families)
-        return sum(gain == 0 for gain in gains) / len(gains)
+        return float((self.gains(method) == 0).mean())
 
-    def left_alone(self, family: str, method: str) -> list[bool]:
-        """Whether each task ended as under `static`: the method left it as it was deployed."""
+    def left_alone(self, family: str, method: str) -> NDArray[np.bool_]:
+        """Whether each task ended as under `static`, `[S, T]`: the method left it as it was deployed."""
         last, static = self.last(family, method), self.last(family, STATIC)
         if not last or not static:
-            return []
-        return [a == b for a, b in zip(last["task_rewards"], static["task_rewards"], strict=True)]
-
-    def acting_gains(self, method: str, families: Sequence[str] = ()) -> list[float]:
-        """`gains` of the tasks on which a policy still acts at the end."""
-        found = []
-        for family in families or self.families:
-            alone = self.left_alone(family, method)
-            gains = self.gains(method, [family])
-            found += [g for g, a in zip(gains, alone or [False] * len(gains), strict=True) if not a]
+            return np.zeros((0, 0), bool)
+        found: NDArray[np.bool_] = last["task_rewards"] == static["task_rewards"]
         return found
+
+    def acting(self, method: str) -> NDArray[np.bool_]:
+        """Of which of `gains` a policy still acts at the end."""
+        found = []
+        for family in self.families:
+            gains, alone = self.gains(method, [family]), self.left_alone(family, method)
+            if gains.size:
+                found.append(np.zeros(gains.shape) if not alone.size else alone.astype(np.float64))
+        return _beside(found) == 0
 
     def over_static(self, family: str, method: str) -> Estimate | None:
         """What support episodes earned minus what `static` earns, paired over tasks."""
         last, static = self.last(family, method), self.last(family, STATIC)
-        if not last or not static or not last["task_support_rewards"]:
+        if not last or not static or not last["task_support_rewards"].size:
             return None
-        return interval(difference(last["task_support_rewards"], static["task_rewards"]))
+        return estimate(last["task_support_rewards"] - static["task_rewards"])
+
+
+def _over_seeds(rows: Sequence[Figures]) -> Figures:
+    rewards = np.array([row["task_rewards"] for row in rows])
+    support = np.array([row["task_support_rewards"] for row in rows])
+    own = estimate(rewards)
+    seen = estimate(support) if support.size else None
+    return {
+        **{k: _mean([row[k] for row in rows]) for k in rows[0]},
+        "reward_mean": own.mean,
+        "reward_ci95": own.ci95,
+        "support_mean": seen.mean if seen else None,
+        "support_ci95": seen.ci95 if seen else None,
+        "task_rewards": rewards,
+        "task_support_rewards": support,
+    }
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    numbers = all(isinstance(value, int | float) for value in values)
+    return sum(values) / len(values) if numbers and len(set(values)) > 1 else values[0]
+
+
+def _beside(found: Sequence[Floats]) -> Floats:
+    """Tasks of all families `[S, T]`, of as many seeds as every family has."""
+    if not found:
+        return np.zeros((0, 0))
+    seeds = min(map(len, found))
+    return np.concatenate([each[:seeds] for each in found], axis=1)

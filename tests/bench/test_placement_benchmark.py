@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bench.placement import methods, report
 from bench.placement.bars import bars
@@ -19,6 +20,7 @@ from bench.placement.view import META, TRANSFERS, ResultView
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AdaptConfig, MetaConfig
 from lwmecps_core.specs import FAMILIES
+from lwmecps_core.tree import leaves
 
 TINY = scaled(
     Settings(
@@ -90,7 +92,7 @@ def test_a_job_that_fails_takes_along_what_waits_for_it_and_nothing_else(tmp_pat
     errors = carry_out([broken, after, sound], Cache(tmp_path), 1, lambda j, error: None)
     assert set(errors) == {broken.key, after.key}
     results = collect([broken, after, sound], Cache(tmp_path), TINY, errors)
-    assert [f["job"] for f in results["failed"]] == ["rules", "after"]
+    assert [f["job"] for f in results["failed"]] == ["mec_city rules", "mec_city after"]
     assert [row["method"] for row in results["rows"]] == ["static"]
 
 
@@ -98,29 +100,26 @@ def test_a_job_that_fails_takes_along_what_waits_for_it_and_nothing_else(tmp_pat
 def results(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """A result file of two tasks with the given rewards after no step and after the last, by method."""
 
-    def make(**rewards: tuple[list[float], list[float], int]) -> dict[str, Any]:
+    def make(seed: int = 1, **rewards: tuple[list[float], list[float], int]) -> dict[str, Any]:
         cache = Cache(tmp_path)
         made = []
         for name, (first, last, env_steps) in rewards.items():
-            each = replace(job("rules"), name=name)
+            each = replace(job("rules"), name=name, seed=seed)
             entries = [
                 {"row": vars(_row(name, steps, f"task-{k}", value, used)), "support_reward": value if steps else None}
                 for steps, values, used in ((0, first, 0), (5, last, env_steps))
                 for k, value in enumerate(values)
             ]
-            cache.save(
-                each,
-                {"family": "mec_city", "job": name, "entries": entries, "env_steps": 0, "wall_s": 0.0, "took_s": 1.0},
-                {},
-            )
+            cache.save(each, {"commit": "abc", "entries": entries, "env_steps": 0, "wall_s": 0.0, "took_s": 1.0}, {})
             made.append(each)
         return collect(made, cache, TINY, {})
 
     return make
 
 
-def test_rows_have_the_demos_columns_the_family_the_gain_and_every_tasks_reward(results: Any) -> None:
-    row = results(meta_ppo_maml=([-10.0, -20.0], [-9.0, -18.0], 2400))["rows"][1]
+def test_rows_have_the_demos_columns_the_family_and_every_tasks_reward(results: Any) -> None:
+    rows = results(meta_ppo_maml=([-10.0, -20.0], [-9.0, -18.0], 2400))["rows"]
+    row = rows[1]
     demo = (
         "method",
         "inner_steps",
@@ -138,7 +137,9 @@ def test_rows_have_the_demos_columns_the_family_the_gain_and_every_tasks_reward(
     assert set(demo) < set(row)
     assert (row["family"], row["inner_steps"], row["env_steps"]) == ("mec_city", 5, 2400)
     assert row["task_rewards"] == [-9.0, -18.0] == row["task_support_rewards"]
-    assert (row["reward_mean"], row["gain_mean"]) == (-13.5, 1.5)
+    view = ResultView(rows)
+    gain = view.gain(view.rows[1])
+    assert gain is not None and (row["reward_mean"], gain.mean, view.gain(view.rows[0])) == (-13.5, 1.5, None)
 
 
 def test_bars_follow_from_the_rows(results: Any) -> None:
@@ -172,10 +173,70 @@ def test_leaving_tasks_as_they_were_deployed_is_no_improvement_of_the_policy(res
         "meta_td3_reptile": ([-50.0, -30.0], [-40.0, -29.0], 600),
     }
     view = ResultView(results(**known)["rows"])
-    assert view.left_alone("mec_city", "meta_td3_reptile") == [True, False]
-    assert view.acting_gains("meta_td3_reptile") == [1.0]
+    assert view.left_alone("mec_city", "meta_td3_reptile").tolist() == [[True, False]]
+    assert view.gains("meta_td3_reptile")[view.acting("meta_td3_reptile")].tolist() == [1.0]
     bar = next(bar for bar in bars(view) if bar.method == "meta_td3_maml" and bar.number == 4)
     assert bar.figure.startswith("+10.00 ± 0.00 over 2 tasks") and "over the 0 on which" in bar.figure and not bar.met
+
+
+def test_what_ppo_learns_from_other_tasks_has_five_training_seeds_and_goes_on_from_its_own() -> None:
+    found = [j for j in jobs(["mec_city"], Settings()) if j.seed > 1]
+    assert {j.name for j in found} == {
+        *("multi_task_ppo", "multi_task_ppo_equal_data", "multi_task_ppo_fine_tuned", "meta_ppo_maml_one_episode"),
+        *("untrained_ppo", "random_weights_ppo", "source", *TRANSFERS),
+        *(name for name in META if name.startswith("meta_ppo_")),
+    }
+    assert {j.seed for j in found} == {2, 3, 4, 5}
+    assert all(j.before is None or j.before.seed == j.seed for j in found)
+    keys = [j.key for j in jobs(["mec_city"], Settings())]
+    assert len(set(keys)) == len(keys)
+
+
+def test_another_training_seed_is_another_policy() -> None:
+    found = [methods.run(replace(job("source"), seed=seed), None).handover for seed in (1, 1, 2)]
+    first, again, other = (leaves(handover.policy.params) for handover in found if handover)
+    assert all(map(torch.equal, first, again)) and not all(map(torch.equal, first, other))
+
+
+def test_intervals_are_over_seeds_and_tasks_and_pair_both(results: Any) -> None:
+    rules = results(static=([-40.0, -30.0], [-40.0, -30.0], 0))["rows"]
+    seeds = [
+        results(seed=seed, meta_ppo_maml=([-20.0 - seed, -10.0 - seed], [-18.0 - seed, -8.0 - seed], 600))["rows"]
+        for seed in (1, 2, 3)
+    ]
+    view = ResultView([*rules, *(row for rows in seeds for row in rows)])
+    last = view.last("mec_city", "meta_ppo_maml")
+    assert last is not None and last["task_rewards"].shape == (3, 2) and last["reward_mean"] == -15.0
+    one = ResultView(seeds[0]).last("mec_city", "meta_ppo_maml")
+    assert one is not None and one["reward_ci95"] == pytest.approx(12.7062 * 5)  # Student's, one degree of freedom
+    assert 5 <= last["reward_ci95"] <= 6.1  # two tasks ten apart, three seeds one apart each, both drawn again
+    gain = view.gain(last)
+    assert gain is not None and (gain.mean, gain.ci95) == (2.0, 0.0)
+    over = view.over_static("mec_city", "meta_ppo_maml")
+    assert over is not None and over.mean == 20.0 and 0 < over.ci95 <= 1.0  # tasks cancel, seeds do not
+    bar = next(bar for bar in bars(view) if bar.number == 4)
+    assert "over 2 tasks and 3 training seeds" in bar.figure
+
+
+def test_what_is_not_done_again_stays_in_the_file_unless_settings_changed(results: Any, tmp_path: Path) -> None:
+    def methods_of(found: dict[str, Any]) -> list[tuple[str, float, int]]:
+        report.write(found, tmp_path / "docs")
+        rows = json.loads((tmp_path / "docs" / "benchmark.json").read_text())["rows"]
+        return [(row["method"], row["reward_mean"], row["training_seed"]) for row in rows if row["inner_steps"] == 0]
+
+    both = results(meta_ppo_maml=([-2.0] * 2, [-1.0] * 2, 6), static=([-4.0] * 2, [-4.0] * 2, 0))
+    broken = {"job": "mec_city meta_ppo_maml, seed 2", "error": "no luck"}
+    assert len(methods_of(both | {"failed": [broken]})) == 2
+    assert (
+        "- mec_city meta_ppo_maml, seed 2: not measured (no luck)." in (tmp_path / "docs" / "benchmark.md").read_text()
+    )
+    second = results(seed=2, meta_ppo_maml=([-3.0] * 2, [-1.0] * 2, 6))
+    assert methods_of(second) == [("meta_ppo_maml", -2.0, 1), ("meta_ppo_maml", -3.0, 2), ("static", -4.0, 1)]
+    assert "no luck" not in (tmp_path / "docs" / "benchmark.json").read_text()
+    again = results(static=([-5.0] * 2, [-5.0] * 2, 0))
+    assert methods_of(again) == [("meta_ppo_maml", -2.0, 1), ("meta_ppo_maml", -3.0, 2), ("static", -5.0, 1)]
+    again["settings"]["tasks"] = 3
+    assert methods_of(again) == [("static", -5.0, 1)]
 
 
 def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, tmp_path: Path) -> None:
@@ -203,7 +264,7 @@ def test_the_page_is_made_from_the_file_alone_and_twice_the_same(results: Any, t
     )
     assert "| 7 | meta_sac_reptile leaves ≤ 15% of the tasks as they were deployed | 0% | yes |" in page
     assert "Tasks that meta-learners left as they were deployed in the end: ppo 0%, sac 0%." in page
-    assert "| meta_ppo_maml | 5 | -13.00 ± 12.71 | +6.00 ± 0.00* | 92% |" in page
+    assert "| meta_ppo_maml | 5 | -13.00 ± 12.71 |  | +6.00 ± 0.00* | 92% |" in page
     assert "On 100% of the tasks the reward is exactly that of the start" in page
     for picture in ("reward", "adaptation", "gains", "support"):
         assert (tmp_path / "second" / "benchmark" / f"{picture}.png").stat().st_size > 0

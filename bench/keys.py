@@ -23,6 +23,7 @@ LATER = {
     "memory_reads": 1,
     "entropy_share": 1.0,
     "imitation_episodes": 0,
+    "value_bins": 601,
 }
 """Settings that came after results were kept, and what they were then."""
 

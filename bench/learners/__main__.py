@@ -33,7 +33,7 @@ CONSOLE = Console()
 def main() -> int:
     """Do what is not done yet, cell by cell, then write the page; 1 when a cell failed."""
     parser = argparse.ArgumentParser(prog="python -m bench.learners", description=__doc__)
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=USUAL, help="only these; usually all but rules")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="only these")
     parser.add_argument("--methods", nargs="+", choices=curricula.CURRICULA, default=(), help="only these curricula")
     parser.add_argument("--seeds", type=int, default=starts.SEEDS, help="so many training seeds")
     parser.add_argument("--episodes", type=int, default=None, help="rollouts that memories and rules train on")
@@ -167,8 +167,6 @@ PARTS = {
     "streams": met_one_by_one,
     "rules": learnt_rules,
 }
-USUAL = tuple(name for name in PARTS if name != "rules")
-"""A training by a learnt rule takes half an hour."""
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def _inputs(predictions: int, seed: int) -> tuple[Trajectory, dict[str, Tensor]]
         said[f"{who}logits"] = normal(steps + 1, agents, choices)
         said[f"{who}y"] = normal(steps + 1, agents, predictions, scale=2.0)
         said[f"{who}z"] = normal(steps + 1, agents, choices, predictions, scale=2.0)
-        said[f"{who}q"] = normal(steps + 1, agents, choices, value.BINS, scale=3.0)
+        said[f"{who}q"] = normal(steps + 1, agents, choices, 601, scale=3.0)
     following, behaviour = normal(steps + 1, agents, choices, choices), normal(steps + 1, agents, choices)
     action = torch.from_numpy(generator.integers(0, choices, (steps + 1, agents)))[:-1]
     reward = normal(steps, agents, scale=3.0)
@@ -113,9 +113,18 @@ def test_a_return_counts_trace_and_value_of_the_step_after() -> None:
 def test_two_bins_hold_a_value_and_squashing_is_undone() -> None:
     values = torch.tensor([-12345.0, -3.2, 0.0, 0.7, 41.0, 50_000.0], dtype=torch.float64)
     torch.testing.assert_close(value.unsquashed(value.squashed(values)), values)
-    found = value.two_bins(values)
+    found = value.two_bins(values, 601)
     assert ((found > 0).sum(-1) <= 2).all()
     torch.testing.assert_close(value.expected(found.log()), values, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("bins", "largest"), [(61, 900.0), (60, 872.0), (601, 58_000.0)])
+def test_fewer_bins_are_as_fine_and_hold_smaller_values(bins: int, largest: float) -> None:
+    values = torch.tensor([-largest, -37.5, 0.0, 0.2, largest], dtype=torch.float64)
+    found = value.two_bins(values, bins)
+    torch.testing.assert_close(value.expected(found.log()), values, rtol=1e-9, atol=1e-9)
+    beyond = value.expected(value.two_bins(100 * values[[0, -1]], bins).log())
+    assert (beyond.abs() >= largest).all() and (beyond.abs() < 1.05 * largest).all()
 
 
 def test_what_is_said_of_forbidden_choices_changes_no_target() -> None:

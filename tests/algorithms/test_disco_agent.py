@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from lwmecps_core.algorithms.disco.agent import Disco
-from lwmecps_core.algorithms.disco.value import BINS
 from lwmecps_core.optimiser import Optimiser
 from lwmecps_core.run_config import DiscoConfig
 from lwmecps_core.testing import examples
@@ -35,7 +34,7 @@ def _drawn(seed: int) -> dict[str, Tensor]:
     predictions = examples.RULE.predictions
     layers = {"hidden0": (FRAME, HIDDEN[0]), "out": HIDDEN, "logits": (HIDDEN[1], CHOICES)}
     layers |= {"y": (HIDDEN[1], predictions), "root": (HIDDEN[1], MODEL), "step": (CHOICES + MODEL, 4 * MODEL)}
-    for name, size in (("z", predictions), ("q", BINS), ("following", CHOICES)):
+    for name, size in (("z", predictions), ("q", DiscoConfig().value_bins), ("following", CHOICES)):
         layers |= {f"{name}_in": (MODEL, MODEL), f"{name}_out": (MODEL, size)}
     generator, found = np.random.default_rng(seed), {}
     for name, (n_in, n_out) in layers.items():

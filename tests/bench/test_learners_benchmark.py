@@ -11,7 +11,7 @@ from bench.context import measure as context_measure
 from bench.context.cells import ClusterKind
 from bench.context.results import CellOutcome
 from bench.keys import key
-from bench.learners import beliefs, beliefs_measure, beliefs_report, curricula, curricula_report, measure, report
+from bench.learners import beliefs, beliefs_measure, beliefs_report, curricula, curricula_report, measure, report, rules
 from bench.learners.beliefs_results import BeliefOutcome
 from bench.learners.cells import cells
 from bench.learners.measure import BEST, GENERAL, MORE, RANDOM, TRUE
@@ -21,8 +21,10 @@ from bench.validation import fleets
 from lwmecps_core.believing import Believing
 from lwmecps_core.curricular import Curricular
 from lwmecps_core.meta.metric import MetricConfig
-from lwmecps_core.run_config import PPOConfig, TrainConfig
+from lwmecps_core.run_config import DiscoConfig, PPOConfig, TrainConfig
 from lwmecps_core.statistics import Bootstrap, worst
+
+KINDS: tuple[type[PPOConfig | DiscoConfig], ...] = (PPOConfig, DiscoConfig)
 
 
 def test_every_seed_is_a_cell_of_its_own_and_shorter_trials_are_others() -> None:
@@ -207,3 +209,31 @@ def test_a_probe_finds_what_is_linear_in_a_belief_and_says_how_sure_it_is() -> N
     assert spread < 1e-5
     _, spread = beliefs_measure.probed(known, times + rng.normal(0, 0.1, times.shape), wanted)
     assert spread == pytest.approx(0.1, rel=0.1)
+
+
+def test_learnt_rules_differ_from_ppo_in_how_they_learn_and_every_rate_is_tried_for_each() -> None:
+    every = rules.cells(None)
+    assert len({c.key for c in every}) == len(every) == 2 * 3 * 5
+    assert len({(c.training, c.problem, c.tasks, c.measuring) for c in every}) == 1
+    shared = ("hidden_size", "network", "ignore_blocks", "n_steps", "context")
+    assert len({tuple(getattr(c.algorithm, name) for name in shared) for c in every}) == 1
+    tried = {kind: {c.algorithm.learning_rate for c in every if isinstance(c.algorithm, kind)} for kind in KINDS}
+    assert tried[PPOConfig] == tried[DiscoConfig] == set(rules.RATES)
+
+
+def test_rules_are_held_against_ppo_at_its_best_rate_over_the_seeds_that_both_have() -> None:
+    tasks = np.linspace(-3.0, 3.0, 16)
+    rewards = {
+        "ppo at 0.001": {0: tasks - 21.0, 1: tasks - 20.0},
+        "ppo at 0.003": {0: tasks - 20.0, 1: tasks - 19.0},
+        "discovered at 0.001": {0: tasks - 24.0, 1: tasks - 23.0, 2: tasks - 99.0},
+        "disco at 0.001": {0: tasks - 18.0},
+    }
+    head, _, *rows = rules.table(rewards, dict.fromkeys(rewards, np.float64(9.0)))
+    assert "minus ppo at 0.003" in head
+    assert rows == [
+        "| ppo at 0.001 | 2 | -20.50 | 0.71 | -1.00 [-1.00, -1.00] | 9 s |",
+        "| ppo at 0.003 | 2 | -19.50 | 0.71 |  | 9 s |",
+        "| discovered at 0.001 | 3 | -48.67 | 43.59 | -4.00 [-4.00, -4.00] | 9 s |",
+        "| disco at 0.001 | 1 | -18.00 |  |  | 9 s |",
+    ]

@@ -66,7 +66,8 @@ class Disco(Forgetful):
 
     def init(self, generator: torch.Generator) -> tuple[Params, Extra]:
         """The networks' weights and, where there is a rule, its weights, a copy of the agent's, and an empty life."""
-        net = outputs.init(self._nets, self._choices, self.cfg.prediction_size, self.cfg.model_size, generator)
+        cfg = self.cfg
+        net = outputs.init(self._nets, self._choices, cfg.prediction_size, cfg.model_size, cfg.value_bins, generator)
         if self._rule is None:
             return {"agent": net}, {}
         kept = nothing_kept(self._rule)

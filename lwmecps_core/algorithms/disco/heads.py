@@ -8,7 +8,6 @@ prediction, a value and the next policy.
 import torch
 from torch import Tensor
 
-from lwmecps_core.algorithms.disco.value import BINS
 from lwmecps_core.algorithms.networks import Architecture, Net, linear
 
 EMBEDDING = 128
@@ -18,14 +17,14 @@ SMALL = 0.01
 OF_CHOICES = ("z", "q", "following")
 
 
-def init(nets: Architecture, choices: int, predictions: int, model: int, generator: torch.Generator) -> Net:
-    """Parameters for components of so many choices, `model` units in the step that is made for each."""
+def init(nets: Architecture, choices: int, predictions: int, model: int, bins: int, generator: torch.Generator) -> Net:
+    """Parameters for components of so many choices; `model` units of the step made for each, `bins` of its value."""
     net, embedding = _init_trunk(nets, generator)
     net |= _init_layer("logits", embedding, choices, generator, SMALL)
     net |= _init_layer("y", embedding, predictions, generator, SMALL)
     net |= _init_layer("root", embedding, model, generator)
     net |= _init_layer("step", choices + model, 4 * model, generator)
-    sizes = {"z": predictions, "q": BINS, "following": choices}
+    sizes = {"z": predictions, "q": bins, "following": choices}
     for name in OF_CHOICES:
         net |= _init_layer(f"{name}_in", model, model, generator)
         net |= _init_layer(f"{name}_out", model, sizes[name], generator)

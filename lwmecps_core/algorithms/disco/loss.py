@@ -28,7 +28,7 @@ def by_step(
     """The loss of each step, `[..., T, N]`.
 
     Of steps: the policy's `logits` `[..., T, N, A]`, predictions `y` and, for the action that was taken, `z`
-    `[..., T, N, P]`, the logits of its value `q` `[..., T, N, BINS]`, and which policy it says will be `following`
+    `[..., T, N, P]`, the logits of its value `q` `[..., T, N, bins]`, and which policy it says will be `following`
     `[..., T, N, A]`, held against `next_logits`, the policy of the next frame, where the episode goes on (`alive`).
 
     Source: Oh et al. 2025, Nature, doi:10.1038/s41586-025-09761-x, equation 1 and methods.

@@ -7,8 +7,6 @@ Schrittwieser et al. 2020, arXiv:1911.08265, appendix F; returns Munos et al. 20
 import torch
 from torch import Tensor
 
-BINS, LARGEST = 601, 300.0
-"""How many bins a value has, and the transformed values of the first and the last one: ± that."""
 LINEAR = 1e-3
 """Weight of the transformation's linear part."""
 DECAY, EPSILON, ROOT = 0.99, 1e-6, 1e-12
@@ -27,14 +25,16 @@ def unsquashed(x: Tensor) -> Tensor:
 
 
 def expected(logits: Tensor) -> Tensor:
-    """The value that logits over bins stand for: `[..., BINS]` → `[...]`."""
-    bins = torch.linspace(-LARGEST, LARGEST, logits.shape[-1], dtype=logits.dtype, device=logits.device)
+    """The value that logits over bins stand for: `[..., bins]` → `[...]`."""
+    largest = _largest(logits.shape[-1])
+    bins = torch.linspace(-largest, largest, logits.shape[-1], dtype=logits.dtype, device=logits.device)
     return unsquashed(logits.softmax(-1) @ bins)
 
 
-def two_bins(value: Tensor, bins: int = BINS) -> Tensor:
+def two_bins(value: Tensor, bins: int) -> Tensor:
     """Probabilities `[..., bins]` of the two bins around a value `[...]`, whose mean it is once transformed."""
-    place = (squashed(value).clamp(-LARGEST, LARGEST) + LARGEST) * ((bins - 1) / (2 * LARGEST))
+    largest = _largest(bins)
+    place = squashed(value).clamp(-largest, largest) + largest
     below = place.floor().clamp(0, bins - 2)
     share = (place - below).unsqueeze(-1)
     found = torch.zeros(*value.shape, bins, dtype=value.dtype, device=value.device)
@@ -78,3 +78,8 @@ def standard(kept: Tensor, x: Tensor) -> Tensor:
 def signed_log(x: Tensor) -> Tensor:
     """sign(x) · log(1 + |x|)."""
     return x.sign() * x.abs().log1p()
+
+
+def _largest(bins: int) -> float:
+    """What the last of these bins stands for, transformed: they are one apart, and the first is its negative."""
+    return (bins - 1) / 2

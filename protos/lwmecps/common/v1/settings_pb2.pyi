@@ -266,7 +266,7 @@ class QLearningConfig(_message.Message):
     def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., epsilon: _Optional[float] = ..., bins: _Optional[int] = ..., table_size: _Optional[int] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
 
 class DiscoConfig(_message.Message):
-    __slots__ = ("learning_rate", "discount_factor", "rule", "prediction_size", "segment", "memory_size", "updates_per_batch", "batch_size", "model_size", "n_steps", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context")
+    __slots__ = ("learning_rate", "discount_factor", "rule", "prediction_size", "segment", "memory_size", "updates_per_batch", "batch_size", "model_size", "n_steps", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "value_bins")
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_FACTOR_FIELD_NUMBER: _ClassVar[int]
     RULE_FIELD_NUMBER: _ClassVar[int]
@@ -282,6 +282,7 @@ class DiscoConfig(_message.Message):
     NETWORK_FIELD_NUMBER: _ClassVar[int]
     IGNORE_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_BINS_FIELD_NUMBER: _ClassVar[int]
     learning_rate: float
     discount_factor: float
     rule: bytes
@@ -297,7 +298,8 @@ class DiscoConfig(_message.Message):
     network: Network
     ignore_blocks: _containers.RepeatedScalarFieldContainer[Block]
     context: Context
-    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., rule: _Optional[bytes] = ..., prediction_size: _Optional[int] = ..., segment: _Optional[int] = ..., memory_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., batch_size: _Optional[int] = ..., model_size: _Optional[int] = ..., n_steps: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ...) -> None: ...
+    value_bins: int
+    def __init__(self, learning_rate: _Optional[float] = ..., discount_factor: _Optional[float] = ..., rule: _Optional[bytes] = ..., prediction_size: _Optional[int] = ..., segment: _Optional[int] = ..., memory_size: _Optional[int] = ..., updates_per_batch: _Optional[int] = ..., batch_size: _Optional[int] = ..., model_size: _Optional[int] = ..., n_steps: _Optional[int] = ..., max_grad_norm: _Optional[float] = ..., hidden_size: _Optional[_Iterable[int]] = ..., network: _Optional[_Union[Network, str]] = ..., ignore_blocks: _Optional[_Iterable[_Union[Block, str]]] = ..., context: _Optional[_Union[Context, str]] = ..., value_bins: _Optional[int] = ...) -> None: ...
 
 class SACConfig(_message.Message):
     __slots__ = ("learning_rate", "discount_factor", "tau", "alpha", "auto_entropy", "memory_size", "batch_size", "updates_per_batch", "max_grad_norm", "hidden_size", "network", "ignore_blocks", "context", "return_steps")

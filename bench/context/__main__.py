@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES, help="only these")
     parser.add_argument("--env-ids", nargs="+", default=(), help="only these versions")
     parser.add_argument("--methods", nargs="+", default=(), help="only these")
-    parser.add_argument("--seeds", type=int, help="so many training seeds (default: 5 of mec_city v3, 3 elsewhere)")
+    parser.add_argument("--seeds", type=int, help="so many training seeds (default: 5 of v3, 3 of v4)")
     parser.add_argument("--tasks", type=int, default=64, help="held-out tasks of each kind of cluster")
     parser.add_argument("--processes", type=int, default=2, help="cells at a time, each on one thread")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where context.json and context.md go")

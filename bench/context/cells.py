@@ -14,8 +14,8 @@ HELD_OUT_SEED = 1_000_000
 """Held-out tasks are drawn by the seeds from this one on: nothing was tuned on them."""
 EVALUATION_SEED = 1_000_000
 """Of the episodes that measure, the same for every method."""
-FLAGSHIP_SEEDS, SEEDS = 5, 3
-"""Training seeds on `FLAGSHIP`, and elsewhere."""
+SEEDS: dict[EnvId, int] = {"lwmecps-v3": 5, "lwmecps-v4": 3}
+"""Training seeds on each version."""
 FLAGSHIP = "mec_city"
 V4_ENTROPY = 0.000625
 """Weight of PPO's entropy bonus on v4: what it is there for 16 components where none is given (`algorithms.ppo`)."""
@@ -119,7 +119,6 @@ def _problems(families: Sequence[str]) -> Iterator[ClusterKind]:
 
 def _of(problem: ClusterKind, tasks: int, seeds: int | None) -> Iterator[Cell]:
     demo = DemoSettings()
-    flagship = problem == ClusterKind(family=FLAGSHIP)
     also = sizes(problem)
     measuring = EvaluateConfig(episodes=demo.evaluation_episodes)
     for one in (problem, *also):
@@ -135,7 +134,7 @@ def _of(problem: ClusterKind, tasks: int, seeds: int | None) -> Iterator[Cell]:
         "blind": demo.blind_algorithm,
         "privileged": replace(demo.algorithm, context="privileged"),
     }
-    for seed in range(seeds or (FLAGSHIP_SEEDS if flagship else SEEDS)):
+    for seed in range(seeds or SEEDS[problem.env_id]):
         for method in LEARNERS:
             before = demo.episodes_before if method == "context" else (0,)
             yield Cell(

@@ -15,7 +15,7 @@ from bench.placement.estimates import estimate
 from bench.placement.settings import MANY, META_METHODS
 from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, ResultView
 
-REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_calibrated", ALONE, "static")
+REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_tuned", ALONE, "static")
 LADDER = (
     "random",
     UNTRAINED,
@@ -96,7 +96,7 @@ def _adaptation(view: ResultView) -> plt.Figure:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize="small")
     figure.suptitle(
-        "Reward on held-out tasks after 0 to 5 inner steps (higher is better; mean over tasks)\n"
+        "Reward on held-out tasks after 0 to 5 inner steps (higher is better; mean over tasks and training seeds)\n"
         "After the last step a policy goes back to its start on every task where its own episodes had got worse"
     )
     return figure

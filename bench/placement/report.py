@@ -31,7 +31,7 @@ METHODS: tuple[tuple[str, str], ...] = (
         "replicas in proportion to requests and what one costs, tuned on training tasks of the family, and by 12 "
         "episodes on the very task",
     ),
-    ("untrained_ppo", "random weights as they are, mean over 8 draws of them"),
+    ("untrained_ppo", "random weights as they are, mean over 8 draws of them for each seed"),
     (
         "random_weights_ppo",
         "one draw of random weights, and the inner steps of `meta_ppo_maml` from there, its learnt rates included",

@@ -15,6 +15,7 @@ from bench.placement.view import (
     RANDOM_WEIGHTS,
     TRANSFERS,
     ResultView,
+    apart,
 )
 from lwmecps_core.statistics import Estimate, share_of_gap
 
@@ -87,7 +88,7 @@ def _headline(view: ResultView) -> Iterator[Bar]:
             continue
         share = view.share(last) or 0.0
         name = f"{WHERE}: {method}, {last['inner_steps']} inner steps"
-        ahead = estimate(last["task_rewards"] - alone["task_rewards"])
+        ahead = estimate(apart(last, alone))
         data = last["env_steps"] / alone["env_steps"]
         yield Bar(
             2,
@@ -129,7 +130,7 @@ def _first_order(view: ResultView) -> Iterator[Bar]:
     for family in view.families:
         second, first, gap = view.last(family, "meta_ppo_maml"), view.last(family, "meta_ppo_fomaml"), view.gap(family)
         if second and first and gap:
-            behind = estimate(second["task_rewards"] - first["task_rewards"])
+            behind = estimate(apart(second, first))
             yield Bar(
                 3,
                 "meta_ppo_fomaml",
@@ -171,7 +172,7 @@ def _from_memory_alone(view: ResultView) -> Iterator[Bar]:
     for algorithm in FROM_MEMORY:
         method = f"{algorithm}_100_episodes"
         if (row := view.last(WHERE, method)) and alone:
-            behind = estimate(row["task_rewards"] - alone["task_rewards"])
+            behind = estimate(apart(row, alone))
             yield Bar(
                 5,
                 method,
@@ -186,7 +187,7 @@ def _from_memory_beforehand(view: ResultView) -> Iterator[Bar]:
     for algorithm in FROM_MEMORY:
         for method in (f"meta_{algorithm}_{name}" for name in META_METHODS):
             starts = [
-                estimate(row["task_rewards"] - rule["task_rewards"]).mean
+                estimate(apart(row, rule)).mean
                 for family in view.families
                 if (row := view.first(family, method)) and (rule := view.last(family, CALIBRATED))
             ]

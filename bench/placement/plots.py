@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from bench.placement.estimates import estimate
 from bench.placement.settings import MANY, META_METHODS
-from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, ResultView
+from bench.placement.view import ALONE, HEADLINE, META, ORACLE, STATIC, TRANSFERS, UNTRAINED, ResultView, apart
 
 REFERENCES = ("oracle", "multi_task_ppo_equal_data", "hpa_tuned", ALONE, "static")
 LADDER = (
@@ -57,7 +57,7 @@ def _reward(view: ResultView) -> plt.Figure:
             if row is None or oracle is None or static is None:
                 continue
             gap = oracle["reward_mean"] - static["reward_mean"]
-            behind = estimate(row["task_rewards"] - oracle["task_rewards"])
+            behind = estimate(apart(row, oracle))
             share = 1 + behind.mean / gap
             half = behind.ci95 / gap if share >= LEAST_SHOWN else 0.0
             axes.barh(i, max(share, LEAST_SHOWN), xerr=half, color=_kind_colour(method), ecolor="0.3")

@@ -8,7 +8,7 @@ from typing import Any
 from bench.placement import plots, shortfalls
 from bench.placement.bars import WHERE, bars
 from bench.placement.results import Results, added
-from bench.placement.settings import HIDDEN, MANY, META_METHODS, SEEDS
+from bench.placement.settings import HIDDEN, MANY, META_METHODS
 from bench.placement.view import HEADLINE, ORACLE, STATIC, TUNED, UNTRAINED, Figures, ResultView
 
 METHODS: tuple[tuple[str, str], ...] = (
@@ -129,8 +129,8 @@ def _page(results: Results, view: ResultView) -> Iterator[str]:
         f"same {settings['evaluation_episodes']} episodes of the same {settings['tasks']} held-out tasks of each "
         f"family (lwmecps-v3, 4 nodes, 4 deployments, 120 control intervals; task seeds from "
         f"{results['seeds']['first_held_out_task']} on), acting without chance. Settings were tried on tasks of other "
-        f"seeds. What PPO learns from other tasks has {SEEDS} training seeds (`{SPREAD}` in tables): its intervals are "
-        "over seeds and tasks, which are both drawn again (pigeonhole bootstrap), and differences are paired over "
+        f"seeds. What PPO learns from other tasks has several training seeds (`{SPREAD}` says how many): its intervals "
+        "are over seeds and tasks, which are both drawn again (pigeonhole bootstrap), and differences are paired over "
         "both. What learns from nothing on a held-out task draws its own random numbers on each. DQN, SAC and TD3 on "
         "many tasks have one seed: their intervals are over tasks and say nothing about how much another training run "
         "would differ.\n"

@@ -34,7 +34,7 @@ def collect(jobs: Sequence[BenchmarkJob], cache: Cache, settings: s.Settings, er
 def added(earlier: Results | None, new: Results) -> Results:
     """`new`, and what an earlier file of the same settings has that was not done again."""
     if earlier is None or any(known(earlier[k]) != known(new[k]) for k in ("settings", "algorithms", "seeds")):
-        return new
+        earlier = {"failed": [], "job_seconds": {}, "rows": []}
     done = {_of(row) for row in new["rows"]}
     rows = [*new["rows"], *(row for row in earlier["rows"] if _of(row) not in done)]
     methods = list(dict.fromkeys(row["method"] for row in (*earlier["rows"], *rows)))

@@ -8,7 +8,7 @@ from bench.placement.bars import LARGEST_DATA_SHARE, LEAST_GAP_CLOSED, Bar, bars
 from bench.placement.estimates import estimate
 from bench.placement.results import Results
 from bench.placement.settings import MANY
-from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Figures, ResultView
+from bench.placement.view import ALONE, META, RANDOM_WEIGHTS, STATIC, UNTRAINED, Figures, ResultView, apart
 from lwmecps_core.statistics import share_of_gap
 
 EQUAL_DATA = "multi_task_ppo_equal_data"
@@ -80,7 +80,7 @@ def _headline(view: ResultView, bar: Bar) -> str:
     if equal:
         text += f"; a multi-task policy with as much training data closes {share(equal):.1%}"
     text += f", {ALONE} {share(alone):.1%}."
-    behind = np.sort((oracle["task_rewards"] - last["task_rewards"]).mean(0))[::-1]
+    behind = np.sort(apart(oracle, last).mean(0))[::-1]
     few = max(1, len(behind) // 5)
     lost = sum(behind[:few]) / sum(behind)
     return (
@@ -94,7 +94,7 @@ def _headline(view: ResultView, bar: Bar) -> str:
 def _first_order(view: ResultView, bar: Bar) -> str:
     """Whether the difference is of the starts or of the steps."""
     second, first = (view.steps(bar.family, name) for name in ("meta_ppo_maml", "meta_ppo_fomaml"))
-    starts = estimate(second[0]["task_rewards"] - first[0]["task_rewards"])
+    starts = estimate(apart(second[0], first[0]))
     gains = [found.mean for row in (second[-1], first[-1]) if (found := view.gain(row))]
     return (
         f"Of the difference {starts.mean:+.2f} ± {starts.ci95:.2f} is there before the first step; the steps gain "
@@ -121,7 +121,7 @@ def _alone(view: ResultView, bar: Bar) -> str:
     """Whether few tasks or all make up what is missing."""
     own, ppo = view.last(bar.family, bar.method), view.last(bar.family, ALONE)
     assert own and ppo
-    ahead = np.sort((own["task_rewards"] - ppo["task_rewards"]).mean(0))
+    ahead = np.sort(apart(own, ppo).mean(0))
     few = max(1, len(ahead) // 5)
     return (
         f"Ahead on {sum(a > 0 for a in ahead)} of {len(ahead)} tasks; the fifth on which it is farthest behind makes "

@@ -17,6 +17,8 @@ UNTRAINED, ORACLE, STATIC, ALONE = "untrained_ppo", "oracle", "static", "ppo_100
 CALIBRATED, TUNED = "hpa_calibrated", "hpa_tuned"
 RANDOM_WEIGHTS = "random_weights_ppo"
 HEADLINE, FRUGAL = "meta_ppo_maml", "meta_ppo_maml_one_episode"
+SEEDS = "training_seeds"
+"""In the order of rows of `task_rewards`; the file is sorted by it."""
 META = tuple(f"meta_{algorithm}_{method}" for algorithm in MANY for method in META_METHODS)
 TRANSFERS = tuple(f"transfer_{method}" for method in TRANSFER_METHODS)
 
@@ -71,7 +73,7 @@ class ResultView:
     def gain(self, row: Figures) -> Estimate | None:
         """What the row's steps gained on the same method before its first one; None where it took none."""
         first = self.first(row["family"], row["method"])
-        return estimate(row["task_rewards"] - first["task_rewards"]) if first and row["inner_steps"] else None
+        return estimate(apart(row, first)) if first and row["inner_steps"] else None
 
     def gains(self, method: str, families: Sequence[str] = ()) -> Floats:
         """Reward after all steps minus reward before the first, `[S, T]`, tasks of all (or these) families."""
@@ -79,7 +81,7 @@ class ResultView:
         for family in families or self.families:
             first, last = self.first(family, method), self.last(family, method)
             if first and last and last["inner_steps"]:
-                found.append(last["task_rewards"] - first["task_rewards"])
+                found.append(apart(last, first))
         return _beside(found)
 
     def kept_start(self, method: str) -> float:
@@ -91,7 +93,7 @@ class ResultView:
         last, static = self.last(family, method), self.last(family, STATIC)
         if not last or not static:
             return np.zeros((0, 0), bool)
-        found: NDArray[np.bool_] = last["task_rewards"] == static["task_rewards"]
+        found: NDArray[np.bool_] = apart(last, static) == 0
         return found
 
     def acting(self, method: str) -> NDArray[np.bool_]:
@@ -108,7 +110,20 @@ class ResultView:
         last, static = self.last(family, method), self.last(family, STATIC)
         if not last or not static or not last["task_support_rewards"].size:
             return None
-        return estimate(last["task_support_rewards"] - static["task_rewards"])
+        return estimate(apart(last, static, "task_support_rewards"))
+
+
+def apart(a: Figures, b: Figures, of: str = "task_rewards") -> Floats:
+    """What `a` earns more than `b`, `[S, T]`, over the training seeds of both; all seeds are held against a method that
+    has one only.
+    """
+    x, y = a[of], b["task_rewards"]
+    if min(len(x), len(y)) > 1:
+        x, y = (
+            v[[seed in other for seed in own]] for v, own, other in ((x, a[SEEDS], b[SEEDS]), (y, b[SEEDS], a[SEEDS]))
+        )
+    found: Floats = x - y
+    return found
 
 
 def _over_seeds(rows: Sequence[Figures]) -> Figures:
@@ -122,6 +137,7 @@ def _over_seeds(rows: Sequence[Figures]) -> Figures:
         "reward_ci95": own.ci95,
         "support_mean": seen.mean if seen else None,
         "support_ci95": seen.ci95 if seen else None,
+        SEEDS: [row["training_seed"] for row in rows],
         "task_rewards": rewards,
         "task_support_rewards": support,
     }

@@ -16,7 +16,7 @@ from bench.placement.measure import MeasuredRow
 from bench.placement.results import collect
 from bench.placement.run import Cache, carry_out
 from bench.placement.settings import Settings, scaled
-from bench.placement.view import META, TRANSFERS, ResultView
+from bench.placement.view import META, TRANSFERS, ResultView, apart
 from lwmecps_core.results import Row
 from lwmecps_core.run_config import AdaptConfig, MetaConfig
 from lwmecps_core.specs import FAMILIES
@@ -216,6 +216,22 @@ def test_intervals_are_over_seeds_and_tasks_and_pair_both(results: Any) -> None:
     assert over is not None and over.mean == 20.0 and 0 < over.ci95 <= 1.0  # tasks cancel, seeds do not
     bar = next(bar for bar in bars(view) if bar.number == 4)
     assert "over 2 tasks and 3 training seeds" in bar.figure
+
+
+def test_seeds_that_only_one_of_two_methods_has_are_left_out_of_their_difference(results: Any) -> None:
+    rows = []
+    for seed, reward in ((1, -9.0), (2, -5.0), (3, -1.0)):
+        rows += results(seed=seed, meta_ppo_maml=([reward] * 2, [reward] * 2, 6))["rows"]
+    for seed, reward in ((1, -8.0), (3, -2.0)):
+        rows += results(seed=seed, meta_ppo_fomaml=([reward] * 2, [reward] * 2, 6))["rows"]
+    rows += results(oracle=([0.0] * 2, [0.0] * 2, 0))["rows"]
+    view = ResultView(rows)
+    maml, fomaml, oracle = (view.last("mec_city", name) for name in ("meta_ppo_maml", "meta_ppo_fomaml", "oracle"))
+    assert maml and fomaml and oracle
+    assert apart(maml, fomaml).tolist() == [[-1.0, -1.0], [1.0, 1.0]]
+    assert apart(fomaml, maml).tolist() == [[1.0, 1.0], [-1.0, -1.0]]
+    assert apart(maml, oracle).shape == (3, 2)
+    assert list(bars(view))
 
 
 def test_what_is_not_done_again_stays_in_the_file_unless_settings_changed(results: Any, tmp_path: Path) -> None:
